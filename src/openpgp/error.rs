@@ -1,0 +1,304 @@
+//! Every way in which verifying or signing can fail, each with what an operator needs to know about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::SystemTime;
+
+/// What lies beneath an error of ours, from the OpenPGP library.
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Why a signature was not accepted, or none could be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The keyring holds no certificate.
+    #[error("the keyring holds no certificate, so nothing can be verified with it")]
+    EmptyKeyring,
+    /// A keyring or key file could not be read.
+    #[error("{} cannot be read", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A keyring is in GnuPG's private format.
+    #[error("{origin} is a GnuPG keybox, which only GnuPG can read")]
+    Keybox {
+        /// The file, or a word for where the bytes came from.
+        origin: String,
+    },
+    /// A keyring holds something that is no certificate, or is damaged.
+    #[error("{origin} does not hold OpenPGP certificates throughout")]
+    NotCertificates {
+        /// The file, or a word for where the bytes came from.
+        origin: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// A certificate could not be written out.
+    #[error("the certificates cannot be written out")]
+    Export {
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+
+    /// Something is larger than anything of its kind.
+    #[error("{what} is {size_bytes} bytes long, the limit is {limit_bytes}")]
+    TooLarge {
+        /// What it is.
+        what: String,
+        /// Its size, or at least so many bytes.
+        size_bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// A message, a signature or a text has a form that is not accepted.
+    #[error("{what} is refused at line {line}: {why}")]
+    Structure {
+        /// Which of them.
+        what: &'static str,
+        /// The line, from 1; 0 if there is none.
+        line: usize,
+        /// What is wrong there.
+        why: &'static str,
+    },
+
+    /// There is no signature at all.
+    #[error("there is no signature")]
+    NoSignature,
+    /// There are more signatures than any archive makes.
+    #[error("there are more than {limit} signatures")]
+    TooManySignatures {
+        /// The limit.
+        limit: usize,
+    },
+    /// Nobody signed whose key is in the keyring.
+    #[error("signed only by keys that are not in the keyring: {}", ids.join(", "))]
+    UnknownKeys {
+        /// Fingerprints or key ids of those who signed.
+        ids: Vec<String>,
+    },
+    /// A signature that claims to be by a known key is not its signature over this text.
+    #[error("BAD signature: key {key} did not sign this text")]
+    BadSignature {
+        /// The fingerprint of the key.
+        key: String,
+    },
+    /// The key of a signature has expired.
+    #[error("signed by key {fingerprint}, which expired on {}", day(expired))]
+    ExpiredKey {
+        /// The fingerprint of the certificate.
+        fingerprint: String,
+        /// When it did.
+        expired: SystemTime,
+    },
+    /// The key of a signature was revoked.
+    #[error("signed by key {fingerprint}, which was revoked")]
+    RevokedKey {
+        /// The fingerprint of the certificate.
+        fingerprint: String,
+    },
+    /// The key of a signature may not sign, or its certificate does not hold together.
+    #[error("signed by key {fingerprint}, which may not be used for that")]
+    UnusableKey {
+        /// The fingerprint of the certificate.
+        fingerprint: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// A signature uses a hash in which collisions can be, or might soon be, made.
+    #[error("the signature by key {key} uses {hash}, which is too weak")]
+    WeakHash {
+        /// The fingerprint or id of the key.
+        key: String,
+        /// The hash.
+        hash: String,
+    },
+    /// A key, or a signature of it, uses algorithms that are no longer considered secure.
+    #[error("the signature by key {key} is cryptographically too weak")]
+    Policy {
+        /// The fingerprint or id of the key.
+        key: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// A signature was made for a limited time only, which is over.
+    #[error("the signature by key {key} expired on {}", day(expired))]
+    ExpiredSignature {
+        /// The fingerprint of the key.
+        key: String,
+        /// When it did.
+        expired: SystemTime,
+    },
+    /// A signature, or its key, says that it was made in the future.
+    #[error("the signature by key {key} is not valid before {}", day(valid_from))]
+    FutureSignature {
+        /// The fingerprint of the key.
+        key: String,
+        /// From when on it is valid.
+        valid_from: SystemTime,
+    },
+    /// A signature that cannot be read, or is of a kind that is not known.
+    #[error("a signature cannot be read")]
+    UnreadableSignature {
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// There are several signatures, and each has something wrong with it.
+    #[error("none of the signatures is good: {}", join(problems))]
+    NoneGood {
+        /// What is wrong with each.
+        problems: Vec<Error>,
+    },
+
+    /// A private key is not in a regular file.
+    #[error("{} is not a regular file, so no private key is read from it", path.display())]
+    KeyFileNotRegular {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A private key lies open to others than its owner.
+    #[error("{} holds a private key, but its mode {mode:04o} lets others at it", path.display())]
+    KeyFilePermissions {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A key file holds no private key, or only certificates.
+    #[error("{} holds no private key", path.display())]
+    NotPrivateKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A private key can be used only with a passphrase.
+    #[error("the private key {fingerprint} in {} is protected by a passphrase", path.display())]
+    KeyEncrypted {
+        /// The file.
+        path: PathBuf,
+        /// The fingerprint of the certificate.
+        fingerprint: String,
+    },
+    /// No part of a key can make a signature at the time in question.
+    #[error("no key of {fingerprint} in {} can sign on {}: expired, revoked, or not made for signing", path.display(), day(at))]
+    NoSigningKey {
+        /// The file.
+        path: PathBuf,
+        /// The fingerprint of the certificate.
+        fingerprint: String,
+        /// The time of the signature.
+        at: SystemTime,
+    },
+    /// No key was named to sign with.
+    #[error("there is no key to sign with")]
+    NoKeys,
+    /// The OpenPGP library could not make the signature.
+    #[error("signing failed")]
+    Sign {
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// gpg could not be started, or not be talked to.
+    #[error("{} cannot be run", program.display())]
+    GpgStart {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// gpg ran and failed, or made nothing.
+    #[error("{} failed ({status}): {}", program.display(), said(stderr))]
+    Gpg {
+        /// The program.
+        program: PathBuf,
+        /// How it ended; it may have made nothing and still claim success.
+        status: ExitStatus,
+        /// What it said.
+        stderr: String,
+    },
+    /// What was just signed does not verify.
+    #[error("the {form} that was just signed does not verify with the signer's own certificates")]
+    SelfCheck {
+        /// `InRelease` or `Release.gpg`.
+        form: &'static str,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// What was just signed verifies, but is not what was asked for.
+    #[error("the {form} that was just signed is not what it should be: {why}")]
+    SelfCheckDiffers {
+        /// `InRelease` or `Release.gpg`.
+        form: &'static str,
+        /// What differs.
+        why: String,
+    },
+}
+
+impl Error {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::EmptyKeyring => "name a file with the archive's public keys in `signed-by`".into(),
+            Error::Keybox { .. } => "export it: gpg --no-default-keyring --keyring FILE --export > archive.gpg".into(),
+            Error::UnknownKeys { .. } => {
+                "if the archive has a new key, get it from a place you trust and add it to the keyring".into()
+            }
+            Error::BadSignature { .. } => {
+                "the file was altered, or fetched in the middle of a mirror's update; try again, or another mirror".into()
+            }
+            Error::ExpiredKey { .. } => {
+                "get the archive's current key from a place you trust; most archives prolong theirs before it expires".into()
+            }
+            Error::RevokedKey { .. } => "find out from the archive why, and which key it signs with now".into(),
+            Error::WeakHash { .. } | Error::Policy { .. } => {
+                "the archive must sign with SHA-256 or better and a current key; apt refuses it as well".into()
+            }
+            Error::FutureSignature { .. } => "check the clock of this machine".into(),
+            Error::NoneGood { problems } => return problems.iter().find_map(Error::hint),
+            Error::KeyFilePermissions { path, .. } => format!("chmod 0600 {}", path.display()),
+            Error::KeyEncrypted { .. } => {
+                "sign through gpg (`signing.gpg`), whose agent asks for the passphrase, or remove the passphrase".into()
+            }
+            Error::NotPrivateKey { .. } => "export one: gpg --export-secret-keys KEY > signing.key".into(),
+            Error::NoSigningKey { .. } => "prolong the key, or make a new one and announce it to the clients first".into(),
+            Error::NoKeys => "name the keys to sign with in `signing`".into(),
+            Error::SelfCheck { source, .. } => return source.hint(),
+            _ => return None,
+        })
+    }
+}
+
+fn day(time: &SystemTime) -> String {
+    jiff::Timestamp::try_from(*time).map_or_else(
+        |_| "an impossible date".into(),
+        |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+fn join(problems: &[Error]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn said(stderr: &str) -> &str {
+    let stderr = stderr.trim();
+    if stderr.is_empty() {
+        "it said nothing"
+    } else {
+        stderr
+    }
+}

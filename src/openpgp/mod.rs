@@ -1,0 +1,39 @@
+//! OpenPGP as an APT archive uses it: whose signature a Release carries, and how ours gets one.
+//!
+//! # What may be believed
+//! A client of APT believes a Release file because somebody it trusts signed it, and then parses it. The classic mistake
+//! lies between the two: one program decides what was signed, another what is parsed, and they disagree about where the
+//! signed text begins or ends (CVE-2013-1051, CVE-2016-1252, CVE-2018-0501 and CVE-2019-3462 were variations on that).
+//! So there is one reading of a message here. [`clearsign`] takes it apart, refusing every form on which two readers
+//! could differ; the text that comes out of it is the buffer that sequoia hashes; and the same buffer is what a caller
+//! gets as [`Verified::body`]. Bytes that were not hashed have no way out of this module.
+//!
+//! # What counts as signed
+//! As apt's gpgv method has it: at least one good signature by a key of the keyring, with a hash of SHA-256 or better, the
+//! key being able to sign, neither expired nor revoked, today as on the day it signed. Signatures by other keys, or by
+//! known keys past their time, are passed over and named in [`Verified::warnings`]; archives sign with the next key for a
+//! while before clients know it. But a signature that a *known* key did not make over this text refuses the whole.
+//!
+//! # What is signed
+//! [`Signer`] makes both forms, InRelease and Release.gpg, each with all its signatures in one armor block, because
+//! debootstrap stops reading at the first end of one. Before it hands them out it verifies them as a client would.
+
+mod clearsign;
+mod error;
+mod gpg;
+mod keyfile;
+mod keyring;
+mod sign;
+mod verify;
+
+pub use error::Error;
+pub use keyring::Keyring;
+pub use sign::{Signed, Signer};
+pub use verify::Verified;
+
+/// The largest message, signature or keyring that is looked at: apt's own cap for an InRelease
+/// (`Acquire::MaxReleaseFileSize`, 10 MB).
+pub const MAX_MESSAGE_BYTES: usize = 10_000_000;
+
+/// Signatures in one file beyond this number are no archive's, but an attempt to keep us busy verifying.
+pub const MAX_SIGNATURES: usize = 32;

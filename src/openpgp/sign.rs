@@ -1,0 +1,187 @@
+//! Signs a Release in both forms, and hands out only what a client would accept.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::gpg::Gpg;
+use super::keyfile::KeyFile;
+use super::verify::SignatureFile;
+use super::{Error, Keyring, MAX_MESSAGE_BYTES, Verified, clearsign};
+
+/// gpgv gives up on an armored line of 20 000 bytes (GnuPG, g10/armor.c, MAX_LINELEN), gpg cuts one of 19 995
+/// (g10/textfilter.c); the escape takes two.
+const MAX_LINE_BYTES: usize = 19_900;
+
+/// The two signed forms of one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The text with its signatures around it: InRelease.
+    pub inline: Vec<u8>,
+    /// The signatures alone, in one armor block: Release.gpg.
+    pub detached: Vec<u8>,
+}
+
+/// Whatever holds our private keys.
+pub struct Signer {
+    keys: Keys,
+}
+
+enum Keys {
+    Gpg(Gpg),
+    Files(Vec<KeyFile>),
+}
+
+impl fmt::Debug for Signer {
+    /// Without the keys themselves.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.keys {
+            Keys::Gpg(gpg) => gpg.fmt(f),
+            Keys::Files(files) => f
+                .debug_list()
+                .entries(files.iter().map(|file| &file.path))
+                .finish(),
+        }
+    }
+}
+
+impl Signer {
+    /// Signs through GnuPG, with the keys in its agent or on a card.
+    ///
+    /// Without `homedir` it uses the one it finds by itself. A key that is named by the fingerprint (or long key id) of a
+    /// subkey signs with that subkey; any other name of a key is GnuPG's to resolve.
+    pub fn gpg(program: PathBuf, homedir: Option<PathBuf>, keys: Vec<String>) -> Signer {
+        Signer {
+            keys: Keys::Gpg(Gpg {
+                program,
+                homedir,
+                keys,
+            }),
+        }
+    }
+
+    /// Signs in this process, with private keys from files, binary or armored; with every key in every file.
+    ///
+    /// A file is refused unless it is a regular file that only its owner can read, and its keys have no passphrase.
+    pub fn key_files<P: AsRef<Path>>(paths: &[P]) -> Result<Signer, Error> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(KeyFile::load(path.as_ref())?);
+        }
+        if files.is_empty() {
+            return Err(Error::NoKeys);
+        }
+        Ok(Signer {
+            keys: Keys::Files(files),
+        })
+    }
+
+    /// The public halves of the keys: what clients need, and what our own output is checked with.
+    pub fn certificates(&self) -> Result<Keyring, Error> {
+        match &self.keys {
+            Keys::Gpg(gpg) => gpg.certificates(),
+            Keys::Files(files) => Keyring::from_certs(files.iter().map(|file| file.cert.clone())),
+        }
+    }
+
+    /// Signs a text (a Release) with all the keys, in both forms, and verifies the outcome.
+    ///
+    /// The signatures are dated `at`; those of GnuPG by its own clock. A text that would not survive the clear-signed
+    /// form byte for byte is refused: it must end in LF, and have no NUL, no CR, no space or tab at the end of a line.
+    pub fn sign(&self, body: &[u8], at: SystemTime) -> Result<Signed, Error> {
+        check_signable(body)?;
+        let certificates = self.certificates()?;
+        let (signed, expected) = match &self.keys {
+            Keys::Gpg(gpg) => (gpg.sign(body, &certificates)?, gpg.keys.len()),
+            Keys::Files(files) => (super::keyfile::sign(files, body, at)?, files.len()),
+        };
+
+        let detached = SignatureFile::armored(&clearsign::split_detached(&signed.detached)?)?;
+        let inline = SignatureFile::armored(&clearsign::split(&signed.inline)?.blocks)?;
+        for (form, file) in [("InRelease", &inline), ("Release.gpg", &detached)] {
+            let made = file.readable.len();
+            if made != expected {
+                let why = format!("it has {made} signatures, not {expected}");
+                return Err(Error::SelfCheckDiffers { form, why });
+            }
+        }
+        // GnuPG's clock may be ahead of `at`, which can be the beginning of a long run.
+        let now = inline
+            .readable
+            .iter()
+            .chain(&detached.readable)
+            .filter_map(|signature| signature.signature_creation_time())
+            .fold(at, SystemTime::max);
+        let verified = certificates.verify_inline(&signed.inline, now);
+        self_check("InRelease", verified, body, &certificates)?;
+        let verified = certificates.verify_detached(body, &signed.detached, now);
+        self_check("Release.gpg", verified, body, &certificates)?;
+        Ok(signed)
+    }
+}
+
+fn self_check(
+    form: &'static str,
+    verified: Result<Verified, Error>,
+    body: &[u8],
+    certificates: &Keyring,
+) -> Result<(), Error> {
+    let verified = verified.map_err(|e| Error::SelfCheck {
+        form,
+        source: Box::new(e),
+    })?;
+    let differs = |why| Err(Error::SelfCheckDiffers { form, why });
+    if !verified.warnings.is_empty() {
+        return differs(verified.warnings.join("; "));
+    }
+    if verified.signers.len() != certificates.certs().len() {
+        return differs(format!(
+            "only these keys signed: {}",
+            verified.signers.join(", ")
+        ));
+    }
+    if verified.body != body {
+        return differs("its text is not the text that was given to be signed".into());
+    }
+    Ok(())
+}
+
+/// Refuses a text that a reader of the clear-signed form would get back otherwise than it went in.
+fn check_signable(body: &[u8]) -> Result<(), Error> {
+    const WHAT: &str = "the text to sign";
+    if body.len() > MAX_MESSAGE_BYTES {
+        return Err(Error::TooLarge {
+            what: WHAT.into(),
+            size_bytes: body.len(),
+            limit_bytes: MAX_MESSAGE_BYTES,
+        });
+    }
+    clearsign::check_bytes(body, WHAT)?;
+    let fault = |line, why| {
+        Err(Error::Structure {
+            what: WHAT,
+            line,
+            why,
+        })
+    };
+    if body.is_empty() {
+        return fault(0, "it is empty");
+    }
+    let mut last = 0;
+    for (index, line) in body.split_inclusive(|&c| c == b'\n').enumerate() {
+        last = index + 1;
+        let Some(line) = line.strip_suffix(b"\n") else {
+            return fault(last, "it does not end in a line end");
+        };
+        if line.ends_with(b" ") || line.ends_with(b"\t") {
+            return fault(last, "a space or tab at the end of a line would be lost");
+        }
+        if line.len() > MAX_LINE_BYTES {
+            return fault(last, "the line is longer than gpgv reads");
+        }
+    }
+    if body == b"\n" {
+        return fault(last, "it is empty");
+    }
+    Ok(())
+}
