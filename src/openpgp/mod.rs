@@ -4,7 +4,7 @@
 //! A client of APT believes a Release file because somebody it trusts signed it, and then parses it. The classic mistake
 //! lies between the two: one program decides what was signed, another what is parsed, and they disagree about where the
 //! signed text begins or ends (CVE-2013-1051, CVE-2016-1252, CVE-2018-0501 and CVE-2019-3462 were variations on that).
-//! So there is one reading of a message here. [`clearsign`] takes it apart, refusing every form on which two readers
+//! So there is one reading of a message here. `clearsign.rs` takes it apart, refusing every form on which two readers
 //! could differ; the text that comes out of it is the buffer that sequoia hashes; and the same buffer is what a caller
 //! gets as [`Verified::body`]. Bytes that were not hashed have no way out of this module.
 //!
@@ -24,6 +24,7 @@ mod gpg;
 mod keyfile;
 mod keyring;
 mod sign;
+mod signatures;
 mod verify;
 
 pub use error::Error;

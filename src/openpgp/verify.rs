@@ -1,24 +1,22 @@
 //! Decides whether a text was signed by somebody in the keyring, and hands on exactly the text that was.
 
-use std::io::Read;
 use std::time::{Duration, SystemTime};
 
-use sequoia_openpgp::armor;
 use sequoia_openpgp::cert::amalgamation::{ValidAmalgamation, ValidateAmalgamation};
-use sequoia_openpgp::packet::{Signature, Tag};
+use sequoia_openpgp::packet::Signature;
+use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::parse::stream::{
     DetachedVerifierBuilder, GoodChecksum, MessageLayer, MessageStructure, VerificationError,
     VerificationHelper, VerificationResult,
 };
-use sequoia_openpgp::parse::{PacketParser, PacketParserResult, Parse};
 use sequoia_openpgp::policy::{Policy, StandardPolicy};
 use sequoia_openpgp::serialize::Serialize;
 use sequoia_openpgp::types::{HashAlgorithm, RevocationStatus};
 use sequoia_openpgp::{Cert, KeyHandle, Packet};
 
 use super::clearsign::{self, ClearSigned};
-use super::error::Cause;
-use super::{Error, Keyring, MAX_MESSAGE_BYTES, MAX_SIGNATURES};
+use super::signatures::{SignatureFile, unreadable};
+use super::{Error, Keyring, MAX_MESSAGE_BYTES};
 
 /// How far the signer's clock may be ahead of ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
@@ -121,7 +119,7 @@ impl Keyring {
         }
         Ok(Verdict {
             signers,
-            warnings: problems.iter().map(in_full).collect(),
+            warnings: problems.iter().map(warning).collect(),
         })
     }
 }
@@ -138,57 +136,6 @@ impl Verdict {
             signers: self.signers,
             warnings: self.warnings,
         }
-    }
-}
-
-/// The signatures in a file, before anybody asked what they are worth.
-pub(super) struct SignatureFile {
-    pub(super) readable: Vec<Signature>,
-    unreadable: Vec<Error>,
-}
-
-impl SignatureFile {
-    pub(super) fn armored(blocks: &[&[u8]]) -> Result<Self, Error> {
-        let mut packets = Vec::new();
-        for block in blocks {
-            let kind = armor::ReaderMode::Tolerant(Some(armor::Kind::Signature));
-            armor::Reader::from_bytes(block, kind)
-                .read_to_end(&mut packets)
-                .map_err(|e| Error::UnreadableSignature { source: e.into() })?;
-        }
-        Self::binary(&packets)
-    }
-
-    fn binary(packets: &[u8]) -> Result<Self, Error> {
-        let mut file = SignatureFile {
-            readable: Vec::new(),
-            unreadable: Vec::new(),
-        };
-        let mut parsed = PacketParser::from_bytes(packets).map_err(unreadable)?;
-        while let PacketParserResult::Some(parser) = parsed {
-            // Looked at before the packet is read, so that nothing is ever unpacked.
-            if !matches!(parser.packet.tag(), Tag::Signature | Tag::Marker) {
-                return Err(Error::UnreadableSignature {
-                    source: format!("a {} packet is among the signatures", parser.packet.tag())
-                        .into(),
-                });
-            }
-            let (packet, rest) = parser.next().map_err(unreadable)?;
-            match packet {
-                Packet::Signature(signature) => file.readable.push(signature),
-                Packet::Unknown(unknown) => file.unreadable.push(Error::UnreadableSignature {
-                    source: unknown.into_error().into(),
-                }),
-                _ => {}
-            }
-            if file.readable.len() + file.unreadable.len() > MAX_SIGNATURES {
-                return Err(Error::TooManySignatures {
-                    limit: MAX_SIGNATURES,
-                });
-            }
-            parsed = rest;
-        }
-        Ok(file)
     }
 }
 
@@ -418,16 +365,16 @@ fn weak(sig: &Signature) -> Error {
     }
 }
 
-fn unreadable(source: impl Into<Cause>) -> Error {
-    Error::UnreadableSignature {
-        source: source.into(),
+/// What is said of a signature that was passed over: its error and the causes of that, in one line.
+fn warning(problem: &Error) -> String {
+    if let Error::UnknownKeys { ids } = problem {
+        return format!(
+            "a signature was passed over: key {} is not in the keyring",
+            ids.join(", ")
+        );
     }
-}
-
-/// An error and its causes, in one line.
-fn in_full(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut text = format!("a signature was passed over: {problem}");
+    let mut cause = std::error::Error::source(problem);
     while let Some(error) = cause {
         text.push_str(": ");
         text.push_str(&error.to_string());
