@@ -2,3 +2,5 @@
 //! half-made state.
 
 pub mod openpgp;
+#[cfg(feature = "serve")]
+pub mod serve;

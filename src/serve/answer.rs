@@ -1,0 +1,369 @@
+//! From one request to one answer: which file, page or redirect it gets. Blocking, and without a network.
+//!
+//! The link is opened once for a request, and all that the answer holds comes from below what was opened; so an answer
+//! is of one generation, and a file that is replaced while it is sent is sent to its end as it was.
+
+use std::{
+    fs::{File, Metadata},
+    io::{self, Seek, SeekFrom},
+};
+
+use hyper::{
+    HeaderMap, Method, Response, StatusCode, Uri,
+    body::Bytes,
+    header::{
+        ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName,
+        HeaderValue, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use nix::errno::Errno;
+
+use super::{
+    Pool, PoolTarget, Site,
+    beneath::{Found, Root},
+    conditional::{Validators, Verdict, judge},
+    pages,
+    path::{Segment, pool_path, segments},
+};
+
+/// The entry of a tree that is answered from the table of pools and never from the tree itself.
+const POOL: &str = "pool";
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Held in memory.
+    Bytes(Bytes),
+    /// That many bytes from where the file stands.
+    File(File, u64),
+}
+
+impl Content {
+    fn len(&self) -> u64 {
+        match self {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::File(_, length) => *length,
+        }
+    }
+}
+
+/// An answer, and what an operator ought to know about it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) response: Response<Content>,
+    pub(super) problem: Option<String>,
+}
+
+/// Where a path of the site leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Front,
+    Tree(&'a [Segment<'a>]),
+    Pool { name: &'a [u8], rest: String },
+}
+
+/// Answers a request. The body of an answer to HEAD is left out here, but its length is told.
+pub(super) fn answer(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
+    let mut answer = route_and_answer(site, method, uri, headers);
+    let response = &mut answer.response;
+    set(response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // Section 15.4.5 of RFC 9110 wants none of this with a 304.
+    if response.status() != StatusCode::NOT_MODIFIED {
+        let length = response.body().len();
+        set(response, CONTENT_LENGTH, &length.to_string());
+    }
+    if *method == Method::HEAD {
+        *response.body_mut() = Content::Bytes(Bytes::new());
+    }
+    answer
+}
+
+fn route_and_answer(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
+    if *method != Method::GET && *method != Method::HEAD {
+        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED);
+        set(&mut answer.response, ALLOW, "GET, HEAD");
+        return answer;
+    }
+    let Some(parts) = segments(uri.path()).filter(|_| uri.path().starts_with('/')) else {
+        return plain(StatusCode::BAD_REQUEST);
+    };
+    let found = match route(&site.prefix, &parts) {
+        Route::Front => front(site, headers),
+        Route::Tree(names) => tree(site, names, method, headers),
+        Route::Pool { name, rest } => {
+            let pool = site.pools.iter().find(|pool| pool.name.as_bytes() == name);
+            match (pool, pool_path(&rest)) {
+                (Some(pool), Some(path)) => pooled(pool, &path, method, headers),
+                _ => Ok(plain(StatusCode::NOT_FOUND)),
+            }
+        }
+    };
+    found.unwrap_or_else(|error| failed(&error))
+}
+
+/// Finds out what a path asks for: with the prefix or without, a pool, the tree, or the page that explains both.
+fn route<'a>(prefix: &str, parts: &'a [Segment<'a>]) -> Route<'a> {
+    let parts = after_prefix(prefix, parts).unwrap_or(parts);
+    let (first, below) = match next(parts) {
+        None => return Route::Front,
+        Some(found) => found,
+    };
+    if first != POOL.as_bytes() {
+        return Route::Tree(parts);
+    }
+    let (name, rest) = next(below).unwrap_or_default();
+    let rest: Vec<&str> = rest.iter().map(|part| part.raw).collect();
+    let rest = rest.join("/");
+    Route::Pool { name, rest }
+}
+
+fn after_prefix<'a>(prefix: &str, mut parts: &'a [Segment<'a>]) -> Option<&'a [Segment<'a>]> {
+    for wanted in prefix.split('/').filter(|part| !part.is_empty()) {
+        let (name, below) = next(parts)?;
+        if name != wanted.as_bytes() {
+            return None;
+        }
+        parts = below;
+    }
+    Some(parts)
+}
+
+/// The first name among the segments, and the segments after it.
+fn next<'a>(parts: &'a [Segment<'a>]) -> Option<(&'a [u8], &'a [Segment<'a>])> {
+    let mut below = parts.iter();
+    let part = below.find(|part| !part.is_blank())?;
+    Some((part.name.as_ref(), below.as_slice()))
+}
+
+fn front(site: &Site, headers: &HeaderMap) -> io::Result<Answer> {
+    let root = open_tree(site)?;
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let suites = pages::suites(&root)?;
+    Ok(html(pages::front(site, host, &suites)))
+}
+
+fn tree(
+    site: &Site,
+    parts: &[Segment<'_>],
+    method: &Method,
+    headers: &HeaderMap,
+) -> io::Result<Answer> {
+    let root = open_tree(site)?;
+    let with_slash = parts.last().is_some_and(Segment::is_blank);
+    let names = || parts.iter().map(|part| part.name.as_ref());
+    match root.find(names(), with_slash)? {
+        Found::File(opened, metadata) => {
+            let name = names().next_back().unwrap_or_default();
+            file(opened, &metadata, name, method, headers)
+        }
+        Found::Directory(directory) => {
+            let names: Vec<&[u8]> = names()
+                .filter(|name| !matches!(*name, b"" | b"."))
+                .collect();
+            Ok(html(pages::listing(&names, with_slash, &directory)?))
+        }
+    }
+}
+
+/// The tree behind the link as it is now.
+fn open_tree(site: &Site) -> io::Result<Root> {
+    Root::open(&site.link, Some(POOL)).map_err(|error| {
+        let link = site.link.display();
+        unavailable(format!("cannot open the tree behind {link}: {error}"))
+    })
+}
+
+/// A file of an archive: where to find it, or the file itself. `path` is as [`pool_path`] made it.
+fn pooled(pool: &Pool, path: &str, method: &Method, headers: &HeaderMap) -> io::Result<Answer> {
+    match &pool.target {
+        PoolTarget::Redirect(base) => {
+            let to = format!("{}/{path}", base.trim_end_matches('/'));
+            let mut answer = text(StatusCode::FOUND, format!("This file is at {to}\n"));
+            set(&mut answer.response, LOCATION, &to);
+            Ok(answer)
+        }
+        PoolTarget::Directory(directory) => {
+            let parts = segments(path).ok_or(Errno::ENOENT)?;
+            let root = Root::open(directory, None).map_err(|error| {
+                let directory = directory.display();
+                unavailable(format!("cannot open the archive at {directory}: {error}"))
+            })?;
+            let mut names = parts.iter().map(|part| part.name.as_ref());
+            match root.find(names.clone(), path.ends_with('/'))? {
+                Found::File(opened, metadata) => {
+                    let name = names.next_back().unwrap_or_default();
+                    file(opened, &metadata, name, method, headers)
+                }
+                // What else lies there is not ours to list.
+                Found::Directory(_) => Ok(plain(StatusCode::NOT_FOUND)),
+            }
+        }
+    }
+}
+
+/// A file, a part of it, or the word that the client has it already.
+fn file(
+    mut opened: File,
+    metadata: &Metadata,
+    name: &[u8],
+    method: &Method,
+    headers: &HeaderMap,
+) -> io::Result<Answer> {
+    let size = metadata.len();
+    let validators = Validators::new(size, metadata.modified().ok());
+    let mut answer = match judge(method, headers, &validators, size) {
+        Verdict::PreconditionFailed => return Ok(plain(StatusCode::PRECONDITION_FAILED)),
+        Verdict::Unsatisfiable => {
+            let mut answer = plain(StatusCode::RANGE_NOT_SATISFIABLE);
+            set(
+                &mut answer.response,
+                CONTENT_RANGE,
+                &format!("bytes */{size}"),
+            );
+            return Ok(answer);
+        }
+        Verdict::NotModified => with(StatusCode::NOT_MODIFIED, Content::Bytes(Bytes::new())),
+        Verdict::Whole => with(StatusCode::OK, Content::File(opened, size)),
+        Verdict::Part(range) => {
+            let (start, end) = range.into_inner();
+            opened.seek(SeekFrom::Start(start))?;
+            let part = Content::File(opened, end - start + 1);
+            let mut answer = with(StatusCode::PARTIAL_CONTENT, part);
+            let range = format!("bytes {start}-{end}/{size}");
+            set(&mut answer.response, CONTENT_RANGE, &range);
+            answer
+        }
+    };
+    let response = &mut answer.response;
+    set(response, ETAG, &validators.etag);
+    if let Some(modified) = validators.modified {
+        set(response, LAST_MODIFIED, &modified.to_string());
+    }
+    if response.status() != StatusCode::NOT_MODIFIED {
+        set(response, ACCEPT_RANGES, "bytes");
+        set(response, CONTENT_TYPE, pages::content_type(name));
+    }
+    Ok(answer)
+}
+
+/// What the client is told when something could not be opened, and what the operator is told beside it.
+fn failed(error: &io::Error) -> Answer {
+    let is_ours = error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<Unavailable>());
+    let status = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG) => {
+            return plain(StatusCode::NOT_FOUND);
+        }
+        Some(Errno::EACCES | Errno::EPERM) => StatusCode::FORBIDDEN,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => StatusCode::SERVICE_UNAVAILABLE,
+        _ if is_ours => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Answer {
+        problem: Some(error.to_string()),
+        ..plain(status)
+    }
+}
+
+/// A root that cannot be opened. It is not the client that asked for something wrong, so it is no 404.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unavailable(String);
+
+fn unavailable(text: String) -> io::Error {
+    io::Error::other(Unavailable(text))
+}
+
+/// An answer made by the server itself, of one line.
+pub(super) fn plain(status: StatusCode) -> Answer {
+    text(status, format!("{status}\n"))
+}
+
+fn text(status: StatusCode, text: String) -> Answer {
+    let mut answer = with(status, Content::Bytes(text.into()));
+    set(&mut answer.response, CONTENT_TYPE, pages::TEXT);
+    answer
+}
+
+fn html(page: String) -> Answer {
+    let mut answer = with(StatusCode::OK, Content::Bytes(page.into()));
+    set(&mut answer.response, CONTENT_TYPE, pages::HTML);
+    answer
+}
+
+fn with(status: StatusCode, content: Content) -> Answer {
+    let mut response = Response::new(content);
+    *response.status_mut() = status;
+    Answer {
+        response,
+        problem: None,
+    }
+}
+
+/// Sets a header. A value that cannot be one is left out; nothing that is passed here holds such a byte, and if it did,
+/// a missing header is better than a split one.
+fn set(response: &mut Response<Content>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn routed(path: &str) -> String {
+        let parts = segments(path).unwrap();
+        match route("merged", &parts) {
+            Route::Front => "front".to_owned(),
+            Route::Tree(parts) => {
+                let names = parts.iter().map(|part| part.name.as_ref());
+                String::from_utf8(names.collect::<Vec<_>>().join(&b'/')).unwrap()
+            }
+            Route::Pool { name, rest } => format!("{} {rest}", String::from_utf8_lossy(name)),
+        }
+    }
+
+    #[test]
+    fn routes() {
+        for (path, expected) in [
+            ("/", "front"),
+            ("//", "front"),
+            ("/merged", "front"),
+            ("/merged/", "front"),
+            ("/%6derged/./", "front"),
+            ("/dists/x", "/dists/x"),
+            ("/merged/dists/x/", "dists/x/"),
+            ("/merged/merged/x", "merged/x"),
+            ("/mergedx/x", "/mergedx/x"),
+            ("/pool", " "),
+            ("/pool/", " "),
+            ("/pool/DEBIAN", "DEBIAN "),
+            ("/pool/DEBIAN/main/a%2bb.deb", "DEBIAN main/a%2bb.deb"),
+            ("/merged/%70ool//DEBIAN//_/x", "DEBIAN /_/x"),
+            ("/dists/pool/x", "/dists/pool/x"),
+        ] {
+            assert_eq!(routed(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn failures_keep_their_kind() {
+        let of = |errno: Errno| failed(&errno.into());
+        assert_eq!(of(Errno::ENOENT).response.status(), StatusCode::NOT_FOUND);
+        assert_eq!(of(Errno::ELOOP).response.status(), StatusCode::NOT_FOUND);
+        assert_eq!(of(Errno::EACCES).response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(
+            of(Errno::EMFILE).response.status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(
+            of(Errno::EIO).response.status(),
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+        assert!(of(Errno::ENOENT).problem.is_none());
+        assert!(of(Errno::EIO).problem.is_some());
+    }
+}

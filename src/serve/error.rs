@@ -1,0 +1,87 @@
+//! What can go wrong with a server, told so that an operator can act on it.
+
+use std::io;
+
+/// Why a server did not start, or what went wrong while it ran.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// As it was given.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Threads, signals or the listener could not be set up.
+    #[error("cannot set up the server")]
+    Start {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A connection could not be accepted.
+    #[error("cannot accept a connection")]
+    Accept {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The prefix is not a path.
+    #[error("the prefix {prefix:?} cannot be a path to serve the tree under")]
+    Prefix {
+        /// As it was given.
+        prefix: String,
+    },
+    /// A pool has a name that no path can hold.
+    #[error("the pool name {name:?} cannot be part of a path")]
+    PoolName {
+        /// The name.
+        name: String,
+    },
+    /// Two pools have one name.
+    #[error("there are two pools with the name {name:?}")]
+    PoolTwice {
+        /// The name.
+        name: String,
+    },
+    /// Clients cannot be sent to that URI.
+    #[error("pool {name}: clients cannot be redirected to {base:?}: {reason}")]
+    PoolBase {
+        /// The pool.
+        name: String,
+        /// The URI, without its user and password.
+        base: String,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+impl Error {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Bind { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    Some("another program listens there: stop it, or choose another port".into())
+                }
+                io::ErrorKind::PermissionDenied => {
+                    Some("ports below 1024 are root's: choose one above".into())
+                }
+                _ => None,
+            },
+            Error::Accept { source } => {
+                (source.raw_os_error() == Some(nix::libc::EMFILE)).then(|| {
+                    "raise the limit of open files (ulimit -n), or allow fewer connections".into()
+                })
+            }
+            Error::Prefix { .. } | Error::PoolName { .. } => {
+                Some("use letters, digits, '-', '_', '+', '~' and '.'".into())
+            }
+            Error::PoolBase { .. } => Some("give an http or https URI of an archive's root".into()),
+            Error::Start { .. } | Error::PoolTwice { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The server around the answers: connections, their bounds, and the end of them all.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+
+use hyper::{
+    Request, Response, StatusCode, body::Incoming, header::USER_AGENT, server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Duration, sleep, timeout},
+};
+
+use super::{
+    Access, Error, Hooks, Limits, Site,
+    answer::{answer, plain},
+    body::{Record, Sending},
+    stall::Paced,
+};
+
+/// How long to wait after an accept that failed for want of something, so as not to spin.
+const AFTER_ERROR: Duration = Duration::from_millis(200);
+/// The least that hyper takes as the size of its buffer.
+const LEAST_BUFFER_BYTES: usize = 8192;
+
+/// What every connection shares.
+pub(super) struct Server {
+    pub(super) site: Arc<Site>,
+    pub(super) limits: Limits,
+    pub(super) hooks: Hooks,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// Accepts connections until it is told to stop, then waits for those that are open to finish what they are at.
+    pub(super) async fn run(self, listener: TcpListener) {
+        let server = Arc::new(self);
+        let most = u32::try_from(server.limits.connections.max(1)).unwrap_or(u32::MAX);
+        let places = Arc::new(Semaphore::new(most as usize));
+        tokio::select! {
+            () = server.accept(&listener, &places) => {}
+            () = stopped(server.stop.clone()) => {}
+        }
+        // From here on nobody new is even queued. A connection gives its place back when it ends.
+        drop(listener);
+        let _ = timeout(server.limits.drain, places.acquire_many(most)).await;
+    }
+
+    async fn accept(self: &Arc<Self>, listener: &TcpListener, places: &Arc<Semaphore>) {
+        // The place comes first: who finds none waits in the kernel's queue, and costs nothing. The semaphore is never
+        // closed, so this goes on for ever.
+        while let Ok(place) = places.clone().acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    tokio::spawn(self.clone().connection(stream, peer, place));
+                }
+                Err(source) => {
+                    let is_of_one_client = matches!(
+                        source.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                    );
+                    if let Some(tell) = &self.hooks.on_error {
+                        tell(&Error::Accept { source });
+                    }
+                    if !is_of_one_client {
+                        sleep(AFTER_ERROR).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        _place: OwnedSemaphorePermit,
+    ) {
+        // Answers to pipelined requests must not wait for each other's acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let stop = self.stop.clone();
+        let limits = self.limits.clone();
+        let stream = Paced::new(stream, limits.stall, limits.stall_bytes);
+        let service = service_fn(move |request| {
+            let server = self.clone();
+            async move { server.respond(request, peer).await }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_header_size(limits.header_bytes)
+            .max_buf_size(limits.header_bytes.max(LEAST_BUFFER_BYTES))
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        // How a connection ended is the client's affair: whatever was asked for is in the log by now.
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = stopped(stop) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = timeout(limits.drain, connection).await;
+            }
+        }
+    }
+
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Sending>, std::convert::Infallible> {
+        let began = Instant::now();
+        let (head, _) = request.into_parts();
+        let agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes());
+        let mut access = Access {
+            peer,
+            method: head.method.to_string(),
+            target: head.uri.to_string(),
+            agent: agent.map(|agent| String::from_utf8_lossy(agent).into_owned()),
+            status: 0,
+            bytes: 0,
+            took: Duration::ZERO,
+            problem: None,
+        };
+        let site = self.site.clone();
+        let answering = move || answer(&site, &head.method, &head.uri, &head.headers);
+        let answer = match tokio::task::spawn_blocking(answering).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                access.problem = Some(error.to_string());
+                plain(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        };
+        access.status = answer.response.status().as_u16();
+        access.problem = answer.problem.or(access.problem);
+        let record = Record {
+            access,
+            began,
+            tell: self.hooks.on_request.clone(),
+        };
+        Ok(answer.response.map(|content| Sending::new(content, record)))
+    }
+}
+
+/// Ends when the server is to stop; never, if nobody is left who could say so.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

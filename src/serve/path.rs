@@ -1,0 +1,176 @@
+//! The path of a request, taken apart into segments none of which can lead anywhere but down; and the names that
+//! rewritten packages have below `pool/`. Pure functions over text.
+
+use std::borrow::Cow;
+
+use percent_encoding::{
+    AsciiSet, CONTROLS, percent_decode_str, percent_encode, utf8_percent_encode,
+};
+
+/// What a URI's path may not hold as it is, RFC 3986, section 3.3. `%` is absent: the text is percent-encoded already.
+const NOT_IN_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The same for the name of a file, in which `%` and `/` stand for themselves.
+const NOT_IN_SEGMENT: &AsciiSet = &NOT_IN_PATH.add(b'%').add(b'/');
+
+/// What stands between two slashes of a request's path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment<'a> {
+    /// As the client sent it, percent-encoded.
+    pub(super) raw: &'a str,
+    /// The name that it stands for.
+    pub(super) name: Cow<'a, [u8]>,
+}
+
+impl Segment<'_> {
+    /// Whether the segment names nothing (`//`, `/./`) and a file system would pass it over.
+    pub(super) fn is_blank(&self) -> bool {
+        matches!(self.name.as_ref(), b"" | b".")
+    }
+}
+
+/// Takes a percent-encoded path apart.
+///
+/// `None` for what no honest client asks for: a `..` in any spelling, a slash, backslash, NUL or other control character
+/// behind a percent sign or without, or a percent sign that encodes nothing.
+pub(super) fn segments(path: &str) -> Option<Vec<Segment<'_>>> {
+    path.split('/').map(segment).collect()
+}
+
+fn segment(raw: &str) -> Option<Segment<'_>> {
+    // The decoder passes a broken escape on as it stands; here it is refused, lest two readers differ about it.
+    let mut escapes = raw.split('%');
+    escapes.next();
+    let is_escape = |text: &str| {
+        let digits = text.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !escapes.all(is_escape) {
+        return None;
+    }
+    let name: Cow<'_, [u8]> = percent_decode_str(raw).into();
+    let is_foul = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'/' | b'\\');
+    if name.iter().any(is_foul) || name.as_ref() == b".." {
+        return None;
+    }
+    Some(Segment { raw, name })
+}
+
+/// Where in its archive a package lies whose rewritten name is `pool/NAME/REST`, `rest` being percent-encoded and staying
+/// so: `pool/REST`, or for a REST that begins with `_/` what follows it (an archive that keeps packages outside `pool/`).
+///
+/// `None` if `rest` names nothing, or could lead out of the archive.
+pub(super) fn pool_path(rest: &str) -> Option<String> {
+    let parts = segments(rest)?;
+    let (first, below) = parts.split_first()?;
+    let (parent, path, named) = match rest.split_once('/') {
+        Some((_, path)) if first.name.as_ref() == b"_" => ("", path, below),
+        _ => ("pool/", rest, parts.as_slice()),
+    };
+    if named.iter().all(Segment::is_blank) {
+        return None;
+    }
+    Some(format!(
+        "{parent}{}",
+        utf8_percent_encode(path, NOT_IN_PATH)
+    ))
+}
+
+/// The name of a file as one segment of a URI's path.
+pub(super) fn encode_name(name: &[u8]) -> String {
+    percent_encode(name, NOT_IN_SEGMENT).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn segments_are_decoded_once() {
+        let parts = segments("/dists/a%2Bb//%252e%252e/").unwrap();
+        let names: Vec<&[u8]> = parts.iter().map(|part| part.name.as_ref()).collect();
+        assert_eq!(
+            names,
+            [&b""[..], b"dists", b"a+b", b"", b"%2e%2e", b""].to_vec()
+        );
+        assert_eq!(parts[2].raw, "a%2Bb");
+    }
+
+    #[test]
+    fn what_could_lead_elsewhere_is_refused() {
+        for path in [
+            "/..",
+            "/dists/../../etc/passwd",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/a%2fb",
+            "/a%2F..%2fb",
+            "/a\\b",
+            "/a%5cb",
+            "/a%00b",
+            "/a%0d%0aX: y",
+            "/a%7fb",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/%%32e",
+        ] {
+            assert_eq!(segments(path), None, "{path}");
+            assert_eq!(pool_path(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn dots_that_are_names_are_names() {
+        for path in ["/...", "/a..b", "/..a", "/a.."] {
+            assert!(segments(path).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn pool_names_are_mapped_back() {
+        for (rest, original) in [
+            (
+                "main/a/apt/apt_2.6_amd64.deb",
+                "pool/main/a/apt/apt_2.6_amd64.deb",
+            ),
+            ("main/a%2bb/x~1.deb", "pool/main/a%2bb/x~1.deb"),
+            ("main//x.deb", "pool/main//x.deb"),
+            ("_/x.deb", "x.deb"),
+            ("_/./x.deb", "./x.deb"),
+            ("_/pool/_/x.deb", "pool/_/x.deb"),
+            ("_x/y.deb", "pool/_x/y.deb"),
+            ("main/_/y.deb", "pool/main/_/y.deb"),
+            ("main/é \"x\".deb", "pool/main/%C3%A9%20%22x%22.deb"),
+        ] {
+            assert_eq!(pool_path(rest).as_deref(), Some(original), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_pool_path_names_something() {
+        for rest in ["", "/", ".", "_/", "_//", "_/."] {
+            assert_eq!(pool_path(rest), None, "{rest:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_becomes_one_segment() {
+        assert_eq!(encode_name(b"a/b%?#\xff ~+"), "a%2Fb%25%3F%23%FF%20~+");
+    }
+}
