@@ -1,0 +1,240 @@
+//! From the file's text to a [`Config`], and from an error to the line that it is about.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use super::{Config, validate};
+
+/// One thing that is wrong with a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line, from 1; 0 where the problem has no place in the file.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// The key, `archives.devuan.pool`.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file says something that it may not say.
+    #[error("{}", Listing { path, problems })]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in the order of the file.
+        problems: Vec<Problem>,
+    },
+}
+
+struct Listing<'a> {
+    path: &'a Path,
+    problems: &'a [Problem],
+}
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.problems.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", self.path.display())?;
+            if problem.line > 0 {
+                write!(f, ":{}:{}", problem.line, problem.column)?;
+            }
+            if !problem.key.is_empty() {
+                write!(f, ": {}", problem.key)?;
+            }
+            write!(f, ": {}", problem.message)?;
+            if let Some(hint) = &problem.hint {
+                write!(f, "\n  hint: {hint}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Config::parse(&text, path)
+    }
+
+    /// Checks the text of a configuration file; `path` is where it is from, and what relative paths are relative to.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        let invalid = |problems| ConfigError::Invalid {
+            path: path.to_owned(),
+            problems,
+        };
+        let deserializer =
+            toml::Deserializer::parse(text).map_err(|e| invalid(vec![syntax_problem(text, &e)]))?;
+        let mut config: Config = serde_path_to_error::deserialize(deserializer).map_err(|e| {
+            let key = e.path().to_string();
+            invalid(vec![type_problem(text, &key, e.inner())])
+        })?;
+        let problems = validate::problems(&config);
+        if !problems.is_empty() {
+            let mut located: Vec<_> = problems.into_iter().map(|p| locate(text, p)).collect();
+            located.sort_by_key(|p| (p.line, p.column));
+            return Err(invalid(located));
+        }
+        let base = std::path::absolute(path)
+            .ok()
+            .and_then(|p| p.parent().map(Path::to_owned))
+            .unwrap_or_default();
+        config.resolve(&base);
+        Ok(config)
+    }
+
+    /// Makes every path absolute.
+    fn resolve(&mut self, base: &Path) {
+        self.root = base.join(&self.root);
+        self.lock = if self.lock.as_os_str().is_empty() {
+            self.root.join("aptmerge.lock")
+        } else {
+            base.join(&self.lock)
+        };
+        for archive in self.archives.values_mut() {
+            for keyring in &mut archive.signed_by {
+                *keyring = base.join(&keyring);
+            }
+        }
+        for file in &mut self.signing.key_file {
+            *file = base.join(&file);
+        }
+        if let Some(homedir) = self.signing.gpg.as_mut().and_then(|g| g.homedir.as_mut()) {
+            *homedir = base.join(&homedir);
+        }
+    }
+}
+
+/// Line and column, from 1, of a byte offset.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
+
+fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
+    let (line, column) = error.span().map_or((0, 0), |s| position(text, s.start));
+    Problem {
+        line,
+        column,
+        key: String::new(),
+        message: format!("this is not TOML: {}", error.message()),
+        hint: None,
+    }
+}
+
+fn type_problem(text: &str, key: &str, error: &toml::de::Error) -> Problem {
+    let (line, column) = error.span().map_or((0, 0), |s| position(text, s.start));
+    let (message, hint) = match unknown_key(error.message()) {
+        Some((unknown, known)) => {
+            let nearest = known
+                .iter()
+                .map(|k| (strsim::damerau_levenshtein(&unknown, k), *k))
+                .min()
+                .filter(|(distance, k)| *distance <= 2.max(k.len() / 3));
+            let hint = match nearest {
+                Some((_, k)) => format!("did you mean `{k}`?"),
+                None => format!("known here: {}", known.join(", ")),
+            };
+            (format!("unknown key `{unknown}`"), Some(hint))
+        }
+        None => (error.message().trim().replace('\n', "; "), None),
+    };
+    Problem {
+        line,
+        column,
+        key: if key == "." {
+            String::new()
+        } else {
+            key.to_owned()
+        },
+        message,
+        hint,
+    }
+}
+
+/// Takes serde's words for an unknown field or variant apart: the unknown one, and those it would have taken.
+fn unknown_key(message: &str) -> Option<(String, Vec<&str>)> {
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?.to_owned();
+    Some((unknown, quoted.collect()))
+}
+
+/// Gives a problem the place of the value that its key names, or of the nearest thing around it.
+fn locate(text: &str, problem: validate::Finding) -> Problem {
+    let mut span = 0..0;
+    let mut found = false;
+    if let Ok(document) = toml::de::DeTable::parse(text) {
+        let mut table = Some(document.get_ref());
+        for part in &problem.path {
+            let Some((key, value)) =
+                table.and_then(|t| t.iter().find(|(k, _)| k.get_ref() == part))
+            else {
+                break;
+            };
+            found = true;
+            span = match value.get_ref() {
+                toml::de::DeValue::Table(_) => key.span(),
+                _ => value.span(),
+            };
+            table = match value.get_ref() {
+                toml::de::DeValue::Table(inner) => Some(inner),
+                _ => None,
+            };
+        }
+    }
+    let (line, column) = if found {
+        position(text, span.start)
+    } else {
+        (0, 0)
+    };
+    Problem {
+        line,
+        column,
+        key: problem.path.join("."),
+        message: problem.message,
+        hint: problem.hint,
+    }
+}
+
+/// `signed-by = "a"` as well as `signed-by = ["a", "b"]`.
+pub(super) fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a path or a list of paths")]
+    enum OneOrMany {
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+    Ok(match OneOrMany::deserialize(input)? {
+        OneOrMany::One(path) => vec![path],
+        OneOrMany::Many(paths) => paths,
+    })
+}

@@ -1,0 +1,407 @@
+//! The configuration file, parsed once into types that cannot hold a wrong value.
+//!
+//! The structs here are the file: what serde reads, `config show` writes again, and the rest of the program uses. What a
+//! single value may be is said by its type ([`names`], [`units`]); what values must be to each other is said in
+//! [`validate`]. Both kinds of error carry file, line, column and key.
+
+mod load;
+pub mod names;
+pub mod units;
+mod validate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Problem};
+pub use names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
+pub use units::{ByteSize, Percent, TimeSpan};
+
+/// Everything that an operator can say.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// The directory that holds link, trees, spool, cache, state and log.
+    pub root: PathBuf,
+    /// The lock file; `aptmerge.lock` below the root where it is not set.
+    #[serde(default)]
+    pub lock: PathBuf,
+    /// The archives, highest priority first.
+    pub priority: Vec<ArchiveName>,
+    /// The components that merged suites have.
+    #[serde(default = "defaults::components")]
+    pub components: Vec<Component>,
+    /// The architectures that merged suites have; with `all`, binary-all indices are published too.
+    pub architectures: Vec<Architecture>,
+    /// The families of indices to merge.
+    #[serde(default = "defaults::indices")]
+    pub indices: BTreeSet<Family>,
+    /// The archives to merge, by name.
+    pub archives: BTreeMap<ArchiveName, Archive>,
+    /// The suites to publish, by the path they get below `dists/`.
+    pub suites: BTreeMap<SuiteName, Suite>,
+    /// Packages that must not be published.
+    #[serde(default)]
+    pub bans: Bans,
+    /// The keys that sign what is published.
+    pub signing: Signing,
+    /// How trees are published.
+    #[serde(default)]
+    pub publish: Publish,
+    /// What a run refuses to do without being told to.
+    #[serde(default)]
+    pub guards: Guards,
+    /// How archives are fetched.
+    #[serde(default)]
+    pub fetch: Fetch,
+    /// The text reports.
+    #[serde(default)]
+    pub reports: Reports,
+    /// The HTTP server of `aptmerge serve`.
+    #[serde(default)]
+    pub serve: Serve,
+    /// The targets that production is pushed to, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub push: Vec<Push>,
+}
+
+/// A family of indices: files that are merged by one rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// `binary-ARCH/Packages`
+    Packages,
+    /// `source/Sources`
+    Sources,
+    /// `debian-installer/binary-ARCH/Packages`
+    Installer,
+    /// `Contents-ARCH`
+    Contents,
+    /// `i18n/Translation-LANG`
+    Translations,
+    /// `dep11/…`
+    Dep11,
+}
+
+/// An upstream archive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Archive {
+    /// What `pool/…` becomes: `pool/POOL/…`.
+    pub pool: PoolName,
+    /// Where the archive is, the first that answers wins: `http:`, `https:` or `file:`.
+    pub uris: Vec<String>,
+    /// Keyring files whose keys may sign the archive's Release.
+    #[serde(deserialize_with = "load::one_or_many")]
+    pub signed_by: Vec<PathBuf>,
+    /// Where the pool redirects of this archive lead; the first http(s) URI where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
+    /// Refuse a Release whose Date is older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<TimeSpan>,
+    /// `false` accepts a Release past its Valid-Until, and past `max-age`: for replaying old data.
+    #[serde(default = "defaults::yes")]
+    pub check_valid_until: bool,
+    /// Narrows the families that are taken from this archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indices: Option<BTreeSet<Family>>,
+}
+
+/// A merged suite.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Suite {
+    /// Which suite of which archive goes into it; `priority` gives the order.
+    pub from: BTreeMap<ArchiveName, SuiteName>,
+    /// Release fields to set; the others come from the first archive's Release.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub release: BTreeMap<String, String>,
+    /// Further names of the suite, published as symlinks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<SuiteName>,
+    /// Components, where they differ from the general ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub components: Option<Vec<Component>>,
+    /// Architectures, where they differ from the general ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architectures: Option<Vec<Architecture>>,
+}
+
+/// Packages that must not be published.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Bans {
+    /// Banned by name, and with them whatever needs them.
+    pub packages: BTreeSet<PackageName>,
+    /// Archives whose packages bans do not touch.
+    pub exempt: BTreeSet<ArchiveName>,
+}
+
+/// The keys that sign what is published: either gpg or key files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Signing {
+    /// Sign through gpg and its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpg: Option<Gpg>,
+    /// Sign in process, with the private keys of these files (mode 0600).
+    #[serde(
+        default,
+        deserialize_with = "load::one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub key_file: Vec<PathBuf>,
+}
+
+/// Keys that gpg holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Gpg {
+    /// gpg's home directory; gpg's own default where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homedir: Option<PathBuf>,
+    /// The keys to sign with, all of them, as gpg understands them; fingerprints are best.
+    pub keys: Vec<String>,
+    /// The program.
+    #[serde(default = "defaults::gpg")]
+    pub program: PathBuf,
+}
+
+/// A form that indices are published in besides the plain one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// `.xz`
+    Xz,
+    /// `.gz`
+    Gz,
+}
+
+impl Form {
+    /// What the file name ends in, with its dot.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Form::Xz => ".xz",
+            Form::Gz => ".gz",
+        }
+    }
+}
+
+/// How trees are published.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Publish {
+    /// The compressed forms to publish.
+    pub compress: BTreeSet<Form>,
+    /// How long files stay under by-hash after the last Release that named them.
+    pub by_hash: Retention,
+    /// The Valid-Until of a Release, counted from its Date; none where it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_for: Option<TimeSpan>,
+    /// Whether the tree gets a `pool/NAME` symlink to each archive with a file: URI.
+    pub pool_links: bool,
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self {
+            compress: [Form::Xz, Form::Gz].into(),
+            by_hash: Retention::default(),
+            valid_for: None,
+            pool_links: true,
+        }
+    }
+}
+
+/// How long files stay under by-hash: until both bounds are passed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Retention {
+    /// At least so many later generations of the suite.
+    pub generations: u64,
+    /// At least so many days.
+    pub days: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            generations: 6,
+            days: 3,
+        }
+    }
+}
+
+/// What a run refuses to do without being told to.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Guards {
+    /// The share of its packages that a suite may lose in one run.
+    pub max_shrink: Percent,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self {
+            max_shrink: Percent::new(20),
+        }
+    }
+}
+
+/// How archives are fetched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Fetch {
+    /// How many files are fetched at once.
+    pub parallel: usize,
+    /// How often a request is repeated after a failure that may pass.
+    pub retries: u32,
+    /// The pause before the first repetition; it doubles with each.
+    pub backoff: TimeSpan,
+    /// How often a suite is begun afresh on one URI when its files do not match its Release.
+    pub restarts: u32,
+    /// How long a connection may take.
+    pub connect_timeout: TimeSpan,
+    /// How long a server may be silent.
+    pub timeout: TimeSpan,
+    /// Slower than this per second, averaged over a minute, is given up.
+    pub minimum_speed: ByteSize,
+    /// The most that one index may be, unpacked.
+    pub max_index: ByteSize,
+    /// An HTTP proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self {
+            parallel: 6,
+            retries: 3,
+            backoff: TimeSpan::from_seconds(1),
+            restarts: 3,
+            connect_timeout: TimeSpan::from_seconds(20),
+            timeout: TimeSpan::from_seconds(60),
+            minimum_speed: ByteSize::from_bytes(1024),
+            max_index: ByteSize::from_bytes(4 << 30),
+            proxy: None,
+        }
+    }
+}
+
+/// The text reports under `log/`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Reports {
+    /// `NAME = [package, …]`: published packages that need one of these are listed in `log/NAME.txt`.
+    pub watch: BTreeMap<PackageName, BTreeSet<PackageName>>,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        let name = |n: &str| PackageName::new(n).ok();
+        let watch = name("libsystemd").zip(name("libsystemd0"));
+        Self {
+            watch: watch
+                .into_iter()
+                .map(|(file, p)| (file, [p].into()))
+                .collect(),
+        }
+    }
+}
+
+/// The HTTP server of `aptmerge serve`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Serve {
+    /// Address and port to listen on.
+    pub listen: String,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+        }
+    }
+}
+
+/// A target that production is pushed to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Push {
+    /// The target's name, in messages and in `state/push/`.
+    pub name: PackageName,
+    /// A target of rsync's: a path, `host:path`, `host::module/path` or `rsync://host/module/path`.
+    pub rsync: String,
+    /// Further options for rsync, `--bwlimit=5m` or `--rsh=ssh -i /etc/aptmerge/id`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Whether the reports are pushed too, to `log/` beside `dists/`.
+    #[serde(default = "defaults::yes")]
+    pub log: bool,
+    /// The program.
+    #[serde(default = "defaults::rsync")]
+    pub program: PathBuf,
+}
+
+impl Config {
+    /// The archives of a merged suite with the upstream suite that each gives, highest priority first.
+    pub fn inputs<'a>(
+        &'a self,
+        suite: &'a Suite,
+    ) -> impl Iterator<Item = (&'a ArchiveName, &'a Archive, &'a SuiteName)> {
+        self.priority.iter().filter_map(|name| {
+            let upstream = suite.from.get(name)?;
+            Some((name, self.archives.get(name)?, upstream))
+        })
+    }
+
+    /// The components of a merged suite.
+    pub fn components_of<'a>(&'a self, suite: &'a Suite) -> &'a [Component] {
+        suite.components.as_deref().unwrap_or(&self.components)
+    }
+
+    /// The architectures of a merged suite.
+    pub fn architectures_of<'a>(&'a self, suite: &'a Suite) -> &'a [Architecture] {
+        suite
+            .architectures
+            .as_deref()
+            .unwrap_or(&self.architectures)
+    }
+
+    /// Whether a family is taken from an archive.
+    pub fn takes(&self, archive: &Archive, family: Family) -> bool {
+        self.indices.contains(&family)
+            && archive
+                .indices
+                .as_ref()
+                .is_none_or(|narrowed| narrowed.contains(&family))
+    }
+}
+
+mod defaults {
+    use super::{BTreeSet, Component, Family, PathBuf};
+
+    pub(super) fn components() -> Vec<Component> {
+        Component::new("main").into_iter().collect()
+    }
+
+    pub(super) fn indices() -> BTreeSet<Family> {
+        [Family::Packages, Family::Sources, Family::Installer].into()
+    }
+
+    pub(super) const fn yes() -> bool {
+        true
+    }
+
+    pub(super) fn gpg() -> PathBuf {
+        "gpg".into()
+    }
+
+    pub(super) fn rsync() -> PathBuf {
+        "rsync".into()
+    }
+}

@@ -1,0 +1,196 @@
+//! Names that end up in paths and in signed files: each type can hold only what is safe there.
+
+use std::borrow::Borrow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a string is not a name of the kind asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is not {what}: {why}")]
+pub struct InvalidName {
+    value: String,
+    what: &'static str,
+    why: &'static str,
+}
+
+/// One path segment: letters, digits and the characters of `extra`, beginning with a letter or a digit.
+fn check_segment(value: &str, extra: &str) -> Result<(), &'static str> {
+    let mut bytes = value.bytes();
+    match bytes.next() {
+        None => return Err("it is empty"),
+        Some(first) if !first.is_ascii_alphanumeric() => {
+            return Err("it must begin with a letter or a digit");
+        }
+        Some(_) => {}
+    }
+    if value.len() > 100 {
+        return Err("it is longer than 100 characters");
+    }
+    if bytes.any(|b| !b.is_ascii_alphanumeric() && !extra.as_bytes().contains(&b)) {
+        return Err("only letters, digits and a few of `. + - _ ~` may stand in it");
+    }
+    Ok(())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// Checks `value` and wraps it.
+            pub fn new(value: impl Into<String>) -> Result<Self, InvalidName> {
+                let value = value.into();
+                let check: fn(&str) -> Result<(), &'static str> = $check;
+                match check(&value) {
+                    Ok(()) => Ok(Self(value)),
+                    Err(why) => Err(InvalidName { value, what: $what, why }),
+                }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = InvalidName;
+            fn try_from(value: String) -> Result<Self, InvalidName> {
+                Self::new(value)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+name!(
+    /// The name by which the configuration speaks of an archive, `devuan` or `debian-security`.
+    ArchiveName,
+    "an archive name",
+    |v| check_segment(v, ".+-_")
+);
+
+name!(
+    /// The directory below `pool/` that stands for an archive in rewritten paths, `DEVUAN`.
+    PoolName,
+    "a pool name",
+    |v| check_segment(v, ".+-_")
+);
+
+name!(
+    /// A component, `main` or `non-free-firmware`.
+    Component,
+    "a component",
+    |v| check_segment(v, ".+-_~")
+);
+
+name!(
+    /// A Debian architecture, or `all`. Sources are no architecture here: the index family `sources` stands for them.
+    Architecture,
+    "an architecture",
+    |v| {
+        if v == "source" {
+            return Err("sources are chosen with `sources` in `indices`");
+        }
+        check_segment(v, "-")?;
+        if v.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err("architectures are lower case");
+        }
+        Ok(())
+    }
+);
+
+name!(
+    /// A suite as it stands in a path below `dists/`. Older security archives have a slash in it: `buster/updates`.
+    SuiteName,
+    "a suite",
+    |v| {
+        if v.split('/').count() > 4 {
+            return Err("it has more than four parts");
+        }
+        v.split('/').try_for_each(|part| {
+            check_segment(part, ".+-_~")?;
+            if matches!(part, "by-hash" | "pool" | "dists") {
+                return Err("`by-hash`, `pool` and `dists` have a meaning of their own");
+            }
+            Ok(())
+        })
+    }
+);
+
+name!(
+    /// A package name, binary or source (Debian Policy 5.6.1; upper case is let through, as archives outside Debian have it).
+    PackageName,
+    "a package name",
+    |v| check_segment(v, ".+-_")
+);
+
+impl Architecture {
+    /// Whether this is `all`.
+    pub fn is_all(&self) -> bool {
+        self.0 == "all"
+    }
+}
+
+impl SuiteName {
+    /// The name as one segment, for file names: `buster/updates` becomes `buster_updates`.
+    pub fn flat(&self) -> String {
+        self.0.replace('/', "_")
+    }
+
+    /// How many directories the suite lies below `dists/`.
+    pub fn depth(&self) -> usize {
+        self.0.split('/').count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_cannot_climb() {
+        for bad in [
+            "", ".", "..", "a/../b", "/a", "a/", "a//b", "a\\b", "a\0b", "a b", "%2e", "a\n", "-a",
+        ] {
+            assert!(SuiteName::new(bad).is_err(), "{bad:?}");
+            assert!(PoolName::new(bad).is_err(), "{bad:?}");
+            assert!(Component::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(PoolName::new("a/b").is_err());
+        assert!(SuiteName::new("buster/updates").is_ok());
+        assert_eq!(
+            SuiteName::new("buster/updates").unwrap().flat(),
+            "buster_updates"
+        );
+    }
+
+    #[test]
+    fn source_is_no_architecture() {
+        let error = Architecture::new("source").unwrap_err().to_string();
+        assert!(error.contains("`indices`"), "{error}");
+        assert!(Architecture::new("kfreebsd-amd64").is_ok());
+        assert!(Architecture::new("AMD64").is_err());
+    }
+}

@@ -1,0 +1,361 @@
+//! What the values of a configuration must be to each other.
+
+use std::collections::BTreeSet;
+
+use super::{Archive, Config, Family, Suite, SuiteName};
+
+/// A contradiction, and the key that it is about.
+pub(super) struct Finding {
+    pub(super) path: Vec<String>,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+/// Release fields that aptmerge writes by itself.
+const OWN_FIELDS: [&str; 9] = [
+    "Date",
+    "Valid-Until",
+    "Architectures",
+    "Components",
+    "Acquire-By-Hash",
+    "No-Support-for-Architecture-all",
+    "MD5Sum",
+    "SHA1",
+    "SHA256",
+];
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, path: &[&str], message: impl Into<String>, hint: &str) {
+        self.0.push(Finding {
+            path: path.iter().map(|p| (*p).to_owned()).collect(),
+            message: message.into(),
+            hint: (!hint.is_empty()).then(|| hint.to_owned()),
+        });
+    }
+}
+
+/// Everything that is wrong, in no particular order.
+pub(super) fn problems(config: &Config) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    general(config, &mut findings);
+    for (name, archive) in &config.archives {
+        self::archive(config, name.as_str(), archive, &mut findings);
+    }
+    for (name, suite) in &config.suites {
+        self::suite(config, name, suite, &mut findings);
+    }
+    suite_paths(config, &mut findings);
+    signing(config, &mut findings);
+    push(config, &mut findings);
+    findings.0
+}
+
+fn duplicates<'a, T: Ord + 'a>(items: impl IntoIterator<Item = &'a T>) -> Option<&'a T> {
+    let mut seen = BTreeSet::new();
+    items.into_iter().find(|item| !seen.insert(*item))
+}
+
+fn general(config: &Config, findings: &mut Findings) {
+    if config.root.as_os_str().is_empty() {
+        findings.add(
+            &["root"],
+            "it is empty",
+            "give a directory, `/srv/aptmerge`",
+        );
+    }
+    if config.priority.is_empty() {
+        findings.add(
+            &["priority"],
+            "no archive is named",
+            "list the archives, highest priority first",
+        );
+    }
+    for name in &config.priority {
+        if !config.archives.contains_key(name) {
+            findings.add(
+                &["priority"],
+                format!("there is no archive `{name}`"),
+                &format!("add [archives.{name}], or take the name out of `priority`"),
+            );
+        }
+    }
+    if let Some(twice) = duplicates(&config.priority) {
+        findings.add(&["priority"], format!("`{twice}` stands there twice"), "");
+    }
+    if config.components.is_empty() {
+        findings.add(&["components"], "no component is named", "");
+    }
+    if let Some(twice) = duplicates(&config.components) {
+        findings.add(&["components"], format!("`{twice}` stands there twice"), "");
+    }
+    if config.architectures.is_empty() {
+        findings.add(
+            &["architectures"],
+            "no architecture is named",
+            "such as [\"all\", \"amd64\"]",
+        );
+    }
+    if let Some(twice) = duplicates(&config.architectures) {
+        findings.add(
+            &["architectures"],
+            format!("`{twice}` stands there twice"),
+            "",
+        );
+    }
+    if !config.indices.contains(&Family::Packages) {
+        findings.add(
+            &["indices"],
+            "`packages` is missing",
+            "the other families speak of the packages that were published",
+        );
+    }
+    if config.suites.is_empty() {
+        findings.add(
+            &["suites"],
+            "no suite is to be published",
+            "add [suites.NAME] with a `from` table",
+        );
+    }
+    if config.publish.compress.is_empty() {
+        findings.add(
+            &["publish", "compress"],
+            "no compressed form is named",
+            "apt wants one at least: [\"xz\", \"gz\"]",
+        );
+    }
+    for name in &config.bans.exempt {
+        if !config.archives.contains_key(name) {
+            findings.add(
+                &["bans", "exempt"],
+                format!("there is no archive `{name}`"),
+                "",
+            );
+        }
+    }
+    if config.fetch.parallel == 0 || config.fetch.parallel > 64 {
+        findings.add(&["fetch", "parallel"], "it must be from 1 to 64", "");
+    }
+    if config.serve.listen.parse::<std::net::SocketAddr>().is_err() {
+        findings.add(
+            &["serve", "listen"],
+            format!("`{}` is not an address with a port", config.serve.listen),
+            "such as 127.0.0.1:8080 or [::]:80",
+        );
+    }
+}
+
+fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findings) {
+    if !config.priority.iter().any(|p| p.as_str() == name) {
+        findings.add(
+            &["archives", name],
+            "the archive is not in `priority`",
+            "add it where it belongs, highest priority first",
+        );
+    }
+    if archive.uris.is_empty() {
+        findings.add(&["archives", name, "uris"], "no URI is given", "");
+    }
+    for uri in &archive.uris {
+        if let Err(error) = crate::fetch::uri::Uri::parse(uri) {
+            findings.add(
+                &["archives", name, "uris"],
+                error.to_string(),
+                "http, https and file are known",
+            );
+        }
+    }
+    if let Some(redirect) = &archive.redirect
+        && !redirect.starts_with("http://")
+        && !redirect.starts_with("https://")
+    {
+        findings.add(
+            &["archives", name, "redirect"],
+            format!("`{redirect}` is no http or https URI"),
+            "clients are sent there for packages",
+        );
+    }
+    if archive.signed_by.is_empty() {
+        findings.add(
+            &["archives", name, "signed-by"],
+            "no keyring is named",
+            "an archive without a key is not fetched; name the file that holds the keys of its Release",
+        );
+    }
+    let same_pool = config
+        .archives
+        .iter()
+        .find(|(other, a)| other.as_str() < name && a.pool == archive.pool);
+    if let Some((other, _)) = same_pool {
+        findings.add(
+            &["archives", name, "pool"],
+            format!("`{}` is the pool of `{other}` too", archive.pool),
+            "each archive needs a pool name of its own, or redirects could not tell them apart",
+        );
+    }
+}
+
+fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findings) {
+    let name = name.as_str();
+    if suite.from.is_empty() {
+        findings.add(
+            &["suites", name, "from"],
+            "no archive is named",
+            "from = { debian = \"bookworm\" }",
+        );
+    }
+    for archive in suite.from.keys() {
+        if !config.archives.contains_key(archive) {
+            let nearest = config
+                .archives
+                .keys()
+                .min_by_key(|k| strsim::damerau_levenshtein(k.as_str(), archive.as_str()));
+            let hint = nearest.map_or_else(String::new, |k| format!("did you mean `{k}`?"));
+            findings.add(
+                &["suites", name, "from", archive.as_str()],
+                format!("there is no archive `{archive}`"),
+                &hint,
+            );
+        }
+    }
+    for (field, value) in &suite.release {
+        let path = ["suites", name, "release", field];
+        let valid_name = !field.is_empty()
+            && field
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !field.starts_with('-');
+        if !valid_name {
+            findings.add(
+                &path,
+                format!("`{field}` is no field name"),
+                "letters, digits and `-`",
+            );
+        } else if OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(field)) {
+            findings.add(
+                &path,
+                format!("`{field}` is written by aptmerge itself"),
+                "take it out",
+            );
+        }
+        if value.is_empty() || value.trim() != value || value.chars().any(char::is_control) {
+            findings.add(&path, "the value must be one line of text", "");
+        }
+    }
+    if suite.components.as_ref().is_some_and(Vec::is_empty) {
+        findings.add(&["suites", name, "components"], "no component is named", "");
+    }
+    if suite.architectures.as_ref().is_some_and(Vec::is_empty) {
+        findings.add(
+            &["suites", name, "architectures"],
+            "no architecture is named",
+            "",
+        );
+    }
+}
+
+/// No two suites or links at one path, and none inside the directory of another's component.
+fn suite_paths(config: &Config, findings: &mut Findings) {
+    let mut seen = BTreeSet::new();
+    for name in config.suites.keys() {
+        seen.insert(name.as_str());
+    }
+    for (name, suite) in &config.suites {
+        for link in &suite.links {
+            if !seen.insert(link.as_str()) {
+                findings.add(
+                    &["suites", name.as_str(), "links"],
+                    format!("`{link}` is the name of another suite or link"),
+                    "",
+                );
+            }
+        }
+    }
+    for (name, suite) in &config.suites {
+        let below = |path: &str| {
+            path.strip_prefix(name.as_str())?
+                .strip_prefix('/')
+                .map(str::to_owned)
+        };
+        for inner in seen.iter().filter_map(|path| below(path)) {
+            let first = inner.split('/').next().unwrap_or_default();
+            if config
+                .components_of(suite)
+                .iter()
+                .any(|c| c.as_str() == first)
+            {
+                findings.add(
+                    &["suites", name.as_str()],
+                    format!(
+                        "its component `{first}` would lie where the suite `{name}/{inner}` does"
+                    ),
+                    "",
+                );
+            }
+        }
+        for link in &suite.links {
+            let prefix = format!("{link}/");
+            if let Some(inside) = seen.iter().find(|path| path.starts_with(&prefix)) {
+                findings.add(
+                    &["suites", name.as_str(), "links"],
+                    format!("`{inside}` would lie inside the link `{link}`"),
+                    "",
+                );
+            }
+        }
+    }
+}
+
+fn signing(config: &Config, findings: &mut Findings) {
+    match (&config.signing.gpg, config.signing.key_file.as_slice()) {
+        (None, []) => findings.add(
+            &["signing"],
+            "no key is named",
+            "gpg = { homedir = \"…\", keys = [\"FINGERPRINT\"] }, or key-file = \"signing.key\"",
+        ),
+        (Some(_), [_, ..]) => findings.add(
+            &["signing"],
+            "both `gpg` and `key-file` are given",
+            "keep one of them; either can name several keys",
+        ),
+        (Some(gpg), []) => {
+            if gpg.keys.is_empty() {
+                findings.add(
+                    &["signing", "gpg", "keys"],
+                    "no key is named",
+                    "gpg --list-secret-keys shows them",
+                );
+            }
+            if gpg.keys.iter().any(|k| k.is_empty() || k.starts_with('-')) {
+                findings.add(
+                    &["signing", "gpg", "keys"],
+                    "that is no key",
+                    "give fingerprints",
+                );
+            }
+        }
+        (None, _) => {}
+    }
+}
+
+fn push(config: &Config, findings: &mut Findings) {
+    let mut names = BTreeSet::new();
+    for target in &config.push {
+        if !names.insert(&target.name) {
+            findings.add(
+                &["push"],
+                format!("two targets are called `{}`", target.name),
+                "",
+            );
+        }
+        if target.rsync.is_empty() || target.rsync.starts_with('-') {
+            findings.add(
+                &["push"],
+                format!("`{}` is no target for rsync", target.rsync),
+                "a path, host:path, host::module/path or rsync://host/module/path",
+            );
+        }
+    }
+}
