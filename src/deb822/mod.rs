@@ -1,0 +1,15 @@
+//! Stanzas, fields, versions, relations and Release files: pure functions over bytes.
+//!
+//! The rules are those of deb822(5) and Debian Policy 5.1, taken strictly where a lenient reader and apt could come to see
+//! different stanzas in one file.
+
+mod relations;
+mod release;
+mod stanza;
+mod version;
+
+pub use relations::{Alternative, alternatives};
+pub(crate) use release::format_date;
+pub use release::{IndexEntry, Release, ReleaseError};
+pub use stanza::{Fields, Stanza, Stanzas, SyntaxError, eq_name};
+pub use version::{compare_versions, is_valid_version};

@@ -1,0 +1,348 @@
+//! Release files: what an archive's suite says of itself and of its indices.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::stanza::{Stanza, Stanzas, SyntaxError};
+
+/// The most entries a Release may have; Debian's largest have some thousands.
+const MAX_ENTRIES: usize = 200_000;
+
+/// Why a Release cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// It is not a stanza.
+    #[error("Release, {0}")]
+    Syntax(#[from] SyntaxError),
+    /// It has more than one stanza, or none.
+    #[error("Release has {0} stanzas instead of one")]
+    Stanzas(usize),
+    /// A field that must be there is not.
+    #[error("Release has no field `{0}`")]
+    Missing(&'static str),
+    /// A field stands there twice.
+    #[error("Release has the field `{0}` twice")]
+    Doubled(String),
+    /// A date cannot be read.
+    #[error(
+        "Release has the {field} `{value}`, which is not of the form `Sat, 09 May 2026 10:21:35 UTC`"
+    )]
+    Date {
+        /// The field.
+        field: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// A line of a checksum section is not hash, size and path.
+    #[error("Release, section {section}: `{line}` is not a hash, a size and a path")]
+    Entry {
+        /// `SHA256` or `SHA512`.
+        section: &'static str,
+        /// The line.
+        line: String,
+    },
+    /// A path leads out of the suite, or no sane archive would have it.
+    #[error("Release lists the path `{0}`, which is not a plain path below the suite")]
+    Path(String),
+    /// Two lines say different things about one path.
+    #[error("Release says two different things about `{0}`")]
+    Contradiction(String),
+    /// There is no hash that can be relied on.
+    #[error("Release has neither SHA256 nor SHA512; MD5 and SHA1 alone prove nothing")]
+    NoStrongHash,
+    /// There are too many entries.
+    #[error("Release lists more than {MAX_ENTRIES} files")]
+    TooMany,
+}
+
+/// What a Release says of one index file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Option<[u8; 32]>,
+    /// Its SHA-512.
+    pub sha512: Option<[u8; 64]>,
+}
+
+/// A Release file, taken apart.
+#[derive(Debug, Clone)]
+pub struct Release {
+    fields: BTreeMap<String, (String, String)>,
+    /// When it was made.
+    pub date: Timestamp,
+    /// Until when it may be believed.
+    pub valid_until: Option<Timestamp>,
+    /// The files that it lists, by path below the suite's directory.
+    pub entries: BTreeMap<String, IndexEntry>,
+}
+
+impl Release {
+    /// Parses the verified bytes of a Release.
+    pub fn parse(data: &[u8]) -> Result<Release, ReleaseError> {
+        let mut stanzas = Stanzas::new(data);
+        let (Some(stanza), None) = (stanzas.next(), stanzas.next()) else {
+            return Err(ReleaseError::Stanzas(Stanzas::new(data).count()));
+        };
+        let mut fields = BTreeMap::new();
+        let mut entries = BTreeMap::new();
+        let mut strong = false;
+        for (name, value) in text_fields(data, stanza)? {
+            let key = name.to_ascii_lowercase();
+            match key.as_str() {
+                "sha256" => {
+                    strong = true;
+                    section("SHA256", &value, &mut entries, |e, hash| {
+                        slot(&mut e.sha256, hash)
+                    })?;
+                }
+                "sha512" => {
+                    strong = true;
+                    section("SHA512", &value, &mut entries, |e, hash| {
+                        slot(&mut e.sha512, hash)
+                    })?;
+                }
+                _ => {}
+            }
+            let kept = if is_checksum_section(&key) {
+                String::new()
+            } else {
+                value
+            };
+            if fields.insert(key, (name.clone(), kept)).is_some() {
+                return Err(ReleaseError::Doubled(name));
+            }
+        }
+        if !strong {
+            return Err(ReleaseError::NoStrongHash);
+        }
+        let text = |name: &str| {
+            fields
+                .get(name)
+                .map(|(_, value): &(String, String)| value.as_str())
+        };
+        let date = date_field("Date", text("date").ok_or(ReleaseError::Missing("Date"))?)?;
+        let valid_until = text("valid-until")
+            .map(|v| date_field("Valid-Until", v))
+            .transpose()?;
+        Ok(Release {
+            fields,
+            date,
+            valid_until,
+            entries,
+        })
+    }
+
+    /// The value of a field, `None` where it is missing or empty.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.fields.get(&name.to_ascii_lowercase())?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// Whether a field says `yes`.
+    pub fn says_yes(&self, name: &str) -> bool {
+        self.field(name)
+            .is_some_and(|v| v.eq_ignore_ascii_case("yes"))
+    }
+
+    /// The components that it names. Old security archives write `updates/main` for `main`; the last part counts.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.words("Components")
+            .map(|c| c.rsplit('/').next().unwrap_or(c))
+    }
+
+    /// The architectures that it names.
+    pub fn architectures(&self) -> impl Iterator<Item = &str> {
+        self.words("Architectures")
+    }
+
+    /// Whether binary-ARCH indices hold the `Architecture: all` packages too, so that binary-all need not be read.
+    pub fn arch_indices_hold_all(&self) -> bool {
+        !self.architectures().any(|a| a == "all")
+            || self
+                .words("No-Support-for-Architecture-all")
+                .any(|w| w == "Packages")
+    }
+
+    fn words(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.field(name)
+            .unwrap_or_default()
+            .split_ascii_whitespace()
+    }
+}
+
+fn is_checksum_section(key: &str) -> bool {
+    matches!(key, "md5sum" | "sha1" | "sha256" | "sha512")
+}
+
+fn text_fields(data: &[u8], stanza: Stanza<'_>) -> Result<Vec<(String, String)>, ReleaseError> {
+    stanza
+        .fields()
+        .map(|field| {
+            let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
+            let at = stanza.offset + field.value_offset;
+            let value = std::str::from_utf8(field.value)
+                .map_err(|_| SyntaxError::at(data, at, "this is not UTF-8"))?;
+            if value.contains(['\0', '\r']) {
+                return Err(SyntaxError::at(data, at, "a control character").into());
+            }
+            let name = String::from_utf8_lossy(field.name).into_owned();
+            Ok((name, value.to_owned()))
+        })
+        .collect()
+}
+
+fn slot<const N: usize>(slot: &mut Option<[u8; N]>, hash: &str) -> Option<bool> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(hash, &mut bytes).ok()?;
+    let same = slot.is_none_or(|old| old == bytes);
+    *slot = Some(bytes);
+    Some(same)
+}
+
+/// Reads a checksum section; `store` puts a hash into an entry and says whether it fits what is there, or that it is none.
+fn section(
+    section: &'static str,
+    value: &str,
+    entries: &mut BTreeMap<String, IndexEntry>,
+    store: impl Fn(&mut IndexEntry, &str) -> Option<bool>,
+) -> Result<(), ReleaseError> {
+    for line in value.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        let malformed = || ReleaseError::Entry {
+            section,
+            line: line.chars().take(200).collect(),
+        };
+        let mut words = line.split_ascii_whitespace();
+        let (Some(hash), Some(size), Some(path), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(malformed());
+        };
+        let size = size.parse().map_err(|_| malformed())?;
+        if !is_plain_path(path) {
+            return Err(ReleaseError::Path(path.chars().take(200).collect()));
+        }
+        let known = entries.contains_key(path);
+        if entries.len() >= MAX_ENTRIES && !known {
+            return Err(ReleaseError::TooMany);
+        }
+        let entry = entries.entry(path.to_owned()).or_default();
+        let fits = store(entry, hash).ok_or_else(malformed)?;
+        if !fits || (known && entry.size != size) {
+            return Err(ReleaseError::Contradiction(path.to_owned()));
+        }
+        entry.size = size;
+    }
+    Ok(())
+}
+
+/// Whether a path stays where it is put: relative, no empty, `.` or `..` part, nothing that a server could decode into one.
+fn is_plain_path(path: &str) -> bool {
+    !path.is_empty()
+        && path.len() <= 1000
+        && !path
+            .bytes()
+            .any(|b| b.is_ascii_control() || matches!(b, b'\\' | b'%' | b'?' | b'#'))
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Reads the date form that Release files have. Only UTC is taken, under the names that apt knows: `UTC`, `GMT`, `Z`, `+0000`.
+fn parse_date(value: &str) -> Option<Timestamp> {
+    let (rest, zone) = value.trim().rsplit_once(' ')?;
+    if !matches!(zone, "UTC" | "GMT" | "Z" | "+0000") {
+        return None;
+    }
+    jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(format!("{rest} +0000"))
+        .ok()
+}
+
+/// Writes the date form that Release files have, `Sat, 09 May 2026 10:21:35 UTC`.
+pub(crate) fn format_date(date: Timestamp) -> String {
+    date.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string()
+}
+
+fn date_field(field: &'static str, value: &str) -> Result<Timestamp, ReleaseError> {
+    parse_date(value).ok_or_else(|| ReleaseError::Date {
+        field,
+        value: value.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn release(extra: &str) -> String {
+        format!(
+            "Origin: Debian\nDate: Sat, 09 May 2026 10:21:35 UTC\nComponents: updates/main contrib\nSHA256:\n {HASH} 0 main/x\n{extra}"
+        )
+    }
+
+    #[test]
+    fn reads_what_archives_write() {
+        let parsed = Release::parse(release("Acquire-By-Hash: yes\n").as_bytes()).unwrap();
+        assert_eq!(parsed.field("ORIGIN"), Some("Debian"));
+        assert_eq!(parsed.components().collect::<Vec<_>>(), ["main", "contrib"]);
+        assert!(parsed.says_yes("acquire-by-hash"));
+        assert_eq!(parsed.entries["main/x"].size, 0);
+        assert_eq!(format_date(parsed.date), "Sat, 09 May 2026 10:21:35 UTC");
+    }
+
+    #[test]
+    fn refuses_what_could_do_harm() {
+        for (extra, expected) in [
+            (format!(" {HASH} 0 ../x\n"), "../x"),
+            (format!(" {HASH} 0 /etc/x\n"), "/etc/x"),
+            (format!(" {HASH} 0 a//x\n"), "a//x"),
+            (format!(" {HASH} 0 a/%2e%2e/x\n"), "%2e"),
+            (format!(" {HASH} 1 main/x\n"), "two different"),
+            (format!(" {HASH} -1 main/y\n"), "not a hash"),
+            (format!(" {HASH}00 1 main/y\n"), "not a hash"),
+            (format!(" {HASH} 1 main/y z\n"), "not a hash"),
+            ("Origin: Other\n".to_owned(), "twice"),
+            ("\nOrigin: Other\n".to_owned(), "2 stanzas"),
+            ("Valid-Until: tomorrow\n".to_owned(), "Valid-Until"),
+        ] {
+            let error = Release::parse(release(&extra).as_bytes())
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(expected), "{extra}: {error}");
+        }
+        let weak =
+            "Date: Sat, 09 May 2026 10:21:35 UTC\nMD5Sum:\n d41d8cd98f00b204e9800998ecf8427e 0 x\n";
+        assert_eq!(
+            Release::parse(weak.as_bytes()).unwrap_err(),
+            ReleaseError::NoStrongHash
+        );
+        assert_eq!(Release::parse(b"").unwrap_err(), ReleaseError::Stanzas(0));
+    }
+
+    #[test]
+    fn dates_are_utc_or_nothing() {
+        let date = parse_date("Sat, 09 May 2026 10:21:35 UTC").unwrap();
+        for same in [
+            "Sat, 9 May 2026 10:21:35 GMT",
+            "Sat, 09 May 2026 10:21:35 +0000",
+            "Sat, 09 May 2026 10:21:35 Z",
+        ] {
+            assert_eq!(parse_date(same), Some(date), "{same}");
+        }
+        for bad in [
+            "Sat, 09 May 2026 10:21:35 +0200",
+            "2026-05-09T10:21:35Z",
+            "Sat, 09 May 2026 10:21:35",
+            "",
+            "Sat, 31 Feb 2026 10:21:35 UTC",
+        ] {
+            assert_eq!(parse_date(bad), None, "{bad}");
+        }
+    }
+}
