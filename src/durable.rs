@@ -1,0 +1,182 @@
+//! Files that are either there whole or not at all, and stay so through a loss of power.
+//!
+//! A published file is never changed in place: it is written under a temporary name in its own directory, its bytes are
+//! forced to the disk, and only then does rename(2) give it its name. Directories are forced out after that, by whoever
+//! knows when a set of names is complete ([`sync_dir`]); the functions here that say so do it by themselves. A failed fsync
+//! is an error: the kernel reports it once and may forget the data.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::time::SystemTime;
+
+use tempfile::{Builder, NamedTempFile};
+
+use crate::error::{Error, Result};
+
+/// What temporary files of ours begin with, so that a later run can tell and clear away what a crash left.
+pub(crate) const TEMP_PREFIX: &str = ".aptmerge-tmp-";
+
+/// Makes a directory and what is missing above it, readable for all.
+pub(crate) fn create_dir(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(Error::io("create the directory", path))
+}
+
+/// Forces the names in a directory to the disk.
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(Error::io("fsync the directory", path))
+}
+
+/// The directory that a path lies in.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A temporary file beside `path`, world-readable, to be written and then given to [`persist`].
+pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
+    Builder::new()
+        .prefix(TEMP_PREFIX)
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(parent(path))
+        .map_err(Error::io("create a temporary file for", path))
+}
+
+/// Forces a temporary file out, sets its time where one is given, and renames it to `path`. The directory is not forced out.
+pub(crate) fn persist(
+    file: NamedTempFile,
+    path: &Path,
+    modified: Option<SystemTime>,
+) -> Result<()> {
+    // Whatever umask the process has, a published file is readable.
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(0o644))
+        .map_err(Error::io("set the mode of", path))?;
+    if let Some(time) = modified {
+        file.as_file()
+            .set_modified(time)
+            .map_err(Error::io("set the time of", path))?;
+    }
+    file.as_file()
+        .sync_all()
+        .map_err(Error::io("fsync", path))?;
+    file.persist(path)
+        .map_err(|e| Error::io("rename into place", path)(e.error))?;
+    Ok(())
+}
+
+/// Writes a whole file and forces its name out as well.
+pub(crate) fn write(path: &Path, data: &[u8], modified: Option<SystemTime>) -> Result<()> {
+    let mut file = temporary(path)?;
+    file.write_all(data).map_err(Error::io("write", path))?;
+    persist(file, path, modified)?;
+    sync_dir(parent(path))
+}
+
+/// Renames and forces the new name out.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(Error::io("rename into place", to))?;
+    sync_dir(parent(to))
+}
+
+/// Points a symlink somewhere else, in one step: a fresh symlink takes its place by rename.
+pub(crate) fn symlink(target: &Path, path: &Path) -> Result<()> {
+    let dir = parent(path);
+    let fresh = Builder::new()
+        .prefix(TEMP_PREFIX)
+        .make_in(dir, |temporary| {
+            std::os::unix::fs::symlink(target, temporary)
+        })
+        .map_err(Error::io("create a symlink for", path))?;
+    fresh
+        .into_temp_path()
+        .persist(path)
+        .map_err(|e| Error::io("rename into place", path)(e.error))?;
+    sync_dir(dir)
+}
+
+/// Removes a file; that it is not there is fine.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory and everything in it; that it is not there is fine.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a crash left in a directory under temporary names.
+pub(crate) fn clear_litter(dir: &Path) -> Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::io("list", dir))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::io("list", dir))?;
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(TEMP_PREFIX.as_bytes())
+        {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_rewritten_file_is_a_new_inode_and_an_open_one_keeps_its_bytes() {
+        use std::io::Read;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write(&path, b"old", None).unwrap();
+        let mut open = File::open(&path).unwrap();
+        write(&path, b"new", Some(SystemTime::UNIX_EPOCH)).unwrap();
+        let mut text = String::new();
+        open.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "old");
+        assert_eq!(
+            path.metadata().unwrap().modified().unwrap(),
+            SystemTime::UNIX_EPOCH
+        );
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_symlink_is_replaced_and_litter_is_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("merged");
+        symlink(Path::new("a"), &link).unwrap();
+        symlink(Path::new("b"), &link).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("b"));
+        fs::write(dir.path().join(format!("{TEMP_PREFIX}x")), "").unwrap();
+        clear_litter(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

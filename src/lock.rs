@@ -1,0 +1,321 @@
+//! The lock: one flock(2), held from before the first read of any state until after the last byte is pushed.
+//!
+//! Why two runs cannot overlap:
+//!
+//! - Only the kernel's flock decides. That the file exists means nothing, and so does what is written in it; a process
+//!   that dies, however it dies, lets go of the lock with its last descriptor.
+//! - The file is never unlinked by us. Should somebody else remove or replace it, two processes could hold locks on two
+//!   inodes of one name. So after locking, the path is looked at again: if it does not name the inode that was locked, the
+//!   lock is worthless and everything begins anew.
+//! - The descriptor is close-on-exec, so no child inherits it by accident: an ssh master or a gpg-agent that a child leaves
+//!   behind cannot hold the lock for ever. The one process that is handed the lock on purpose is the guardian of a push
+//!   ([`crate::push`]), which outlives a killed run just until the push that it guards is dead.
+//! - [`RunLock`] is a guard, and [`crate::workspace::Workspace`] borrows it. State is therefore read after the lock was
+//!   taken and cannot be used once it was let go; both do not compile.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+/// How often a waiting process tries again.
+const RETRY_EVERY: Duration = Duration::from_millis(50);
+
+/// How often a lock file may change under our hands before that is called an error.
+const MAX_REPLACED: u32 = 100;
+
+/// Why the lock cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another process holds it.
+    #[error("the lock {path} is held by {holder}")]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// What the holder wrote into it.
+        holder: String,
+    },
+    /// The lock file cannot be opened or locked.
+    #[error("cannot {action} the lock file {path}")]
+    Unusable {
+        /// What was tried.
+        action: &'static str,
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody keeps removing the file.
+    #[error("the lock file {path} is replaced again and again by somebody else")]
+    Unstable {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+impl LockError {
+    /// What an operator can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            LockError::Held { .. } => Some("wait for it with --lock-wait SECONDS, or try again later".into()),
+            LockError::Unusable { source, .. } => match Errno::from_raw(source.raw_os_error()?) {
+                Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS => {
+                    Some("its file system knows no flock(2): set `lock` to a path on a local one, /run/lock/aptmerge.lock".into())
+                }
+                Errno::ENOENT => Some("make the directory, or set `lock` to another path".into()),
+                _ => None,
+            },
+            LockError::Unstable { .. } => Some("find out what removes it; aptmerge itself never does".into()),
+        }
+    }
+}
+
+/// What a holder writes into the lock file for people to read.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// The command, as it should be named to whoever is kept waiting.
+    pub command: String,
+    /// When it started, for people.
+    pub started: String,
+}
+
+/// The lock, held; letting this value go lets the lock go.
+#[derive(Debug)]
+pub struct RunLock {
+    path: PathBuf,
+    /// `None` where the caller vouched for holding it.
+    held: Option<Flock<File>>,
+}
+
+impl RunLock {
+    /// Takes the lock, waiting for it no longer than `wait`.
+    pub fn acquire(path: &Path, holder: &Holder, wait: Duration) -> Result<RunLock, LockError> {
+        let deadline = Instant::now().checked_add(wait);
+        loop {
+            match try_lock(path)? {
+                Attempt::Locked(mut file) => {
+                    // Words for people; the lock holds with or without them.
+                    let _ = write_holder(&mut file, holder);
+                    return Ok(RunLock {
+                        path: path.to_owned(),
+                        held: Some(file),
+                    });
+                }
+                Attempt::Busy(holder) => {
+                    if deadline.is_some_and(|d| Instant::now() >= d) {
+                        return Err(LockError::Held {
+                            path: path.to_owned(),
+                            holder,
+                        });
+                    }
+                    std::thread::sleep(RETRY_EVERY.min(wait));
+                }
+            }
+        }
+    }
+
+    /// Goes on the word of the caller that it holds the lock already.
+    ///
+    /// The second value is false when in truth nobody holds it, which deserves a loud warning.
+    pub fn assume_held(path: &Path) -> Result<(RunLock, bool), LockError> {
+        let somebody_holds = match try_lock(path)? {
+            Attempt::Busy(_) => true,
+            Attempt::Locked(_) => false,
+        };
+        let lock = RunLock {
+            path: path.to_owned(),
+            held: None,
+        };
+        Ok((lock, somebody_holds))
+    }
+
+    /// The lock file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A second descriptor of the same lock, for the guardian of a push: the lock is held until both are closed.
+    pub(crate) fn share(&self) -> io::Result<Option<File>> {
+        self.held.as_ref().map(|file| file.try_clone()).transpose()
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // So that nobody is shown a holder that is gone. The lock itself goes with the descriptor.
+        if let Some(file) = &self.held {
+            let _ = file.set_len(0);
+        }
+    }
+}
+
+enum Attempt {
+    Locked(Flock<File>),
+    Busy(String),
+}
+
+fn try_lock(path: &Path) -> Result<Attempt, LockError> {
+    let unusable = |action| {
+        move |source| LockError::Unusable {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    for _ in 0..MAX_REPLACED {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .open(path)
+            .map_err(unusable("open"))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => {
+                if names_inode_of(path, &file).map_err(unusable("look at"))? {
+                    return Ok(Attempt::Locked(file));
+                }
+            }
+            Err((mut file, Errno::EWOULDBLOCK)) => {
+                return Ok(Attempt::Busy(read_holder(&mut file)));
+            }
+            Err((_, Errno::EINTR)) => {}
+            Err((_, errno)) => return Err(unusable("lock")(errno.into())),
+        }
+    }
+    Err(LockError::Unstable {
+        path: path.to_owned(),
+    })
+}
+
+/// Whether the path still names the file that was opened.
+fn names_inode_of(path: &Path, file: &File) -> io::Result<bool> {
+    let opened = file.metadata()?;
+    match path.metadata() {
+        Ok(named) => Ok(named.dev() == opened.dev() && named.ino() == opened.ino()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
+    let host = nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let text = format!(
+        "pid {} on {host}: {} (since {})\n",
+        std::process::id(),
+        holder.command.replace(char::is_control, " "),
+        holder.started,
+    );
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text.as_bytes())
+}
+
+fn read_holder(file: &mut File) -> String {
+    let mut text = Vec::new();
+    let read = file.take(1000).read_to_end(&mut text);
+    let text = String::from_utf8_lossy(&text);
+    let line: String = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    match (read, line.is_empty()) {
+        (Ok(_), false) => line,
+        _ => "a process that did not write its name".to_owned(),
+    }
+}
+
+/// What the lock file says of its holder, or `None` where nobody holds the lock; takes nothing and changes nothing.
+pub fn holder(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(_) => None,
+        Err((mut file, _)) => Some(read_holder(&mut file)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn me() -> Holder {
+        Holder {
+            command: "test".into(),
+            started: "now".into(),
+        }
+    }
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = RunLock::acquire(&path, &me(), Duration::ZERO).unwrap();
+        let error = RunLock::acquire(&path, &me(), Duration::ZERO).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("pid {}", std::process::id())),
+            "{error}"
+        );
+        assert!(holder(&path).is_some());
+        drop(lock);
+        assert!(holder(&path).is_none());
+        assert!(path.exists(), "the file stays");
+        RunLock::acquire(&path, &me(), Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_removed_file_does_not_make_two_holders_of_one_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        // A stale text in a file that nobody holds means nothing.
+        std::fs::write(&path, "pid 1 on nowhere").unwrap();
+        let lock = RunLock::acquire(&path, &me(), Duration::ZERO).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        // A new file under the old name is a new lock: whoever takes it holds the inode that the path names.
+        let second = RunLock::acquire(&path, &me(), Duration::ZERO).unwrap();
+        let inode = path.metadata().unwrap().ino();
+        assert_eq!(
+            second.held.as_ref().unwrap().metadata().unwrap().ino(),
+            inode
+        );
+        assert_ne!(lock.held.as_ref().unwrap().metadata().unwrap().ino(), inode);
+    }
+
+    #[test]
+    fn trusting_the_caller_says_whether_anybody_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert!(!RunLock::assume_held(&path).unwrap().1);
+        let _lock = RunLock::acquire(&path, &me(), Duration::ZERO).unwrap();
+        assert!(RunLock::assume_held(&path).unwrap().1);
+    }
+
+    #[test]
+    fn waiting_ends_when_the_holder_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = RunLock::acquire(&path, &me(), Duration::ZERO).unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || RunLock::acquire(&path, &me(), Duration::from_secs(20)).is_ok()
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!waiting.is_finished());
+        drop(lock);
+        assert!(waiting.join().unwrap());
+    }
+}

@@ -1,0 +1,310 @@
+//! The paths below the root, and the recorded state, which is read only under the lock.
+//!
+//! [`Workspace`] is the only value that lets anything be written. It is opened through a `&RunLock` and borrows it, so what
+//! it read cannot have been read before the lock was taken, and cannot be used after the lock was let go:
+//!
+//! ```
+//! # use aptmerge::{lock::{Holder, RunLock}, workspace::Workspace};
+//! # fn demo(root: &std::path::Path, holder: &Holder) -> Result<(), Box<dyn std::error::Error>> {
+//! let lock = RunLock::acquire(&root.join("lock"), holder, std::time::Duration::ZERO)?;
+//! let workspace = Workspace::open(&lock, root)?;
+//! assert!(workspace.published().suites.is_empty());
+//! drop(lock);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same with the state used after the lock was let go does not compile:
+//!
+//! ```compile_fail,E0505
+//! # use aptmerge::{lock::{Holder, RunLock}, workspace::Workspace};
+//! # fn demo(root: &std::path::Path, holder: &Holder) -> Result<(), Box<dyn std::error::Error>> {
+//! let lock = RunLock::acquire(&root.join("lock"), holder, std::time::Duration::ZERO)?;
+//! let workspace = Workspace::open(&lock, root)?;
+//! drop(lock);
+//! assert!(workspace.published().suites.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nor does opening it without a lock, or carrying it out of the lock's scope:
+//!
+//! ```compile_fail,E0061
+//! # fn demo(root: &std::path::Path) {
+//! let workspace = aptmerge::workspace::Workspace::open(root);
+//! # }
+//! ```
+//!
+//! ```compile_fail,E0597
+//! # use aptmerge::{lock::{Holder, RunLock}, workspace::Workspace};
+//! # fn demo(root: &std::path::Path, holder: &Holder) -> Result<(), Box<dyn std::error::Error>> {
+//! let workspace;
+//! {
+//!     let lock = RunLock::acquire(&root.join("lock"), holder, std::time::Duration::ZERO)?;
+//!     workspace = Workspace::open(&lock, root)?;
+//! }
+//! workspace.published();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What runs without the lock gets a [`View`], which has no method that writes:
+//!
+//! ```compile_fail,E0599
+//! # fn demo(view: &aptmerge::workspace::View) {
+//! view.adopt_staged();
+//! # }
+//! ```
+//!
+//! What is recorded, and when: `state/published.json` is what production holds. Before the swap, the new generation is
+//! written beside it as `state/staged.json`, durably; after the swap it takes the other's place by rename. A run that finds
+//! the link at volatile therefore knows that a `staged.json` is what is being served, and one that finds it at production
+//! knows that a `staged.json` never was.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::lock::RunLock;
+use crate::merge::SuiteReport;
+
+/// The paths below the root.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The paths below `root`.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    /// The root itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The link, the only path that a web server serves.
+    pub fn link(&self) -> PathBuf {
+        self.root.join("merged")
+    }
+
+    /// The tree that a generation is built in.
+    pub fn volatile(&self) -> PathBuf {
+        self.root.join(VOLATILE)
+    }
+
+    /// The tree that is served between runs.
+    pub fn production(&self) -> PathBuf {
+        self.root.join(PRODUCTION)
+    }
+
+    /// The verified upstream indices.
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    /// What may be deleted at any time.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// What was published, from which inputs.
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    /// The text reports.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+}
+
+/// The name of the volatile tree, as the link names it.
+pub const VOLATILE: &str = "merged-volatile";
+
+/// The name of the production tree, as the link names it.
+pub const PRODUCTION: &str = "merged-production";
+
+/// One published state of the tree.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Generation {
+    /// Its number; 0 before the first.
+    pub number: u64,
+    /// Its suites, by their path below `dists/`.
+    pub suites: BTreeMap<String, SuiteRecord>,
+    /// Its symlinks: the aliases of suites, and the pools of local archives.
+    pub links: BTreeMap<String, String>,
+}
+
+/// What is published of one suite, and from what.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SuiteRecord {
+    /// The generation that last changed it.
+    pub generation: u64,
+    /// A digest of everything that its indices follow from: inputs, rules, and the version of the merge.
+    pub content: String,
+    /// A digest of what its Release follows from besides.
+    pub release: String,
+    /// The Date of its Release, in seconds since 1970.
+    pub date: i64,
+    /// The Valid-Until of its Release.
+    pub valid_until: Option<i64>,
+    /// The Date of each archive's Release that it was made from.
+    pub archives: BTreeMap<String, i64>,
+    /// What its merge had to say; the guard against shrinking counts by it, and the text reports are written from it.
+    pub report: SuiteReport,
+    /// Files under by-hash that no current Release names, with what is needed to let them go in time.
+    pub retained: BTreeMap<String, LastReferenced>,
+}
+
+/// When a served Release last named a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastReferenced {
+    /// The suite's number of later generations since.
+    pub generations: u64,
+    /// When the first Release without it was published, in seconds since 1970.
+    pub time: i64,
+}
+
+/// The recorded state, under the lock.
+#[derive(Debug)]
+pub struct Workspace<'lock> {
+    layout: Layout,
+    published: Generation,
+    lock: &'lock RunLock,
+}
+
+impl<'lock> Workspace<'lock> {
+    /// Makes the directories that are missing and reads the recorded state.
+    pub fn open(lock: &'lock RunLock, root: &Path) -> Result<Workspace<'lock>> {
+        let layout = Layout::new(root);
+        for dir in [layout.spool(), layout.cache(), layout.state(), layout.log()] {
+            durable::create_dir(&dir)?;
+        }
+        let published = read_published(&layout)?;
+        Ok(Workspace {
+            layout,
+            published,
+            lock,
+        })
+    }
+
+    /// The paths.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The lock that this state is read under.
+    pub fn lock(&self) -> &'lock RunLock {
+        self.lock
+    }
+
+    /// What production holds.
+    pub fn published(&self) -> &Generation {
+        &self.published
+    }
+
+    /// Records the generation that is about to be swapped in.
+    pub fn record_staged(&self, generation: &Generation) -> Result<()> {
+        self.write_state("staged.json", generation)
+    }
+
+    /// Takes what was recorded as staged for what is published: the swap has happened.
+    pub fn adopt_staged(&mut self) -> Result<()> {
+        let staged = self.layout.state().join("staged.json");
+        if let Some(generation) = read_json(&staged)? {
+            durable::rename(&staged, &published_path(&self.layout))?;
+            self.published = generation;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was recorded as staged: the swap never happened.
+    pub fn forget_staged(&self) -> Result<()> {
+        durable::remove_file(&self.layout.state().join("staged.json"))
+    }
+
+    /// Writes a file of the state, durably and at once.
+    pub fn write_state<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        write_json(&self.layout.state().join(name), value)
+    }
+
+    /// Reads a file of the state; `None` where there is none.
+    pub fn read_state<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        read_json(&self.layout.state().join(name))
+    }
+}
+
+/// The recorded state as it can be seen without the lock: it may change at any moment, and nothing can be written.
+#[derive(Debug)]
+pub struct View {
+    layout: Layout,
+    published: Generation,
+}
+
+impl View {
+    /// Reads the state as it is now.
+    pub fn open(root: &Path) -> Result<View> {
+        let layout = Layout::new(root);
+        let published = read_published(&layout)?;
+        Ok(View { layout, published })
+    }
+
+    /// The paths.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What production held when the view was opened.
+    pub fn published(&self) -> &Generation {
+        &self.published
+    }
+
+    /// Reads a file of the state; `None` where there is none.
+    pub fn read_state<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        read_json(&self.layout.state().join(name))
+    }
+}
+
+fn published_path(layout: &Layout) -> PathBuf {
+    layout.state().join("published.json")
+}
+
+fn read_published(layout: &Layout) -> Result<Generation> {
+    Ok(read_json(&published_path(layout))?.unwrap_or_default())
+}
+
+/// Reads a JSON file; `None` where there is none.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|source| Error::State {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Writes a JSON file, durably and at once.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::State {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.push(b'\n');
+    durable::write(path, &text, None)
+}
