@@ -1,0 +1,191 @@
+//! Hashes and length of bytes, taken while they stream past.
+
+use std::io::{self, Read, Write};
+
+use sha2::{Digest, Sha256, Sha512};
+
+/// What went past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// How many bytes.
+    pub length: u64,
+    /// Their SHA-256.
+    pub sha256: [u8; 32],
+    /// Their SHA-512, if it was asked for.
+    pub sha512: Option<[u8; 64]>,
+}
+
+/// Takes the hashes of the bytes that it is shown.
+#[derive(Debug, Clone)]
+pub struct Hasher {
+    length: u64,
+    sha256: Sha256,
+    sha512: Option<Sha512>,
+}
+
+impl Hasher {
+    /// A hasher for length and SHA-256.
+    pub fn new() -> Self {
+        Self {
+            length: 0,
+            sha256: Sha256::new(),
+            sha512: None,
+        }
+    }
+
+    /// A hasher for length, SHA-256 and SHA-512.
+    pub fn with_sha512() -> Self {
+        Self {
+            sha512: Some(Sha512::new()),
+            ..Self::new()
+        }
+    }
+
+    /// Takes in more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.length = self.length.saturating_add(bytes.len() as u64);
+        self.sha256.update(bytes);
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(bytes);
+        }
+    }
+
+    /// Forgets everything that it was shown.
+    pub fn reset(&mut self) {
+        self.length = 0;
+        self.sha256 = Sha256::new();
+        if let Some(sha512) = &mut self.sha512 {
+            *sha512 = Sha512::new();
+        }
+    }
+
+    /// The hashes of everything so far.
+    pub fn finish(self) -> Digests {
+        Digests {
+            length: self.length,
+            sha256: self.sha256.finalize().into(),
+            sha512: self.sha512.map(|sha512| sha512.finalize().into()),
+        }
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A reader that hashes what is read through it.
+#[derive(Debug)]
+pub struct HashingReader<R> {
+    inner: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> HashingReader<R> {
+    /// Hashes with SHA-256.
+    pub fn new(inner: R) -> Self {
+        Self::with(inner, Hasher::new())
+    }
+
+    /// Hashes with what `hasher` has.
+    pub fn with(inner: R, hasher: Hasher) -> Self {
+        Self { inner, hasher }
+    }
+
+    /// The inner reader, and the hashes of what was read so far: of the whole only after it was read to its end.
+    pub fn finish(self) -> (R, Digests) {
+        (self.inner, self.hasher.finish())
+    }
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buf)?;
+        self.hasher.update(buf.get(..count).unwrap_or(buf));
+        Ok(count)
+    }
+}
+
+/// A writer that hashes what the inner one took.
+#[derive(Debug)]
+pub struct HashingWriter<W> {
+    pub(super) inner: W,
+    pub(super) hasher: Hasher,
+}
+
+impl<W: Write> HashingWriter<W> {
+    /// Hashes with SHA-256.
+    pub fn new(inner: W) -> Self {
+        Self::with(inner, Hasher::new())
+    }
+
+    /// Hashes with what `hasher` has.
+    pub fn with(inner: W, hasher: Hasher) -> Self {
+        Self { inner, hasher }
+    }
+
+    /// The inner writer, which is not flushed, and the hashes of what it took.
+    pub fn finish(self) -> (W, Digests) {
+        (self.inner, self.hasher.finish())
+    }
+}
+
+impl<W: Write> Write for HashingWriter<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(buf)?;
+        self.hasher.update(buf.get(..count).unwrap_or(buf));
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    // FIPS 180-2, appendices B.1 and C.1.
+    const ABC_256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    const ABC_512: &str = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                           2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+
+    #[test]
+    fn reader_and_writer_hash_what_passes() {
+        let mut reader = HashingReader::with(&b"abc"[..], Hasher::with_sha512());
+        let mut writer = HashingWriter::new(Vec::new());
+        io::copy(&mut reader, &mut writer).unwrap();
+        let (_, read) = reader.finish();
+        let (bytes, written) = writer.finish();
+        assert_eq!(bytes, b"abc");
+        assert_eq!(read.length, 3);
+        assert_eq!(hex::encode(read.sha256), ABC_256);
+        assert_eq!(hex::encode(read.sha512.unwrap()), ABC_512);
+        assert_eq!(written.sha256, read.sha256);
+        assert_eq!(written.sha512, None);
+    }
+
+    #[test]
+    fn a_writer_counts_only_what_was_taken() {
+        let mut room = [0; 2];
+        let mut writer = HashingWriter::new(&mut room[..]);
+        assert_eq!(writer.write(b"abc").unwrap(), 2);
+        assert_eq!(writer.finish().1.length, 2);
+    }
+
+    #[test]
+    fn reset_forgets() {
+        let mut hasher = Hasher::with_sha512();
+        hasher.update(b"what came before");
+        hasher.reset();
+        hasher.update(b"abc");
+        let digests = hasher.finish();
+        assert_eq!(digests.length, 3);
+        assert_eq!(hex::encode(digests.sha256), ABC_256);
+        assert_eq!(hex::encode(digests.sha512.unwrap()), ABC_512);
+    }
+}

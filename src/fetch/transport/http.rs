@@ -1,0 +1,274 @@
+//! One question over HTTP: redirects, conditions, credentials, and what each status means (RFC 9110).
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use jiff::fmt::rfc2822::DateTimeParser;
+use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use ureq::http::{Request, Response};
+use ureq::tls::{RootCerts, TlsConfig};
+
+use super::body::{Pace, Source};
+use super::{Body, Conditions, Error, Reply, TransportOptions};
+use crate::fetch::uri::Uri;
+
+/// The body of a redirect is read up to here, so that its connection can serve the next request.
+const REDIRECT_BODY_BYTES: u64 = 8 << 10;
+
+/// The HTTP client, which neither follows redirects nor looks into the environment.
+pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
+    let refuse = |option| {
+        move |source: ureq::Error| Error::Option {
+            option,
+            source: Box::new(source),
+        }
+    };
+    // The client takes it on trust and would panic over a line feed.
+    HeaderValue::from_str(&options.user_agent)
+        .map_err(|error| refuse("user agent")(ureq::http::Error::from(error).into()))?;
+    let proxy = match &options.proxy {
+        None => None,
+        Some(proxy) => Some(ureq::Proxy::new(&proxy.to_proxy()).map_err(refuse("proxy"))?),
+    };
+    let config = ureq::Agent::config_builder()
+        .proxy(proxy)
+        .user_agent(&options.user_agent)
+        // An index is fetched as it is: its hash is that of the compressed file.
+        .accept_encoding("identity")
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_connections_per_host(8)
+        .timeout_resolve(Some(options.connect_timeout))
+        .timeout_connect(Some(options.connect_timeout))
+        .timeout_send_request(Some(options.response_timeout))
+        .timeout_recv_response(Some(options.response_timeout))
+        .timeout_per_read(Some(options.stall_timeout))
+        .timeout_per_write(Some(options.stall_timeout))
+        .tls_config(
+            TlsConfig::builder()
+                .root_certs(RootCerts::PlatformVerifier)
+                .build(),
+        )
+        .build();
+    Ok(config.new_agent())
+}
+
+/// What one try has to go by.
+pub(super) struct Exchange<'a> {
+    pub(super) agent: &'a ureq::Agent,
+    pub(super) options: &'a TransportOptions,
+    /// How large the body may be.
+    pub(super) limit: Option<u64>,
+}
+
+impl Exchange<'_> {
+    pub(super) fn get(&self, uri: &Uri, conditions: &Conditions) -> Result<Reply, Error> {
+        let begun = Instant::now();
+        let mut target = uri.clone();
+        for _ in 0..=self.options.redirects {
+            let (response, conditional) = self.send(uri, &target, conditions, begun)?;
+            let status = response.status().as_u16();
+            return match status {
+                200 => Ok(Reply::Body(Box::new(self.body(uri, response)))),
+                304 if conditional => Ok(Reply::NotModified),
+                304 => Err(Error::NotModifiedUnasked { uri: uri.clone() }),
+                301 | 302 | 303 | 307 | 308 => {
+                    target = redirect(uri, &target, response.headers())?;
+                    drain(uri, response);
+                    continue;
+                }
+                404 | 410 => Ok(Reply::NotFound),
+                401 | 403 | 407 => Err(Error::Denied {
+                    uri: uri.clone(),
+                    status,
+                    credentials: target.has_credentials(),
+                }),
+                _ => Err(Error::Status {
+                    uri: uri.clone(),
+                    status,
+                    retry_after: retry_after(response.headers()),
+                }),
+            };
+        }
+        Err(Error::RedirectLoop {
+            uri: uri.clone(),
+            limit: self.options.redirects,
+        })
+    }
+
+    /// Sends the request to `target`; also says whether a condition went with it.
+    fn send(
+        &self,
+        uri: &Uri,
+        target: &Uri,
+        conditions: &Conditions,
+        begun: Instant,
+    ) -> Result<(Response<ureq::Body>, bool), Error> {
+        let failed = |source| Error::from_client(uri, source);
+        let mut request = Request::get(target.to_request())
+            .body(())
+            .map_err(|error| failed(error.into()))?;
+        let mut conditional = false;
+        let mut condition = |name: HeaderName, value: &Option<String>| {
+            // A value that cannot be sent was damaged on our side, and costs no more than a whole answer.
+            if let Some(Ok(value)) = value.as_deref().map(HeaderValue::from_str) {
+                request.headers_mut().insert(name, value);
+                conditional = true;
+            }
+        };
+        condition(header::IF_NONE_MATCH, &conditions.etag);
+        condition(header::IF_MODIFIED_SINCE, &conditions.last_modified);
+        if let Some(credentials) = target.basic_credentials() {
+            let encoded = base64::prelude::BASE64_STANDARD.encode(credentials);
+            let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))
+                .map_err(|error| failed(ureq::http::Error::from(error).into()))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let left = self
+            .options
+            .total_timeout
+            .map(|total| total.saturating_sub(begun.elapsed()));
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_global(left)
+            .timeout_recv_body(self.longest_body())
+            .build();
+        let response = self.agent.run(request).map_err(failed)?;
+        Ok((response, conditional))
+    }
+
+    /// The longest that a body within the limit can take at the minimum speed. [`Pace`] cannot see what never becomes a
+    /// byte of the body, such as the trailer of a chunked one (RFC 9112 section 7.1.2), which may go on for ever.
+    fn longest_body(&self) -> Option<Duration> {
+        let seconds = self.limit?.checked_div(self.options.minimum_speed)?;
+        let slack = self
+            .options
+            .minimum_speed_window
+            .saturating_add(self.options.stall_timeout);
+        // A deadline further away than any run is none; adding it to the clock might even overflow.
+        (seconds < 30 * 24 * 3600).then(|| slack.saturating_add(Duration::from_secs(seconds)))
+    }
+
+    fn body(&self, uri: &Uri, response: Response<ureq::Body>) -> Body {
+        let (parts, body) = response.into_parts();
+        let length = body.content_length();
+        let text = |name| {
+            let value = parts.headers.get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let pace = Pace::new(
+            self.options.minimum_speed,
+            self.options.minimum_speed_window,
+        );
+        let source = Source::Http(body.into_reader());
+        let mut body = Body::new(uri.clone(), source, length, pace);
+        body.etag = text(header::ETAG);
+        body.last_modified = text(header::LAST_MODIFIED);
+        body
+    }
+}
+
+fn redirect(uri: &Uri, target: &Uri, headers: &HeaderMap) -> Result<Uri, Error> {
+    let location = headers
+        .get(header::LOCATION)
+        .ok_or_else(|| Error::RedirectNowhere { uri: uri.clone() })?;
+    let location = String::from_utf8_lossy(location.as_bytes());
+    target
+        .redirect(&location)
+        .map_err(|source| Error::Redirect {
+            uri: uri.clone(),
+            location: crate::fetch::uri::redact(&location),
+            source,
+        })
+}
+
+/// Reads the rest of a redirect if that is quickly done. What fails here fails only to keep a connection.
+fn drain(uri: &Uri, response: Response<ureq::Body>) {
+    let body = response.into_body();
+    let length = body.content_length();
+    if length.is_some_and(|length| length <= REDIRECT_BODY_BYTES) {
+        let pace = Pace::new(REDIRECT_BODY_BYTES, Duration::from_secs(1));
+        let mut body = Body::new(uri.clone(), Source::Http(body.into_reader()), length, pace);
+        let _ = io::copy(&mut body, &mut io::sink());
+    }
+}
+
+/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date, which is measured from the `Date` of the same answer so
+/// that nobody's clock matters.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let value = text(header::RETRY_AFTER)?;
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are a long time as well.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let parser = DateTimeParser::new();
+    let until = parser.parse_timestamp(value).ok()?;
+    let from = parser.parse_timestamp(text(header::DATE)?).ok()?;
+    Some(until.duration_since(from).try_into().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn retry_after_takes_seconds_and_dates() {
+        let after = |value: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(value));
+            if let Some(date) = date {
+                headers.insert(header::DATE, HeaderValue::from_static(date));
+            }
+            retry_after(&headers)
+        };
+        let noon = Some("Sat, 04 Jul 2026 12:00:00 GMT");
+        assert_eq!(after("7", None), Some(Duration::from_secs(7)));
+        assert_eq!(
+            after("99999999999999999999999", None),
+            Some(Duration::from_secs(u64::MAX))
+        );
+        assert_eq!(
+            after("Sat, 04 Jul 2026 12:00:30 GMT", noon),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(
+            after("Sat, 04 Jul 2026 11:00:00 GMT", noon),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(after("Sat, 04 Jul 2026 12:00:30 GMT", None), None);
+        assert_eq!(after("soon", noon), None);
+        assert_eq!(after("-1", noon), None);
+    }
+
+    #[test]
+    fn an_option_that_no_request_could_carry_is_refused() {
+        let user_agent = TransportOptions {
+            user_agent: "two\nlines".into(),
+            ..TransportOptions::default()
+        };
+        assert!(matches!(
+            agent(&user_agent),
+            Err(Error::Option {
+                option: "user agent",
+                ..
+            })
+        ));
+        let proxy = TransportOptions {
+            proxy: Some(Uri::parse("file:///proxy").unwrap()),
+            ..TransportOptions::default()
+        };
+        assert!(matches!(
+            agent(&proxy),
+            Err(Error::Option {
+                option: "proxy",
+                ..
+            })
+        ));
+    }
+}
