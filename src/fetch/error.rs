@@ -1,0 +1,230 @@
+//! Why a suite of an archive could not be fetched.
+
+use super::{decode, transport, uri};
+use crate::deb822::ReleaseError;
+use crate::error::Error;
+
+/// Why a suite of an archive could not be fetched. Every variant names the file or URI that it is about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// No URI of the archive gave the suite.
+    #[error("{}", .0.iter().map(|(uri, e)| format!("{uri}: {}", crate::error::chain(e))).collect::<Vec<_>>().join("\n  and "))]
+    EveryUri(Vec<(String, FetchError)>),
+    /// The bytes did not come.
+    #[error(transparent)]
+    Transport(#[from] transport::Error),
+    /// A URI makes no sense.
+    #[error(transparent)]
+    Uri(#[from] uri::UriError),
+    /// There is neither InRelease nor Release.
+    #[error("{uri}: there is neither an InRelease nor a Release with a Release.gpg")]
+    NoRelease {
+        /// The suite's directory.
+        uri: String,
+    },
+    /// The signature does not hold.
+    #[error("{uri}: the signature is refused")]
+    Signature {
+        /// The signed file.
+        uri: String,
+        /// Why.
+        source: Box<crate::openpgp::Error>,
+    },
+    /// The keyring cannot be read.
+    #[error("the keyring of the archive cannot be used")]
+    Keyring(#[source] std::sync::Arc<crate::openpgp::Error>),
+    /// The Release cannot be understood.
+    #[error("{uri}: the Release is refused")]
+    Release {
+        /// The file.
+        uri: String,
+        /// Why.
+        source: ReleaseError,
+    },
+    /// The Release is of another suite.
+    #[error(
+        "{uri}: this is the Release of Suite `{suite}`, Codename `{codename}`, and not of `{expected}`"
+    )]
+    OtherSuite {
+        /// The file.
+        uri: String,
+        /// Its Suite.
+        suite: String,
+        /// Its Codename.
+        codename: String,
+        /// The suite that was asked for.
+        expected: String,
+    },
+    /// The Release is from the future.
+    #[error("{uri}: the Release is dated {date}, which is in the future")]
+    Future {
+        /// The file.
+        uri: String,
+        /// Its Date.
+        date: String,
+    },
+    /// The Release has expired.
+    #[error("{uri}: the Release has expired on {until}")]
+    Expired {
+        /// The file.
+        uri: String,
+        /// Its Valid-Until.
+        until: String,
+    },
+    /// The Release is older than the archive's `max-age`.
+    #[error("{uri}: the Release of {date} is older than the archive's max-age of {max_age}")]
+    Stale {
+        /// The file.
+        uri: String,
+        /// Its Date.
+        date: String,
+        /// The configured bound.
+        max_age: String,
+    },
+    /// The Release is older than one seen before.
+    #[error(
+        "{uri}: the Release of {date} is older than the one of {seen} seen before: a rollback, or a mirror that lags"
+    )]
+    Rollback {
+        /// The file.
+        uri: String,
+        /// Its Date.
+        date: String,
+        /// The Date of the one in the spool.
+        seen: String,
+    },
+    /// The Release has the Date of one seen before, and other content.
+    #[error("{uri}: the Release of {date} is not the one of the same Date seen before")]
+    SameDate {
+        /// The file.
+        uri: String,
+        /// Its Date.
+        date: String,
+    },
+    /// The archive calls itself something else than before.
+    #[error("{uri}: the Release changed its {field} from `{from}` to `{to}`")]
+    Identity {
+        /// The file.
+        uri: String,
+        /// The field.
+        field: &'static str,
+        /// What it said before.
+        from: String,
+        /// What it says now.
+        to: String,
+    },
+    /// The Release has nothing of what the configuration asks for.
+    #[error("{uri}: the Release lists none of the indices that the configuration asks for")]
+    NothingWanted {
+        /// The file.
+        uri: String,
+    },
+    /// An index that the Release lists is not there.
+    #[error("{uri}: the Release lists this file, and it is not there")]
+    Missing {
+        /// The file.
+        uri: String,
+    },
+    /// An index has the wrong length.
+    #[error("{uri}: it has {found} bytes{unpacked}, the Release says {expected}")]
+    WrongSize {
+        /// The file.
+        uri: String,
+        /// Its length.
+        found: u64,
+        /// What the Release says.
+        expected: u64,
+        /// ` unpacked`, or nothing.
+        unpacked: &'static str,
+    },
+    /// An index has the wrong hash.
+    #[error("{uri}: its hash{unpacked} is not the one in the Release")]
+    WrongHash {
+        /// The file.
+        uri: String,
+        /// ` unpacked`, or nothing.
+        unpacked: &'static str,
+    },
+    /// An index cannot be unpacked.
+    #[error("{uri}: it cannot be unpacked")]
+    Unpack {
+        /// The file.
+        uri: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An index is larger than the configuration allows.
+    #[error(
+        "{uri}: the Release says that it has {size} bytes unpacked, more than fetch.max-index allows"
+    )]
+    TooLarge {
+        /// The file.
+        uri: String,
+        /// What the Release says.
+        size: u64,
+    },
+    /// The spool cannot be written.
+    #[error(transparent)]
+    Spool(Box<Error>),
+}
+
+impl From<Error> for FetchError {
+    fn from(error: Error) -> Self {
+        FetchError::Spool(Box::new(error))
+    }
+}
+
+impl FetchError {
+    /// Whether this is what a mirror in the middle of its own sync looks like: worth fetching the Release again.
+    pub fn may_be_mid_sync(&self) -> bool {
+        matches!(
+            self,
+            FetchError::Missing { .. }
+                | FetchError::WrongSize { .. }
+                | FetchError::WrongHash { .. }
+                | FetchError::Unpack { .. }
+        ) || matches!(
+            self,
+            FetchError::Transport(transport::Error::TooLarge { .. })
+        )
+    }
+
+    /// Whether it lies with this machine, so that another URI or the copy in the spool is no way out.
+    pub fn is_local(&self) -> bool {
+        matches!(self, FetchError::Spool(_) | FetchError::Keyring(_))
+    }
+
+    /// What an operator can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            FetchError::EveryUri(errors) => errors.iter().find_map(|(_, e)| e.hint()),
+            FetchError::Transport(e) => e.hint(),
+            FetchError::Uri(e) => e.hint(),
+            FetchError::Signature { source, .. } => source.hint(),
+            FetchError::Keyring(source) => source.hint(),
+            FetchError::Expired { .. } | FetchError::Stale { .. } => Some(
+                "the mirror or the archive has stopped being updated; to replay old data on purpose, set check-valid-until = false for the archive"
+                    .into(),
+            ),
+            FetchError::Future { .. } => Some("check the clock of this machine".into()),
+            FetchError::Identity { .. } => {
+                Some("if the archive announced that change, run once with --allow-identity-change".into())
+            }
+            FetchError::OtherSuite { .. } => Some("check `from` of the suites that use it".into()),
+            FetchError::NothingWanted { .. } => {
+                Some("check `components`, `architectures` and `indices` against what the archive has".into())
+            }
+            FetchError::Spool(e) => e.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// What the decoder says about a stream that is longer than allowed.
+pub(crate) fn is_over_limit(error: &std::io::Error) -> bool {
+    matches!(
+        decode::Error::of(error),
+        Some(decode::Error::TooLarge { .. })
+    )
+}

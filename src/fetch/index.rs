@@ -1,0 +1,238 @@
+//! One index: from the archive into the spool, both of its hashes checked on the way.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::deb822::{IndexEntry, Release};
+use crate::durable;
+use crate::error::Error;
+use crate::events::Listener;
+
+use super::FetchError;
+use super::decode::{Compression, Limited, decoder};
+use super::error::is_over_limit;
+use super::hashing::{Digests, Hasher, HashingWriter};
+use super::spool::{StoredIndex, object_path};
+use super::transport::{Conditions, Fetched, Transport};
+use super::uri::Uri;
+
+/// zstd's level for objects: quick, since they are written once and read often.
+const OBJECT_LEVEL: i32 = 3;
+
+/// What is needed to fetch an index.
+pub(super) struct IndexFetch<'a> {
+    pub(super) base: &'a Uri,
+    pub(super) release: &'a Release,
+    /// The path of its plain form below the suite.
+    pub(super) plain: &'a str,
+    pub(super) transport: &'a Transport,
+    pub(super) spool: &'a Path,
+    pub(super) max_plain: u64,
+    pub(super) listener: &'a dyn Listener,
+}
+
+impl IndexFetch<'_> {
+    pub(super) fn run(&self) -> Result<StoredIndex, FetchError> {
+        let plain = self.release.entries.get(self.plain);
+        if let Some(entry) = plain {
+            if entry.size > self.max_plain {
+                return Err(FetchError::TooLarge {
+                    uri: self.base.join(self.plain)?.to_string(),
+                    size: entry.size,
+                });
+            }
+            if let Some(sha256) = entry.sha256.map(hex::encode)
+                && object_path(self.spool, &sha256).exists()
+            {
+                return Ok(StoredIndex {
+                    sha256,
+                    size: entry.size,
+                });
+            }
+            if entry.size == 0 {
+                return self.unpack(
+                    io::empty(),
+                    Compression::None,
+                    plain,
+                    &self.base.join(self.plain)?,
+                );
+            }
+        }
+        let mut missing = None;
+        for (path, entry, compression) in self.forms() {
+            let uri = self.base.join(&path)?;
+            match self.download(&path, &uri, entry) {
+                Ok(file) => return self.unpack(file, compression, plain, &uri),
+                Err(error @ FetchError::Missing { .. }) => {
+                    missing.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(missing.unwrap_or(FetchError::Missing {
+            uri: self.base.join(self.plain)?.to_string(),
+        }))
+    }
+
+    /// The forms that the Release lists, the smallest first; the plain one last, since many archives list it and do not ship it.
+    fn forms(&self) -> Vec<(String, &IndexEntry, Compression)> {
+        let known = [
+            Compression::Xz,
+            Compression::Gzip,
+            Compression::Bzip2,
+            Compression::Zstd,
+            Compression::None,
+        ];
+        let mut forms: Vec<_> = known
+            .into_iter()
+            .filter_map(|compression| {
+                let path = match compression {
+                    Compression::None => self.plain.to_owned(),
+                    packed => format!("{}.{}", self.plain, packed.extension()),
+                };
+                let entry = self.release.entries.get(&path)?;
+                Some((path, entry, compression))
+            })
+            .collect();
+        forms
+            .sort_by_key(|(_, entry, compression)| (*compression == Compression::None, entry.size));
+        forms
+    }
+
+    /// Brings a file here, by its hash where the archive has it so, and checks length and hash.
+    fn download(&self, path: &str, uri: &Uri, entry: &IndexEntry) -> Result<File, FetchError> {
+        let mut candidates = Vec::new();
+        if self.release.says_yes("Acquire-By-Hash") {
+            let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+            if let Some(hash) = entry.sha512 {
+                candidates.push(
+                    self.base
+                        .join(&format!("{dir}/by-hash/SHA512/{}", hex::encode(hash)))?,
+                );
+            }
+            if let Some(hash) = entry.sha256 {
+                candidates.push(
+                    self.base
+                        .join(&format!("{dir}/by-hash/SHA256/{}", hex::encode(hash)))?,
+                );
+            }
+        }
+        candidates.push(uri.clone());
+        let cancelled = || self.listener.is_cancelled();
+        for candidate in candidates {
+            let file = tempfile::tempfile_in(self.spool)
+                .map_err(Error::io("create a temporary file in", self.spool))?;
+            let mut sink = HashingWriter::with(file, Hasher::with_sha512());
+            match self.transport.fetch(
+                &candidate,
+                &Conditions::default(),
+                entry.size,
+                &mut sink,
+                &cancelled,
+            )? {
+                Fetched::NotFound => continue,
+                Fetched::NotModified | Fetched::Stored { .. } => {}
+            }
+            let (mut file, digests) = sink.finish();
+            check(&digests, entry, &candidate, "")?;
+            file.seek(SeekFrom::Start(0))
+                .map_err(Error::io("read a temporary file in", self.spool))?;
+            return Ok(file);
+        }
+        Err(FetchError::Missing {
+            uri: uri.to_string(),
+        })
+    }
+
+    /// Unpacks a file into an object of the spool, and checks length and hash of what comes out.
+    fn unpack(
+        &self,
+        file: impl Read + Send,
+        compression: Compression,
+        plain: Option<&IndexEntry>,
+        uri: &Uri,
+    ) -> Result<StoredIndex, FetchError> {
+        let limit = plain.map_or(self.max_plain, |entry| entry.size);
+        let objects = self.spool.join("objects");
+        let temporary = durable::temporary(&objects.join("x"))?;
+        let failed = |source: io::Error| FetchError::from(Error::io("write to", &objects)(source));
+        let encoder = zstd::Encoder::new(temporary, OBJECT_LEVEL).map_err(failed)?;
+        let mut sink = HashingWriter::with(encoder, Hasher::with_sha512());
+        let unpacked =
+            decoder(compression, BufReader::with_capacity(128 << 10, file)).map_err(failed)?;
+        copy(&mut Limited::new(unpacked, limit), &mut sink).map_err(|failure| match failure {
+            Failure::Write(source) => failed(source),
+            Failure::Read(source) if is_over_limit(&source) && plain.is_none() => {
+                FetchError::TooLarge {
+                    uri: uri.to_string(),
+                    size: limit,
+                }
+            }
+            Failure::Read(source) => FetchError::Unpack {
+                uri: uri.to_string(),
+                source,
+            },
+        })?;
+        let (encoder, digests) = sink.finish();
+        if let Some(entry) = plain {
+            check(&digests, entry, uri, " unpacked")?;
+        }
+        let temporary = encoder.finish().map_err(failed)?;
+        let sha256 = hex::encode(digests.sha256);
+        let path = object_path(self.spool, &sha256);
+        if let Some(dir) = path.parent() {
+            durable::create_dir(dir)?;
+            durable::persist(temporary, &path, None)?;
+            durable::sync_dir(dir)?;
+        }
+        Ok(StoredIndex {
+            sha256,
+            size: digests.length,
+        })
+    }
+}
+
+enum Failure {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+/// Copies, and tells on which side it failed: a bad upstream and a full disk are not the same.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<(), Failure> {
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => to.write_all(&buffer[..n]).map_err(Failure::Write)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::Read(error)),
+        }
+    }
+}
+
+/// Holds what came against what the Release says.
+fn check(
+    found: &Digests,
+    expected: &IndexEntry,
+    uri: &Uri,
+    unpacked: &'static str,
+) -> Result<(), FetchError> {
+    let uri = uri.to_string();
+    if found.length != expected.size {
+        return Err(FetchError::WrongSize {
+            uri,
+            found: found.length,
+            expected: expected.size,
+            unpacked,
+        });
+    }
+    let sha256_fits = expected.sha256.is_none_or(|hash| hash == found.sha256);
+    let sha512_fits = expected
+        .sha512
+        .is_none_or(|hash| Some(hash) == found.sha512);
+    if !sha256_fits || !sha512_fits || (expected.sha256.is_none() && expected.sha512.is_none()) {
+        return Err(FetchError::WrongHash { uri, unpacked });
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! All suites of all archives, side by side.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+
+use crate::config::{ArchiveName, Config, SuiteName};
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::events::Listener;
+use crate::openpgp::Keyring;
+use crate::workspace::Workspace;
+
+use super::FetchError;
+use super::spool::{self, Freshness, Spool, SpooledSuite, SuiteCopy};
+use super::suite::SuiteFetch;
+use super::transport::{Transport, TransportOptions};
+use super::uri::Uri;
+
+/// What a fetch is told besides the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchOptions {
+    /// The present time.
+    pub now: Timestamp,
+    /// Lets an archive change its Origin, Label or Codename.
+    pub allow_identity_change: bool,
+}
+
+/// Refreshes the spool.
+///
+/// A suite that cannot be refreshed keeps its last good copy, and the listener is warned; one that has none is an error.
+pub fn refresh(
+    workspace: &Workspace<'_>,
+    config: &Config,
+    options: FetchOptions,
+    listener: &dyn Listener,
+) -> Result<Spool> {
+    let dir = workspace.layout().spool();
+    durable::create_dir(&dir.join("objects"))?;
+    let transport = transport_options(config)
+        .and_then(|options| Ok(Transport::new(options)?))
+        .map_err(Error::from)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(config.fetch.parallel)
+        .thread_name(|n| format!("fetch-{n}"))
+        .build()
+        .map_err(|e| Error::io("start threads for", &dir)(std::io::Error::other(e)))?;
+    let keyrings = keyrings(config);
+    let wanted: Vec<_> = spool::upstream_suites(config).into_iter().collect();
+    let fetched = pool.install(|| {
+        wanted
+            .into_par_iter()
+            .map(|(name, suite)| {
+                let old = spool::read_copy(&dir, &name, &suite)?;
+                let archive = &config.archives[&name];
+                let outcome = match &keyrings[&name] {
+                    Ok(keyring) => SuiteFetch {
+                        config,
+                        name: &name,
+                        archive,
+                        suite: &suite,
+                        keyring,
+                        transport: &transport,
+                        spool: &dir,
+                        old: old.as_ref(),
+                        options,
+                        listener,
+                    }
+                    .run(),
+                    Err(error) => Err(FetchError::Keyring(error.clone())),
+                };
+                let spooled = settle(&dir, &name, &suite, old, outcome, listener)?;
+                Ok(((name, suite), spooled))
+            })
+            .collect::<Result<BTreeMap<_, _>>>()
+    })?;
+    if fetched
+        .values()
+        .any(|s| matches!(s.freshness, Freshness::Updated))
+    {
+        spool::collect_garbage(&dir)?;
+    }
+    Ok(Spool::new(dir, fetched))
+}
+
+/// Makes of an attempt what goes on: the new copy, or the last good one.
+fn settle(
+    dir: &std::path::Path,
+    name: &ArchiveName,
+    suite: &SuiteName,
+    old: Option<SuiteCopy>,
+    outcome: Result<Option<SuiteCopy>, FetchError>,
+    listener: &dyn Listener,
+) -> Result<SpooledSuite> {
+    match (outcome, old) {
+        (Ok(Some(copy)), old) => {
+            spool::write_copy(dir, name, suite, &copy)?;
+            let same = old.is_some_and(|o| o.release == copy.release && o.indices == copy.indices);
+            let freshness = if same {
+                Freshness::Current
+            } else {
+                Freshness::Updated
+            };
+            if !same {
+                listener.info(format!("fetched {name} {suite} from {}", copy.uri));
+            }
+            Ok(SpooledSuite { copy, freshness })
+        }
+        (Ok(None), Some(copy)) => Ok(SpooledSuite {
+            copy,
+            freshness: Freshness::Current,
+        }),
+        (Err(_), _) if listener.is_cancelled() => Err(Error::Cancelled),
+        (Err(FetchError::Spool(error)), _) => Err(*error),
+        (Err(error), Some(copy)) => {
+            let date = copy
+                .parse_release()
+                .map(|r| r.date.to_string())
+                .unwrap_or_default();
+            let hint = error
+                .hint()
+                .map(|h| format!("\n  hint: {h}"))
+                .unwrap_or_default();
+            listener.warn(format!(
+                "suite `{suite}` of archive `{name}` stays at its last good copy, of {date}: {}{hint}",
+                crate::error::chain(&error)
+            ));
+            Ok(SpooledSuite {
+                copy,
+                freshness: Freshness::Kept(error),
+            })
+        }
+        (Err(source), None) => Err(Error::NoCopy {
+            archive: name.to_string(),
+            suite: suite.to_string(),
+            source: Box::new(source),
+        }),
+        (Ok(None), None) => Err(Error::NotFetched {
+            archive: name.to_string(),
+            suite: suite.to_string(),
+        }),
+    }
+}
+
+fn keyrings(
+    config: &Config,
+) -> BTreeMap<ArchiveName, Result<Keyring, std::sync::Arc<crate::openpgp::Error>>> {
+    let load = |paths: &[std::path::PathBuf]| Keyring::load(paths).map_err(std::sync::Arc::new);
+    let archives = config.archives.iter();
+    archives
+        .map(|(name, archive)| (name.clone(), load(&archive.signed_by)))
+        .collect()
+}
+
+fn transport_options(config: &Config) -> Result<TransportOptions> {
+    let fetch = &config.fetch;
+    let proxy = fetch.proxy.as_deref().map(Uri::parse).transpose();
+    let proxy = proxy.map_err(|e| Error::Usage(format!("fetch.proxy: {e}")))?;
+    Ok(TransportOptions {
+        connect_timeout: fetch.connect_timeout.duration(),
+        response_timeout: fetch.timeout.duration(),
+        stall_timeout: fetch.timeout.duration(),
+        minimum_speed: fetch.minimum_speed.bytes(),
+        retries: fetch.retries,
+        backoff: fetch.backoff.duration(),
+        proxy,
+        ..TransportOptions::default()
+    })
+}

@@ -1,0 +1,304 @@
+//! The spool: our verified copy of the archives' indices.
+//!
+//! ```text
+//! spool/objects/ab/abcd….zst      an index, named by the SHA-256 of its plain text, packed for quick reading
+//! spool/ARCHIVE/SUITE.json        one signed Release, and which object each index of it is
+//! ```
+//!
+//! Objects are written before the one file that names them, and that file is replaced by rename: a suite's copy changes all
+//! at once or not at all. What is read from an object is hashed again, so damage on our own disk is found before it is
+//! published.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::config::{Archive, ArchiveName, Config, PoolName, SuiteName};
+use crate::deb822::Release;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::indices::IndexName;
+use crate::merge::Input;
+use crate::workspace::{Workspace, read_json, write_json};
+
+use super::FetchError;
+
+/// An index in the spool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredIndex {
+    /// SHA-256 of the plain text, in hex: the object's name.
+    pub sha256: String,
+    /// Length of the plain text.
+    pub size: u64,
+}
+
+/// The copy of one archive's suite: a Release whose signature was verified, and its indices.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SuiteCopy {
+    /// The URI of the archive that it came from.
+    pub uri: String,
+    /// Whether it was an InRelease, and not a Release with a Release.gpg.
+    pub inline: bool,
+    /// What the server said to ask for changes with.
+    pub etag: Option<String>,
+    /// The same, by date.
+    pub last_modified: Option<String>,
+    /// When it was fetched, in seconds since 1970.
+    pub fetched: i64,
+    /// The keys that signed it.
+    pub signers: Vec<String>,
+    /// The verified text of the Release.
+    pub release: String,
+    /// Its indices, by the path of the plain form.
+    pub indices: BTreeMap<String, StoredIndex>,
+}
+
+impl SuiteCopy {
+    /// Its Release, taken apart.
+    pub fn parse_release(&self) -> Result<Release, crate::deb822::ReleaseError> {
+        Release::parse(self.release.as_bytes())
+    }
+}
+
+/// Whether a copy is what the archive has now.
+#[derive(Debug)]
+pub enum Freshness {
+    /// The archive has nothing else.
+    Current,
+    /// It was fetched in this run.
+    Updated,
+    /// It could not be refreshed; this is the last good copy.
+    Kept(FetchError),
+    /// Nobody asked the archive.
+    NotAsked,
+}
+
+/// A copy, and how fresh it is.
+#[derive(Debug)]
+pub struct SpooledSuite {
+    /// The copy.
+    pub copy: SuiteCopy,
+    /// How fresh it is.
+    pub freshness: Freshness,
+}
+
+/// The copies of everything that the configured suites are made from.
+#[derive(Debug)]
+pub struct Spool {
+    dir: PathBuf,
+    suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
+}
+
+impl Spool {
+    pub(super) fn new(
+        dir: PathBuf,
+        suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
+    ) -> Self {
+        Self { dir, suites }
+    }
+
+    /// Takes what is in the spool, without asking the archives.
+    pub fn load(workspace: &Workspace<'_>, config: &Config) -> Result<Spool> {
+        let dir = workspace.layout().spool();
+        let mut suites = BTreeMap::new();
+        for (archive, suite) in upstream_suites(config) {
+            let copy = read_copy(&dir, &archive, &suite)?.ok_or_else(|| Error::NotFetched {
+                archive: archive.to_string(),
+                suite: suite.to_string(),
+            })?;
+            let freshness = Freshness::NotAsked;
+            suites.insert((archive, suite), SpooledSuite { copy, freshness });
+        }
+        Ok(Spool { dir, suites })
+    }
+
+    /// The copy of an archive's suite.
+    pub fn get(&self, archive: &ArchiveName, suite: &SuiteName) -> Option<&SpooledSuite> {
+        self.suites.get(&(archive.clone(), suite.clone()))
+    }
+
+    /// All copies.
+    pub fn iter(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &SpooledSuite)> {
+        self.suites.iter()
+    }
+
+    /// The copies that could not be refreshed, and why.
+    pub fn kept(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &FetchError)> {
+        self.suites
+            .iter()
+            .filter_map(|(key, suite)| match &suite.freshness {
+                Freshness::Kept(error) => Some((key, error)),
+                _ => None,
+            })
+    }
+
+    /// A copy as an input of a merge.
+    pub fn input<'a>(
+        &'a self,
+        config: &Config,
+        name: &'a ArchiveName,
+        archive: &'a Archive,
+        suite: &'a SuiteName,
+    ) -> Option<SpoolInput<'a>> {
+        Some(SpoolInput {
+            spool: self,
+            copy: &self.get(name, suite)?.copy,
+            name,
+            suite,
+            pool: &archive.pool,
+            exempt: config.bans.exempt.contains(name),
+        })
+    }
+}
+
+/// Every suite of every archive that the configured suites are made from.
+pub(super) fn upstream_suites(config: &Config) -> BTreeSet<(ArchiveName, SuiteName)> {
+    config
+        .suites
+        .values()
+        .flat_map(|suite| config.inputs(suite))
+        .map(|(name, _, upstream)| (name.clone(), upstream.clone()))
+        .collect()
+}
+
+fn copy_path(spool: &Path, archive: &ArchiveName, suite: &SuiteName) -> PathBuf {
+    spool
+        .join(archive.as_str())
+        .join(format!("{}.json", suite.flat()))
+}
+
+pub(super) fn read_copy(
+    spool: &Path,
+    archive: &ArchiveName,
+    suite: &SuiteName,
+) -> Result<Option<SuiteCopy>> {
+    read_json(&copy_path(spool, archive, suite))
+}
+
+pub(super) fn write_copy(
+    spool: &Path,
+    archive: &ArchiveName,
+    suite: &SuiteName,
+    copy: &SuiteCopy,
+) -> Result<()> {
+    let path = copy_path(spool, archive, suite);
+    if let Some(dir) = path.parent() {
+        durable::create_dir(dir)?;
+    }
+    write_json(&path, copy)
+}
+
+/// Where an object lies.
+pub(super) fn object_path(spool: &Path, sha256: &str) -> PathBuf {
+    let prefix = sha256.get(..2).unwrap_or("xx");
+    spool
+        .join("objects")
+        .join(prefix)
+        .join(format!("{sha256}.zst"))
+}
+
+/// Removes objects that no copy names any more, and what a crash left.
+pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
+    let mut named = BTreeSet::new();
+    for file in files_below(spool, 2)? {
+        if file.extension().is_some_and(|e| e == "json")
+            && let Some(copy) = read_json::<SuiteCopy>(&file)?
+        {
+            named.extend(
+                copy.indices
+                    .into_values()
+                    .map(|index| object_path(spool, &index.sha256)),
+            );
+        }
+    }
+    for object in files_below(&spool.join("objects"), 2)? {
+        if !named.contains(&object) {
+            durable::remove_file(&object)?;
+        }
+    }
+    Ok(())
+}
+
+fn files_below(dir: &Path, depth: usize) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(dir).max_depth(depth) {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            Ok(_) => {}
+            Err(error)
+                if error
+                    .io_error()
+                    .is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => {}
+            Err(error) => return Err(Error::io("list", dir)(error.into())),
+        }
+    }
+    Ok(files)
+}
+
+/// A suite's copy, as an input of a merge.
+pub struct SpoolInput<'a> {
+    spool: &'a Spool,
+    copy: &'a SuiteCopy,
+    name: &'a ArchiveName,
+    suite: &'a SuiteName,
+    pool: &'a PoolName,
+    exempt: bool,
+}
+
+impl Input for SpoolInput<'_> {
+    fn pool(&self) -> &PoolName {
+        self.pool
+    }
+
+    fn is_exempt(&self) -> bool {
+        self.exempt
+    }
+
+    fn has(&self, name: &IndexName) -> bool {
+        self.copy.indices.contains_key(&name.to_string())
+    }
+
+    fn describe(&self, name: &IndexName) -> String {
+        format!("{} {} {name}", self.name, self.suite)
+    }
+
+    fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>> {
+        let Some(stored) = self.copy.indices.get(&name.to_string()) else {
+            return Ok(None);
+        };
+        let path = object_path(&self.spool.dir, &stored.sha256);
+        match read_object(&path, stored) {
+            Ok(data) => Ok(Some(data)),
+            Err(why) => {
+                // Out of the way, so that the next run fetches it again.
+                durable::remove_file(&path)?;
+                Err(Error::SpoolDamaged { path, why })
+            }
+        }
+    }
+}
+
+fn read_object(path: &Path, stored: &StoredIndex) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let decoder = zstd::Decoder::new(file).map_err(|e| e.to_string())?;
+    let mut data = Vec::with_capacity(usize::try_from(stored.size).unwrap_or(0).min(1 << 30));
+    decoder
+        .take(stored.size + 1)
+        .read_to_end(&mut data)
+        .map_err(|e| e.to_string())?;
+    if data.len() as u64 != stored.size || hex::encode(Sha256::digest(&data)) != stored.sha256 {
+        return Err("it is not what was verified when it was fetched".into());
+    }
+    Ok(data)
+}
+
+/// A point in time as seconds since 1970, as it is recorded.
+pub(super) fn seconds(time: Timestamp) -> i64 {
+    time.as_second()
+}

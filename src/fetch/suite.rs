@@ -1,0 +1,391 @@
+//! One suite of one archive: its Release, fetched and verified, and the indices that it lists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+
+use crate::config::{Archive, ArchiveName, Config, SuiteName};
+use crate::deb822::Release;
+use crate::events::Listener;
+use crate::indices::{self, IndexName};
+use crate::openpgp::{Keyring, Verified};
+
+use super::FetchError;
+use super::index::IndexFetch;
+use super::refresh::FetchOptions;
+use super::spool::{StoredIndex, SuiteCopy, object_path, seconds};
+use super::transport::{Conditions, Fetched, Transport};
+use super::uri::Uri;
+
+/// The most that a Release may be (apt's own bound).
+const MAX_RELEASE_BYTES: u64 = 10_000_000;
+
+/// How far ahead of our clock a Release may be dated (apt's own bound).
+const MAX_AHEAD: Duration = Duration::from_secs(10);
+
+/// The longest pause before a suite is begun afresh.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is needed to fetch a suite.
+pub(super) struct SuiteFetch<'a> {
+    pub(super) config: &'a Config,
+    pub(super) name: &'a ArchiveName,
+    pub(super) archive: &'a Archive,
+    pub(super) suite: &'a SuiteName,
+    pub(super) keyring: &'a Keyring,
+    pub(super) transport: &'a Transport,
+    pub(super) spool: &'a Path,
+    pub(super) old: Option<&'a SuiteCopy>,
+    pub(super) options: FetchOptions,
+    pub(super) listener: &'a dyn Listener,
+}
+
+/// A signed Release as it came, or word that it has not changed.
+enum Answer {
+    Same,
+    New(Box<New>),
+}
+
+struct New {
+    verified: Verified,
+    inline: bool,
+    validators: Conditions,
+}
+
+impl SuiteFetch<'_> {
+    /// Tries every URI in order; `None` means that the copy in the spool is the archive's present state.
+    pub(super) fn run(&self) -> Result<Option<SuiteCopy>, FetchError> {
+        let mut failures = Vec::new();
+        for uri in &self.archive.uris {
+            match self.from_uri(uri) {
+                Ok(copy) => return Ok(copy),
+                Err(error) if error.is_local() => return Err(error),
+                Err(error) => failures.push((uri_for_people(uri), error)),
+            }
+            if self.listener.is_cancelled() {
+                break;
+            }
+        }
+        match failures.len() {
+            1 => Err(failures.remove(0).1),
+            _ => Err(FetchError::EveryUri(failures)),
+        }
+    }
+
+    /// One URI. A mirror in the middle of its own sync gets a few more chances, each from the Release on.
+    fn from_uri(&self, uri: &str) -> Result<Option<SuiteCopy>, FetchError> {
+        let mut pause = self.config.fetch.backoff.duration();
+        let mut attempt = 0;
+        loop {
+            match self.attempt(uri, attempt > 0) {
+                Err(error) if error.may_be_mid_sync() && attempt < self.config.fetch.restarts => {
+                    self.listener.info(format!(
+                        "{} {}: {error}; the mirror may be in the middle of its own sync, trying again",
+                        self.name, self.suite
+                    ));
+                }
+                outcome => return outcome,
+            }
+            attempt += 1;
+            if !self.rest(pause) {
+                return self.attempt(uri, true);
+            }
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+
+    /// Waits; false if the run was told to stop meanwhile.
+    fn rest(&self, pause: Duration) -> bool {
+        let step = Duration::from_millis(50);
+        let mut left = pause;
+        while !left.is_zero() {
+            if self.listener.is_cancelled() {
+                return false;
+            }
+            std::thread::sleep(step.min(left));
+            left = left.saturating_sub(step);
+        }
+        true
+    }
+
+    fn attempt(&self, uri: &str, unconditional: bool) -> Result<Option<SuiteCopy>, FetchError> {
+        let base = Uri::parse(uri)?.join(&format!("dists/{}", self.suite))?;
+        let old = self.old.filter(|old| old.uri == uri);
+        match self.release(&base, old.filter(|_| !unconditional))? {
+            Answer::Same => {
+                let Some(old) = old else {
+                    return Err(FetchError::NoRelease {
+                        uri: base.to_string(),
+                    });
+                };
+                let release = self.parse(&base, old.release.as_bytes())?;
+                self.check_age(&base, &release)?;
+                let indices = self.indices(&base, &release, Some(&old.indices))?;
+                let changed = indices != old.indices;
+                Ok(changed.then(|| SuiteCopy {
+                    indices,
+                    ..old.clone()
+                }))
+            }
+            Answer::New(new) => {
+                let release = self.parse(&base, &new.verified.body)?;
+                self.check_name(&base, &release)?;
+                self.check_age(&base, &release)?;
+                self.check_against_old(&base, &release, &new.verified.body)?;
+                let indices = self.indices(&base, &release, None)?;
+                Ok(Some(SuiteCopy {
+                    uri: uri.to_owned(),
+                    inline: new.inline,
+                    etag: new.validators.etag,
+                    last_modified: new.validators.last_modified,
+                    fetched: seconds(self.options.now),
+                    signers: new.verified.signers,
+                    // Its fields were checked to be UTF-8 when it was parsed.
+                    release: String::from_utf8_lossy(&new.verified.body).into_owned(),
+                    indices,
+                }))
+            }
+        }
+    }
+
+    /// InRelease, or else Release with Release.gpg; only what the verifier returned is handed on.
+    fn release(&self, base: &Uri, old: Option<&SuiteCopy>) -> Result<Answer, FetchError> {
+        let conditions = |inline: bool| match old.filter(|old| old.inline == inline) {
+            Some(old) => Conditions {
+                etag: old.etag.clone(),
+                last_modified: old.last_modified.clone(),
+            },
+            None => Conditions::default(),
+        };
+        let now = SystemTime::from(self.options.now);
+        let refused = |uri: &Uri| {
+            let uri = uri.to_string();
+            move |source| FetchError::Signature {
+                uri,
+                source: Box::new(source),
+            }
+        };
+        let uri = base.join("InRelease")?;
+        let mut signed = Vec::new();
+        match self.get(&uri, &conditions(true), &mut signed)? {
+            Fetched::NotModified => return Ok(Answer::Same),
+            Fetched::Stored { validators, .. } => {
+                let verified = self
+                    .keyring
+                    .verify_inline(&signed, now)
+                    .map_err(refused(&uri))?;
+                return Ok(self.answer(&uri, verified, true, validators));
+            }
+            Fetched::NotFound => {}
+        }
+        let uri = base.join("Release")?;
+        let mut body = Vec::new();
+        let validators = match self.get(&uri, &conditions(false), &mut body)? {
+            Fetched::NotModified => return Ok(Answer::Same),
+            Fetched::NotFound => {
+                return Err(FetchError::NoRelease {
+                    uri: base.to_string(),
+                });
+            }
+            Fetched::Stored { validators, .. } => validators,
+        };
+        let signature_uri = base.join("Release.gpg")?;
+        let mut signature = Vec::new();
+        if let Fetched::NotFound =
+            self.get(&signature_uri, &Conditions::default(), &mut signature)?
+        {
+            return Err(FetchError::NoRelease {
+                uri: base.to_string(),
+            });
+        }
+        let verified = self
+            .keyring
+            .verify_detached(&body, &signature, now)
+            .map_err(refused(&signature_uri))?;
+        Ok(self.answer(&uri, verified, false, validators))
+    }
+
+    fn answer(
+        &self,
+        uri: &Uri,
+        verified: Verified,
+        inline: bool,
+        validators: Conditions,
+    ) -> Answer {
+        for warning in &verified.warnings {
+            self.listener.info(format!("{uri}: {warning}"));
+        }
+        Answer::New(Box::new(New {
+            verified,
+            inline,
+            validators,
+        }))
+    }
+
+    fn get(
+        &self,
+        uri: &Uri,
+        conditions: &Conditions,
+        sink: &mut Vec<u8>,
+    ) -> Result<Fetched, FetchError> {
+        let cancelled = || self.listener.is_cancelled();
+        Ok(self
+            .transport
+            .fetch(uri, conditions, MAX_RELEASE_BYTES, sink, &cancelled)?)
+    }
+
+    fn parse(&self, base: &Uri, body: &[u8]) -> Result<Release, FetchError> {
+        Release::parse(body).map_err(|source| FetchError::Release {
+            uri: base.to_string(),
+            source,
+        })
+    }
+
+    /// The Release must be of the suite that was asked for. `buster/updates` may call itself `buster`, as apt allows.
+    fn check_name(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
+        let asked = self.suite.as_str();
+        let parent = asked.rsplit_once('/').map(|(parent, _)| parent);
+        let (suite, codename) = (release.field("Suite"), release.field("Codename"));
+        let fits = |name: Option<&str>| name.is_some_and(|n| n == asked || Some(n) == parent);
+        if fits(suite) || fits(codename) {
+            return Ok(());
+        }
+        Err(FetchError::OtherSuite {
+            uri: base.to_string(),
+            suite: suite.unwrap_or_default().to_owned(),
+            codename: codename.unwrap_or_default().to_owned(),
+            expected: asked.to_owned(),
+        })
+    }
+
+    /// A Release must not be from the future, nor past what it or the configuration says.
+    fn check_age(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
+        let now = self.options.now;
+        let uri = base.to_string();
+        let later = |time: Timestamp, by: Duration| time.checked_add(by).unwrap_or(Timestamp::MAX);
+        if release.date > later(now, MAX_AHEAD) {
+            let date = release.date.to_string();
+            return Err(FetchError::Future { uri, date });
+        }
+        let expired = release.valid_until.filter(|until| *until < now);
+        let stale = self
+            .archive
+            .max_age
+            .filter(|age| later(release.date, age.duration()) < now);
+        if !self.archive.check_valid_until {
+            if let Some(until) = expired {
+                self.listener.warn(format!(
+                    "{uri}: the Release has expired on {until}; it is used all the same, since check-valid-until = false for archive `{}`",
+                    self.name
+                ));
+            }
+            return Ok(());
+        }
+        if let Some(until) = expired {
+            let until = until.to_string();
+            return Err(FetchError::Expired { uri, until });
+        }
+        if let Some(max_age) = stale {
+            return Err(FetchError::Stale {
+                uri,
+                date: release.date.to_string(),
+                max_age: max_age.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Against rollback, against two Releases of one Date, and against an archive that turns into another one.
+    fn check_against_old(
+        &self,
+        base: &Uri,
+        release: &Release,
+        body: &[u8],
+    ) -> Result<(), FetchError> {
+        let Some(old) = self.old else {
+            return Ok(());
+        };
+        let uri = base.to_string();
+        let before = self.parse(base, old.release.as_bytes())?;
+        if release.date < before.date {
+            return Err(FetchError::Rollback {
+                uri,
+                date: release.date.to_string(),
+                seen: before.date.to_string(),
+            });
+        }
+        if release.date == before.date && body != old.release.as_bytes() {
+            let date = release.date.to_string();
+            return Err(FetchError::SameDate { uri, date });
+        }
+        if self.options.allow_identity_change {
+            return Ok(());
+        }
+        for field in ["Origin", "Label", "Codename"] {
+            let (from, to) = (before.field(field), release.field(field));
+            if from != to {
+                return Err(FetchError::Identity {
+                    uri,
+                    field,
+                    from: from.unwrap_or_default().to_owned(),
+                    to: to.unwrap_or_default().to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that the configured suites read of this one, brought into the spool. `known` is what the spool has of this
+    /// very Release.
+    fn indices(
+        &self,
+        base: &Uri,
+        release: &Release,
+        known: Option<&BTreeMap<String, StoredIndex>>,
+    ) -> Result<BTreeMap<String, StoredIndex>, FetchError> {
+        let wanted = self.wanted(release);
+        if wanted.is_empty() {
+            return Err(FetchError::NothingWanted {
+                uri: base.to_string(),
+            });
+        }
+        wanted
+            .par_iter()
+            .map(|name| {
+                let plain = name.to_string();
+                let stored = known.and_then(|known| known.get(&plain));
+                if let Some(stored) = stored.filter(|s| object_path(self.spool, &s.sha256).exists())
+                {
+                    return Ok((plain, stored.clone()));
+                }
+                let index = IndexFetch {
+                    base,
+                    release,
+                    plain: &plain,
+                    transport: self.transport,
+                    spool: self.spool,
+                    max_plain: self.config.fetch.max_index.bytes(),
+                    listener: self.listener,
+                };
+                let stored = index.run()?;
+                Ok((plain, stored))
+            })
+            .collect()
+    }
+
+    fn wanted(&self, release: &Release) -> BTreeSet<IndexName> {
+        let merged = self.config.suites.values();
+        merged
+            .filter(|suite| suite.from.get(self.name) == Some(self.suite))
+            .flat_map(|suite| indices::wanted(self.config, suite, self.archive, release))
+            .collect()
+    }
+}
+
+/// A URI without user and password.
+fn uri_for_people(uri: &str) -> String {
+    Uri::parse(uri).map_or_else(|_| uri.to_owned(), |parsed| parsed.to_string())
+}
