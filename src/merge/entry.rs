@@ -1,0 +1,207 @@
+//! What the merge looks at in a stanza: who it is, where it lies, what it needs. All the rest is passed on unread.
+
+use crate::deb822::{Stanza, Stanzas, SyntaxError, eq_name, is_valid_version};
+
+use super::rewrite::{Insertion, insertion};
+
+/// What kind of stanza an index has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Packages: located by `Filename`.
+    Binary,
+    /// Sources: located by `Directory`.
+    Source,
+}
+
+/// A stanza of Packages or Sources.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    /// The stanza without the newline that ends it.
+    pub(crate) raw: &'a [u8],
+    pub(crate) name: &'a [u8],
+    pub(crate) version: &'a [u8],
+    /// `Architecture`; for sources whatever it says.
+    pub(crate) architecture: &'a [u8],
+    /// `Source` of a binary, `name` or `name (version)`; empty where it is not there.
+    source: &'a [u8],
+    pub(crate) depends: &'a [u8],
+    pub(crate) pre_depends: &'a [u8],
+    /// Where the path stands in `raw`.
+    path_offset: usize,
+    insertion: Insertion,
+    /// Which archive it is from: its place in the order, 0 first.
+    pub(crate) rank: u16,
+    /// Which of the merged suite's components it is in.
+    pub(crate) component: u16,
+}
+
+/// Reads every stanza of an index.
+pub(crate) fn entries<'a>(
+    data: &'a [u8],
+    kind: Kind,
+    rank: u16,
+    component: u16,
+) -> Result<Vec<Entry<'a>>, SyntaxError> {
+    if let Some(at) = memchr::memchr(0, data) {
+        return Err(SyntaxError::at(data, at, "a NUL byte"));
+    }
+    Stanzas::new(data)
+        .map(|stanza| entry(data, stanza, kind, rank, component))
+        .collect()
+}
+
+fn entry<'a>(
+    data: &'a [u8],
+    stanza: Stanza<'a>,
+    kind: Kind,
+    rank: u16,
+    component: u16,
+) -> Result<Entry<'a>, SyntaxError> {
+    let path_field = match kind {
+        Kind::Binary => "Filename",
+        Kind::Source => "Directory",
+    };
+    let (mut name, mut version, mut architecture, mut source, mut path) =
+        (None, None, None, None, None);
+    let (mut depends, mut pre_depends) = (None, None);
+    for field in stanza.fields() {
+        let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
+        let at = stanza.offset + field.value_offset;
+        let slot = match field.name.first().map(u8::to_ascii_lowercase) {
+            Some(b'p') if eq_name(field.name, "Package") => &mut name,
+            Some(b'v') if eq_name(field.name, "Version") => &mut version,
+            Some(b'a') if eq_name(field.name, "Architecture") => &mut architecture,
+            Some(b's') if eq_name(field.name, "Source") => &mut source,
+            Some(b'd') if eq_name(field.name, "Depends") => &mut depends,
+            Some(b'p') if eq_name(field.name, "Pre-Depends") => &mut pre_depends,
+            Some(b'f' | b'd') if eq_name(field.name, path_field) => &mut path,
+            Some(b'f' | b'c') if kind == Kind::Source && lists_files(field.name) => {
+                if let Some(why) = climbing_file(field.value) {
+                    return Err(SyntaxError::at(data, at, why));
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if slot.replace((field.value, field.value_offset)).is_some() {
+            let field = String::from_utf8_lossy(field.name);
+            return Err(SyntaxError::at(
+                data,
+                at,
+                format!("the field `{field}` stands in one stanza twice"),
+            ));
+        }
+    }
+    let missing = |field: &str| {
+        SyntaxError::at(
+            data,
+            stanza.offset,
+            format!("the stanza has no field `{field}`"),
+        )
+    };
+    let bad = |offset: usize, what: &str, value: &[u8]| {
+        let value: String = String::from_utf8_lossy(value).chars().take(200).collect();
+        SyntaxError::at(
+            data,
+            stanza.offset + offset,
+            format!("{what}: `{}`", value.escape_debug()),
+        )
+    };
+    let (name, name_at) = name
+        .filter(|(v, _)| !v.is_empty())
+        .ok_or_else(|| missing("Package"))?;
+    if !name
+        .iter()
+        .all(|b| b.is_ascii_alphanumeric() || b".+-_".contains(b))
+        || !name[0].is_ascii_alphanumeric()
+    {
+        return Err(bad(name_at, "that is no package name", name));
+    }
+    let (version, version_at) = version.ok_or_else(|| missing("Version"))?;
+    if !is_valid_version(version) {
+        return Err(bad(version_at, "that is no version", version));
+    }
+    let (architecture, _) = architecture
+        .filter(|(v, _)| !v.is_empty())
+        .ok_or_else(|| missing("Architecture"))?;
+    let (path, path_offset) = path.ok_or_else(|| missing(path_field))?;
+    let insertion = insertion(path).map_err(|why| {
+        bad(
+            path_offset,
+            &format!("{path_field} is refused, {why}"),
+            path,
+        )
+    })?;
+    Ok(Entry {
+        raw: stanza.without_final_newline(),
+        name,
+        version,
+        architecture,
+        source: source.map_or(&b""[..], |(v, _)| v),
+        depends: depends.map_or(&b""[..], |(v, _)| v),
+        pre_depends: pre_depends.map_or(&b""[..], |(v, _)| v),
+        path_offset,
+        insertion,
+        rank,
+        component,
+    })
+}
+
+fn lists_files(field: &[u8]) -> bool {
+    eq_name(field, "Files")
+        || field
+            .get(..10)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"Checksums-"))
+}
+
+/// Files of a source package lie in its directory and nowhere else (Policy 5.6.21).
+fn climbing_file(list: &[u8]) -> Option<&'static str> {
+    for line in list.split(|b| *b == b'\n') {
+        let name = line.split(u8::is_ascii_whitespace).rfind(|w| !w.is_empty());
+        if name.is_some_and(|n| n.contains(&b'/') || n.contains(&b'\\') || n == b"..") {
+            return Some("a file of the source package lies outside of its directory");
+        }
+    }
+    None
+}
+
+impl<'a> Entry<'a> {
+    /// Name and version of the source that a binary was built from (Policy 5.6.1): its own where nothing else is said.
+    pub(crate) fn source(&self) -> (&'a [u8], &'a [u8]) {
+        if self.source.is_empty() {
+            return (self.name, self.version);
+        }
+        let (name, version) = match memchr::memchr(b'(', self.source) {
+            Some(n) => (
+                &self.source[..n],
+                self.source[n + 1..].split(|b| *b == b')').next(),
+            ),
+            None => (self.source, None),
+        };
+        (
+            name.trim_ascii(),
+            version.map_or(self.version, <[u8]>::trim_ascii),
+        )
+    }
+
+    /// The stanza as it is published, in slices, its final newline and the empty line after it included.
+    pub(crate) fn published<'s>(&self, inserted: &'s [u8]) -> [&'s [u8]; 5]
+    where
+        'a: 's,
+    {
+        let start = self.path_offset + self.insertion.cut;
+        let split = start + self.insertion.keep;
+        [
+            &self.raw[..self.path_offset],
+            &self.raw[start..split],
+            inserted,
+            &self.raw[split..],
+            b"\n\n",
+        ]
+    }
+
+    /// What is inserted into the path.
+    pub(crate) fn insertion(&self) -> Insertion {
+        self.insertion
+    }
+}

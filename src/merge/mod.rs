@@ -1,0 +1,65 @@
+//! The merge: from the spool's indices to those of a merged suite.
+//!
+//! An input is an ordered set of indices, wherever they come from ([`Input`]). Name spaces are merged one by one, in
+//! parallel: the packages of each architecture, the udebs of each architecture; then binary-all, which holds what the others
+//! have of it; then the sources, which follow from the binaries. Each merged index is handed to a sink while the bytes that
+//! it is made of are in memory: stanzas are passed on as slices of the input, and only a path in each is rewritten.
+
+mod all;
+mod entry;
+mod report;
+pub mod rewrite;
+mod rules;
+mod sources;
+mod suite;
+
+pub use report::{BannedPackage, SuiteReport};
+pub use suite::{Input, Sink, SuiteMerge, merge_suite};
+
+/// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
+pub const MERGE_VERSION: u32 = 1;
+
+/// A merged index: its text in slices, one group of slices a stanza.
+#[derive(Debug, Default)]
+pub struct Text<'a> {
+    slices: Vec<&'a [u8]>,
+    /// Where stanzas end, counted in slices.
+    stanza_ends: Vec<u32>,
+    length: u64,
+}
+
+impl<'a> Text<'a> {
+    /// Adds a stanza, with the empty line that ends it.
+    pub fn push(&mut self, stanza: impl IntoIterator<Item = &'a [u8]>) {
+        for slice in stanza {
+            if !slice.is_empty() {
+                self.length += slice.len() as u64;
+                self.slices.push(slice);
+            }
+        }
+        self.stanza_ends.push(self.slices.len() as u32);
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there is no stanza.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// How many stanzas there are.
+    pub fn stanzas(&self) -> usize {
+        self.stanza_ends.len()
+    }
+
+    /// The slices of each stanza.
+    pub fn iter(&self) -> impl Iterator<Item = &[&'a [u8]]> {
+        let starts = std::iter::once(0).chain(self.stanza_ends.iter().copied());
+        starts
+            .zip(&self.stanza_ends)
+            .map(|(start, end)| &self.slices[start as usize..*end as usize])
+    }
+}

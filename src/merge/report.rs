@@ -1,0 +1,43 @@
+//! What a merge has to say of a suite: counts, bans, forks that are older than what they hide.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// A package that a ban took away.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BannedPackage {
+    /// Its name.
+    pub package: String,
+    /// The banned package that it cannot do without; `None` where it is banned by name.
+    pub because_of: Option<String>,
+}
+
+/// What was merged into a suite, and what was not.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SuiteReport {
+    /// Published stanzas by index group: `amd64`, `installer-amd64`, `all`, `source`.
+    pub packages: BTreeMap<String, u64>,
+    /// Packages that bans took away.
+    pub banned: BTreeSet<BannedPackage>,
+    /// `(package, winner's version, hidden version)` where the winner is older than what it hides.
+    pub older: BTreeSet<(String, String, String)>,
+    /// Published packages that need a watched one, by the name of the watch.
+    pub watched: BTreeMap<String, BTreeSet<String>>,
+    /// Published binaries for which no archive has the source: `package version (source version)`.
+    pub without_source: BTreeSet<String>,
+}
+
+impl SuiteReport {
+    /// Adds what another index group of the suite has to say.
+    pub(crate) fn absorb(&mut self, other: SuiteReport) {
+        self.packages.extend(other.packages);
+        self.banned.extend(other.banned);
+        self.older.extend(other.older);
+        for (watch, packages) in other.watched {
+            self.watched.entry(watch).or_default().extend(packages);
+        }
+        self.without_source.extend(other.without_source);
+    }
+}

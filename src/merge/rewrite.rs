@@ -1,0 +1,221 @@
+//! Where a package lies: the paths of the archives, rewritten so that they stay apart, and back again.
+//!
+//! `pool/REST` of the archive with the pool name NAME becomes `pool/NAME/REST`. A path outside of `pool/`, which a few archives
+//! have, becomes `pool/NAME/_/PATH`; `_` cannot be mistaken, since a `pool/_/…` of an archive is treated as outside too. So
+//! the mapping can be inverted for every path, by two rules that any web server has.
+
+use crate::config::PoolName;
+
+/// Where something is put into a path, and what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Insertion {
+    /// How many bytes at the front of the path go away (`./`).
+    pub(crate) cut: usize,
+    /// How many bytes after those stay in front of what is put in.
+    pub(crate) keep: usize,
+    /// Which of a pool's strings is put in.
+    pub(crate) what: Inserted,
+}
+
+/// What is put into a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// `NAME/`
+    Name,
+    /// `/NAME`
+    NameAtEnd,
+    /// `pool/NAME/_/`
+    Outside,
+}
+
+/// The strings that stand for one archive in rewritten paths.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolStrings {
+    name: String,
+    name_at_end: String,
+    outside: String,
+}
+
+impl PoolStrings {
+    pub(crate) fn new(pool: &PoolName) -> Self {
+        Self {
+            name: format!("{pool}/"),
+            name_at_end: format!("/{pool}"),
+            outside: format!("pool/{pool}/_/"),
+        }
+    }
+
+    pub(crate) fn get(&self, what: Inserted) -> &[u8] {
+        match what {
+            Inserted::Name => self.name.as_bytes(),
+            Inserted::NameAtEnd => self.name_at_end.as_bytes(),
+            Inserted::Outside => self.outside.as_bytes(),
+        }
+    }
+}
+
+/// Why a path of an index is refused.
+fn check(path: &[u8]) -> Result<(), &'static str> {
+    if path.is_empty() {
+        return Err("it is empty");
+    }
+    if path.first() == Some(&b'/') {
+        return Err("it is absolute");
+    }
+    if path
+        .iter()
+        .any(|b| b.is_ascii_control() || matches!(b, b'\\' | b' '))
+    {
+        return Err("a control character, a blank or a backslash stands in it");
+    }
+    let climbs = |path: &[u8]| path.split(|b| *b == b'/').any(|part| part == b"..");
+    if climbs(path) {
+        return Err("it climbs with `..`");
+    }
+    // Some servers decode before they resolve, and some do it twice.
+    let mut decoded = path.to_vec();
+    while let Some(next) = percent_decoded(&decoded) {
+        if climbs(&next) || next.iter().any(|b| b.is_ascii_control() || *b == b'\\') {
+            return Err("percent-encoded characters in it climb or are control characters");
+        }
+        if next.iter().filter(|b| **b == b'/').count()
+            != path.iter().filter(|b| **b == b'/').count()
+        {
+            return Err("a percent-encoded slash stands in it");
+        }
+        decoded = next;
+    }
+    Ok(())
+}
+
+/// The path with every `%XX` decoded once; `None` where there is none left.
+fn percent_decoded(path: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, tail @ ..] = rest {
+        let mut byte = [0];
+        match (*first, tail) {
+            (b'%', [a, b, after @ ..]) if hex::decode_to_slice([*a, *b], &mut byte).is_ok() => {
+                decoded.push(byte[0]);
+                rest = after;
+            }
+            _ => {
+                decoded.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    (decoded.len() != path.len()).then_some(decoded)
+}
+
+/// How a `Filename` or a `Directory` is rewritten, or why it is refused.
+pub(crate) fn insertion(path: &[u8]) -> Result<Insertion, &'static str> {
+    check(path)?;
+    let mut cut = 0;
+    while path[cut..].starts_with(b"./") && path.len() > cut + 2 {
+        cut += 2;
+    }
+    let rest = &path[cut..];
+    let (keep, what) = if rest == b"pool" {
+        (4, Inserted::NameAtEnd)
+    } else if rest.starts_with(b"pool/") && !rest.starts_with(b"pool/_/") && rest != b"pool/_" {
+        (5, Inserted::Name)
+    } else {
+        (0, Inserted::Outside)
+    };
+    Ok(Insertion { cut, keep, what })
+}
+
+/// A path of an archive as it stands in a merged index.
+pub fn rewritten(path: &str, pool: &PoolName) -> Result<String, &'static str> {
+    let Insertion { cut, keep, what } = insertion(path.as_bytes())?;
+    let strings = PoolStrings::new(pool);
+    let inserted = String::from_utf8_lossy(strings.get(what));
+    Ok(format!(
+        "{}{inserted}{}",
+        &path[cut..cut + keep],
+        &path[cut + keep..]
+    ))
+}
+
+/// The path in the archive for what follows `pool/NAME/` in a merged index.
+pub fn original(rest: &str) -> String {
+    match rest.strip_prefix("_/") {
+        Some(outside) => outside.to_owned(),
+        None => format!("pool/{rest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pool() -> PoolName {
+        PoolName::new("DEBIAN").unwrap()
+    }
+
+    #[test]
+    fn every_form_has_its_place() {
+        for (path, expected) in [
+            (
+                "pool/main/a/apt/apt_1_amd64.deb",
+                "pool/DEBIAN/main/a/apt/apt_1_amd64.deb",
+            ),
+            ("pool/updates/main/x.deb", "pool/DEBIAN/updates/main/x.deb"),
+            ("./pool/main/x.deb", "pool/DEBIAN/main/x.deb"),
+            ("dists/sid/main/x.deb", "pool/DEBIAN/_/dists/sid/main/x.deb"),
+            ("./x.deb", "pool/DEBIAN/_/x.deb"),
+            ("x_1%3a2.deb", "pool/DEBIAN/_/x_1%3a2.deb"),
+            ("pool", "pool/DEBIAN"),
+            (".", "pool/DEBIAN/_/."),
+            ("pool/_/x.deb", "pool/DEBIAN/_/pool/_/x.deb"),
+            ("pool2/x.deb", "pool/DEBIAN/_/pool2/x.deb"),
+        ] {
+            assert_eq!(rewritten(path, &pool()).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_climbs_is_refused() {
+        for bad in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "pool/../../x",
+            "pool/..",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "a b",
+            "pool/%2e%2e/x",
+            "pool/%2E./x",
+            "pool/%252e%252e/x",
+            "pool/a%2fb",
+            "pool/%00",
+            "pool/%5c",
+        ] {
+            assert!(insertion(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_mapping_can_be_inverted(path in "(pool/)?(_/)?[a-z_.]{1,3}(/[a-z_.+~:%]{1,4}){0,4}") {
+            if let Ok(new) = rewritten(&path, &pool()) {
+                let mut plain = path.as_str();
+                while plain.len() > 2 && plain.starts_with("./") { plain = &plain[2..]; }
+                if plain != "pool" {
+                    prop_assert_eq!(original(new.strip_prefix("pool/DEBIAN/").unwrap()), plain);
+                }
+            }
+        }
+
+        #[test]
+        fn no_path_makes_it_panic(path in any::<Vec<u8>>()) {
+            let _ = insertion(&path);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! One merged suite: its index groups, one after the other or side by side.
+
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use crate::config::{Architecture, Config, Family, PoolName, Suite, SuiteName};
+use crate::error::{Error, Result};
+use crate::indices::IndexName;
+
+use super::Text;
+use super::all::Collector;
+use super::entry::{Entry, Kind, entries};
+use super::report::{BannedPackage, SuiteReport};
+use super::rewrite::PoolStrings;
+use super::rules::{self, Drop, Outcome, lossy};
+use super::sources::{self, Needed};
+
+/// An input of a merge: the indices of one archive's suite, wherever they are kept.
+pub trait Input: Sync {
+    /// The pool name that its paths get.
+    fn pool(&self) -> &PoolName;
+    /// Whether bans leave it alone.
+    fn is_exempt(&self) -> bool;
+    /// The plain text of an index, `None` where the input has none of the name.
+    fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>>;
+    /// Whether the merge is to read the input's binary-all for other architectures as well.
+    fn has(&self, name: &IndexName) -> bool;
+    /// How messages name an index of it.
+    fn describe(&self, name: &IndexName) -> String;
+}
+
+/// Takes a merged index over; called from several threads.
+pub type Sink<'s> = dyn Fn(&IndexName, &Text<'_>) -> Result<()> + Sync + 's;
+
+/// What to merge: a suite and its inputs, highest priority first.
+pub struct SuiteMerge<'a> {
+    /// The rules.
+    pub config: &'a Config,
+    /// The suite's name.
+    pub name: &'a SuiteName,
+    /// The suite.
+    pub suite: &'a Suite,
+    /// The inputs.
+    pub inputs: Vec<Box<dyn Input + 'a>>,
+}
+
+/// Merges a suite; every index that it publishes goes to the sink once.
+pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &Sink<'_>) -> Result<SuiteReport> {
+    let report = Mutex::new(SuiteReport::default());
+    let needed = Needed::default();
+    let collect = |group: SuiteReport| {
+        report
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .absorb(group);
+    };
+    for family in [Family::Packages, Family::Installer] {
+        if merge.config.indices.contains(&family) {
+            binaries(merge, family, &needed, sink, &collect)?;
+        }
+    }
+    if merge.config.indices.contains(&Family::Sources) {
+        collect(source_group(merge, needed, sink)?);
+    }
+    Ok(report
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn binaries(
+    merge: &SuiteMerge<'_>,
+    family: Family,
+    needed: &Needed,
+    sink: &Sink<'_>,
+    collect: &(dyn Fn(SuiteReport) + Sync),
+) -> Result<()> {
+    let configured = merge.config.architectures_of(merge.suite);
+    let with_all = configured.iter().any(Architecture::is_all);
+    let mut architectures: Vec<_> = configured.iter().filter(|a| !a.is_all()).collect();
+    if architectures.is_empty() {
+        // Only binary-all is published: then it is a name space like any other.
+        architectures = configured.iter().collect();
+    }
+    let collector = Collector::default();
+    architectures
+        .par_iter()
+        .try_for_each(|architecture| -> Result<()> {
+            let group = BinaryGroup {
+                merge,
+                family,
+                architecture,
+            };
+            collect(group.run(&collector, needed, sink)?);
+            Ok(())
+        })?;
+    if !with_all || architectures.iter().any(|a| a.is_all()) {
+        return Ok(());
+    }
+    let all = Architecture::new("all").map_err(|e| Error::Usage(e.to_string()))?;
+    let collected = collector.finish();
+    let counts = merge
+        .config
+        .components_of(merge.suite)
+        .par_iter()
+        .enumerate()
+        .map(|(number, component)| {
+            let text = collected.text(number as u16);
+            let name = binary_name(family, component.clone(), all.clone());
+            sink(&name, &text)?;
+            Ok(text.stanzas() as u64)
+        })
+        .collect::<Result<Vec<u64>>>()?;
+    let mut report = SuiteReport::default();
+    report
+        .packages
+        .insert(group_name(family, all.as_str()), counts.iter().sum());
+    collect(report);
+    Ok(())
+}
+
+fn binary_name(
+    family: Family,
+    component: crate::config::Component,
+    architecture: Architecture,
+) -> IndexName {
+    match family {
+        Family::Installer => IndexName::Installer(component, architecture),
+        _ => IndexName::Packages(component, architecture),
+    }
+}
+
+fn group_name(family: Family, architecture: &str) -> String {
+    match family {
+        Family::Installer => format!("installer-{architecture}"),
+        _ => architecture.to_owned(),
+    }
+}
+
+/// An index that was read, with its place in the merge.
+struct Loaded {
+    rank: u16,
+    component: u16,
+    label: String,
+    data: Vec<u8>,
+}
+
+/// Reads indices of all inputs, in parallel.
+fn load(merge: &SuiteMerge<'_>, wanted: Vec<(usize, usize, IndexName)>) -> Result<Vec<Loaded>> {
+    wanted
+        .into_par_iter()
+        .filter_map(|(rank, component, name)| {
+            let input = merge.inputs.get(rank)?;
+            match input.read(&name) {
+                Ok(data) => data.map(|data| {
+                    Ok(Loaded {
+                        rank: rank as u16,
+                        component: component as u16,
+                        label: input.describe(&name),
+                        data,
+                    })
+                }),
+                Err(error) => Some(Err(error)),
+            }
+        })
+        .collect()
+}
+
+fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
+    let parsed = loaded
+        .par_iter()
+        .map(|index| {
+            entries(&index.data, kind, index.rank, index.component).map_err(|source| Error::Index {
+                index: index.label.clone(),
+                source,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(parsed.concat())
+}
+
+/// The texts of the components, from the entries in the order of publication.
+fn texts<'a>(kept: &'a [Entry<'a>], pools: &'a [PoolStrings], components: usize) -> Vec<Text<'a>> {
+    let mut texts: Vec<_> = (0..components).map(|_| Text::default()).collect();
+    for entry in kept {
+        if let Some(text) = texts.get_mut(usize::from(entry.component)) {
+            text.push(published(entry, pools));
+        }
+    }
+    texts
+}
+
+fn published<'a>(entry: &Entry<'a>, pools: &'a [PoolStrings]) -> [&'a [u8]; 5] {
+    let inserted = pools
+        .get(usize::from(entry.rank))
+        .map_or(&b""[..], |pool| pool.get(entry.insertion().what));
+    entry.published(inserted)
+}
+
+fn pools(merge: &SuiteMerge<'_>) -> Vec<PoolStrings> {
+    merge
+        .inputs
+        .iter()
+        .map(|input| PoolStrings::new(input.pool()))
+        .collect()
+}
+
+fn exempt(merge: &SuiteMerge<'_>) -> Vec<u16> {
+    let ranks = merge.inputs.iter().enumerate();
+    ranks
+        .filter(|(_, input)| input.is_exempt())
+        .map(|(rank, _)| rank as u16)
+        .collect()
+}
+
+fn describe(outcome: &Outcome<'_>, group: String) -> SuiteReport {
+    let mut report = SuiteReport::default();
+    report.packages.insert(group, outcome.kept.len() as u64);
+    report
+        .banned
+        .extend(outcome.dropped.iter().map(|(entry, why)| BannedPackage {
+            package: lossy(entry.name),
+            because_of: match why {
+                Drop::BannedName => None,
+                Drop::BannedDependency(name) => Some(name.clone()),
+            },
+        }));
+    let older = outcome.older.iter().cloned();
+    report
+        .older
+        .extend(older.map(|o| (o.package, o.winner, o.hidden)));
+    report
+}
+
+/// The packages, or the udebs, of one architecture.
+struct BinaryGroup<'a> {
+    merge: &'a SuiteMerge<'a>,
+    family: Family,
+    architecture: &'a Architecture,
+}
+
+impl BinaryGroup<'_> {
+    fn run(&self, collector: &Collector, needed: &Needed, sink: &Sink<'_>) -> Result<SuiteReport> {
+        let merge = self.merge;
+        let components = merge.config.components_of(merge.suite);
+        let loaded = load(merge, self.wanted())?;
+        let outcome = rules::apply(
+            parse(&loaded, Kind::Binary)?,
+            &merge.config.bans,
+            &exempt(merge),
+        );
+        let pools = pools(merge);
+        collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
+        if self.family == Family::Packages {
+            needed.add(outcome.kept.iter());
+        }
+        let mut report = describe(
+            &outcome,
+            group_name(self.family, self.architecture.as_str()),
+        );
+        if self.family == Family::Packages {
+            for (watch, packages) in &merge.config.reports.watch {
+                let users = outcome
+                    .kept
+                    .iter()
+                    .filter(|e| rules::needs_any(e, packages.iter()));
+                report
+                    .watched
+                    .insert(watch.to_string(), users.map(|e| lossy(e.name)).collect());
+            }
+        }
+        let texts = texts(&outcome.kept, &pools, components.len());
+        components
+            .par_iter()
+            .zip(&texts)
+            .try_for_each(|(component, text)| {
+                sink(
+                    &binary_name(self.family, component.clone(), self.architecture.clone()),
+                    text,
+                )
+            })?;
+        Ok(report)
+    }
+
+    /// The architecture's own indices, and binary-all where an input says that it must be read beside them.
+    fn wanted(&self) -> Vec<(usize, usize, IndexName)> {
+        let mut wanted = Vec::new();
+        let all = Architecture::new("all").ok();
+        for (number, component) in self
+            .merge
+            .config
+            .components_of(self.merge.suite)
+            .iter()
+            .enumerate()
+        {
+            for (rank, input) in self.merge.inputs.iter().enumerate() {
+                let own = binary_name(self.family, component.clone(), self.architecture.clone());
+                if input.has(&own) {
+                    wanted.push((rank, number, own));
+                }
+                let Some(all) = all.clone().filter(|_| !self.architecture.is_all()) else {
+                    continue;
+                };
+                let all = binary_name(self.family, component.clone(), all);
+                if input.has(&all) {
+                    wanted.push((rank, number, all));
+                }
+            }
+        }
+        wanted
+    }
+}
+
+fn source_group(merge: &SuiteMerge<'_>, needed: Needed, sink: &Sink<'_>) -> Result<SuiteReport> {
+    let components = merge.config.components_of(merge.suite);
+    let mut wanted = Vec::new();
+    for (number, component) in components.iter().enumerate() {
+        for (rank, input) in merge.inputs.iter().enumerate() {
+            let name = IndexName::Sources(component.clone());
+            if input.has(&name) {
+                wanted.push((rank, number, name));
+            }
+        }
+    }
+    let loaded = load(merge, wanted)?;
+    let entries = parse(&loaded, Kind::Source)?;
+    let (outcome, missing) = sources::apply(entries, &merge.config.bans, &exempt(merge), needed);
+    let pools = pools(merge);
+    let texts = texts(&outcome.kept, &pools, components.len());
+    components
+        .par_iter()
+        .zip(&texts)
+        .try_for_each(|(component, text)| sink(&IndexName::Sources(component.clone()), text))?;
+    let mut report = SuiteReport::default();
+    report
+        .packages
+        .insert("source".into(), outcome.kept.len() as u64);
+    report.without_source = missing;
+    Ok(report)
+}
