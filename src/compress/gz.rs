@@ -1,0 +1,143 @@
+//! One gzip member (RFC 1952), put together from parts that were compressed on their own.
+//!
+//! A part ends in a full flush, so it begins and ends at a whole byte and refers to nothing before it. An empty final block
+//! closes the member; its CRC32 is combined from those of the parts.
+
+use std::io::{self, Write};
+
+use crc32fast::Hasher;
+use flate2::{Compress, Compression, FlushCompress};
+
+use super::Piece;
+
+/// Magic, deflate, no flags, no time, no extra flags, Unix: nothing that differs from one run to the next.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+
+/// A final deflate block of no bytes, with the fixed codes.
+const EMPTY_FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
+
+/// A compressed part.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Raw deflate, ending in a full flush.
+    pub bytes: Vec<u8>,
+    /// The checksum of what is in it.
+    pub checksum: Hasher,
+    /// The length of what is in it.
+    pub plain: u64,
+}
+
+/// Compresses a piece at gzip's level 6.
+pub fn encode(piece: &Piece<'_>) -> io::Result<Part> {
+    let mut deflate = Compress::new(Compression::new(6), false);
+    let mut checksum = Hasher::new();
+    let mut bytes = Vec::with_capacity(piece.length as usize / 3 + 1024);
+    for slice in &piece.slices {
+        checksum.update(slice);
+        let mut rest = *slice;
+        while !rest.is_empty() {
+            bytes.reserve(64 << 10);
+            let before = deflate.total_in();
+            deflate
+                .compress_vec(rest, &mut bytes, FlushCompress::None)
+                .map_err(io::Error::other)?;
+            rest = &rest[(deflate.total_in() - before) as usize..];
+        }
+    }
+    // A flush is done once it leaves room in the buffer.
+    loop {
+        bytes.reserve(64 << 10);
+        deflate
+            .compress_vec(&[], &mut bytes, FlushCompress::Full)
+            .map_err(io::Error::other)?;
+        if bytes.len() < bytes.capacity() {
+            break;
+        }
+    }
+    Ok(Part {
+        bytes,
+        checksum,
+        plain: piece.length,
+    })
+}
+
+/// Writes one member of all parts.
+pub fn assemble(parts: &[Part], out: &mut impl Write) -> io::Result<()> {
+    out.write_all(&HEADER)?;
+    let mut checksum = Hasher::new();
+    let mut plain = 0u64;
+    for part in parts {
+        out.write_all(&part.bytes)?;
+        checksum.combine(&part.checksum);
+        plain += part.plain;
+    }
+    out.write_all(&EMPTY_FINAL_BLOCK)?;
+    out.write_all(&checksum.finalize().to_le_bytes())?;
+    // The format stores the length modulo 2^32.
+    out.write_all(&(plain as u32).to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Read;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A reader of one member.
+    fn decoded(file: &[u8]) -> Vec<u8> {
+        let mut reader = flate2::bufread::GzDecoder::new(file);
+        let mut plain = Vec::new();
+        reader.read_to_end(&mut plain).unwrap();
+        assert!(
+            reader.into_inner().is_empty(),
+            "one member, to the last byte"
+        );
+        plain
+    }
+
+    fn assembled(parts: &[Vec<u8>]) -> Vec<u8> {
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|p| {
+                encode(&Piece {
+                    slices: p.chunks(100).collect(),
+                    length: p.len() as u64,
+                })
+                .unwrap()
+            })
+            .collect();
+        let mut file = Vec::new();
+        assemble(&parts, &mut file).unwrap();
+        file
+    }
+
+    #[test]
+    fn an_empty_file_is_a_member() {
+        assert_eq!(decoded(&assembled(&[])), b"");
+    }
+
+    #[test]
+    fn long_parts_that_do_not_shrink_come_back() {
+        let mut state = 1u32;
+        let noise: Vec<u8> = (0..300_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .collect();
+        let parts = [noise.clone(), noise];
+        assert_eq!(decoded(&assembled(&parts)), parts.concat());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_bytes_come_back(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..300), 0..5)) {
+            prop_assert_eq!(decoded(&assembled(&parts)), parts.concat());
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One xz stream of many blocks, put together from blocks that were compressed on their own.
+//!
+//! The layout is that of the .xz file format, version 1.2: a stream header, blocks, an index that lists for each block its
+//! length without padding and its length unpacked, and a footer that says how long the index is. Each piece is compressed
+//! as a stream of its own; its block is cut out, and one header, index and footer serve all.
+
+use std::io::{self, Write};
+
+use liblzma::stream::{Action, Check, Status, Stream};
+
+use super::Piece;
+
+const HEADER_BYTES: usize = 12;
+const FOOTER_BYTES: usize = 12;
+
+/// The stream header for CRC64, the check that xz uses by default: magic, flags, and the CRC32 of the flags.
+const STREAM_FLAGS: [u8; 2] = [0x00, 0x04];
+const HEADER_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0x00];
+const FOOTER_MAGIC: [u8; 2] = *b"YZ";
+
+/// A compressed block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// The block with its padding: a multiple of four bytes.
+    pub bytes: Vec<u8>,
+    /// Its length without the padding.
+    pub unpadded: u64,
+    /// The length of what is in it.
+    pub plain: u64,
+}
+
+/// Compresses a piece at xz's level 6.
+pub fn encode(piece: &Piece<'_>) -> io::Result<Block> {
+    let mut stream = Stream::new_easy_encoder(6, Check::Crc64)?;
+    // Indices shrink to a fifth or less.
+    let mut out = Vec::with_capacity(piece.length as usize / 4 + 1024);
+    for slice in &piece.slices {
+        let mut rest = *slice;
+        while !rest.is_empty() {
+            out.reserve(64 << 10);
+            let before = stream.total_in();
+            stream.process_vec(rest, &mut out, Action::Run)?;
+            rest = &rest[(stream.total_in() - before) as usize..];
+        }
+    }
+    loop {
+        out.reserve(64 << 10);
+        if stream.process_vec(&[], &mut out, Action::Finish)? == Status::StreamEnd {
+            break;
+        }
+    }
+    cut_out_block(out, piece.length)
+}
+
+/// Cuts the one block out of a stream.
+fn cut_out_block(mut stream: Vec<u8>, plain: u64) -> io::Result<Block> {
+    let malformed = || io::Error::other("the xz encoder wrote a stream of an unknown form");
+    let footer_at = stream
+        .len()
+        .checked_sub(FOOTER_BYTES)
+        .ok_or_else(malformed)?;
+    let stored: [u8; 4] = stream[footer_at + 4..footer_at + 8]
+        .try_into()
+        .map_err(|_| malformed())?;
+    let index_bytes = (u32::from_le_bytes(stored) as usize + 1) * 4;
+    let index_at = footer_at.checked_sub(index_bytes).ok_or_else(malformed)?;
+    let mut index = stream.get(index_at..footer_at).ok_or_else(malformed)?;
+    if !stream.starts_with(&HEADER_MAGIC) || stream[6..8] != STREAM_FLAGS || index_at < HEADER_BYTES
+    {
+        return Err(malformed());
+    }
+    index = index.strip_prefix(&[0, 1]).ok_or_else(malformed)?;
+    let unpadded = read_number(&mut index).ok_or_else(malformed)?;
+    let recorded = read_number(&mut index).ok_or_else(malformed)?;
+    stream.truncate(index_at);
+    stream.drain(..HEADER_BYTES);
+    if recorded != plain || unpadded.next_multiple_of(4) != stream.len() as u64 {
+        return Err(malformed());
+    }
+    Ok(Block {
+        bytes: stream,
+        unpadded,
+        plain,
+    })
+}
+
+/// Writes one stream of all blocks; without any, the stream of an empty file.
+pub fn assemble(blocks: &[Block], out: &mut impl Write) -> io::Result<()> {
+    out.write_all(&HEADER_MAGIC)?;
+    out.write_all(&STREAM_FLAGS)?;
+    out.write_all(&crc32fast::hash(&STREAM_FLAGS).to_le_bytes())?;
+    let mut index = vec![0];
+    write_number(&mut index, blocks.len() as u64);
+    for block in blocks {
+        out.write_all(&block.bytes)?;
+        write_number(&mut index, block.unpadded);
+        write_number(&mut index, block.plain);
+    }
+    index.resize(index.len().next_multiple_of(4), 0);
+    let checksum = crc32fast::hash(&index);
+    index.extend_from_slice(&checksum.to_le_bytes());
+    out.write_all(&index)?;
+    let stored = u32::try_from(index.len() / 4 - 1).map_err(io::Error::other)?;
+    let mut tail = [0; 6];
+    tail[..4].copy_from_slice(&stored.to_le_bytes());
+    tail[4..].copy_from_slice(&STREAM_FLAGS);
+    out.write_all(&crc32fast::hash(&tail).to_le_bytes())?;
+    out.write_all(&tail)?;
+    out.write_all(&FOOTER_MAGIC)
+}
+
+/// A variable-length integer of the format: seven bits a byte, the lowest first.
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn read_number(input: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..63).step_by(7) {
+        let (byte, rest) = input.split_first()?;
+        *input = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Read;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn assembled(parts: &[Vec<u8>]) -> Vec<u8> {
+        let blocks: Vec<_> = parts
+            .iter()
+            .map(|p| {
+                encode(&Piece {
+                    slices: vec![&p[..]],
+                    length: p.len() as u64,
+                })
+                .unwrap()
+            })
+            .collect();
+        let mut file = Vec::new();
+        assemble(&blocks, &mut file).unwrap();
+        file
+    }
+
+    /// A reader of exactly one stream, as apt's is: whatever came after it would be an error.
+    fn decoded(file: &[u8]) -> Vec<u8> {
+        let mut reader = liblzma::bufread::XzDecoder::new(file);
+        let mut plain = Vec::new();
+        reader.read_to_end(&mut plain).unwrap();
+        assert_eq!(
+            reader.total_in(),
+            file.len() as u64,
+            "one stream, to the last byte"
+        );
+        plain
+    }
+
+    #[test]
+    fn many_blocks_make_one_stream() {
+        let parts: Vec<Vec<u8>> = (1..40u8).map(|n| vec![n; usize::from(n) * 1000]).collect();
+        assert_eq!(decoded(&assembled(&parts)), parts.concat());
+    }
+
+    #[test]
+    fn an_empty_file_is_what_xz_writes_for_one() {
+        let file = assembled(&[]);
+        assert_eq!(file.len(), 32);
+        assert_eq!(decoded(&file), b"");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_bytes_come_back(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..300), 0..5)) {
+            prop_assert_eq!(decoded(&assembled(&parts)), parts.concat());
+        }
+    }
+}
