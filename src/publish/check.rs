@@ -1,0 +1,327 @@
+//! The check of a tree: read as a client reads it, from InRelease down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+use serde::Serialize;
+use walkdir::WalkDir;
+
+use crate::deb822::{IndexEntry, Release};
+use crate::fetch::decode::{Compression, Limited, decoder};
+use crate::fetch::hashing::{Digests, Hasher};
+use crate::openpgp::Keyring;
+
+/// How far ahead of our clock a Release may be dated (apt's own bound).
+const MAX_AHEAD: Duration = Duration::from_secs(10);
+
+/// What a check is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckOptions<'a> {
+    /// The keys that may have signed the tree.
+    pub keyring: &'a Keyring,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// What a check found.
+#[derive(Debug, Default, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TreeReport {
+    /// The suites that were read.
+    pub suites: Vec<String>,
+    /// How many files were read.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// What does not hold, each with the file.
+    pub problems: Vec<String>,
+}
+
+impl TreeReport {
+    fn absorb(mut self, other: TreeReport) -> TreeReport {
+        self.suites.extend(other.suites);
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.problems.extend(other.problems);
+        self
+    }
+
+    fn problem(text: String) -> TreeReport {
+        TreeReport {
+            problems: vec![text],
+            ..TreeReport::default()
+        }
+    }
+}
+
+/// Checks every suite of a tree: each directory below `dists/` that has a Release or an InRelease.
+pub fn check_tree(tree: &Path, options: &CheckOptions<'_>) -> TreeReport {
+    let dists = tree.join("dists");
+    let mut suites = BTreeSet::new();
+    let mut report = TreeReport::default();
+    for entry in WalkDir::new(&dists).max_depth(5) {
+        match entry {
+            Ok(entry) if entry.file_type().is_dir() => {
+                let path = entry.path();
+                let is_suite = path.join("InRelease").exists()
+                    || (path.join("Release").exists() && path.join("Release.gpg").exists());
+                if let Some(name) = path
+                    .strip_prefix(&dists)
+                    .ok()
+                    .and_then(Path::to_str)
+                    .filter(|_| is_suite)
+                {
+                    suites.insert(name.to_owned());
+                }
+            }
+            Ok(entry) if entry.path_is_symlink() => {
+                if !entry.path().exists() {
+                    report.problems.push(format!(
+                        "{}: the link leads nowhere",
+                        entry.path().display()
+                    ));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => report.problems.push(format!("{error}")),
+        }
+    }
+    if suites.is_empty() && report.problems.is_empty() {
+        report
+            .problems
+            .push(format!("{}: there is no suite in it", dists.display()));
+    }
+    report.absorb(check_suites(tree, suites.into_iter().collect(), options))
+}
+
+/// Checks some suites of a tree.
+pub(super) fn check_suites(
+    tree: &Path,
+    suites: Vec<String>,
+    options: &CheckOptions<'_>,
+) -> TreeReport {
+    suites
+        .into_par_iter()
+        .map(|name| {
+            let dir = tree.join("dists").join(&name);
+            check_suite(&name, &dir, options).unwrap_or_else(TreeReport::problem)
+        })
+        .reduce(TreeReport::default, TreeReport::absorb)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<TreeReport, String> {
+    let now = SystemTime::from(options.now);
+    let refused = |path: &Path, e: crate::openpgp::Error| {
+        format!("{}: {}", path.display(), crate::error::chain(&e))
+    };
+    let (inline, plain, detached) = (
+        dir.join("InRelease"),
+        dir.join("Release"),
+        dir.join("Release.gpg"),
+    );
+    let mut report = TreeReport {
+        suites: vec![name.to_owned()],
+        ..TreeReport::default()
+    };
+    let mut body = None;
+    if inline.exists() {
+        let verified = options
+            .keyring
+            .verify_inline(&read(&inline)?, now)
+            .map_err(|e| refused(&inline, e))?;
+        body = Some(verified.body);
+        report.files += 1;
+    }
+    if plain.exists() && detached.exists() {
+        let text = read(&plain)?;
+        options
+            .keyring
+            .verify_detached(&text, &read(&detached)?, now)
+            .map_err(|e| refused(&detached, e))?;
+        report.files += 2;
+        if body.as_ref().is_some_and(|b| *b != text) {
+            report.problems.push(format!(
+                "{}: it is not what InRelease says",
+                plain.display()
+            ));
+        }
+        body.get_or_insert(text);
+    }
+    let Some(body) = body else {
+        return Err(format!(
+            "{}: there is neither an InRelease nor a Release with a Release.gpg",
+            dir.display()
+        ));
+    };
+    let release = Release::parse(&body).map_err(|e| format!("{}: {e}", dir.display()))?;
+    report
+        .problems
+        .extend(release_problems(name, dir, &release, options.now));
+    Ok(report.absorb(check_files(dir, &release)))
+}
+
+fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut problem = |text: String| problems.push(format!("{}: {text}", dir.display()));
+    if release.date > now.checked_add(MAX_AHEAD).unwrap_or(Timestamp::MAX) {
+        problem(format!("its Date {} is in the future", release.date));
+    }
+    if let Some(until) = release.valid_until.filter(|until| *until < now) {
+        problem(format!("it has expired on {until}"));
+    }
+    let parent = name.rsplit_once('/').map_or(name, |(parent, _)| parent);
+    let known_as = |field: &str| {
+        release
+            .field(field)
+            .is_some_and(|v| v == name || v == parent)
+    };
+    if !known_as("Suite") && !known_as("Codename") {
+        problem(format!("neither its Suite nor its Codename is `{name}`"));
+    }
+    problems
+}
+
+/// The indices of a Release, each with the forms that it is listed in.
+fn indices(release: &Release) -> BTreeMap<&str, Vec<(&str, Compression, &IndexEntry)>> {
+    let mut indices: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for (path, entry) in &release.entries {
+        let compression = Compression::from_path(path);
+        let suffix = match compression {
+            Compression::None => 0,
+            packed => packed.extension().len() + 1,
+        };
+        let plain = &path[..path.len() - suffix];
+        indices
+            .entry(plain)
+            .or_default()
+            .push((path.as_str(), compression, entry));
+    }
+    indices
+}
+
+fn check_files(dir: &Path, release: &Release) -> TreeReport {
+    let by_hash = release.says_yes("Acquire-By-Hash");
+    indices(release)
+        .into_par_iter()
+        .map(|(plain, forms)| check_index(dir, plain, &forms, by_hash))
+        .reduce(TreeReport::default, TreeReport::absorb)
+}
+
+/// An index: one form at least must be there, and every form that is there must be what the Release says.
+fn check_index(
+    dir: &Path,
+    plain: &str,
+    forms: &[(&str, Compression, &IndexEntry)],
+    by_hash: bool,
+) -> TreeReport {
+    let mut report = TreeReport::default();
+    let listed_plain = forms
+        .iter()
+        .find(|(_, c, _)| *c == Compression::None)
+        .map(|(_, _, entry)| *entry);
+    let mut present = 0;
+    for (path, compression, entry) in forms {
+        let file = dir.join(path);
+        if !file.exists() {
+            continue;
+        }
+        present += 1;
+        match check_file(&file, *compression, entry, listed_plain) {
+            Ok(()) => {
+                report.files += 1;
+                report.bytes += entry.size;
+            }
+            Err(why) => report.problems.push(format!("{}: {why}", file.display())),
+        }
+        if by_hash && let Some(sha256) = entry.sha256 {
+            let hashed = file
+                .with_file_name("by-hash")
+                .join("SHA256")
+                .join(hex::encode(sha256));
+            if let Err(why) = check_by_hash(&hashed, &file, entry) {
+                report.problems.push(format!("{}: {why}", hashed.display()));
+            }
+        }
+    }
+    let is_empty = listed_plain.is_some_and(|entry| entry.size == 0);
+    if present == 0 && !is_empty {
+        let file = dir.join(plain);
+        report.problems.push(format!(
+            "{}: the Release lists it, and it is there in no form",
+            file.display()
+        ));
+    }
+    report
+}
+
+fn hash(mut reader: impl Read) -> io::Result<Digests> {
+    let mut hasher = Hasher::with_sha512();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(n) => hasher.update(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<BufReader<File>, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    Ok(BufReader::with_capacity(256 << 10, file))
+}
+
+fn compare(found: &Digests, expected: &IndexEntry) -> Result<(), String> {
+    if found.length != expected.size {
+        return Err(format!(
+            "it has {} bytes, the Release says {}",
+            found.length, expected.size
+        ));
+    }
+    let sha256_fits = expected.sha256.is_none_or(|hash| hash == found.sha256);
+    let sha512_fits = expected
+        .sha512
+        .is_none_or(|hash| Some(hash) == found.sha512);
+    if !sha256_fits || !sha512_fits {
+        return Err("its hash is not the one in the Release".into());
+    }
+    Ok(())
+}
+
+fn check_file(
+    path: &Path,
+    compression: Compression,
+    entry: &IndexEntry,
+    plain: Option<&IndexEntry>,
+) -> Result<(), String> {
+    compare(&hash(open(path)?).map_err(|e| e.to_string())?, entry)?;
+    let Some(plain) = plain.filter(|_| compression != Compression::None) else {
+        return Ok(());
+    };
+    let unpacked = decoder(compression, open(path)?).map_err(|e| e.to_string())?;
+    let unpacked = hash(Limited::new(unpacked, plain.size))
+        .map_err(|e| format!("it cannot be unpacked: {e}"))?;
+    compare(&unpacked, plain).map_err(|why| format!("unpacked, {why}"))
+}
+
+fn check_by_hash(path: &PathBuf, file: &Path, entry: &IndexEntry) -> Result<(), String> {
+    let (hashed, named) = (path.metadata(), file.metadata());
+    let (Ok(hashed), Ok(named)) = (hashed, named) else {
+        return Err("it is not there, though the Release says Acquire-By-Hash".into());
+    };
+    if (hashed.dev(), hashed.ino()) == (named.dev(), named.ino()) {
+        return Ok(());
+    }
+    compare(&hash(open(path)?).map_err(|e| e.to_string())?, entry)
+}

@@ -1,0 +1,31 @@
+//! Publish: builds a generation in volatile, checks it as a client would, swaps the link, syncs production, swaps back.
+//!
+//! Each step's result can be made only by the step before it, so what was not checked cannot be published:
+//! [`Plan`] → [`Staged`] → [`Checked`] → [`Published`].
+//!
+//! Why no client meets a half-made state:
+//!
+//! - Before the swap, only volatile is written, and the link does not point there. Recovery comes first in every run, so this
+//!   holds after a crash as well.
+//! - The swap is one rename(2) of a fresh symlink. Everything it leads to was forced to the disk before.
+//! - While production is brought up to date, the link is at volatile, which nobody writes.
+//! - A published file is never written in place: production's files are hard links to volatile's, and both are replaced by
+//!   rename, so a transfer that has begun ends with the bytes that it began with.
+//! - A client that read InRelease before the swap finds the indices that it names under by-hash afterwards: every generation
+//!   carries those of the generations before it, for as long as the configuration says.
+//!
+//! What a crash leaves: before the swap, a volatile that the next run throws away; between the swaps, the link at a volatile
+//! that is complete, from which the next run finishes ([`recover`]); after that, nothing to do.
+
+mod by_hash;
+mod check;
+mod link;
+mod plan;
+mod release;
+mod stage;
+mod sync;
+
+pub use check::{CheckOptions, TreeReport, check_tree};
+pub use link::{Served, recover, served};
+pub use plan::{Action, Allowances, Plan, SuitePlan};
+pub use stage::{Checked, Published, Staged};

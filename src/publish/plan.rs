@@ -1,0 +1,261 @@
+//! The plan: which suites have to be made anew, and why; a value that can be printed before anything is done.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::config::{Config, Suite, SuiteName};
+use crate::error::{Error, Result};
+use crate::fetch::Spool;
+use crate::merge::{Input, MERGE_VERSION, SuiteMerge};
+use crate::workspace::{Generation, SuiteRecord};
+
+/// What an operator allows for once; see the guards.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowances {
+    /// A suite may lose more packages than `guards.max-shrink` says.
+    pub shrink: bool,
+    /// A Release may have a Date that is not later than the last one's.
+    pub date: bool,
+    /// An Origin, Label or Codename may change.
+    pub identity: bool,
+    /// Everything is made anew, whether something changed or not.
+    pub rebuild: bool,
+}
+
+/// What has to be done about a suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing: its inputs and rules are those that it was made from.
+    Keep,
+    /// Only its Release is made anew; the reason in words.
+    Sign(String),
+    /// It is merged; the reason in words.
+    Merge(String),
+}
+
+/// A suite, and what has to be done about it.
+#[derive(Debug)]
+pub struct SuitePlan<'a> {
+    /// Its name.
+    pub name: &'a SuiteName,
+    /// Its configuration.
+    pub suite: &'a Suite,
+    /// What has to be done.
+    pub action: Action,
+    /// What its indices follow from.
+    pub(super) content: String,
+    /// What its Release follows from besides.
+    pub(super) release: String,
+    /// What is published of it now.
+    pub(super) record: Option<&'a SuiteRecord>,
+}
+
+/// What a run is about to do.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    pub(super) config: &'a Config,
+    pub(super) spool: &'a Spool,
+    pub(super) published: &'a Generation,
+    pub(super) now: Timestamp,
+    /// The suites, in the order of their names.
+    pub suites: Vec<SuitePlan<'a>>,
+    /// Suites that are published and no longer configured.
+    pub removed: Vec<&'a str>,
+    /// Whether links or pool links differ from what is configured.
+    pub(super) links_changed: bool,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    version: u32,
+    components: &'a [crate::config::Component],
+    architectures: &'a [crate::config::Architecture],
+    families: &'a std::collections::BTreeSet<crate::config::Family>,
+    compress: &'a std::collections::BTreeSet<crate::config::Form>,
+    bans: &'a crate::config::Bans,
+    watch: &'a crate::config::Reports,
+    inputs: Vec<(String, String, BTreeMap<&'a str, &'a str>)>,
+}
+
+#[derive(Serialize)]
+struct ReleaseInputs<'a> {
+    version: u32,
+    overrides: &'a BTreeMap<String, String>,
+    inherited: Vec<(String, String)>,
+    valid_for: Option<crate::config::TimeSpan>,
+    signing: &'a crate::config::Signing,
+}
+
+impl<'a> Plan<'a> {
+    /// Compares what is configured and spooled with what is published.
+    pub fn new(
+        config: &'a Config,
+        spool: &'a Spool,
+        published: &'a Generation,
+        now: Timestamp,
+        rebuild: bool,
+    ) -> Result<Plan<'a>> {
+        let mut suites = Vec::new();
+        for (name, suite) in &config.suites {
+            let content = digest(&content(config, spool, suite));
+            let release = digest(&ReleaseInputs {
+                version: MERGE_VERSION,
+                overrides: &suite.release,
+                inherited: super::release::inherited(config, spool, suite)?,
+                valid_for: config.publish.valid_for,
+                signing: &config.signing,
+            });
+            let record = published.suites.get(name.as_str());
+            let action = action(config, record, &content, &release, now, rebuild);
+            suites.push(SuitePlan {
+                name,
+                suite,
+                action,
+                content,
+                release,
+                record,
+            });
+        }
+        let configured = |name: &str| config.suites.contains_key(name);
+        let removed = published
+            .suites
+            .keys()
+            .map(String::as_str)
+            .filter(|n| !configured(n))
+            .collect();
+        let links_changed = published.links != links(config);
+        Ok(Plan {
+            config,
+            spool,
+            published,
+            now,
+            suites,
+            removed,
+            links_changed,
+        })
+    }
+
+    /// Whether there is nothing to publish.
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty()
+            && !self.links_changed
+            && self.suites.iter().all(|s| s.action == Action::Keep)
+    }
+
+    /// The inputs of a suite's merge, highest priority first.
+    pub(super) fn merge<'p>(&'p self, suite: &'p SuitePlan<'_>) -> Result<SuiteMerge<'p>> {
+        let mut inputs: Vec<Box<dyn Input + 'p>> = Vec::new();
+        for (name, archive, upstream) in self.config.inputs(suite.suite) {
+            let input = self
+                .spool
+                .input(self.config, name, archive, upstream)
+                .ok_or_else(|| Error::NotFetched {
+                    archive: name.to_string(),
+                    suite: upstream.to_string(),
+                })?;
+            inputs.push(Box::new(input));
+        }
+        Ok(SuiteMerge {
+            config: self.config,
+            name: suite.name,
+            suite: suite.suite,
+            inputs,
+        })
+    }
+}
+
+/// The symlinks of the tree besides its suites: alias and target below `dists/`, pool and directory.
+pub(super) fn links(config: &Config) -> BTreeMap<String, String> {
+    let mut links = BTreeMap::new();
+    for (name, suite) in &config.suites {
+        for alias in &suite.links {
+            let up = "../".repeat(alias.depth() - 1);
+            links.insert(format!("dists/{alias}"), format!("{up}{name}"));
+        }
+    }
+    if config.publish.pool_links {
+        for archive in config.archives.values() {
+            let uris = archive
+                .uris
+                .iter()
+                .filter_map(|uri| crate::fetch::uri::Uri::parse(uri).ok());
+            if let Some(dir) = uris.filter_map(|uri| uri.file_path()).next() {
+                links.insert(
+                    format!("pool/{}", archive.pool),
+                    dir.to_string_lossy().into_owned(),
+                );
+            }
+        }
+    }
+    links
+}
+
+fn content<'a>(config: &'a Config, spool: &'a Spool, suite: &'a Suite) -> Content<'a> {
+    let inputs = config
+        .inputs(suite)
+        .filter_map(|(name, archive, upstream)| {
+            let copy = &spool.get(name, upstream)?.copy;
+            let components = config.components_of(suite);
+            // What other suites read of the same archive does not matter here.
+            let mine = |path: &str| {
+                components
+                    .iter()
+                    .any(|c| path.split('/').next() == Some(c.as_str()))
+            };
+            let indices = copy.indices.iter().filter(|(path, _)| mine(path));
+            let indices = indices
+                .map(|(path, stored)| (path.as_str(), stored.sha256.as_str()))
+                .collect();
+            Some((name.to_string(), archive.pool.to_string(), indices))
+        });
+    Content {
+        version: MERGE_VERSION,
+        components: config.components_of(suite),
+        architectures: config.architectures_of(suite),
+        families: &config.indices,
+        compress: &config.publish.compress,
+        bans: &config.bans,
+        watch: &config.reports,
+        inputs: inputs.collect(),
+    }
+}
+
+fn digest(value: &impl Serialize) -> String {
+    // Plain data: it has nothing in it that JSON could not say.
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    hex::encode(Sha256::digest(&text))
+}
+
+fn action(
+    config: &Config,
+    record: Option<&SuiteRecord>,
+    content: &str,
+    release: &str,
+    now: Timestamp,
+    rebuild: bool,
+) -> Action {
+    let Some(record) = record else {
+        return Action::Merge("it is new".into());
+    };
+    if rebuild {
+        return Action::Merge("--rebuild was given".into());
+    }
+    if record.content != content {
+        return Action::Merge("its inputs or rules changed".into());
+    }
+    if record.release != release {
+        return Action::Sign("its Release fields or keys changed".into());
+    }
+    // Signed again when half of its time is over, so that it never lapses while it is served.
+    let (Some(valid_for), Some(until)) = (config.publish.valid_for, record.valid_until) else {
+        return Action::Keep;
+    };
+    let half = i64::try_from(valid_for.seconds() / 2).unwrap_or(i64::MAX);
+    if now.as_second() >= until.saturating_sub(half) {
+        return Action::Sign("its Valid-Until draws near".into());
+    }
+    Action::Keep
+}

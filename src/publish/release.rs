@@ -1,0 +1,256 @@
+//! Our own Release files: of a suite, and of the directory of each index.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+use crate::config::{Config, Suite, SuiteName};
+use crate::deb822::Release;
+use crate::deb822::format_date;
+use crate::error::{Error, Result};
+use crate::fetch::Spool;
+use crate::indices::IndexName;
+
+/// Fields that a merged suite has from its first archive where the configuration does not set them.
+const INHERITED: [&str; 8] = [
+    "Origin",
+    "Label",
+    "Suite",
+    "Version",
+    "Codename",
+    "NotAutomatic",
+    "ButAutomaticUpgrades",
+    "Description",
+];
+
+/// The order in which known fields are written; others follow.
+const ORDER: [&str; 10] = [
+    "Origin",
+    "Label",
+    "Suite",
+    "Version",
+    "Codename",
+    "Changelogs",
+    "NotAutomatic",
+    "ButAutomaticUpgrades",
+    "Signed-By",
+    "Description",
+];
+
+/// Length and SHA-256 of a published file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileDigest {
+    pub(super) size: u64,
+    pub(super) sha256: [u8; 32],
+}
+
+/// What the first archive's Release says in the fields that are inherited.
+pub(super) fn inherited(
+    config: &Config,
+    spool: &Spool,
+    suite: &Suite,
+) -> Result<Vec<(String, String)>> {
+    let Some((name, _, upstream)) = config.inputs(suite).next() else {
+        return Ok(Vec::new());
+    };
+    let missing = || Error::NotFetched {
+        archive: name.to_string(),
+        suite: upstream.to_string(),
+    };
+    let copy = &spool.get(name, upstream).ok_or_else(missing)?.copy;
+    let release = copy.parse_release().map_err(|_| missing())?;
+    Ok(INHERITED
+        .iter()
+        .filter_map(|field| Some(((*field).to_owned(), release.field(field)?.to_owned())))
+        .collect())
+}
+
+/// The fields of a merged suite's Release that say who it is, in the order of writing.
+///
+/// One of Suite and Codename is the suite's name in any case: debootstrap asks for it.
+pub(super) fn identity(
+    name: &SuiteName,
+    suite: &Suite,
+    inherited: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let mut fields: BTreeMap<String, String> = inherited.into_iter().collect();
+    for (field, value) in &suite.release {
+        // A field is the same in whatever case it is written.
+        fields.retain(|known, _| !known.eq_ignore_ascii_case(field));
+        fields.insert(field.clone(), value.clone());
+    }
+    let overridden = |field: &str| suite.release.keys().any(|k| k.eq_ignore_ascii_case(field));
+    let names_it = |field: &str| fields.get(field).is_some_and(|v| v == name.as_str());
+    if !names_it("Suite") && !names_it("Codename") {
+        let field = if overridden("Codename") && !overridden("Suite") {
+            "Suite"
+        } else {
+            "Codename"
+        };
+        if !overridden(field) {
+            fields.insert(field.to_owned(), name.to_string());
+        }
+    }
+    let place = |field: &str| {
+        ORDER
+            .iter()
+            .position(|o| o.eq_ignore_ascii_case(field))
+            .unwrap_or(ORDER.len())
+    };
+    let mut fields: Vec<_> = fields.into_iter().collect();
+    fields.sort_by_key(|(field, _)| place(field));
+    fields
+}
+
+/// Writes the Release of a suite.
+pub(super) fn suite_release(
+    config: &Config,
+    suite: &Suite,
+    identity: &[(String, String)],
+    date: Timestamp,
+    valid_until: Option<Timestamp>,
+    files: &BTreeMap<String, FileDigest>,
+) -> String {
+    let mut text = String::new();
+    let mut field = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name}: {value}"); // a String takes everything
+    };
+    let (who, what): (Vec<_>, Vec<_>) = identity
+        .iter()
+        .partition(|(f, _)| !f.eq_ignore_ascii_case("Description"));
+    for (name, value) in who {
+        field(name, value);
+    }
+    field("Date", &format_date(date));
+    if let Some(until) = valid_until {
+        field("Valid-Until", &format_date(until));
+    }
+    field("Acquire-By-Hash", "yes");
+    let architectures = config.architectures_of(suite);
+    if architectures.iter().any(|a| a.is_all()) && architectures.len() > 1 {
+        field("No-Support-for-Architecture-all", "Packages");
+    }
+    let words = |items: Vec<&str>| items.join(" ");
+    field(
+        "Architectures",
+        &words(architectures.iter().map(|a| a.as_str()).collect()),
+    );
+    field(
+        "Components",
+        &words(
+            config
+                .components_of(suite)
+                .iter()
+                .map(|c| c.as_str())
+                .collect(),
+        ),
+    );
+    for (name, value) in what {
+        field(name, value);
+    }
+    text.push_str("SHA256:\n");
+    let width = files
+        .values()
+        .map(|f| f.size.to_string().len())
+        .max()
+        .unwrap_or(0);
+    for (path, file) in files {
+        let _ = writeln!(
+            text,
+            " {} {:>width$} {path}",
+            hex::encode(file.sha256),
+            file.size
+        );
+    }
+    text
+}
+
+/// Writes the Release of an index's directory: apt reads it where it must tell archives apart, dak and reprepro have it.
+pub(super) fn directory_release(identity: &[(String, String)], index: &IndexName) -> String {
+    let mut text = String::new();
+    let value = |name: &str| {
+        identity
+            .iter()
+            .find(|(f, _)| f.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
+    };
+    for (field, from) in [
+        ("Archive", "Suite"),
+        ("Origin", "Origin"),
+        ("Label", "Label"),
+        ("Version", "Version"),
+    ] {
+        if let Some(value) = value(from) {
+            let _ = writeln!(text, "{field}: {value}");
+        }
+    }
+    let _ = writeln!(text, "Acquire-By-Hash: yes");
+    let _ = writeln!(text, "Component: {}", index.component());
+    let _ = writeln!(text, "Architecture: {}", index.architecture());
+    text
+}
+
+/// The SHA-256 files that a Release of ours lists.
+pub(super) fn listed(release: &Release) -> BTreeMap<String, FileDigest> {
+    let entries = release.entries.iter();
+    entries
+        .filter_map(|(path, entry)| {
+            let sha256 = entry.sha256?;
+            let size = entry.size;
+            Some((path.clone(), FileDigest { size, sha256 }))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn fields(release: &[(&str, &str)], inherited: &[(&str, &str)]) -> Vec<(String, String)> {
+        let own = |f: &[(&str, &str)]| {
+            f.iter()
+                .map(|(a, b)| (a.to_string(), b.to_string()))
+                .collect::<Vec<_>>()
+        };
+        let suite = Suite {
+            from: BTreeMap::new(),
+            release: own(release).into_iter().collect(),
+            links: Vec::new(),
+            components: None,
+            architectures: None,
+        };
+        identity(&SuiteName::new("daedalus").unwrap(), &suite, own(inherited))
+    }
+
+    #[test]
+    fn suite_or_codename_is_the_name() {
+        let has = |fields: &[(String, String)], f: &str, v: &str| {
+            fields.contains(&(f.to_owned(), v.to_owned()))
+        };
+        let plain = fields(
+            &[],
+            &[
+                ("Origin", "D"),
+                ("Suite", "stable"),
+                ("Codename", "bookworm"),
+            ],
+        );
+        assert!(
+            has(&plain, "Codename", "daedalus") && has(&plain, "Suite", "stable"),
+            "{plain:?}"
+        );
+        let set = fields(
+            &[("suite", "oldstable"), ("Codename", "daedalus")],
+            &[("Suite", "stable")],
+        );
+        assert!(
+            has(&set, "suite", "oldstable") && !set.iter().any(|(f, _)| f == "Suite"),
+            "{set:?}"
+        );
+        let odd = fields(&[("Codename", "other")], &[("Suite", "stable")]);
+        assert!(has(&odd, "Suite", "daedalus"), "{odd:?}");
+    }
+}

@@ -1,0 +1,230 @@
+//! Giving a file, or a tree, a second name: hard links, or copies where two trees lie on different file systems.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use crate::durable;
+use crate::error::{Error, Result};
+
+/// Gives `from` the further name `to`, in place of whatever had that name.
+pub(super) fn link_file(from: &Path, to: &Path) -> Result<()> {
+    let linked = tempfile::Builder::new()
+        .prefix(durable::TEMP_PREFIX)
+        .make_in(to.parent().unwrap_or(Path::new(".")), |temporary| {
+            fs::hard_link(from, temporary)
+        });
+    match linked {
+        Ok(file) => {
+            file.into_temp_path()
+                .persist(to)
+                .map_err(|e| Error::io("rename into place", to)(e.error))?;
+            Ok(())
+        }
+        Err(error) if cannot_link(&error) => copy_file(from, to),
+        Err(error) => Err(Error::io("link", to)(error)),
+    }
+}
+
+/// Whether the file system, rather than the file, is why there is no link.
+fn cannot_link(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::EXDEV | Errno::EMLINK | Errno::EOPNOTSUPP | Errno::EPERM)
+    )
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let mut source = File::open(from).map_err(Error::io("open", from))?;
+    let modified = source
+        .metadata()
+        .and_then(|m| m.modified())
+        .map_err(Error::io("look at", from))?;
+    let mut copy = durable::temporary(to)?;
+    io::copy(&mut source, &mut copy).map_err(Error::io("write", to))?;
+    durable::persist(copy, to, Some(modified))
+}
+
+/// Whether two names lead to one file, or to a file and the copy that was made of it for another file system.
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    if a.dev() == b.dev() && a.ino() == b.ino() {
+        return true;
+    }
+    let of_copy = |m: &Metadata| (m.len(), m.mtime(), m.mtime_nsec(), m.file_type());
+    (a.dev() != b.dev() || a.nlink() == 1 || b.nlink() == 1)
+        && a.is_file()
+        && of_copy(a) == of_copy(b)
+}
+
+/// Makes `to` what `from` is: links what differs, removes what is not there, and forces every changed directory out.
+///
+/// Files are first all linked, then removed, so that one that moved is never without a name.
+pub(super) fn mirror(from: &Path, to: &Path) -> Result<()> {
+    durable::create_dir(to)?;
+    let changed = mirror_new(from, to)?;
+    remove_extra(from, to)?;
+    if changed {
+        durable::sync_dir(to)?;
+    }
+    if let Some(parent) = to.parent() {
+        durable::sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+fn entries(dir: &Path) -> Result<Vec<(OsString, Metadata)>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let entry = entry.map_err(Error::io("list", dir))?;
+        let metadata = entry
+            .path()
+            .symlink_metadata()
+            .map_err(Error::io("look at", entry.path()))?;
+        entries.push((entry.file_name(), metadata));
+    }
+    Ok(entries)
+}
+
+fn existing(path: &Path) -> Result<Option<Metadata>> {
+    match path.symlink_metadata() {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("look at", path)(error)),
+    }
+}
+
+/// Brings over what is new; says whether the directory itself changed.
+fn mirror_new(from: &Path, to: &Path) -> Result<bool> {
+    let mut changed = false;
+    for (name, wanted) in entries(from)? {
+        if name
+            .as_encoded_bytes()
+            .starts_with(durable::TEMP_PREFIX.as_bytes())
+        {
+            continue;
+        }
+        let (source, target) = (from.join(&name), to.join(&name));
+        let mut present = existing(&target)?;
+        if present
+            .as_ref()
+            .is_some_and(|p| p.is_dir() != wanted.is_dir())
+        {
+            remove(&target)?;
+            present = None;
+        }
+        if wanted.is_dir() {
+            changed |= present.is_none();
+            durable::create_dir(&target)?;
+            if mirror_new(&source, &target)? {
+                durable::sync_dir(&target)?;
+            }
+        } else if wanted.is_symlink() {
+            let leads = fs::read_link(&source).map_err(Error::io("read the link", &source))?;
+            if present.is_none() || fs::read_link(&target).ok().as_ref() != Some(&leads) {
+                durable::symlink(&leads, &target)?;
+            }
+        } else if present.is_none_or(|p| !is_same(&p, &wanted)) {
+            changed = true;
+            link_file(&source, &target)?;
+        }
+    }
+    Ok(changed)
+}
+
+fn remove_extra(from: &Path, to: &Path) -> Result<()> {
+    let wanted: BTreeSet<OsString> = entries(from)?.into_iter().map(|(name, _)| name).collect();
+    let mut removed = false;
+    for (name, metadata) in entries(to)? {
+        let target = to.join(&name);
+        if !wanted.contains(&name)
+            || name
+                .as_encoded_bytes()
+                .starts_with(durable::TEMP_PREFIX.as_bytes())
+        {
+            remove(&target)?;
+            removed = true;
+        } else if metadata.is_dir() {
+            remove_extra(&from.join(&name), &target)?;
+        }
+    }
+    if removed {
+        durable::sync_dir(to)?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match existing(path)? {
+        Some(metadata) if metadata.is_dir() => durable::remove_tree(path),
+        Some(_) => durable::remove_file(path),
+        None => Ok(()),
+    }
+}
+
+/// Gives every file of a directory a second name in another, leaving out the sub-directories that `skip` names.
+pub(super) fn link_tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<()> {
+    durable::create_dir(to)?;
+    for (name, metadata) in entries(from)? {
+        let (source, target) = (from.join(&name), to.join(&name));
+        if skip(&source)
+            || name
+                .as_encoded_bytes()
+                .starts_with(durable::TEMP_PREFIX.as_bytes())
+        {
+            continue;
+        }
+        if metadata.is_dir() {
+            link_tree(&source, &target, skip)?;
+        } else if metadata.is_file() {
+            link_file(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Forces every directory of a tree out.
+pub(super) fn sync_tree(tree: &Path) -> Result<()> {
+    for (name, metadata) in entries(tree)? {
+        if metadata.is_dir() {
+            sync_tree(&tree.join(name))?;
+        }
+    }
+    durable::sync_dir(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_mirror_links_what_changed_and_keeps_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+        fs::create_dir_all(from.join("d")).unwrap();
+        fs::write(from.join("same"), "1").unwrap();
+        fs::write(from.join("d/x"), "1").unwrap();
+        durable::symlink(Path::new("d"), &from.join("alias")).unwrap();
+        mirror(&from, &to).unwrap();
+        let inode = |p: &Path| p.metadata().unwrap().ino();
+        assert_eq!(inode(&from.join("d/x")), inode(&to.join("d/x")));
+        // A file becomes a directory, a directory a file, one changes, one goes.
+        let kept = inode(&to.join("same"));
+        fs::remove_file(from.join("d/x")).unwrap();
+        fs::create_dir(from.join("d/x")).unwrap();
+        fs::write(from.join("d/x/y"), "2").unwrap();
+        durable::symlink(Path::new("d/x"), &from.join("alias")).unwrap();
+        fs::write(to.join("stray"), "").unwrap();
+        mirror(&from, &to).unwrap();
+        assert_eq!(inode(&to.join("same")), kept);
+        assert_eq!(fs::read_to_string(to.join("alias/y")).unwrap(), "2");
+        assert!(!to.join("stray").exists());
+    }
+}
