@@ -1,0 +1,93 @@
+//! The guardian of a push: a process of its own, which holds the lock for as long as the transfer lives.
+//!
+//! Its standard input is a descriptor of the lock. It starts the transfer in a process group of its own and looks at two
+//! things: whether the transfer has ended, and whether the run that wants it is still there. When the run is gone, the
+//! whole group is killed, and the guardian, and with it the lock, stays until nobody of the group is left.
+//!
+//! The transfer itself is started through a second step, which asks the kernel to kill it when the guardian dies, and then
+//! becomes the transfer.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, getppid};
+
+/// The hidden verb that makes a process a guardian.
+pub const COMMAND: &str = "guard-push";
+
+/// The hidden verb that makes a process the transfer.
+pub const TRANSFER_COMMAND: &str = "become-transfer";
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Guards a command; returns the exit code that it had, or 128 and the signal that killed it.
+///
+/// `itself` is the program to start the second step with; `parent` is the process that wants the transfer.
+pub fn guard(
+    itself: &Path,
+    parent: Pid,
+    program: &OsStr,
+    arguments: &[OsString],
+) -> io::Result<u8> {
+    // Orphans of the transfer become our children, so that we can see the last of them go.
+    prctl::set_child_subreaper(true)?;
+    let mut transfer = Command::new(itself)
+        .arg(TRANSFER_COMMAND)
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .arg(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    let group = Pid::from_raw(i32::try_from(transfer.id()).map_err(io::Error::other)?);
+    loop {
+        if let Some(status) = transfer.try_wait()? {
+            return Ok(exit_code(status));
+        }
+        if getppid() != parent {
+            let _ = killpg(group, Signal::SIGKILL);
+            transfer.wait()?;
+            while killpg(group, Signal::SIGKILL) != Err(Errno::ESRCH) {
+                let _ = waitpid(None, Some(WaitPidFlag::WNOHANG));
+                std::thread::sleep(LOOK_EVERY);
+            }
+            return Ok(1);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Becomes the transfer, which dies with the guardian. Returns only if that fails.
+pub fn become_transfer(guardian: Pid, program: &OsStr, arguments: &[OsString]) -> io::Error {
+    die_with(guardian, Command::new(program).args(arguments))
+}
+
+/// Becomes a command that the kernel kills when `parent` dies. Returns only if that fails.
+pub fn die_with(parent: Pid, command: &mut Command) -> io::Error {
+    if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
+        return error.into();
+    }
+    // It may have died before the kernel was asked.
+    if getppid() != parent {
+        return io::Error::other("the process that asked for it is gone");
+    }
+    command.exec()
+}
+
+/// What a shell would call the end of a process.
+pub fn exit_code(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => u8::try_from(code).unwrap_or(1),
+        (None, Some(signal)) => u8::try_from(128 + signal).unwrap_or(255),
+        (None, None) => 1,
+    }
+}

@@ -1,0 +1,80 @@
+//! Push: production to every target, under the lock of the run.
+//!
+//! A target is written in an order that no client of it can trip over: what is named by others first (by-hash, then the
+//! indices), then the Release files, InRelease last, and only then what is gone is deleted. Orders, retries and other kinds
+//! of target have their place here: each kind is a module with one function that brings a tree to a target.
+//!
+//! Why a killed run cannot leave a push behind that runs beside the next run's: the transfer is not our child but that of a
+//! guardian ([`guardian`]), which shares the lock. If the run dies, the guardian kills the transfer and holds the lock until the
+//! last process of its group is gone. Should the guardian be killed too, the kernel kills the transfer with it. What the
+//! transfer leaves behind in a session of its own (an ssh master) never had the lock's descriptor, so it holds nothing.
+
+pub mod guardian;
+mod rsync;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Push};
+use crate::error::Error;
+use crate::events::Listener;
+use crate::workspace::Workspace;
+
+/// What is recorded of a target.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PushRecord {
+    /// The generation that it has.
+    pub generation: u64,
+    /// The address that it was pushed to.
+    pub target: String,
+}
+
+/// Where the record of a target lies, below the state directory.
+pub fn record_name(target: &Push) -> String {
+    format!("push-{}.json", target.name)
+}
+
+/// Pushes production to every target that does not have it yet; `force` pushes to all of them.
+///
+/// A target that fails does not keep the others from theirs. Returns the failures.
+pub fn push_all(
+    workspace: &Workspace<'_>,
+    config: &Config,
+    guardian: &Path,
+    force: bool,
+    listener: &dyn Listener,
+) -> Vec<Error> {
+    let generation = workspace.published().number;
+    let mut failures = Vec::new();
+    for target in &config.push {
+        let recorded = match workspace.read_state::<PushRecord>(&record_name(target)) {
+            Ok(record) => record.unwrap_or_default(),
+            Err(error) => {
+                failures.push(error);
+                continue;
+            }
+        };
+        let has_it = recorded.generation == generation && recorded.target == target.rsync;
+        if generation == 0 || (has_it && !force) {
+            continue;
+        }
+        if listener.is_cancelled() {
+            failures.push(Error::Cancelled);
+            break;
+        }
+        listener.info(format!(
+            "pushing generation {generation} to {}",
+            target.name
+        ));
+        let pushed = rsync::push(workspace, target, guardian).and_then(|()| {
+            let record = PushRecord {
+                generation,
+                target: target.rsync.clone(),
+            };
+            workspace.write_state(&record_name(target), &record)
+        });
+        failures.extend(pushed.err());
+    }
+    failures
+}

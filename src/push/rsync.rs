@@ -1,0 +1,197 @@
+//! A target of rsync's: a path, an address over ssh, or one of a daemon.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use walkdir::WalkDir;
+
+use crate::config::Push;
+use crate::error::{Error, Result};
+use crate::workspace::Workspace;
+
+use super::guardian;
+
+/// How much of what rsync says is shown.
+const SHOWN_BYTES: u64 = 4000;
+
+/// One call of rsync: which files of the tree it brings over, by filter rules.
+struct Stage {
+    what: &'static str,
+    filters: Vec<String>,
+    delete: bool,
+}
+
+/// Brings production, and the reports, to a target.
+pub(super) fn push(workspace: &Workspace<'_>, target: &Push, guardian: &Path) -> Result<()> {
+    let layout = workspace.layout();
+    let production = layout.production();
+    for stage in stages(&production)? {
+        let mut arguments = vec![
+            "--recursive".to_owned(),
+            "--links".into(),
+            // An index that is there under by-hash already is linked, not sent again.
+            "--hard-links".into(),
+            "--perms".into(),
+            "--chmod=D0755,F0644".into(),
+            "--times".into(),
+            "--delay-updates".into(),
+            "--mkpath".into(),
+        ];
+        if stage.delete {
+            arguments.push("--delete-after".into());
+        }
+        arguments.extend(stage.filters.iter().map(|rule| format!("--filter={rule}")));
+        run(
+            workspace,
+            target,
+            guardian,
+            stage.what,
+            arguments,
+            &production,
+            "",
+        )?;
+    }
+    if target.log && layout.log().is_dir() {
+        let arguments = [
+            "--recursive",
+            "--times",
+            "--perms",
+            "--chmod=D0755,F0644",
+            "--mkpath",
+        ];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        run(
+            workspace,
+            target,
+            guardian,
+            "reports",
+            arguments,
+            &layout.log(),
+            "log/",
+        )?;
+    }
+    Ok(())
+}
+
+/// The order of a push. Symlinks to local pools stay here: they lead nowhere on another machine.
+fn stages(production: &Path) -> Result<Vec<Stage>> {
+    let mut release = Vec::new();
+    let mut inline = Vec::new();
+    for entry in WalkDir::new(production.join("dists")) {
+        let entry = entry.map_err(|e| Error::io("list", production)(e.into()))?;
+        let path = entry.path();
+        let Some(dir) = path.parent().filter(|dir| dir.join("InRelease").is_file()) else {
+            continue; // only a suite's own directory has an InRelease
+        };
+        let Some(dir) = dir.strip_prefix(production).ok().and_then(Path::to_str) else {
+            continue;
+        };
+        match entry.file_name().to_str() {
+            Some("Release" | "Release.gpg") => {
+                release.push(format!("/{dir}/{}", entry.file_name().to_string_lossy()))
+            }
+            Some("InRelease") => inline.push(format!("/{dir}/InRelease")),
+            _ => {}
+        }
+    }
+    let only = |files: &[String]| -> Vec<String> {
+        let files = files.iter().map(|file| format!("+ {file}"));
+        ["- /pool".to_owned(), "+ */".into()]
+            .into_iter()
+            .chain(files)
+            .chain(["- *".into()])
+            .collect()
+    };
+    let all_but = |files: &[String]| -> Vec<String> {
+        let files = files.iter().map(|file| format!("- {file}"));
+        ["- /pool".to_owned()].into_iter().chain(files).collect()
+    };
+    let signed: Vec<String> = release.iter().chain(&inline).cloned().collect();
+    let stage = |what, filters| Stage {
+        what,
+        filters,
+        delete: false,
+    };
+    let by_hash = ["- /pool", "+ */", "+ by-hash/**", "- *"]
+        .map(str::to_owned)
+        .to_vec();
+    Ok(vec![
+        stage("by-hash files", by_hash),
+        stage("indices", all_but(&signed)),
+        stage("Release files", only(&release)),
+        stage("InRelease files", only(&inline)),
+        Stage {
+            what: "deletions",
+            // What is excluded is not deleted: what others keep beside `dists/` is theirs.
+            filters: ["+ /dists", "+ /dists/**", "- /*"]
+                .map(str::to_owned)
+                .to_vec(),
+            delete: true,
+        },
+    ])
+}
+
+fn run(
+    workspace: &Workspace<'_>,
+    target: &Push,
+    guardian: &Path,
+    what: &str,
+    mut arguments: Vec<String>,
+    from: &Path,
+    below: &str,
+) -> Result<()> {
+    arguments.extend(target.options.iter().cloned());
+    arguments.push("--".into());
+    // rsync takes a colon in a relative path for a host; ours is absolute.
+    arguments.push(format!("{}/", from.display()));
+    arguments.push(format!("{}/{below}", target.rsync.trim_end_matches('/')));
+    let failed = |why: String| Error::Push {
+        target: target.name.to_string(),
+        why: format!("{what}: {why}"),
+    };
+    // A file and not a pipe: a daemon that rsync leaves behind may keep it open, and nobody has to wait for that.
+    let state = workspace.layout().state();
+    let mut output =
+        tempfile::tempfile_in(&state).map_err(Error::io("create a temporary file in", &state))?;
+    let shared = |file: &fs::File| {
+        file.try_clone()
+            .map(Stdio::from)
+            .map_err(Error::io("share a temporary file in", &state))
+    };
+    let lock = workspace
+        .lock()
+        .share()
+        .map_err(Error::io("share the lock", workspace.lock().path()))?;
+    let status = Command::new(guardian)
+        .arg(guardian::COMMAND)
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .arg(&target.program)
+        .args(&arguments)
+        .stdin(lock.map_or_else(Stdio::null, Stdio::from))
+        .stdout(shared(&output)?)
+        .stderr(shared(&output)?)
+        .status()
+        .map_err(|e| {
+            failed(format!(
+                "cannot start its guardian {}: {e}",
+                guardian.display()
+            ))
+        })?;
+    if status.success() {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    let length = output.metadata().map(|m| m.len()).unwrap_or(0);
+    let _ = output
+        .seek(SeekFrom::Start(length.saturating_sub(SHOWN_BYTES)))
+        .and_then(|_| output.take(SHOWN_BYTES).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    Err(failed(format!(
+        "{} ended with {status}: {}",
+        target.program.display(),
+        text.trim()
+    )))
+}
