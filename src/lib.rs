@@ -1,6 +1,23 @@
 //! aptmerge merges several APT archives into one and publishes the result so that no client, at any moment, meets a
 //! half-made state.
+//!
+//! A run is [`run::run`]: it holds the lock, and walks from the archives to the targets. See ARCHITECTURE.md for the house.
 
+pub mod compress;
+pub mod config;
+pub mod deb822;
+mod durable;
+pub mod error;
+pub mod events;
+pub mod fetch;
+pub mod indices;
+pub mod lock;
+pub mod merge;
 pub mod openpgp;
+pub mod publish;
+pub mod push;
+pub mod report;
+pub mod run;
 #[cfg(feature = "serve")]
 pub mod serve;
+pub mod workspace;

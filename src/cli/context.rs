@@ -1,0 +1,175 @@
+//! What every verb has: the configuration, the lock, the clock, and somebody who listens.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aptmerge::config::Config;
+use aptmerge::error::{Error, Result};
+use aptmerge::events::{Event, Listener};
+use aptmerge::lock::{Holder, LockError, RunLock};
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Global;
+
+/// The exit codes; see DESIGN and the README.
+pub(super) mod exit {
+    /// Failed, and nothing new is served.
+    pub(in crate::cli) const FAILED: u8 = 1;
+    /// The command line makes no sense.
+    pub(in crate::cli) const USAGE: u8 = 2;
+    /// Done, but some archive was kept at its last good copy.
+    pub(in crate::cli) const KEPT: u8 = 3;
+    /// Something new is served, but what comes after it (sync, push) failed; the next run finishes it.
+    pub(in crate::cli) const UNFINISHED: u8 = 4;
+    /// The lock is held (EX_TEMPFAIL of sysexits).
+    pub(in crate::cli) const LOCKED: u8 = 75;
+    /// The configuration cannot be used (EX_CONFIG of sysexits).
+    pub(in crate::cli) const CONFIG: u8 = 78;
+}
+
+/// How a verb takes the lock.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LockOptions {
+    /// Wait so long for the lock instead of leaving at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    lock_wait: u64,
+    /// Do not take the lock: the caller holds it
+    #[arg(
+        long = "no-lock-i-am-sure",
+        alias = "no-lock-I-am-sure",
+        conflicts_with = "lock_wait"
+    )]
+    no_lock: bool,
+}
+
+/// What every verb has.
+#[derive(Clone)]
+pub(super) struct Context {
+    config: PathBuf,
+    verbose: bool,
+    quiet: bool,
+    /// Whether what was asked for is printed as JSON.
+    pub(super) json: bool,
+    clock: Option<Timestamp>,
+}
+
+impl Context {
+    pub(super) fn new(global: &Global) -> Self {
+        Self {
+            config: global.config.clone(),
+            verbose: global.verbose,
+            quiet: global.quiet,
+            json: global.json,
+            clock: global.clock,
+        }
+    }
+
+    pub(super) fn config_path(&self) -> &Path {
+        &self.config
+    }
+
+    pub(super) fn config(&self) -> Result<Config> {
+        Ok(Config::load(&self.config)?)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.unwrap_or_else(Timestamp::now)
+    }
+
+    /// The program itself, wherever it was moved to since it was started.
+    pub(super) fn itself() -> PathBuf {
+        PathBuf::from("/proc/self/exe")
+    }
+
+    /// Step 0: takes the lock, or leaves.
+    pub(super) fn lock(&self, config: &Config, options: &LockOptions) -> Result<RunLock> {
+        // Where the lock lies below the root, the first run has to make the root before it can take the lock.
+        std::fs::create_dir_all(&config.root)
+            .map_err(Error::io("create the root", &config.root))?;
+        if options.no_lock {
+            let (lock, somebody_holds) = RunLock::assume_held(&config.lock)?;
+            if !somebody_holds {
+                self.event(Event::Warning(format!(
+                    "--no-lock-i-am-sure was given, but NOBODY HOLDS {}: two runs at once destroy each other's work",
+                    config.lock.display()
+                )));
+            }
+            return Ok(lock);
+        }
+        let command: Vec<_> = std::env::args().take(8).collect();
+        let holder = Holder {
+            command: command.join(" "),
+            started: Timestamp::now()
+                .strftime("%Y-%m-%d %H:%M:%S UTC")
+                .to_string(),
+        };
+        Ok(RunLock::acquire(
+            &config.lock,
+            &holder,
+            Duration::from_secs(options.lock_wait),
+        )?)
+    }
+
+    /// Prints what was asked for. A reader that has gone away is no error.
+    pub(super) fn print(&self, text: &str) {
+        let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+    }
+
+    pub(super) fn print_json(&self, value: &impl Serialize) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.print(&text),
+            Err(error) => self.say(&format!("error: {error}")),
+        }
+    }
+
+    /// Tells a person who sits there, or who asked for it, how it went; cron hears nothing.
+    pub(super) fn tell(&self, text: &str) {
+        if !self.json && !self.quiet && (self.verbose || std::io::stdout().is_terminal()) {
+            self.print(text);
+        }
+    }
+
+    pub(super) fn warn(&self, text: impl Into<String>) {
+        self.event(Event::Warning(text.into()));
+    }
+
+    fn say(&self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "aptmerge: {text}");
+    }
+
+    /// Says what failed, why, and what to do; gives the exit code.
+    pub(super) fn fail(&self, error: &Error) -> ExitCode {
+        let mut text = format!("error: {error}");
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            text.push_str(&format!("\n  caused by: {cause}"));
+            source = cause.source();
+        }
+        if let Some(hint) = error.hint() {
+            text.push_str(&format!("\n  hint: {hint}"));
+        }
+        self.say(&text);
+        ExitCode::from(match error {
+            Error::Config(_) => exit::CONFIG,
+            Error::Lock(LockError::Held { .. }) => exit::LOCKED,
+            Error::Usage(_) => exit::USAGE,
+            Error::Unfinished { .. } => exit::UNFINISHED,
+            _ => exit::FAILED,
+        })
+    }
+}
+
+impl Listener for Context {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Step(step) if self.verbose => self.say(&format!("step: {step}")),
+            Event::Info(text) if self.verbose => self.say(&text),
+            Event::Warning(text) if !self.quiet => self.say(&format!("warning: {text}")),
+            _ => {}
+        }
+    }
+}

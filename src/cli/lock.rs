@@ -1,0 +1,34 @@
+//! `lock -- COMMAND`: runs a command under the lock.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use aptmerge::error::{Error, Result};
+use aptmerge::push::guardian::{TRANSFER_COMMAND, exit_code};
+use clap::Args;
+
+use super::context::{Context, LockOptions};
+
+#[derive(Debug, Args)]
+pub(super) struct LockArgs {
+    #[command(flatten)]
+    lock: LockOptions,
+    /// The command and its arguments; it is killed if aptmerge is
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(super) fn lock(context: &Context, args: &LockArgs) -> Result<ExitCode> {
+    let config = context.config()?;
+    let _lock = context.lock(&config, &args.lock)?;
+    // The command has no descriptor of the lock, so a daemon that it leaves behind does not hold it; and the kernel kills it
+    // with us, so that it does not go on without the lock.
+    let status = Command::new(Context::itself())
+        .arg(TRANSFER_COMMAND)
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .args(&args.command)
+        .status()
+        .map_err(Error::io("start", &args.command[0]))?;
+    Ok(ExitCode::from(exit_code(status)))
+}

@@ -1,0 +1,112 @@
+//! The command line: one file per verb. The terminal lives here and nowhere else.
+
+mod config;
+mod context;
+mod guardian;
+mod lock;
+mod run;
+#[cfg(feature = "serve")]
+mod serve;
+mod status;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use context::Context;
+
+/// Merges several APT archives into one and publishes the result, so that no client ever meets a half-made state.
+#[derive(Debug, Parser)]
+#[command(name = "aptmerge", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "APTMERGE_CONFIG",
+        default_value = "/etc/aptmerge/aptmerge.toml"
+    )]
+    config: PathBuf,
+    /// Say what is being done, on stderr
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print what was asked for as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// A fixed time instead of the clock's, for replays: 2026-05-09T10:21:35Z
+    #[arg(long, global = true, value_name = "TIME", hide = true)]
+    clock: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Fetch, merge, check, publish and push: the whole cycle, for cron
+    Run(run::RunArgs),
+    /// Refresh the spool from the archives, and do nothing else
+    Fetch(run::StepArgs),
+    /// Merge the spool into volatile and check it, without publishing
+    Merge(run::StepArgs),
+    /// Merge the spool, check and publish it, without fetching and pushing
+    Publish(run::StepArgs),
+    /// Push production to the targets
+    Push(run::PushArgs),
+    /// Say what is served, from what, since when
+    Status(status::StatusArgs),
+    /// Check a tree as a client would, from InRelease down
+    Verify(verify::VerifyArgs),
+    /// Serve the link over HTTP, with the pool redirects
+    #[cfg(feature = "serve")]
+    Serve(serve::ServeArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
+    /// Run a command under the lock
+    Lock(lock::LockArgs),
+    #[command(name = aptmerge::push::guardian::COMMAND, hide = true)]
+    GuardPush(guardian::GuardArgs),
+    #[command(name = aptmerge::push::guardian::TRANSFER_COMMAND, hide = true)]
+    BecomeTransfer(guardian::GuardArgs),
+}
+
+/// Runs what the command line asks for.
+pub(crate) fn main() -> ExitCode {
+    // What is published must be readable for the web server, whatever the caller's umask is.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let cli = Cli::parse();
+    let context = Context::new(&cli.global);
+    let outcome = match cli.verb {
+        Verb::Run(args) => run::run(&context, &args),
+        Verb::Fetch(args) => run::fetch(&context, &args),
+        Verb::Merge(args) => run::merge(&context, &args),
+        Verb::Publish(args) => run::publish(&context, &args),
+        Verb::Push(args) => run::push(&context, &args),
+        Verb::Status(args) => status::status(&context, &args),
+        Verb::Verify(args) => verify::verify(&context, &args),
+        #[cfg(feature = "serve")]
+        Verb::Serve(args) => serve::serve(&context, &args),
+        Verb::Config(verb) => config::config(&context, &verb),
+        Verb::Lock(args) => lock::lock(&context, &args),
+        Verb::GuardPush(args) => guardian::guard(&args),
+        Verb::BecomeTransfer(args) => guardian::become_transfer(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => context.fail(&error),
+    }
+}

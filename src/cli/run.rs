@@ -1,0 +1,222 @@
+//! `run`, and its parts one by one: `fetch`, `merge`, `publish`, `push`.
+
+use std::process::ExitCode;
+
+use aptmerge::error::{Error, Result, chain};
+use aptmerge::fetch::Spool;
+use aptmerge::publish::{self, Action, Allowances, Plan};
+use aptmerge::run::{self as cycle, Outcome, RunOptions};
+use aptmerge::workspace::Workspace;
+use clap::Args;
+
+use super::context::{Context, LockOptions, exit};
+
+/// What an operator allows for once.
+#[derive(Debug, Clone, Copy, Args)]
+struct AllowOptions {
+    /// Let a suite lose more packages than guards.max-shrink says
+    #[arg(long)]
+    allow_shrink: bool,
+    /// Publish even though a Date would not be later than the last one
+    #[arg(long)]
+    allow_older_date: bool,
+    /// Let an Origin, Label or Codename change, upstream or of a merged suite
+    #[arg(long)]
+    allow_identity_change: bool,
+    /// Make every suite anew, and trust no file that was published before
+    #[arg(long)]
+    rebuild: bool,
+}
+
+impl From<AllowOptions> for Allowances {
+    fn from(options: AllowOptions) -> Self {
+        Self {
+            shrink: options.allow_shrink,
+            date: options.allow_older_date,
+            identity: options.allow_identity_change,
+            rebuild: options.rebuild,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StepArgs {
+    #[command(flatten)]
+    lock: LockOptions,
+    #[command(flatten)]
+    allow: AllowOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    step: StepArgs,
+    /// Fetch, and say what would be published; change nothing that is served or staged
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PushArgs {
+    #[command(flatten)]
+    lock: LockOptions,
+    /// Push to every target, also to those that have the generation already
+    #[arg(long)]
+    force: bool,
+}
+
+fn options<'a>(
+    context: &'a Context,
+    clock: &'a dyn Fn() -> jiff::Timestamp,
+    allow: AllowOptions,
+) -> RunOptions<'a> {
+    RunOptions {
+        clock,
+        allow: allow.into(),
+        guardian: Context::itself(),
+        listener: context,
+    }
+}
+
+pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
+    let config = context.config()?;
+    let lock = context.lock(&config, &args.step.lock)?;
+    let mut workspace = Workspace::open(&lock, &config.root)?;
+    let clock = || context.now();
+    let options = options(context, &clock, args.step.allow);
+    if args.dry_run {
+        let spool = cycle::fetch_spool(&workspace, &config, &options)?;
+        let plan = Plan::new(
+            &config,
+            &spool,
+            workspace.published(),
+            context.now(),
+            options.allow.rebuild,
+        )?;
+        context.print(&describe(&plan));
+        return Ok(code_of_spool(&spool));
+    }
+    let outcome = cycle::run(&mut workspace, &config, &options)?;
+    Ok(finish(context, &outcome))
+}
+
+pub(super) fn fetch(context: &Context, args: &StepArgs) -> Result<ExitCode> {
+    let config = context.config()?;
+    let lock = context.lock(&config, &args.lock)?;
+    let workspace = Workspace::open(&lock, &config.root)?;
+    let clock = || context.now();
+    let spool = cycle::fetch_spool(&workspace, &config, &options(context, &clock, args.allow))?;
+    Ok(code_of_spool(&spool))
+}
+
+pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
+    let config = context.config()?;
+    let lock = context.lock(&config, &args.lock)?;
+    let mut workspace = Workspace::open(&lock, &config.root)?;
+    publish::recover(&mut workspace, context)?;
+    let spool = Spool::load(&workspace, &config)?;
+    let allow = Allowances::from(args.allow);
+    let now = context.now();
+    let plan = Plan::new(&config, &spool, workspace.published(), now, allow.rebuild)?;
+    let signer = cycle::signer(&config)?;
+    let staged = plan.stage(&workspace, &signer, allow, context)?;
+    staged.check(&workspace, &signer.certificates()?, now)?;
+    context.tell(&describe(&plan));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
+    let config = context.config()?;
+    let lock = context.lock(&config, &args.lock)?;
+    let mut workspace = Workspace::open(&lock, &config.root)?;
+    let clock = || context.now();
+    let options = options(context, &clock, args.allow);
+    let mut outcome = Outcome {
+        recovered: publish::recover(&mut workspace, context)?,
+        ..Outcome::default()
+    };
+    let spool = Spool::load(&workspace, &config)?;
+    cycle::publish_spool(&mut workspace, &config, &spool, &options, &mut outcome)?;
+    Ok(finish(context, &outcome))
+}
+
+pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
+    let config = context.config()?;
+    if config.push.is_empty() {
+        return Err(Error::Usage(
+            "no target is configured: add [[push]] to the configuration".into(),
+        ));
+    }
+    let lock = context.lock(&config, &args.lock)?;
+    let mut workspace = Workspace::open(&lock, &config.root)?;
+    // Production may be half synced if the last run died; what is pushed must be whole.
+    publish::recover(&mut workspace, context)?;
+    let failures =
+        aptmerge::push::push_all(&workspace, &config, &Context::itself(), args.force, context);
+    for failure in &failures {
+        context.warn(chain(failure));
+    }
+    Ok(if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FAILED)
+    })
+}
+
+/// The plan in words: one line a suite.
+fn describe(plan: &Plan<'_>) -> String {
+    let mut lines = Vec::new();
+    for suite in &plan.suites {
+        lines.push(match &suite.action {
+            Action::Keep => format!("{}: unchanged", suite.name),
+            Action::Sign(why) => format!("{}: would be signed again, {why}", suite.name),
+            Action::Merge(why) => format!("{}: would be merged, {why}", suite.name),
+        });
+    }
+    lines.extend(
+        plan.removed
+            .iter()
+            .map(|name| format!("{name}: would no longer be published")),
+    );
+    lines.join("\n")
+}
+
+fn code_of_spool(spool: &Spool) -> ExitCode {
+    match spool.kept().next() {
+        Some(_) => ExitCode::from(exit::KEPT),
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn finish(context: &Context, outcome: &Outcome) -> ExitCode {
+    for failure in &outcome.failed_pushes {
+        context.warn(failure.clone());
+    }
+    if context.json {
+        context.print_json(outcome);
+    } else if outcome.has_published() {
+        let suites: Vec<_> = outcome
+            .changed
+            .iter()
+            .chain(&outcome.removed)
+            .map(String::as_str)
+            .collect();
+        context.tell(&format!(
+            "published generation {}: {}",
+            outcome.generation,
+            suites.join(", ")
+        ));
+    } else {
+        context.tell(&format!(
+            "nothing changed: generation {} stays",
+            outcome.generation
+        ));
+    }
+    ExitCode::from(
+        match (outcome.failed_pushes.is_empty(), outcome.kept.is_empty()) {
+            (false, _) => exit::UNFINISHED,
+            (true, false) => exit::KEPT,
+            (true, true) => 0,
+        },
+    )
+}

@@ -1,0 +1,94 @@
+//! `serve`: the link over HTTP, with the pool redirects.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use aptmerge::config::{Archive, Config};
+use aptmerge::error::{Error, Result};
+use aptmerge::events::{Event, Listener};
+use aptmerge::fetch::uri::Uri;
+use aptmerge::serve::{Access, Hooks, Limits, Pool, PoolTarget, Site, Stop, bind};
+use aptmerge::workspace::Layout;
+use clap::Args;
+
+use super::context::Context;
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Address and port to listen on, instead of the configured ones; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+/// Where the packages of an archive are: where it says, at its first http(s) URI, or in its directory here.
+fn target(archive: &Archive) -> Option<PoolTarget> {
+    if let Some(redirect) = &archive.redirect {
+        return Some(PoolTarget::Redirect(redirect.clone()));
+    }
+    let uris: Vec<_> = archive
+        .uris
+        .iter()
+        .filter_map(|uri| Uri::parse(uri).ok())
+        .collect();
+    if let Some(uri) = uris
+        .iter()
+        .find(|uri| uri.file_path().is_none() && !uri.has_credentials())
+    {
+        return Some(PoolTarget::Redirect(uri.to_string()));
+    }
+    uris.iter()
+        .find_map(Uri::file_path)
+        .map(PoolTarget::Directory)
+}
+
+fn site(config: &Config) -> Site {
+    let pools = config.archives.values().filter_map(|archive| {
+        Some(Pool {
+            name: archive.pool.to_string(),
+            target: target(archive)?,
+        })
+    });
+    Site {
+        link: Layout::new(&config.root).link(),
+        prefix: "merged".into(),
+        pools: pools.collect(),
+    }
+}
+
+pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<ExitCode> {
+    let config = context.config()?;
+    let address = args.listen.as_ref().unwrap_or(&config.serve.listen);
+    let listener = bind(address)?;
+    let local = listener
+        .local_addr()
+        .map_err(Error::io("listen on", address))?;
+    context.print(&format!(
+        "serving {} on http://{local}/",
+        config.root.join("merged").display()
+    ));
+    // The hooks outlive this function's borrow of the context, so they get one of their own.
+    let log = Arc::new(context.clone());
+    let errors = Arc::clone(&log);
+    let hooks = Hooks {
+        on_request: Some(Arc::new(move |access: &Access| {
+            log.event(Event::Info(format!(
+                "{} {} {} {} {}",
+                access.peer, access.method, access.target, access.status, access.bytes
+            )));
+            if let Some(problem) = &access.problem {
+                log.event(Event::Warning(problem.clone()));
+            }
+        })),
+        on_error: Some(Arc::new(move |error| {
+            errors.event(Event::Warning(aptmerge::error::chain(error)));
+        })),
+    };
+    aptmerge::serve::serve(
+        site(&config),
+        listener,
+        Limits::default(),
+        hooks,
+        &Stop::at_signals(),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}

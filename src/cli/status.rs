@@ -1,0 +1,151 @@
+//! `status`: what is served, from what, since when.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use aptmerge::error::Result;
+use aptmerge::publish::{Served, served};
+use aptmerge::push::{PushRecord, record_name};
+use aptmerge::run::RunRecord;
+use aptmerge::workspace::{SuiteRecord, View};
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::context::Context;
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Status {
+    link: String,
+    generation: u64,
+    lock_holder: Option<String>,
+    suites: BTreeMap<String, SuiteStatus>,
+    pushes: BTreeMap<String, PushRecord>,
+    last_run: Option<RunRecord>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct SuiteStatus {
+    generation: u64,
+    date: String,
+    valid_until: Option<String>,
+    packages: BTreeMap<String, u64>,
+    archives: BTreeMap<String, String>,
+    retained_by_hash: usize,
+}
+
+fn time(seconds: i64) -> String {
+    Timestamp::from_second(seconds)
+        .map(|t| t.to_string())
+        .unwrap_or_default()
+}
+
+impl SuiteStatus {
+    fn new(record: &SuiteRecord) -> Self {
+        Self {
+            generation: record.generation,
+            date: time(record.date),
+            valid_until: record.valid_until.map(time),
+            packages: record.report.packages.clone(),
+            archives: record
+                .archives
+                .iter()
+                .map(|(name, date)| (name.clone(), time(*date)))
+                .collect(),
+            retained_by_hash: record.retained.len(),
+        }
+    }
+}
+
+pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> {
+    let config = context.config()?;
+    let view = View::open(&config.root)?;
+    let mut pushes = BTreeMap::new();
+    for target in &config.push {
+        let record = view.read_state(&record_name(target))?.unwrap_or_default();
+        pushes.insert(target.name.to_string(), record);
+    }
+    let suites = view.published().suites.iter();
+    let status = Status {
+        link: match served(view.layout())? {
+            Served::Nothing => "nothing yet".into(),
+            Served::Production => "production".into(),
+            Served::Volatile => "volatile: a run is between its swaps, or died there".into(),
+        },
+        generation: view.published().number,
+        lock_holder: aptmerge::lock::holder(&config.lock),
+        suites: suites
+            .map(|(name, record)| (name.clone(), SuiteStatus::new(record)))
+            .collect(),
+        pushes,
+        last_run: view.read_state("last-run.json")?,
+    };
+    if context.json {
+        context.print_json(&status);
+    } else {
+        context.print(&in_words(
+            &status,
+            &config.root.join("merged").display().to_string(),
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_words(status: &Status, link: &str) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}"); // a String takes everything
+    };
+    line(format!(
+        "{link} serves {}, generation {}",
+        status.link, status.generation
+    ));
+    if let Some(holder) = &status.lock_holder {
+        line(format!("the lock is held by {holder}"));
+    }
+    for (name, suite) in &status.suites {
+        line(format!(
+            "suite {name}: generation {}, of {}",
+            suite.generation, suite.date
+        ));
+        if let Some(until) = &suite.valid_until {
+            line(format!("  valid until {until}"));
+        }
+        let counts: Vec<_> = suite
+            .packages
+            .iter()
+            .map(|(group, n)| format!("{group} {n}"))
+            .collect();
+        line(format!("  packages: {}", counts.join(", ")));
+        for (archive, date) in &suite.archives {
+            line(format!("  from {archive}, of {date}"));
+        }
+    }
+    for (name, push) in &status.pushes {
+        line(format!("target {name} has generation {}", push.generation));
+    }
+    if let Some(run) = &status.last_run {
+        let what = if run.outcome.has_published() {
+            "published something"
+        } else {
+            "changed nothing"
+        };
+        line(format!(
+            "the last complete run ended {} and {what}",
+            run.ended
+        ));
+        for (suite, why) in &run.outcome.kept {
+            line(format!("  {suite} stayed at its last good copy: {why}"));
+        }
+        for why in &run.outcome.failed_pushes {
+            line(format!("  {why}"));
+        }
+    }
+    text
+}

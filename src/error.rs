@@ -1,0 +1,220 @@
+//! The error of a run: what failed, on what, why, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::ConfigError;
+
+/// Shorthand for results of the run and its steps.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system said no.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried, in the infinitive.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The lock cannot be had.
+    #[error(transparent)]
+    Lock(#[from] crate::lock::LockError),
+    /// A recorded state cannot be read.
+    #[error("the recorded state {path} cannot be understood")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// What stands in the place of the link is something else.
+    #[error("{path} is not the link that aptmerge keeps: {found}")]
+    ForeignLink {
+        /// Where the link belongs.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// The transport cannot be set up.
+    #[error(transparent)]
+    Transport(#[from] crate::fetch::transport::Error),
+    /// An archive's suite cannot be had, and there is no earlier copy.
+    #[error(
+        "suite `{suite}` of archive `{archive}` cannot be fetched, and there is no earlier copy of it"
+    )]
+    NoCopy {
+        /// The archive.
+        archive: String,
+        /// Its suite.
+        suite: String,
+        /// Why.
+        source: Box<crate::fetch::FetchError>,
+    },
+    /// The spool lacks a suite.
+    #[error("the spool holds no copy of suite `{suite}` of archive `{archive}`")]
+    NotFetched {
+        /// The archive.
+        archive: String,
+        /// Its suite.
+        suite: String,
+    },
+    /// A file of the spool is not what was verified.
+    #[error("{path} in the spool is damaged: {why}")]
+    SpoolDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An index says something that cannot be published.
+    #[error("{index}: {source}")]
+    Index {
+        /// The index, `debian bookworm main/binary-amd64/Packages`.
+        index: String,
+        /// What is wrong, and on which line.
+        source: crate::deb822::SyntaxError,
+    },
+    /// A guard refused.
+    #[error("suite `{suite}`: {why}")]
+    Guard {
+        /// The merged suite.
+        suite: String,
+        /// What would happen.
+        why: String,
+        /// The flag that allows it.
+        flag: &'static str,
+    },
+    /// Signing or checking a signature of ours failed.
+    #[error("suite `{suite}` cannot be signed")]
+    Signing {
+        /// The merged suite.
+        suite: String,
+        /// Why.
+        source: Box<crate::openpgp::Error>,
+    },
+    /// A key cannot be used.
+    #[error(transparent)]
+    OpenPgp(#[from] crate::openpgp::Error),
+    /// A tree does not hold together.
+    #[error("{tree} does not hold: {}", .problems.join("; "))]
+    Check {
+        /// The tree.
+        tree: PathBuf,
+        /// What is wrong, each with the file.
+        problems: Vec<String>,
+    },
+    /// A compressor failed.
+    #[error("cannot compress {what}")]
+    Compress {
+        /// The file.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The new generation is served, but a later step failed.
+    #[error("the new generation is served, but the run could not be finished")]
+    Unfinished {
+        /// Why.
+        source: Box<Error>,
+    },
+    /// Pushing to a target failed.
+    #[error("push to `{target}` failed: {why}")]
+    Push {
+        /// The target.
+        target: String,
+        /// What its program said.
+        why: String,
+    },
+    /// The run was told to stop.
+    #[error("stopped")]
+    Cancelled,
+    /// A command line that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The HTTP server failed.
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    Serve(#[from] crate::serve::Error),
+}
+
+/// An error with all that caused it, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl Error {
+    /// Wraps what the system said about a path.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.as_ref().to_owned();
+        move |source| Error::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// What an operator can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Io { source, .. } => match source.raw_os_error() {
+                Some(libc_errno::ENOSPC | libc_errno::EDQUOT) => {
+                    Some("free some room; what is served is untouched, and the next run goes on from there".into())
+                }
+                Some(libc_errno::EACCES | libc_errno::EROFS | libc_errno::EPERM) => {
+                    Some("the user that runs aptmerge must be able to write below `root`".into())
+                }
+                _ => None,
+            },
+            Error::Lock(error) => error.hint(),
+            Error::State { path, .. } => Some(format!(
+                "restore {0} from a backup, or remove it: the next run then builds every suite anew",
+                path.display()
+            )),
+            Error::ForeignLink { .. } => Some(
+                "move it away if nothing serves it; aptmerge makes the link by itself".into(),
+            ),
+            Error::NoCopy { source, .. } => source.hint(),
+            Error::NotFetched { .. } => Some("run `aptmerge fetch`, or `aptmerge run`".into()),
+            Error::SpoolDamaged { .. } => {
+                Some("the damaged file was set aside; the next run fetches it again".into())
+            }
+            Error::Index { .. } => Some(
+                "the archive signed a file that is not a valid index: tell its maintainers; what is served is untouched"
+                    .into(),
+            ),
+            Error::Guard { flag, .. } => Some(format!("if that is meant, run once with {flag}")),
+            Error::Signing { source, .. } => source.hint(),
+            Error::OpenPgp(source) => source.hint(),
+            Error::Transport(source) => source.hint(),
+            Error::Unfinished { .. } => Some("the next run finishes it".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The few error numbers that have a hint.
+mod libc_errno {
+    use nix::errno::Errno;
+
+    pub(super) const ENOSPC: i32 = Errno::ENOSPC as i32;
+    pub(super) const EDQUOT: i32 = Errno::EDQUOT as i32;
+    pub(super) const EACCES: i32 = Errno::EACCES as i32;
+    pub(super) const EROFS: i32 = Errno::EROFS as i32;
+    pub(super) const EPERM: i32 = Errno::EPERM as i32;
+}

@@ -1,0 +1,110 @@
+//! The text reports that package maintainers read, under `log/`, with the names and columns of amprolla.
+//!
+//! | file | columns |
+//! | --- | --- |
+//! | `bannedpackages.txt` | suite, package |
+//! | `libsystemd.txt`, one for each watch | suite, package |
+//! | `SUITE-oldpackages.txt` | suite, package, the overlay's version, the newest version that it hides |
+//! | `amprolla.txt` | one line for each generation |
+//!
+//! Lines are sorted and unique, and say what holds for the generation that is served. They are written from the records of
+//! all suites, so a run that made one suite anew loses nothing of the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::{Config, SuiteName};
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::workspace::{Generation, Workspace};
+
+/// How much of `amprolla.txt` is kept.
+const MAX_HISTORY_BYTES: usize = 1 << 20;
+
+/// Writes every report that changed.
+pub fn write(
+    workspace: &Workspace<'_>,
+    config: &Config,
+    date: &str,
+    changed: &[SuiteName],
+) -> Result<()> {
+    let log = workspace.layout().log();
+    durable::clear_litter(&log)?;
+    for (name, lines) in reports(workspace.published(), config) {
+        let mut text = lines.into_iter().collect::<Vec<_>>().join("\n");
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        write_if_new(&log.join(name), text.as_bytes())?;
+    }
+    let suites: Vec<_> = changed.iter().map(SuiteName::as_str).collect();
+    let line = format!(
+        "{date},generation {},{}\n",
+        workspace.published().number,
+        suites.join(" ")
+    );
+    let path = log.join("amprolla.txt");
+    let mut history = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io("read", &path)(error)),
+    };
+    history.extend_from_slice(line.as_bytes());
+    let excess = history.len().saturating_sub(MAX_HISTORY_BYTES);
+    let start = history[excess..]
+        .iter()
+        .position(|b| *b == b'\n')
+        .map_or(0, |n| excess + n + 1);
+    durable::write(
+        &path,
+        if excess == 0 {
+            &history
+        } else {
+            &history[start..]
+        },
+        None,
+    )
+}
+
+fn write_if_new(path: &std::path::Path, text: &[u8]) -> Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    durable::write(path, text, None)
+}
+
+/// The lines of each report.
+fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSet<String>> {
+    let mut reports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for watch in config.reports.watch.keys() {
+        reports.insert(format!("{watch}.txt"), BTreeSet::new());
+    }
+    reports.insert("bannedpackages.txt".into(), BTreeSet::new());
+    for (suite, record) in &generation.suites {
+        let report = &record.report;
+        let mut add = |file: String, line: String| {
+            reports.entry(file).or_default().insert(line);
+        };
+        for banned in &report.banned {
+            add(
+                "bannedpackages.txt".into(),
+                format!("{suite},{}", banned.package),
+            );
+        }
+        for (watch, packages) in &report.watched {
+            for package in packages {
+                add(format!("{watch}.txt"), format!("{suite},{package}"));
+            }
+        }
+        let flat = suite.replace('/', "_");
+        for (package, ours, theirs) in &report.older {
+            add(
+                format!("{flat}-oldpackages.txt"),
+                format!("{suite},{package},{ours},{theirs}"),
+            );
+        }
+        reports
+            .entry(format!("{flat}-oldpackages.txt"))
+            .or_default();
+    }
+    reports
+}

@@ -1,0 +1,184 @@
+//! The run, steps 0 to 9: from the archives to the targets, under one lock.
+//!
+//! The lock is taken by whoever calls (step 0), since a caller may hold it already; everything here works on the
+//! [`Workspace`] that was opened through it.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::events::Listener;
+use crate::fetch::{self, FetchOptions, Spool};
+use crate::openpgp::Signer;
+use crate::publish::{self, Allowances, Plan};
+use crate::push;
+use crate::report;
+use crate::workspace::Workspace;
+
+/// What a run is told besides the configuration.
+pub struct RunOptions<'a> {
+    /// The present time; asked again whenever it matters.
+    pub clock: &'a dyn Fn() -> Timestamp,
+    /// What the operator allows for once.
+    pub allow: Allowances,
+    /// The program to start the guardian of a push with: aptmerge itself.
+    pub guardian: PathBuf,
+    /// Hears what happens.
+    pub listener: &'a dyn Listener,
+}
+
+/// What a run has done.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Outcome {
+    /// The generation that is served now.
+    pub generation: u64,
+    /// The suites that changed; none if nothing was published.
+    pub changed: Vec<String>,
+    /// Suites that are no longer published.
+    pub removed: Vec<String>,
+    /// Whether what an earlier run had begun was finished.
+    pub recovered: bool,
+    /// `archive suite`: why its last good copy was kept.
+    pub kept: Vec<(String, String)>,
+    /// Pushes that failed: the next run tries again.
+    pub failed_pushes: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether something new was published.
+    pub fn has_published(&self) -> bool {
+        !self.changed.is_empty() || !self.removed.is_empty()
+    }
+}
+
+/// The whole cycle.
+pub fn run(
+    workspace: &mut Workspace<'_>,
+    config: &Config,
+    options: &RunOptions<'_>,
+) -> Result<Outcome> {
+    let listener = options.listener;
+    let mut outcome = Outcome::default();
+    listener.step("recover");
+    outcome.recovered = publish::recover(workspace, listener)?;
+    listener.step("fetch");
+    let spool = fetch_spool(workspace, config, options)?;
+    publish_spool(workspace, config, &spool, options, &mut outcome)?;
+    listener.step("push");
+    let failures = push::push_all(workspace, config, &options.guardian, false, listener);
+    outcome.failed_pushes = failures.iter().map(|e| crate::error::chain(e)).collect();
+    listener.step("record");
+    record(workspace, &outcome, options)?;
+    Ok(outcome)
+}
+
+/// Step 2 by itself.
+pub fn fetch_spool(
+    workspace: &Workspace<'_>,
+    config: &Config,
+    options: &RunOptions<'_>,
+) -> Result<Spool> {
+    let now = (options.clock)();
+    let fetch = FetchOptions {
+        now,
+        allow_identity_change: options.allow.identity,
+    };
+    fetch::refresh(workspace, config, fetch, options.listener)
+}
+
+/// Steps 3 to 7: merge, check, swap, sync, swap back. Nothing before the swap touches what is served.
+pub fn publish_spool(
+    workspace: &mut Workspace<'_>,
+    config: &Config,
+    spool: &Spool,
+    options: &RunOptions<'_>,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let listener = options.listener;
+    let kept = spool.kept();
+    outcome.kept = kept
+        .map(|((archive, suite), why)| (format!("{archive} {suite}"), crate::error::chain(why)))
+        .collect();
+    outcome.generation = workspace.published().number;
+    let now = later_than_published(workspace, options)?;
+    let published = workspace.published().clone();
+    let plan = Plan::new(config, spool, &published, now, options.allow.rebuild)?;
+    if plan.is_empty() {
+        listener.info("nothing changed, nothing to publish");
+        return Ok(());
+    }
+    outcome.removed = plan.removed.iter().map(|s| (*s).to_owned()).collect();
+    listener.step("merge");
+    let signer = signer(config)?;
+    let staged = plan.stage(workspace, &signer, options.allow, listener)?;
+    listener.step("check");
+    let checked = staged.check(
+        workspace,
+        &signer.certificates()?,
+        (options.clock)().max(now),
+    )?;
+    if listener.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    listener.step("swap");
+    let swapped = checked.swap(workspace)?;
+    listener.step("sync");
+    let unfinished = |source| Error::Unfinished {
+        source: Box::new(source),
+    };
+    let done = swapped.finish(workspace).map_err(unfinished)?;
+    listener.info(format!("published generation {}", done.number));
+    outcome.generation = done.number;
+    outcome.changed = done.changed.iter().map(ToString::to_string).collect();
+    report::write(workspace, config, &now.to_string(), &done.changed).map_err(unfinished)
+}
+
+/// The present time, later than the Date of every published Release by a whole second at least: Dates have no fractions.
+fn later_than_published(workspace: &Workspace<'_>, options: &RunOptions<'_>) -> Result<Timestamp> {
+    let latest = workspace.published().suites.values().map(|s| s.date).max();
+    let mut now = (options.clock)();
+    if latest == Some(now.as_second()) {
+        std::thread::sleep(std::time::Duration::from_millis(1010));
+        now = (options.clock)();
+    }
+    Timestamp::from_second(now.as_second())
+        .map_err(|e| Error::Usage(format!("the clock is out of range: {e}")))
+}
+
+/// The keys that the configuration names.
+pub fn signer(config: &Config) -> Result<Signer> {
+    Ok(match &config.signing.gpg {
+        Some(gpg) => Signer::gpg(gpg.program.clone(), gpg.homedir.clone(), gpg.keys.clone()),
+        None => Signer::key_files(&config.signing.key_file)?,
+    })
+}
+
+/// What is recorded of the last run.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunRecord {
+    /// When it ended.
+    pub ended: String,
+    /// What it did.
+    pub outcome: Outcome,
+}
+
+/// How many runs that published something are on record.
+const RECORDED_RUNS: u64 = 100;
+
+fn record(workspace: &Workspace<'_>, outcome: &Outcome, options: &RunOptions<'_>) -> Result<()> {
+    let record = RunRecord {
+        ended: (options.clock)().to_string(),
+        outcome: outcome.clone(),
+    };
+    workspace.write_state("last-run.json", &record)?;
+    if outcome.has_published() {
+        let slot = outcome.generation % RECORDED_RUNS;
+        workspace.write_state(&format!("run-{slot:02}.json"), &record)?;
+    }
+    Ok(())
+}
