@@ -2,7 +2,7 @@
 //!
 //! The structs here are the file: what serde reads, `config show` writes again, and the rest of the program uses. What a
 //! single value may be is said by its type ([`names`], [`units`]); what values must be to each other is said in
-//! [`validate`]. Both kinds of error carry file, line, column and key.
+//! `validate`. Both kinds of error carry file, line, column and key.
 
 mod load;
 pub mod names;

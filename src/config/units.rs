@@ -200,6 +200,8 @@ impl fmt::Display for Percent {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

@@ -38,9 +38,7 @@ pub fn refresh(
 ) -> Result<Spool> {
     let dir = workspace.layout().spool();
     durable::create_dir(&dir.join("objects"))?;
-    let transport = transport_options(config)
-        .and_then(|options| Ok(Transport::new(options)?))
-        .map_err(Error::from)?;
+    let transport = Transport::new(transport_options(config)?)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.fetch.parallel)
         .thread_name(|n| format!("fetch-{n}"))

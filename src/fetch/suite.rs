@@ -60,7 +60,7 @@ impl SuiteFetch<'_> {
     pub(super) fn run(&self) -> Result<Option<SuiteCopy>, FetchError> {
         let mut failures = Vec::new();
         for uri in &self.archive.uris {
-            match self.from_uri(uri) {
+            match self.try_uri(uri) {
                 Ok(copy) => return Ok(copy),
                 Err(error) if error.is_local() => return Err(error),
                 Err(error) => failures.push((uri_for_people(uri), error)),
@@ -76,7 +76,7 @@ impl SuiteFetch<'_> {
     }
 
     /// One URI. A mirror in the middle of its own sync gets a few more chances, each from the Release on.
-    fn from_uri(&self, uri: &str) -> Result<Option<SuiteCopy>, FetchError> {
+    fn try_uri(&self, uri: &str) -> Result<Option<SuiteCopy>, FetchError> {
         let mut pause = self.config.fetch.backoff.duration();
         let mut attempt = 0;
         loop {

@@ -8,10 +8,14 @@ use crate::config::Bans;
 use super::entry::Entry;
 use super::rules::{self, Outcome, lossy};
 
+type NameAndVersion = (Vec<u8>, Vec<u8>);
+/// A published binary: the rank of its archive, and its name.
+type User = (u16, String);
+
 /// The sources that the published binaries of a suite were built from, with the archive of the binary.
 #[derive(Default)]
 pub(crate) struct Needed {
-    sources: Mutex<BTreeMap<(Vec<u8>, Vec<u8>), BTreeSet<(u16, String)>>>,
+    sources: Mutex<BTreeMap<NameAndVersion, BTreeSet<User>>>,
 }
 
 impl Needed {

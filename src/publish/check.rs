@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -315,7 +315,7 @@ fn check_file(
     compare(&unpacked, plain).map_err(|why| format!("unpacked, {why}"))
 }
 
-fn check_by_hash(path: &PathBuf, file: &Path, entry: &IndexEntry) -> Result<(), String> {
+fn check_by_hash(path: &Path, file: &Path, entry: &IndexEntry) -> Result<(), String> {
     let (hashed, named) = (path.metadata(), file.metadata());
     let (Ok(hashed), Ok(named)) = (hashed, named) else {
         return Err("it is not there, though the Release says Acquire-By-Hash".into());
