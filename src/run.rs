@@ -105,8 +105,7 @@ pub fn publish_spool(
         .collect();
     outcome.generation = workspace.published().number;
     let now = later_than_published(workspace, options)?;
-    let published = workspace.published().clone();
-    let plan = Plan::new(config, spool, &published, now, options.allow.rebuild)?;
+    let plan = Plan::new(config, spool, workspace, now, options.allow.rebuild)?;
     if plan.is_empty() {
         listener.info("nothing changed, nothing to publish");
         return Ok(());

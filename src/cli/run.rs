@@ -89,7 +89,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
         let plan = Plan::new(
             &config,
             &spool,
-            workspace.published(),
+            &workspace,
             context.now(),
             options.allow.rebuild,
         )?;
@@ -117,7 +117,7 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let spool = Spool::load(&workspace, &config)?;
     let allow = Allowances::from(args.allow);
     let now = context.now();
-    let plan = Plan::new(&config, &spool, workspace.published(), now, allow.rebuild)?;
+    let plan = Plan::new(&config, &spool, &workspace, now, allow.rebuild)?;
     let signer = cycle::signer(&config)?;
     let staged = plan.stage(&workspace, &signer, allow, context)?;
     staged.check(&workspace, &signer.certificates()?, now)?;

@@ -113,7 +113,10 @@ impl SuiteFetch<'_> {
 
     fn attempt(&self, uri: &str, unconditional: bool) -> Result<Option<SuiteCopy>, FetchError> {
         let base = Uri::parse(uri)?.join(&format!("dists/{}", self.suite))?;
-        let old = self.old.filter(|old| old.uri == uri);
+        let trusted = self.keyring.fingerprints();
+        let old = self
+            .old
+            .filter(|old| old.uri == uri && old.keyring == trusted);
         match self.release(&base, old.filter(|_| !unconditional))? {
             Answer::Same => {
                 let Some(old) = old else {
@@ -141,6 +144,7 @@ impl SuiteFetch<'_> {
                     inline: new.inline,
                     etag: new.validators.etag,
                     last_modified: new.validators.last_modified,
+                    keyring: trusted,
                     fetched: seconds(self.options.now),
                     signers: new.verified.signers,
                     // Its fields were checked to be UTF-8 when it was parsed.

@@ -2,7 +2,7 @@
 
 use crate::deb822::{Stanza, Stanzas, SyntaxError, eq_name, is_valid_version};
 
-use super::rewrite::{Insertion, insertion};
+use super::rewrite::{Inserted, Insertion, insertion};
 
 /// What kind of stanza an index has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +198,15 @@ impl<'a> Entry<'a> {
             &self.raw[split..],
             b"\n\n",
         ]
+    }
+
+    /// The first part of a path that lies outside of the archive's `pool/`.
+    pub(crate) fn outside(&self) -> Option<&'a [u8]> {
+        if self.insertion.what != Inserted::Outside {
+            return None;
+        }
+        let path = &self.raw[self.path_offset + self.insertion.cut..];
+        path.split(|b| matches!(b, b'/' | b'\n')).next()
     }
 
     /// What is inserted into the path.

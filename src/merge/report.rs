@@ -25,6 +25,9 @@ pub struct SuiteReport {
     pub older: BTreeSet<(String, String, String)>,
     /// Published packages that need a watched one, by the name of the watch.
     pub watched: BTreeMap<String, BTreeSet<String>>,
+    /// What lies outside of its archive's `pool/`, as the first part of its path behind the pool's name: `DEBIAN/extra`.
+    #[serde(default)]
+    pub outside: BTreeSet<String>,
     /// Published binaries for which no archive has the source: `package version (source version)`.
     pub without_source: BTreeSet<String>,
 }
@@ -38,6 +41,7 @@ impl SuiteReport {
         for (watch, packages) in other.watched {
             self.watched.entry(watch).or_default().extend(packages);
         }
+        self.outside.extend(other.outside);
         self.without_source.extend(other.without_source);
     }
 }

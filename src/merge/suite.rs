@@ -213,8 +213,13 @@ fn exempt(merge: &SuiteMerge<'_>) -> Vec<u16> {
         .collect()
 }
 
-fn describe(outcome: &Outcome<'_>, group: String) -> SuiteReport {
+fn describe(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: String) -> SuiteReport {
     let mut report = SuiteReport::default();
+    let outside = outcome.kept.iter().filter_map(|entry| {
+        let input = merge.inputs.get(usize::from(entry.rank))?;
+        Some(format!("{}/{}", input.pool(), lossy(entry.outside()?)))
+    });
+    report.outside.extend(outside);
     report.packages.insert(group, outcome.kept.len() as u64);
     report
         .banned
@@ -255,6 +260,7 @@ impl BinaryGroup<'_> {
             needed.add(outcome.kept.iter());
         }
         let mut report = describe(
+            merge,
             &outcome,
             group_name(self.family, self.architecture.as_str()),
         );
@@ -331,10 +337,10 @@ fn source_group(merge: &SuiteMerge<'_>, needed: Needed, sink: &Sink<'_>) -> Resu
         .par_iter()
         .zip(&texts)
         .try_for_each(|(component, text)| sink(&IndexName::Sources(component.clone()), text))?;
-    let mut report = SuiteReport::default();
-    report
-        .packages
-        .insert("source".into(), outcome.kept.len() as u64);
+    let mut report = describe(merge, &outcome, "source".into());
+    // Bans and forks are told of binaries; what a ban took of the sources goes with them.
+    report.banned.clear();
+    report.older.clear();
     report.without_source = missing;
     Ok(report)
 }

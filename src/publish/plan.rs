@@ -10,7 +10,9 @@ use crate::config::{Config, Suite, SuiteName};
 use crate::error::{Error, Result};
 use crate::fetch::Spool;
 use crate::merge::{Input, MERGE_VERSION, SuiteMerge};
-use crate::workspace::{Generation, SuiteRecord};
+use crate::workspace::{Generation, SuiteRecord, Workspace};
+
+use super::link::{Served, served};
 
 /// What an operator allows for once; see the guards.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,10 +96,18 @@ impl<'a> Plan<'a> {
     pub fn new(
         config: &'a Config,
         spool: &'a Spool,
-        published: &'a Generation,
+        workspace: &'a Workspace<'_>,
         now: Timestamp,
         rebuild: bool,
     ) -> Result<Plan<'a>> {
+        let layout = workspace.layout();
+        let published = workspace.published();
+        // The record speaks of what production holds. Where somebody removed that, or the link, it says nothing.
+        let nothing_served = served(layout)? == Served::Nothing;
+        let is_there = |name: &SuiteName| {
+            let dir = layout.production().join("dists").join(name.as_str());
+            !nothing_served && dir.join("InRelease").is_file()
+        };
         let mut suites = Vec::new();
         for (name, suite) in &config.suites {
             let content = digest(&content(config, spool, suite));
@@ -108,7 +118,10 @@ impl<'a> Plan<'a> {
                 valid_for: config.publish.valid_for,
                 signing: &config.signing,
             });
-            let record = published.suites.get(name.as_str());
+            let record = published
+                .suites
+                .get(name.as_str())
+                .filter(|_| is_there(name));
             let action = action(config, record, &content, &release, now, rebuild);
             suites.push(SuitePlan {
                 name,

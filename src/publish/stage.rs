@@ -88,8 +88,16 @@ impl Plan<'_> {
             };
             generation.suites.insert(suite.name.to_string(), record);
         }
+        let outside: BTreeSet<&str> = generation
+            .suites
+            .values()
+            .flat_map(|record| record.report.outside.iter().map(String::as_str))
+            .collect();
         for (path, target) in &generation.links {
-            place_link(&volatile, path, target)?;
+            match path.strip_prefix("pool/") {
+                Some(pool) => place_pool(&volatile.join(path), pool, Path::new(target), &outside)?,
+                None => place_alias(&volatile.join(path), target)?,
+            }
         }
         sync::sync_tree(&volatile)?;
         durable::sync_dir(layout.root())?;
@@ -107,23 +115,28 @@ fn why(action: &Action) -> &str {
     }
 }
 
-/// Makes one of the tree's symlinks. A pool gets a directory of its own, with a way to what lies outside of the archive's `pool/`.
-fn place_link(tree: &Path, path: &str, target: &str) -> Result<()> {
-    let place = tree.join(path);
-    if !path.starts_with("pool/") {
-        if let Some(parent) = place.parent() {
-            durable::create_dir(parent)?;
-        }
-        return durable::symlink(Path::new(target), &place);
+/// Makes the further name of a suite.
+fn place_alias(place: &Path, target: &str) -> Result<()> {
+    if let Some(parent) = place.parent() {
+        durable::create_dir(parent)?;
     }
-    durable::create_dir(&place)?;
-    durable::symlink(Path::new(target), &place.join("_"))?;
-    let pool = Path::new(target).join("pool");
-    let Ok(entries) = std::fs::read_dir(&pool) else {
-        return Ok(()); // an archive without a pool; what it has is reached through `_`
-    };
-    for entry in entries.flatten().filter(|entry| entry.file_name() != "_") {
-        durable::symlink(&entry.path(), &place.join(entry.file_name()))?;
+    durable::symlink(Path::new(target), place)
+}
+
+/// Makes the pool of a local archive: a way to each part of its `pool/`, and to what else the published suites name. The
+/// archive's own directory is not linked, since more may lie in it than packages.
+fn place_pool(place: &Path, pool: &str, archive: &Path, outside: &BTreeSet<&str>) -> Result<()> {
+    durable::create_dir(place)?;
+    if let Ok(entries) = std::fs::read_dir(archive.join("pool")) {
+        for entry in entries.flatten().filter(|entry| entry.file_name() != "_") {
+            durable::symlink(&entry.path(), &place.join(entry.file_name()))?;
+        }
+    }
+    let prefix = format!("{pool}/");
+    let parts = outside.iter().filter_map(|o| o.strip_prefix(&prefix));
+    for part in parts.filter(|part| *part != ".") {
+        durable::create_dir(&place.join("_"))?;
+        durable::symlink(&archive.join(part), &place.join("_").join(part))?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use super::{
     beneath::{Found, Root},
     conditional::{Validators, Verdict, judge},
     pages,
-    path::{Segment, pool_path, segments},
+    path::{Segment, is_package_file, pool_path, segments},
 };
 
 /// The entry of a tree that is answered from the table of pools and never from the tree itself.
@@ -189,6 +189,11 @@ fn pooled(pool: &Pool, path: &str, method: &Method, headers: &HeaderMap) -> io::
                 unavailable(format!("cannot open the archive at {directory}: {error}"))
             })?;
             let mut names = parts.iter().map(|part| part.name.as_ref());
+            // Beside its pool an archive may keep what is nobody's business: the configuration of its own tools, a key.
+            let in_pool = names.clone().next() == Some(POOL.as_bytes());
+            if !in_pool && !names.clone().next_back().is_some_and(is_package_file) {
+                return Ok(plain(StatusCode::NOT_FOUND));
+            }
             match root.find(names.clone(), path.ends_with('/'))? {
                 Found::File(opened, metadata) => {
                     let name = names.next_back().unwrap_or_default();
