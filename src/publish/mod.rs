@@ -23,9 +23,11 @@ mod link;
 mod plan;
 mod release;
 mod stage;
+mod suite;
 mod sync;
+mod writer;
 
 pub use check::{CheckOptions, TreeReport, check_tree};
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan, SuitePlan};
-pub use stage::{Checked, Published, Staged};
+pub use stage::{Checked, Published, Staged, Swapped};

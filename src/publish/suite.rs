@@ -1,0 +1,259 @@
+//! One suite, on its way from production to volatile: kept, signed again, or merged anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use crate::deb822::Release;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::indices;
+use crate::merge::{self, SuiteReport};
+use crate::openpgp::Signer;
+use crate::workspace::{LastReferenced, SuiteRecord};
+
+use super::plan::{Action, Allowances, Plan, SuitePlan};
+use super::release::{self, FileDigest};
+use super::writer::{Writer, by_hash_path, write_whole};
+use super::{by_hash, sync};
+
+/// One suite, on its way from production to volatile.
+pub(super) struct SuiteStage<'a> {
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) suite: &'a SuitePlan<'a>,
+    /// Its directory in production.
+    pub(super) old: PathBuf,
+    /// Its directory in volatile.
+    pub(super) new: PathBuf,
+    pub(super) allow: Allowances,
+    pub(super) number: u64,
+}
+
+impl SuiteStage<'_> {
+    /// Whether a directory of production belongs to another suite, whose name begins with this one's.
+    fn is_other_suite(&self, path: &Path) -> bool {
+        let Some(name) = path
+            .strip_prefix(&self.old)
+            .ok()
+            .filter(|p| !p.as_os_str().is_empty())
+        else {
+            return false;
+        };
+        let name = Path::new(self.suite.name.as_str()).join(name);
+        let is_suite = |other: &str| Path::new(other) == name;
+        self.plan.published.suites.keys().any(|s| is_suite(s))
+            || self.plan.config.suites.keys().any(|s| is_suite(s.as_str()))
+    }
+
+    /// The suite as it is.
+    pub(super) fn keep(&self, record: &SuiteRecord) -> Result<SuiteRecord> {
+        sync::link_tree(&self.old, &self.new, &|path| self.is_other_suite(path))?;
+        Ok(record.clone())
+    }
+
+    /// The suite anew.
+    pub(super) fn make(&self, signer: &Signer) -> Result<SuiteRecord> {
+        let plan = self.plan;
+        let old_release = self.old_release()?;
+        let inherited = release::inherited(plan.config, plan.spool, self.suite.suite)?;
+        let identity = release::identity(self.suite.name, self.suite.suite, inherited);
+        self.guard_date(old_release.as_ref())?;
+        self.guard_identity(old_release.as_ref(), &identity)?;
+        let writer = Writer {
+            old: &self.old,
+            new: &self.new,
+            // Files that another version of the encoders wrote are not carried on.
+            listed: old_release
+                .as_ref()
+                .filter(|_| !self.allow.rebuild)
+                .map(release::listed)
+                .unwrap_or_default(),
+            forms: &plan.config.publish.compress,
+            modified: SystemTime::from(plan.now),
+            files: Mutex::default(),
+        };
+        durable::create_dir(&self.new)?;
+        let report = match (&self.suite.action, self.suite.record) {
+            (Action::Sign(_), Some(record)) => {
+                for index in indices::published(plan.config, self.suite.suite) {
+                    writer.carry_index(&index)?;
+                }
+                record.report.clone()
+            }
+            _ => {
+                let merge = plan.merge(self.suite)?;
+                merge::merge_suite(&merge, &|name, text| writer.write_index(name, text))?
+            }
+        };
+        self.guard_shrinking(&report)?;
+        for index in indices::published(plan.config, self.suite.suite) {
+            let path = format!("{}/Release", index.directory());
+            writer.write_small(
+                &path,
+                release::directory_release(&identity, &index).as_bytes(),
+            )?;
+        }
+        let valid_until = self.valid_until()?;
+        let files = writer.finish();
+        let text = release::suite_release(
+            plan.config,
+            self.suite.suite,
+            &identity,
+            plan.now,
+            valid_until,
+            &files,
+        );
+        self.sign(signer, &text)?;
+        let retained = self.retain(&files)?;
+        let inputs = plan.config.inputs(self.suite.suite);
+        Ok(SuiteRecord {
+            generation: self.number,
+            content: self.suite.content.clone(),
+            release: self.suite.release.clone(),
+            date: plan.now.as_second(),
+            valid_until: valid_until.map(Timestamp::as_second),
+            archives: inputs
+                .filter_map(|(name, _, upstream)| {
+                    let release = plan.spool.get(name, upstream)?.copy.parse_release().ok()?;
+                    Some((format!("{name} {upstream}"), release.date.as_second()))
+                })
+                .collect(),
+            report,
+            retained,
+        })
+    }
+
+    /// The Release that is served now.
+    fn old_release(&self) -> Result<Option<Release>> {
+        let path = self.old.join("Release");
+        match std::fs::read(&path) {
+            Ok(text) => Release::parse(&text).map(Some).map_err(|why| Error::Check {
+                tree: path,
+                problems: vec![why.to_string()],
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
+    fn guard(&self, allowed: bool, why: String, flag: &'static str) -> Result<()> {
+        if allowed {
+            return Ok(());
+        }
+        Err(Error::Guard {
+            suite: self.suite.name.to_string(),
+            why,
+            flag,
+        })
+    }
+
+    fn guard_date(&self, old: Option<&Release>) -> Result<()> {
+        match old {
+            Some(old) if old.date >= self.plan.now => self.guard(
+                self.allow.date,
+                format!(
+                    "its new Date {} would not be later than the published {}, so clients would keep what they have",
+                    self.plan.now, old.date
+                ),
+                "--allow-older-date",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn guard_identity(&self, old: Option<&Release>, new: &[(String, String)]) -> Result<()> {
+        let Some(old) = old else {
+            return Ok(());
+        };
+        for field in ["Origin", "Label", "Codename"] {
+            let before = old.field(field).unwrap_or_default();
+            let after = new
+                .iter()
+                .find(|(f, _)| f.eq_ignore_ascii_case(field))
+                .map_or("", |(_, v)| v);
+            if before != after {
+                self.guard(
+                    self.allow.identity,
+                    format!("its {field} would change from `{before}` to `{after}`, and apt clients would refuse it until a person agrees"),
+                    "--allow-identity-change",
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn guard_shrinking(&self, report: &SuiteReport) -> Result<()> {
+        let total = |report: &SuiteReport| report.packages.values().sum::<u64>();
+        let Some(before) = self.suite.record.map(|r| total(&r.report)) else {
+            return Ok(());
+        };
+        let after = total(report);
+        let bound = self.plan.config.guards.max_shrink;
+        if bound.is_exceeded_by_shrinking(before, after) {
+            self.guard(
+                self.allow.shrink,
+                format!("it would shrink from {before} packages to {after}, by more than guards.max-shrink = \"{bound}\""),
+                "--allow-shrink",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn valid_until(&self) -> Result<Option<Timestamp>> {
+        let Some(span) = self.plan.config.publish.valid_for else {
+            return Ok(None);
+        };
+        let until = self.plan.now.checked_add(span.duration());
+        until
+            .map(Some)
+            .map_err(|e| Error::Usage(format!("publish.valid-for = \"{span}\" is no use: {e}")))
+    }
+
+    fn sign(&self, signer: &Signer, text: &str) -> Result<()> {
+        let at = SystemTime::from(self.plan.now);
+        let signed = signer
+            .sign(text.as_bytes(), at)
+            .map_err(|source| Error::Signing {
+                suite: self.suite.name.to_string(),
+                source: Box::new(source),
+            })?;
+        for (name, data) in [
+            ("Release", text.as_bytes()),
+            ("Release.gpg", &signed.detached),
+            ("InRelease", &signed.inline),
+        ] {
+            write_whole(&self.new.join(name), data, at)?;
+        }
+        Ok(())
+    }
+
+    /// Carries on the by-hash files of earlier generations.
+    fn retain(
+        &self,
+        files: &BTreeMap<String, FileDigest>,
+    ) -> Result<BTreeMap<String, LastReferenced>> {
+        let named: BTreeSet<String> = files
+            .iter()
+            .map(|(path, digest)| by_hash_path(path, digest))
+            .collect();
+        let empty = BTreeMap::new();
+        let retained = by_hash::retained(
+            by_hash::existing(&self.old, &|path| self.is_other_suite(path))?,
+            &named,
+            self.suite.record.map_or(&empty, |r| &r.retained),
+            self.plan.config.publish.by_hash,
+            self.plan.now.as_second(),
+        );
+        for path in retained.keys() {
+            let target = self.new.join(path);
+            if let Some(dir) = target.parent() {
+                durable::create_dir(dir)?;
+            }
+            sync::link_file(&self.old.join(path), &target)?;
+        }
+        Ok(retained)
+    }
+}
