@@ -15,13 +15,27 @@ pub enum IndexName {
     Installer(Component, Architecture),
     /// `COMPONENT/source/Sources`
     Sources(Component),
+    /// `COMPONENT/Contents-OF`, where OF is an architecture, `source`, or `udeb-` and an architecture
+    Contents(Component, String),
+    /// `COMPONENT/i18n/Translation-LANGUAGE`
+    Translation(Component, String),
+    /// `COMPONENT/dep11/Components-ARCH.yml`
+    Dep11(Component, Architecture),
+    /// `COMPONENT/dep11/icons-SIZE.tar`
+    Icons(Component, String),
 }
 
 impl IndexName {
     /// The component that it belongs to.
     pub fn component(&self) -> &Component {
         match self {
-            IndexName::Packages(c, _) | IndexName::Installer(c, _) | IndexName::Sources(c) => c,
+            IndexName::Packages(c, _)
+            | IndexName::Installer(c, _)
+            | IndexName::Sources(c)
+            | IndexName::Contents(c, _)
+            | IndexName::Translation(c, _)
+            | IndexName::Dep11(c, _)
+            | IndexName::Icons(c, _) => c,
         }
     }
 
@@ -31,14 +45,30 @@ impl IndexName {
             IndexName::Packages(..) => Family::Packages,
             IndexName::Installer(..) => Family::Installer,
             IndexName::Sources(_) => Family::Sources,
+            IndexName::Contents(..) => Family::Contents,
+            IndexName::Translation(..) => Family::Translations,
+            IndexName::Dep11(..) | IndexName::Icons(..) => Family::Dep11,
         }
+    }
+
+    /// Whether a suite can do without it: mirrors that leave such files out are common, though the Release lists them.
+    pub fn is_optional(&self) -> bool {
+        matches!(
+            self.family(),
+            Family::Contents | Family::Translations | Family::Dep11
+        )
     }
 
     /// The architecture as directory Release files name it: `source` for sources.
     pub fn architecture(&self) -> &str {
         match self {
-            IndexName::Packages(_, a) | IndexName::Installer(_, a) => a.as_str(),
+            IndexName::Packages(_, a) | IndexName::Installer(_, a) | IndexName::Dep11(_, a) => {
+                a.as_str()
+            }
             IndexName::Sources(_) => "source",
+            IndexName::Contents(_, of)
+            | IndexName::Translation(_, of)
+            | IndexName::Icons(_, of) => of,
         }
     }
 
@@ -48,22 +78,51 @@ impl IndexName {
             IndexName::Packages(c, a) => format!("{c}/binary-{a}"),
             IndexName::Installer(c, a) => format!("{c}/debian-installer/binary-{a}"),
             IndexName::Sources(c) => format!("{c}/source"),
+            IndexName::Contents(c, _) => c.to_string(),
+            IndexName::Translation(c, _) => format!("{c}/i18n"),
+            IndexName::Dep11(c, _) | IndexName::Icons(c, _) => format!("{c}/dep11"),
         }
+    }
+
+    /// Reads the path of a plain index of one of the families that a suite can do without.
+    pub fn parse_optional(path: &str) -> Option<IndexName> {
+        let (component, rest) = path.split_once('/')?;
+        let component = Component::new(component).ok()?;
+        let plain = |text: &str| {
+            let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'@');
+            (!text.is_empty() && text.bytes().all(known)).then(|| text.to_owned())
+        };
+        if let Some(of) = rest.strip_prefix("Contents-") {
+            return Some(IndexName::Contents(component, plain(of)?));
+        }
+        if let Some(language) = rest.strip_prefix("i18n/Translation-") {
+            return Some(IndexName::Translation(component, plain(language)?));
+        }
+        if let Some(of) = rest.strip_prefix("dep11/Components-") {
+            let architecture = Architecture::new(of.strip_suffix(".yml")?).ok()?;
+            return Some(IndexName::Dep11(component, architecture));
+        }
+        let size = rest.strip_prefix("dep11/icons-")?.strip_suffix(".tar")?;
+        Some(IndexName::Icons(component, plain(size)?))
     }
 }
 
 impl fmt::Display for IndexName {
     /// The path of its plain form below the suite.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = match self {
-            IndexName::Packages(..) | IndexName::Installer(..) => "Packages",
-            IndexName::Sources(_) => "Sources",
-        };
-        write!(f, "{}/{file}", self.directory())
+        write!(f, "{}/", self.directory())?;
+        match self {
+            IndexName::Packages(..) | IndexName::Installer(..) => f.write_str("Packages"),
+            IndexName::Sources(_) => f.write_str("Sources"),
+            IndexName::Contents(_, of) => write!(f, "Contents-{of}"),
+            IndexName::Translation(_, language) => write!(f, "Translation-{language}"),
+            IndexName::Dep11(_, architecture) => write!(f, "Components-{architecture}.yml"),
+            IndexName::Icons(_, size) => write!(f, "icons-{size}.tar"),
+        }
     }
 }
 
-/// The indices that a merged suite publishes.
+/// The indices that a merged suite publishes in any case, whatever its inputs have.
 pub fn published(config: &Config, suite: &Suite) -> BTreeSet<IndexName> {
     let mut names = BTreeSet::new();
     for component in config.components_of(suite) {
@@ -113,7 +172,7 @@ pub fn wanted(
             IndexName::Installer(c, a) => {
                 all_architecture(a).map(|all| IndexName::Installer(c.clone(), all))
             }
-            IndexName::Sources(_) => None,
+            _ => None,
         };
         let of_all =
             matches!(&name, IndexName::Packages(_, a) | IndexName::Installer(_, a) if a.is_all());
@@ -132,7 +191,46 @@ pub fn wanted(
             names.insert(name);
         }
     }
+    names.extend(optional(config, suite, archive, release));
     names
+}
+
+/// The indices of the families that a suite can do without, of those that a Release lists.
+fn optional(
+    config: &Config,
+    suite: &Suite,
+    archive: &Archive,
+    release: &Release,
+) -> BTreeSet<IndexName> {
+    let architectures = config.architectures_of(suite);
+    let is_configured = |name: &str| architectures.iter().any(|a| a.as_str() == name);
+    let wanted = |name: &IndexName| {
+        let of_suite = config.components_of(suite).contains(name.component());
+        of_suite
+            && config.takes(archive, name.family())
+            && match name {
+                IndexName::Contents(_, of) if of == "source" => {
+                    config.takes(archive, Family::Sources)
+                }
+                IndexName::Contents(_, of) => match of.strip_prefix("udeb-") {
+                    Some(of) => is_configured(of) && config.takes(archive, Family::Installer),
+                    None => is_configured(of),
+                },
+                IndexName::Translation(_, language) => config.takes_language(language),
+                IndexName::Dep11(_, architecture) => architectures.contains(architecture),
+                _ => true,
+            }
+    };
+    let plain = |path: &str| {
+        let packed = [".xz", ".gz", ".bz2", ".zst"];
+        let cut = packed.iter().find_map(|ext| path.strip_suffix(ext));
+        cut.unwrap_or(path).to_owned()
+    };
+    let paths = release.entries.keys().map(|path| plain(path));
+    paths
+        .filter_map(|path| IndexName::parse_optional(&path))
+        .filter(wanted)
+        .collect()
 }
 
 /// `all`, seen from another architecture.

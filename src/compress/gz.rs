@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
+use rayon::prelude::*;
 
 use super::Piece;
 
@@ -71,6 +72,81 @@ pub fn assemble(parts: &[Part], out: &mut impl Write) -> io::Result<()> {
         checksum.combine(&part.checksum);
         plain += part.plain;
     }
+    write_end(checksum, plain, out)
+}
+
+/// How much is gathered before its pieces are compressed side by side.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// How long a piece of a stream is.
+const STREAM_PIECE_BYTES: usize = 1 << 20;
+
+/// A writer of one member, for what is too large to be in memory. Without [`MemberWriter::finish`] the member has no end.
+#[derive(Debug)]
+pub struct MemberWriter<W> {
+    out: W,
+    waiting: Vec<u8>,
+    checksum: Hasher,
+    plain: u64,
+}
+
+impl<W: Write> MemberWriter<W> {
+    /// Begins a member.
+    pub fn new(mut out: W) -> io::Result<Self> {
+        out.write_all(&HEADER)?;
+        Ok(Self {
+            out,
+            waiting: Vec::with_capacity(BATCH_BYTES),
+            checksum: Hasher::new(),
+            plain: 0,
+        })
+    }
+
+    fn compress_waiting(&mut self) -> io::Result<()> {
+        let parts = self
+            .waiting
+            .par_chunks(STREAM_PIECE_BYTES)
+            .map(|chunk| {
+                encode(&Piece {
+                    slices: vec![chunk],
+                    length: chunk.len() as u64,
+                })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        for part in parts {
+            self.out.write_all(&part.bytes)?;
+            self.checksum.combine(&part.checksum);
+            self.plain += part.plain;
+        }
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Ends the member.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.compress_waiting()?;
+        write_end(self.checksum, self.plain, &mut self.out)?;
+        Ok(self.out)
+    }
+}
+
+impl<W: Write> Write for MemberWriter<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let taken = data.len().min(BATCH_BYTES - self.waiting.len());
+        self.waiting.extend_from_slice(&data[..taken]);
+        if self.waiting.len() == BATCH_BYTES {
+            self.compress_waiting()?;
+        }
+        Ok(taken)
+    }
+
+    /// Does nothing: a flush in the middle would only make the member longer.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_end(checksum: Hasher, plain: u64, out: &mut impl Write) -> io::Result<()> {
     out.write_all(&EMPTY_FINAL_BLOCK)?;
     out.write_all(&checksum.finalize().to_le_bytes())?;
     // The format stores the length modulo 2^32.
@@ -118,6 +194,16 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_member() {
         assert_eq!(decoded(&assembled(&[])), b"");
+    }
+
+    #[test]
+    fn a_stream_of_any_length_is_one_member() {
+        for length in [0, 1, BATCH_BYTES - 1, BATCH_BYTES, BATCH_BYTES + 5] {
+            let data: Vec<u8> = (0..length).map(|n| (n / 1000) as u8).collect();
+            let mut writer = MemberWriter::new(Vec::new()).unwrap();
+            writer.write_all(&data).unwrap();
+            assert_eq!(decoded(&writer.finish().unwrap()), data);
+        }
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct Config {
     /// The families of indices to merge.
     #[serde(default = "defaults::indices")]
     pub indices: BTreeSet<Family>,
+    /// The languages whose translations are merged; all where it is empty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub languages: BTreeSet<String>,
     /// The archives to merge, by name.
     pub archives: BTreeMap<ArchiveName, Archive>,
     /// The suites to publish, by the path they get below `dists/`.
@@ -180,6 +183,9 @@ pub enum Form {
 }
 
 impl Form {
+    /// Every form.
+    pub const ALL: [Form; 2] = [Form::Xz, Form::Gz];
+
     /// What the file name ends in, with its dot.
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -370,6 +376,11 @@ impl Config {
             .architectures
             .as_deref()
             .unwrap_or(&self.architectures)
+    }
+
+    /// Whether translations into a language are merged.
+    pub fn takes_language(&self, language: &str) -> bool {
+        self.languages.is_empty() || self.languages.contains(language)
     }
 
     /// Whether a family is taken from an archive.

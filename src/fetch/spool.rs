@@ -27,6 +27,7 @@ use crate::merge::Input;
 use crate::workspace::{Workspace, read_json, write_json};
 
 use super::FetchError;
+use super::hashing::Hasher;
 
 /// An index in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,9 @@ pub struct SuiteCopy {
     pub signers: Vec<String>,
     /// The verified text of the Release.
     pub release: String,
+    /// Indices that its Release lists and that are there in no form, of the families that a suite can do without.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub absent: BTreeSet<String>,
     /// Its indices, by the path of the plain form.
     pub indices: BTreeMap<String, StoredIndex>,
 }
@@ -271,6 +275,28 @@ impl Input for SpoolInput<'_> {
         format!("{} {} {name}", self.name, self.suite)
     }
 
+    fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>> {
+        let Some(stored) = self.copy.indices.get(&name.to_string()) else {
+            return Ok(None);
+        };
+        let path = object_path(&self.spool.dir, &stored.sha256);
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let decoder = zstd::Decoder::new(file).map_err(Error::io("read", &path))?;
+        Ok(Some(Box::new(CheckedObject {
+            reader: decoder.take(stored.size + 1),
+            hasher: Some(Hasher::new()),
+            stored,
+            path,
+        })))
+    }
+
+    fn optional(&self) -> Vec<IndexName> {
+        let paths = self.copy.indices.keys();
+        paths
+            .filter_map(|path| IndexName::parse_optional(path))
+            .collect()
+    }
+
     fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>> {
         let Some(stored) = self.copy.indices.get(&name.to_string()) else {
             return Ok(None);
@@ -284,6 +310,36 @@ impl Input for SpoolInput<'_> {
                 Err(Error::SpoolDamaged { path, why })
             }
         }
+    }
+}
+
+/// An object that is read as a stream; that it is not what was verified shows at its end.
+struct CheckedObject<'a, R> {
+    reader: R,
+    hasher: Option<Hasher>,
+    stored: &'a StoredIndex,
+    path: PathBuf,
+}
+
+impl<R: Read> Read for CheckedObject<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        if read > 0 {
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&buffer[..read]);
+            }
+            return Ok(read);
+        }
+        if let Some(digests) = self.hasher.take().map(Hasher::finish)
+            && hex::encode(digests.sha256) != self.stored.sha256
+        {
+            let why = format!(
+                "{} is not what was verified when it was fetched",
+                self.path.display()
+            );
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+        }
+        Ok(0)
     }
 }
 

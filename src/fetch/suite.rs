@@ -49,6 +49,13 @@ enum Answer {
     New(Box<New>),
 }
 
+/// The indices of a suite, as they are in the spool.
+#[derive(Default)]
+struct Indices {
+    stored: BTreeMap<String, StoredIndex>,
+    absent: BTreeSet<String>,
+}
+
 struct New {
     verified: Verified,
     inline: bool,
@@ -126,10 +133,11 @@ impl SuiteFetch<'_> {
                 };
                 let release = self.parse(&base, old.release.as_bytes())?;
                 self.check_age(&base, &release)?;
-                let indices = self.indices(&base, &release, Some(&old.indices))?;
-                let changed = indices != old.indices;
+                let indices = self.indices(&base, &release, Some(old))?;
+                let changed = indices.stored != old.indices || indices.absent != old.absent;
                 Ok(changed.then(|| SuiteCopy {
-                    indices,
+                    indices: indices.stored,
+                    absent: indices.absent,
                     ..old.clone()
                 }))
             }
@@ -149,7 +157,8 @@ impl SuiteFetch<'_> {
                     signers: new.verified.signers,
                     // Its fields were checked to be UTF-8 when it was parsed.
                     release: String::from_utf8_lossy(&new.verified.body).into_owned(),
-                    indices,
+                    indices: indices.stored,
+                    absent: indices.absent,
                 }))
             }
         }
@@ -342,28 +351,31 @@ impl SuiteFetch<'_> {
         Ok(())
     }
 
-    /// Everything that the configured suites read of this one, brought into the spool. `known` is what the spool has of this
-    /// very Release.
+    /// Everything that the configured suites read of this one, brought into the spool; and what is listed and not there, as
+    /// far as one can do without. `old` is what the spool has of this very Release.
     fn indices(
         &self,
         base: &Uri,
         release: &Release,
-        known: Option<&BTreeMap<String, StoredIndex>>,
-    ) -> Result<BTreeMap<String, StoredIndex>, FetchError> {
+        old: Option<&SuiteCopy>,
+    ) -> Result<Indices, FetchError> {
         let wanted = self.wanted(release);
         if wanted.is_empty() {
             return Err(FetchError::NothingWanted {
                 uri: base.to_string(),
             });
         }
-        wanted
+        let fetched = wanted
             .par_iter()
             .map(|name| {
                 let plain = name.to_string();
-                let stored = known.and_then(|known| known.get(&plain));
+                let stored = old.and_then(|old| old.indices.get(&plain));
                 if let Some(stored) = stored.filter(|s| object_path(self.spool, &s.sha256).exists())
                 {
-                    return Ok((plain, stored.clone()));
+                    return Ok((plain, Some(stored.clone())));
+                }
+                if old.is_some_and(|old| old.absent.contains(&plain)) {
+                    return Ok((plain, None));
                 }
                 let index = IndexFetch {
                     base,
@@ -374,10 +386,24 @@ impl SuiteFetch<'_> {
                     max_plain: self.config.fetch.max_index.bytes(),
                     listener: self.listener,
                 };
-                let stored = index.run()?;
-                Ok((plain, stored))
+                match index.run() {
+                    Ok(stored) => Ok((plain, Some(stored))),
+                    Err(error @ FetchError::Missing { .. }) if name.is_optional() => {
+                        self.listener.info(format!("{error}; going on without it"));
+                        Ok((plain, None))
+                    }
+                    Err(error) => Err(error),
+                }
             })
-            .collect()
+            .collect::<Result<Vec<_>, FetchError>>()?;
+        let mut indices = Indices::default();
+        for (plain, stored) in fetched {
+            match stored {
+                Some(stored) => drop(indices.stored.insert(plain, stored)),
+                None => drop(indices.absent.insert(plain)),
+            }
+        }
+        Ok(indices)
     }
 
     fn wanted(&self, release: &Release) -> BTreeSet<IndexName> {

@@ -26,6 +26,8 @@ pub(crate) struct Entry<'a> {
     source: &'a [u8],
     pub(crate) depends: &'a [u8],
     pub(crate) pre_depends: &'a [u8],
+    /// `Description-md5`, which names the long description in Translation files.
+    pub(crate) description: &'a [u8],
     /// Where the path stands in `raw`.
     path_offset: usize,
     insertion: Insertion,
@@ -63,7 +65,7 @@ fn entry<'a>(
     };
     let (mut name, mut version, mut architecture, mut source, mut path) =
         (None, None, None, None, None);
-    let (mut depends, mut pre_depends) = (None, None);
+    let (mut depends, mut pre_depends, mut description) = (None, None, None);
     for field in stanza.fields() {
         let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
         let at = stanza.offset + field.value_offset;
@@ -74,6 +76,7 @@ fn entry<'a>(
             Some(b's') if eq_name(field.name, "Source") => &mut source,
             Some(b'd') if eq_name(field.name, "Depends") => &mut depends,
             Some(b'p') if eq_name(field.name, "Pre-Depends") => &mut pre_depends,
+            Some(b'd') if eq_name(field.name, "Description-md5") => &mut description,
             Some(b'f' | b'd') if eq_name(field.name, path_field) => &mut path,
             Some(b'f' | b'c') if kind == Kind::Source && lists_files(field.name) => {
                 if let Some(why) = climbing_file(field.value) {
@@ -140,6 +143,7 @@ fn entry<'a>(
         source: source.map_or(&b""[..], |(v, _)| v),
         depends: depends.map_or(&b""[..], |(v, _)| v),
         pre_depends: pre_depends.map_or(&b""[..], |(v, _)| v),
+        description: description.map_or(&b""[..], |(v, _)| v),
         path_offset,
         insertion,
         rank,

@@ -6,18 +6,22 @@
 //! it is made of are in memory: stanzas are passed on as slices of the input, and only a path in each is rewritten.
 
 mod all;
+mod contents;
+mod dep11;
 mod entry;
 mod report;
 pub mod rewrite;
 mod rules;
+mod selection;
 mod sources;
 mod suite;
+mod translations;
 
 pub use report::{BannedPackage, SuiteReport};
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
-pub const MERGE_VERSION: u32 = 1;
+pub const MERGE_VERSION: u32 = 2;
 
 /// A merged index: its text in slices, one group of slices a stanza.
 #[derive(Debug, Default)]

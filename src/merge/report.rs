@@ -28,6 +28,9 @@ pub struct SuiteReport {
     /// What lies outside of its archive's `pool/`, as the first part of its path behind the pool's name: `DEBIAN/extra`.
     #[serde(default)]
     pub outside: BTreeSet<String>,
+    /// What an operator should look at in the inputs, though the merge went on.
+    #[serde(default)]
+    pub warnings: BTreeSet<String>,
     /// Published binaries for which no archive has the source: `package version (source version)`.
     pub without_source: BTreeSet<String>,
 }
@@ -41,6 +44,7 @@ impl SuiteReport {
         for (watch, packages) in other.watched {
             self.watched.entry(watch).or_default().extend(packages);
         }
+        self.warnings.extend(other.warnings);
         self.outside.extend(other.outside);
         self.without_source.extend(other.without_source);
     }

@@ -1,5 +1,7 @@
 //! One merged suite: its index groups, one after the other or side by side.
 
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
@@ -8,13 +10,14 @@ use crate::config::{Architecture, Config, Family, PoolName, Suite, SuiteName};
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
-use super::Text;
 use super::all::Collector;
 use super::entry::{Entry, Kind, entries};
 use super::report::{BannedPackage, SuiteReport};
 use super::rewrite::PoolStrings;
 use super::rules::{self, Drop, Outcome, lossy};
+use super::selection::{Selected, Selection};
 use super::sources::{self, Needed};
+use super::{Text, contents, dep11, translations};
 
 /// An input of a merge: the indices of one archive's suite, wherever they are kept.
 pub trait Input: Sync {
@@ -24,14 +27,28 @@ pub trait Input: Sync {
     fn is_exempt(&self) -> bool;
     /// The plain text of an index, `None` where the input has none of the name.
     fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>>;
+    /// The same as a stream, for indices that are larger than one would want in memory. Damage is an error of the last read.
+    fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>>;
+    /// The indices that it has of the families that a suite can do without.
+    fn optional(&self) -> Vec<IndexName>;
     /// Whether the merge is to read the input's binary-all for other architectures as well.
     fn has(&self, name: &IndexName) -> bool;
     /// How messages name an index of it.
     fn describe(&self, name: &IndexName) -> String;
 }
 
-/// Takes a merged index over; called from several threads.
-pub type Sink<'s> = dyn Fn(&IndexName, &Text<'_>) -> Result<()> + Sync + 's;
+/// Takes merged indices over, each once; called from several threads.
+pub trait Sink: Sync {
+    /// An index whose text is in memory.
+    fn text(&self, name: &IndexName, text: &Text<'_>) -> Result<()>;
+
+    /// An index that is written from its first byte to its last. `produce` is called once.
+    fn stream(
+        &self,
+        name: &IndexName,
+        produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+    ) -> Result<()>;
+}
 
 /// What to merge: a suite and its inputs, highest priority first.
 pub struct SuiteMerge<'a> {
@@ -46,9 +63,10 @@ pub struct SuiteMerge<'a> {
 }
 
 /// Merges a suite; every index that it publishes goes to the sink once.
-pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &Sink<'_>) -> Result<SuiteReport> {
+pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteReport> {
     let report = Mutex::new(SuiteReport::default());
     let needed = Needed::default();
+    let selection = Selection::default();
     let collect = |group: SuiteReport| {
         report
             .lock()
@@ -57,22 +75,51 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &Sink<'_>) -> Result<SuiteRepor
     };
     for family in [Family::Packages, Family::Installer] {
         if merge.config.indices.contains(&family) {
-            binaries(merge, family, &needed, sink, &collect)?;
+            let notes = Notes {
+                needed: &needed,
+                selection: &selection,
+            };
+            binaries(merge, family, notes, sink, &collect)?;
         }
     }
     if merge.config.indices.contains(&Family::Sources) {
-        collect(source_group(merge, needed, sink)?);
+        collect(source_group(merge, needed, &selection, sink)?);
+    }
+    let selected = selection.finish();
+    let families: [(Family, FamilyMerge); 3] = [
+        (Family::Contents, contents::merge),
+        (Family::Translations, translations::merge),
+        (Family::Dep11, dep11::merge),
+    ];
+    for (family, merge_family) in families {
+        if merge.config.indices.contains(&family) {
+            let warnings = merge_family(merge, &selected, sink)?;
+            collect(SuiteReport {
+                warnings,
+                ..SuiteReport::default()
+            });
+        }
     }
     Ok(report
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
+/// Merges the indices of a family that speaks of what was published; gives what is worth a warning.
+type FamilyMerge = fn(&SuiteMerge<'_>, &Selected, &dyn Sink) -> Result<BTreeSet<String>>;
+
+/// What the groups of binaries leave behind for those that follow from them.
+#[derive(Clone, Copy)]
+struct Notes<'a> {
+    needed: &'a Needed,
+    selection: &'a Selection,
+}
+
 fn binaries(
     merge: &SuiteMerge<'_>,
     family: Family,
-    needed: &Needed,
-    sink: &Sink<'_>,
+    notes: Notes<'_>,
+    sink: &dyn Sink,
     collect: &(dyn Fn(SuiteReport) + Sync),
 ) -> Result<()> {
     let configured = merge.config.architectures_of(merge.suite);
@@ -91,7 +138,7 @@ fn binaries(
                 family,
                 architecture,
             };
-            collect(group.run(&collector, needed, sink)?);
+            collect(group.run(&collector, notes, sink)?);
             Ok(())
         })?;
     if !with_all || architectures.iter().any(|a| a.is_all()) {
@@ -107,7 +154,7 @@ fn binaries(
         .map(|(number, component)| {
             let text = collected.text(number as u16);
             let name = binary_name(family, component.clone(), all.clone());
-            sink(&name, &text)?;
+            sink.text(&name, &text)?;
             Ok(text.stanzas() as u64)
         })
         .collect::<Result<Vec<u64>>>()?;
@@ -245,7 +292,7 @@ struct BinaryGroup<'a> {
 }
 
 impl BinaryGroup<'_> {
-    fn run(&self, collector: &Collector, needed: &Needed, sink: &Sink<'_>) -> Result<SuiteReport> {
+    fn run(&self, collector: &Collector, notes: Notes<'_>, sink: &dyn Sink) -> Result<SuiteReport> {
         let merge = self.merge;
         let components = merge.config.components_of(merge.suite);
         let loaded = load(merge, self.wanted())?;
@@ -257,7 +304,15 @@ impl BinaryGroup<'_> {
         let pools = pools(merge);
         collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
         if self.family == Family::Packages {
-            needed.add(outcome.kept.iter());
+            notes.needed.add(outcome.kept.iter());
+            notes.selection.add_descriptions(&outcome.kept);
+            notes
+                .selection
+                .add(self.architecture.as_str(), &outcome.kept);
+        } else {
+            notes
+                .selection
+                .add(&format!("udeb-{}", self.architecture), &outcome.kept);
         }
         let mut report = describe(
             merge,
@@ -280,7 +335,7 @@ impl BinaryGroup<'_> {
             .par_iter()
             .zip(&texts)
             .try_for_each(|(component, text)| {
-                sink(
+                sink.text(
                     &binary_name(self.family, component.clone(), self.architecture.clone()),
                     text,
                 )
@@ -317,7 +372,12 @@ impl BinaryGroup<'_> {
     }
 }
 
-fn source_group(merge: &SuiteMerge<'_>, needed: Needed, sink: &Sink<'_>) -> Result<SuiteReport> {
+fn source_group(
+    merge: &SuiteMerge<'_>,
+    needed: Needed,
+    selection: &Selection,
+    sink: &dyn Sink,
+) -> Result<SuiteReport> {
     let components = merge.config.components_of(merge.suite);
     let mut wanted = Vec::new();
     for (number, component) in components.iter().enumerate() {
@@ -331,12 +391,15 @@ fn source_group(merge: &SuiteMerge<'_>, needed: Needed, sink: &Sink<'_>) -> Resu
     let loaded = load(merge, wanted)?;
     let entries = parse(&loaded, Kind::Source)?;
     let (outcome, missing) = sources::apply(entries, &merge.config.bans, &exempt(merge), needed);
+    selection.add("source", &outcome.kept);
     let pools = pools(merge);
     let texts = texts(&outcome.kept, &pools, components.len());
     components
         .par_iter()
         .zip(&texts)
-        .try_for_each(|(component, text)| sink(&IndexName::Sources(component.clone()), text))?;
+        .try_for_each(|(component, text)| {
+            sink.text(&IndexName::Sources(component.clone()), text)
+        })?;
     let mut report = describe(merge, &outcome, "source".into());
     // Bans and forks are told of binaries; what a ban took of the sources goes with them.
     report.banned.clear();

@@ -10,6 +10,7 @@ use crate::deb822::Release;
 use crate::deb822::format_date;
 use crate::error::{Error, Result};
 use crate::fetch::Spool;
+use crate::fetch::hashing::Digests;
 use crate::indices::IndexName;
 
 /// Fields that a merged suite has from its first archive where the configuration does not set them.
@@ -43,6 +44,15 @@ const ORDER: [&str; 10] = [
 pub(super) struct FileDigest {
     pub(super) size: u64,
     pub(super) sha256: [u8; 32],
+}
+
+impl From<Digests> for FileDigest {
+    fn from(digests: Digests) -> Self {
+        Self {
+            size: digests.length,
+            sha256: digests.sha256,
+        }
+    }
 }
 
 /// What the first archive's Release says in the fields that are inherited.

@@ -78,14 +78,12 @@ impl SuiteStage<'_> {
         durable::create_dir(&self.new)?;
         let report = match (&self.suite.action, self.suite.record) {
             (Action::Sign(_), Some(record)) => {
-                for index in indices::published(plan.config, self.suite.suite) {
-                    writer.carry_index(&index)?;
-                }
+                writer.carry_all()?;
                 record.report.clone()
             }
             _ => {
                 let merge = plan.merge(self.suite)?;
-                merge::merge_suite(&merge, &|name, text| writer.write_index(name, text))?
+                merge::merge_suite(&merge, &writer)?
             }
         };
         self.guard_shrinking(&report)?;

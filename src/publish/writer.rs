@@ -15,7 +15,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::fetch::hashing::{Hasher, HashingWriter};
 use crate::indices::IndexName;
-use crate::merge::Text;
+use crate::merge::{Sink, Text};
 
 use super::release::FileDigest;
 use super::sync;
@@ -91,50 +91,36 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Takes over an index that is not merged anew.
-    pub(super) fn carry_index(&self, index: &IndexName) -> Result<()> {
-        let plain = index.to_string();
-        let mut complete = self.listed.contains_key(&plain);
-        for form in self.forms {
-            complete &= self.carry(&format!("{plain}{}", form.suffix()))?;
-        }
-        match self.listed.get(&plain).filter(|_| complete) {
-            Some(digest) => {
-                self.list(plain, *digest);
-                Ok(())
-            }
-            None => Err(Error::Check {
-                tree: self.old.to_owned(),
-                problems: vec![format!(
-                    "{plain} is not there as its Release lists it; run with --rebuild"
-                )],
-            }),
-        }
-    }
-
-    /// Writes an index in every form; the plain one is listed only.
-    pub(super) fn write_index(&self, index: &IndexName, text: &Text<'_>) -> Result<()> {
-        let plain = index.to_string();
-        let mut hasher = Hasher::new();
-        text.iter().flatten().for_each(|slice| hasher.update(slice));
-        let digest = FileDigest {
-            size: text.len(),
-            sha256: hasher.finish().sha256,
-        };
-        durable::create_dir(&self.new.join(index.directory()))?;
-        let same = self.listed.get(&plain) == Some(&digest);
-        self.list(plain.clone(), digest);
-        let mut pieces_of_text = None;
-        for form in self.forms {
-            let path = format!("{plain}{}", form.suffix());
-            if same && self.carry(&path)? {
+    /// Takes over every index as it is, where nothing is merged anew. Directory Release files are made in any case.
+    pub(super) fn carry_all(&self) -> Result<()> {
+        let indices = self
+            .listed
+            .iter()
+            .filter(|(path, _)| !path.ends_with("/Release"));
+        for (path, digest) in indices {
+            if self.carry(path)? {
                 continue;
             }
-            let pieces = pieces_of_text.get_or_insert_with(|| pieces(text));
-            self.write_form(&path, *form, pieces)?;
+            // The plain form is listed, whether or not it is shipped.
+            let is_plain = Form::ALL.iter().any(|form| {
+                self.listed
+                    .contains_key(&format!("{path}{}", form.suffix()))
+            });
+            if !is_plain {
+                return Err(Error::Check {
+                    tree: self.old.to_owned(),
+                    problems: vec![format!(
+                        "{path} is not there as its Release lists it; run with --rebuild"
+                    )],
+                });
+            }
+            self.list(path.clone(), *digest);
         }
         Ok(())
     }
+
+    /// The form that an index is published in that is written as a stream: gzip, as archives have Contents and icons.
+    const STREAM_FORM: Form = Form::Gz;
 
     fn write_form(&self, path: &str, form: Form, pieces: &[Piece<'_>]) -> Result<()> {
         let target = self.new.join(path);
@@ -166,11 +152,39 @@ impl Writer<'_> {
         let file = buffered
             .into_inner()
             .map_err(|e| Error::io("write", &target)(e.into_error()))?;
-        let digest = FileDigest {
-            size: digests.length,
-            sha256: digests.sha256,
-        };
+        let digest = FileDigest::from(digests);
         self.place(path, &digest, |target| {
+            durable::persist(file, target, Some(self.modified))
+        })
+    }
+
+    /// Writes a file under a temporary name through `produce`, which returns the digest of the plain text.
+    fn write_stream(
+        &self,
+        name: &IndexName,
+        produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
+        let plain = name.to_string();
+        let path = format!("{plain}{}", Self::STREAM_FORM.suffix());
+        let target = self.new.join(&path);
+        durable::create_dir(&self.new.join(name.directory()))?;
+        let failed = || Error::io("write", &target);
+        let file = BufWriter::with_capacity(1 << 20, durable::temporary(&target)?);
+        let member = gz::MemberWriter::new(HashingWriter::new(file)).map_err(failed())?;
+        let mut out = HashingWriter::new(member);
+        produce(&mut out)?;
+        let (member, digests) = out.finish();
+        let plain_digest = FileDigest::from(digests);
+        let same = self.listed.get(&plain) == Some(&plain_digest);
+        self.list(plain, plain_digest);
+        if same && self.carry(&path)? {
+            return Ok(());
+        }
+        let (buffered, digests) = member.finish().map_err(failed())?.finish();
+        let file = buffered
+            .into_inner()
+            .map_err(|e| failed()(e.into_error()))?;
+        self.place(&path, &FileDigest::from(digests), |target| {
             durable::persist(file, target, Some(self.modified))
         })
     }
@@ -187,5 +201,36 @@ impl Writer<'_> {
         self.place(path, &digest, |target| {
             write_whole(target, data, self.modified)
         })
+    }
+}
+
+impl Sink for Writer<'_> {
+    /// Writes an index in every form; the plain one is listed only.
+    fn text(&self, index: &IndexName, text: &Text<'_>) -> Result<()> {
+        let plain = index.to_string();
+        let mut hasher = Hasher::new();
+        text.iter().flatten().for_each(|slice| hasher.update(slice));
+        let digest = FileDigest::from(hasher.finish());
+        durable::create_dir(&self.new.join(index.directory()))?;
+        let same = self.listed.get(&plain) == Some(&digest);
+        self.list(plain.clone(), digest);
+        let mut pieces_of_text = None;
+        for form in self.forms {
+            let path = format!("{plain}{}", form.suffix());
+            if same && self.carry(&path)? {
+                continue;
+            }
+            let pieces = pieces_of_text.get_or_insert_with(|| pieces(text));
+            self.write_form(&path, *form, pieces)?;
+        }
+        Ok(())
+    }
+
+    fn stream(
+        &self,
+        name: &IndexName,
+        produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
+        self.write_stream(name, produce)
     }
 }

@@ -1,0 +1,130 @@
+//! Contents: which package has which file, for exactly the packages that were published, from the archives that won.
+//!
+//! An index has a line for each path: the path, blanks, and its owners, `section/package`, joined by commas. The path may have
+//! blanks in it, so the owners are what stands behind the last of them. Files of old begin with free text, up to a line
+//! that names the columns. Lines are sorted by path, so inputs of any size are merged as streams; an input that is not sorted
+//! is sorted first, through files in the temporary directory.
+
+mod lines;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::indices::IndexName;
+
+use super::selection::Selected;
+use super::suite::{Sink, SuiteMerge};
+use lines::{Line, Lines};
+
+/// The column at which owners begin where the path leaves room, as archives have it.
+const OWNER_COLUMN: usize = 56;
+
+/// How many faulty lines of one index are told of.
+const MAX_TOLD: usize = 5;
+
+pub(super) fn merge(
+    merge: &SuiteMerge<'_>,
+    selected: &Selected,
+    sink: &dyn Sink,
+) -> Result<BTreeSet<String>> {
+    let mut indices: BTreeMap<IndexName, Vec<usize>> = BTreeMap::new();
+    let components = merge.config.components_of(merge.suite);
+    for (rank, input) in merge.inputs.iter().enumerate() {
+        for name in input.optional() {
+            let published = match &name {
+                IndexName::Contents(_, of) => selected.group(of).is_some(),
+                _ => false,
+            };
+            if published && components.contains(name.component()) {
+                indices.entry(name).or_default().push(rank);
+            }
+        }
+    }
+    let warnings = indices
+        .into_par_iter()
+        .map(|(name, ranks)| {
+            let mut warnings = BTreeSet::new();
+            sink.stream(&name, &mut |out| {
+                warnings = merge_index(merge, selected, &name, &ranks, out)?;
+                Ok(())
+            })?;
+            Ok(warnings)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(warnings.into_iter().flatten().collect())
+}
+
+fn merge_index(
+    merge: &SuiteMerge<'_>,
+    selected: &Selected,
+    name: &IndexName,
+    ranks: &[usize],
+    out: &mut dyn Write,
+) -> Result<BTreeSet<String>> {
+    let group = name.architecture();
+    let mut heads = Vec::new();
+    let mut all_lines = Vec::new();
+    for &rank in ranks {
+        let Some(input) = merge.inputs.get(rank) else {
+            continue;
+        };
+        let open = || input.open(name);
+        let mut lines = Lines::sorted(&open, input.describe(name))?;
+        heads.push(lines.next()?);
+        all_lines.push((rank as u16, lines));
+    }
+    let mut owners: Vec<Vec<u8>> = Vec::new();
+    let mut text = Vec::with_capacity(256);
+    while let Some(path) = heads.iter().flatten().map(|line| &line.path).min().cloned() {
+        owners.clear();
+        for (head, (rank, lines)) in heads.iter_mut().zip(&mut all_lines) {
+            while let Some(line) = head.take_if(|line| line.path == path) {
+                owners.extend(published_owners(&line, selected, group, *rank));
+                *head = lines.next()?;
+            }
+        }
+        if owners.is_empty() {
+            continue;
+        }
+        owners.sort_unstable();
+        owners.dedup();
+        text.clear();
+        text.extend_from_slice(&path);
+        text.resize(text.len().max(OWNER_COLUMN - 1), b' ');
+        text.push(b' ');
+        text.extend_from_slice(&owners.join(&b','));
+        text.push(b'\n');
+        out.write_all(&text).map_err(|source| Error::Compress {
+            what: name.to_string(),
+            source,
+        })?;
+    }
+    let mut warnings = BTreeSet::new();
+    for (_, lines) in all_lines {
+        let (told, more) = lines.faults();
+        warnings.extend(told);
+        if more > 0 {
+            warnings.insert(format!(
+                "{}: {more} further faulty lines",
+                merge.inputs[ranks[0]].describe(name)
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+/// The owners of a line that were published from the archive that the line is of.
+fn published_owners<'a>(
+    line: &'a Line,
+    selected: &'a Selected,
+    group: &'a str,
+    rank: u16,
+) -> impl Iterator<Item = Vec<u8>> + 'a {
+    line.owners.split(|b| *b == b',').filter_map(move |owner| {
+        let name = owner.rsplit(|b| *b == b'/').next()?;
+        selected.has(group, name, rank).then(|| owner.to_vec())
+    })
+}
