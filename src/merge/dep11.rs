@@ -1,16 +1,267 @@
-//! DEP-11: the components and icons of exactly the packages that were published.
+//! DEP-11: the components and icons of exactly the packages that were published, for software centres.
+//!
+//! A Components file is a sequence of YAML documents. The first says what the file is and where the media of all others lie;
+//! each other one is a component of the package that its line `Package:` names. Documents are passed on byte for byte. An
+//! icon archive has files named `PACKAGE_ICON`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
 
-use crate::error::Result;
+use rayon::prelude::*;
 
+use crate::error::{Error, Result};
+use crate::indices::IndexName;
+
+use super::Text;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
+/// The most that one icon may be; real ones have some tens of kilobytes.
+const MAX_ICON_BYTES: u64 = 4 << 20;
+
 pub(super) fn merge(
-    _merge: &SuiteMerge<'_>,
-    _selected: &Selected,
-    _sink: &dyn Sink,
+    merge: &SuiteMerge<'_>,
+    selected: &Selected,
+    sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    Ok(BTreeSet::new())
+    let components = merge.config.components_of(merge.suite);
+    let mut indices: BTreeMap<IndexName, Vec<usize>> = BTreeMap::new();
+    for (rank, input) in merge.inputs.iter().enumerate() {
+        for name in input.optional() {
+            let published = match &name {
+                IndexName::Dep11(_, architecture) => {
+                    selected.group(architecture.as_str()).is_some()
+                }
+                IndexName::Icons(..) => true,
+                _ => false,
+            };
+            if published && components.contains(name.component()) {
+                indices.entry(name).or_default().push(rank);
+            }
+        }
+    }
+    let warnings = indices
+        .into_par_iter()
+        .map(|(name, ranks)| match name {
+            IndexName::Icons(..) => icons(merge, selected, sink, &name, &ranks),
+            _ => documents(merge, selected, sink, &name, &ranks),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(warnings.into_iter().flatten().collect())
+}
+
+fn documents(
+    merge: &SuiteMerge<'_>,
+    selected: &Selected,
+    sink: &dyn Sink,
+    name: &IndexName,
+    ranks: &[usize],
+) -> Result<BTreeSet<String>> {
+    let mut warnings = BTreeSet::new();
+    let mut loaded = Vec::new();
+    for &rank in ranks {
+        if let Some(input) = merge.inputs.get(rank)
+            && let Some(data) = input.read(name)?
+        {
+            loaded.push((rank as u16, input.describe(name), data));
+        }
+    }
+    let group = name.architecture();
+    let mut headers = Vec::new();
+    let mut kept: Vec<(&[u8], &[u8])> = Vec::new();
+    for (rank, label, data) in &loaded {
+        let mut documents = split(data);
+        let Some(header) = documents.next() else {
+            continue; // an empty file
+        };
+        if top_level(header, b"File") != Some(b"DEP-11") {
+            warnings.insert(format!(
+                "{label}: this is no DEP-11, its first document does not say so; it is left out"
+            ));
+            continue;
+        }
+        let before = kept.len();
+        for document in documents {
+            match top_level(document, b"Package") {
+                Some(package) if selected.has(group, package, *rank) => {
+                    kept.push((package, document))
+                }
+                Some(_) => {}
+                None => {
+                    let start = document.as_ptr() as usize - data.as_ptr() as usize;
+                    let line = memchr::memchr_iter(b'\n', &data[..start]).count() + 1;
+                    warnings.insert(format!(
+                        "{label}, line {line}: the document names no package; it is left out"
+                    ));
+                }
+            }
+        }
+        headers.push((kept.len() - before, header));
+    }
+    // One header holds for all documents: that of the archive that most of them are from.
+    let header = headers
+        .iter()
+        .rev()
+        .max_by_key(|(documents, _)| *documents)
+        .map(|(_, header)| *header);
+    let media = |header: &[u8]| top_level(header, b"MediaBaseUrl").map(<[u8]>::to_vec);
+    if headers
+        .iter()
+        .any(|(documents, h)| *documents > 0 && media(h) != header.and_then(media))
+    {
+        warnings.insert(format!(
+            "{name}: the archives keep their media at different places; screenshots of the smaller ones will not be found"
+        ));
+    }
+    kept.sort_by_key(|(package, _)| *package);
+    let mut text = Text::default();
+    for document in header
+        .into_iter()
+        .chain(kept.into_iter().map(|(_, document)| document))
+    {
+        let end: &[u8] = if document.ends_with(b"\n") {
+            b""
+        } else {
+            b"\n"
+        };
+        text.push([document, end]);
+    }
+    sink.text(name, &text)?;
+    Ok(warnings)
+}
+
+/// The YAML documents of a file, each from its `---` on.
+fn split(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = data;
+    std::iter::from_fn(move || {
+        while let Some(after) = rest.strip_prefix(b"\n") {
+            rest = after;
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let mut end = 0;
+        loop {
+            end = memchr::memchr(b'\n', &rest[end..]).map_or(rest.len(), |n| end + n + 1);
+            let line = &rest[end..];
+            let begins =
+                line.starts_with(b"---") && line[3..].first().is_none_or(u8::is_ascii_whitespace);
+            if line.is_empty() || begins {
+                break;
+            }
+        }
+        let (document, after) = rest.split_at(end);
+        rest = after;
+        Some(document)
+    })
+}
+
+/// The plain scalar of a key at the top level of a document, without quotes.
+fn top_level<'a>(document: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    document.split(|b| *b == b'\n').find_map(|line| {
+        let value = line.strip_prefix(key)?.strip_prefix(b":")?.trim_ascii();
+        let quoted = |q: &[u8]| value.strip_prefix(q)?.strip_suffix(q);
+        Some(quoted(b"'").or_else(|| quoted(b"\"")).unwrap_or(value))
+    })
+}
+
+fn icons(
+    merge: &SuiteMerge<'_>,
+    selected: &Selected,
+    sink: &dyn Sink,
+    name: &IndexName,
+    ranks: &[usize],
+) -> Result<BTreeSet<String>> {
+    let mut warnings = BTreeSet::new();
+    let architectures = merge.config.architectures_of(merge.suite);
+    sink.stream(name, &mut |out| {
+        let mut archive = tar::Builder::new(out);
+        let mut seen = BTreeSet::new();
+        for &rank in ranks {
+            let Some(input) = merge.inputs.get(rank) else {
+                continue;
+            };
+            let Some(opened) = input.open(name)? else {
+                continue;
+            };
+            let label = input.describe(name);
+            let is_published = |file: &[u8]| {
+                let package = file.split(|b| *b == b'_').next().unwrap_or_default();
+                architectures
+                    .iter()
+                    .any(|a| selected.has(a.as_str(), package, rank as u16))
+            };
+            copy_icons(
+                opened,
+                &label,
+                &mut archive,
+                &mut seen,
+                &is_published,
+                &mut warnings,
+            )
+            .map_err(Error::io("merge the icons of", &label))?;
+        }
+        archive
+            .finish()
+            .map_err(Error::io("merge the icons of", name.to_string()))
+    })?;
+    Ok(warnings)
+}
+
+/// Copies the icons of published packages, with nothing but their names and bytes.
+fn copy_icons(
+    opened: Box<dyn Read + Send + '_>,
+    label: &str,
+    archive: &mut tar::Builder<&mut dyn Write>,
+    seen: &mut BTreeSet<Vec<u8>>,
+    is_published: &dyn Fn(&[u8]) -> bool,
+    warnings: &mut BTreeSet<String>,
+) -> io::Result<()> {
+    let mut from = tar::Archive::new(opened);
+    for entry in from.entries()? {
+        let mut entry = entry?;
+        let path = entry.path_bytes().into_owned();
+        let file = path.strip_prefix(b"./").unwrap_or(&path);
+        if entry.header().entry_type().is_dir() {
+            continue;
+        }
+        let is_plain = !file.is_empty()
+            && !file
+                .iter()
+                .any(|b| matches!(b, b'/' | b'\\') || b.is_ascii_control());
+        if !is_plain || !entry.header().entry_type().is_file() || entry.size() > MAX_ICON_BYTES {
+            let shown = String::from_utf8_lossy(&path).escape_debug().to_string();
+            warnings.insert(format!("{label}: `{shown}` is no icon; it is left out"));
+            continue;
+        }
+        if !is_published(file) || !seen.insert(file.to_vec()) {
+            continue;
+        }
+        let mut header = tar::Header::new_ustar();
+        header.set_size(entry.size());
+        header.set_mode(0o644);
+        header.set_mtime(entry.header().mtime().unwrap_or(0));
+        let name = String::from_utf8_lossy(file).into_owned();
+        archive.append_data(&mut header, name, &mut entry)?;
+    }
+    // To the end, where damage of the file shows.
+    io::copy(&mut from.into_inner(), &mut io::sink())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_begin_at_their_dashes() {
+        let data = b"---\nFile: DEP-11\nVersion: '0.16'\n---\nPackage: a\nDescription:\n  C: --- no\n---\nPackage: \"b\"";
+        let documents: Vec<_> = split(data).collect();
+        assert_eq!(documents.len(), 3);
+        assert_eq!(documents.concat(), data);
+        assert_eq!(top_level(documents[0], b"Version"), Some(&b"0.16"[..]));
+        assert_eq!(top_level(documents[1], b"Package"), Some(&b"a"[..]));
+        assert_eq!(top_level(documents[2], b"Package"), Some(&b"b"[..]));
+        assert_eq!(split(b"\n\n").count(), 0);
+    }
 }

@@ -1,16 +1,125 @@
 //! Translation: the long descriptions of exactly the packages that were published.
+//!
+//! A stanza belongs to a package and to the MD5 of its description, so it is right whichever archive has it: a rebuilt package
+//! of the overlay with the description of the one that it hides is served by that one's translation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use rayon::prelude::*;
+
+use crate::deb822::{Stanza, Stanzas, SyntaxError, eq_name};
 use crate::error::Result;
+use crate::indices::IndexName;
 
+use super::Text;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
+/// How many faulty stanzas of one index are told of.
+const MAX_TOLD: usize = 5;
+
 pub(super) fn merge(
-    _merge: &SuiteMerge<'_>,
-    _selected: &Selected,
-    _sink: &dyn Sink,
+    merge: &SuiteMerge<'_>,
+    selected: &Selected,
+    sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    Ok(BTreeSet::new())
+    let components = merge.config.components_of(merge.suite);
+    let mut languages: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for input in &merge.inputs {
+        for name in input.optional() {
+            if let IndexName::Translation(component, language) = name
+                && let Some(number) = components.iter().position(|c| *c == component)
+                && merge.config.takes_language(&language)
+            {
+                languages.entry(language).or_default().insert(number);
+            }
+        }
+    }
+    let warnings = languages
+        .into_par_iter()
+        .map(|(language, numbers)| one_language(merge, selected, sink, &language, &numbers))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(warnings.into_iter().flatten().collect())
+}
+
+/// A language: the stanzas of all inputs, by package and description, handed out to the components that publish them.
+fn one_language(
+    merge: &SuiteMerge<'_>,
+    selected: &Selected,
+    sink: &dyn Sink,
+    language: &str,
+    numbers: &BTreeSet<usize>,
+) -> Result<BTreeSet<String>> {
+    let components = merge.config.components_of(merge.suite);
+    let mut warnings = BTreeSet::new();
+    let mut loaded = Vec::new();
+    for input in &merge.inputs {
+        for component in components {
+            let name = IndexName::Translation(component.clone(), language.to_owned());
+            if let Some(data) = input.read(&name)? {
+                loaded.push((input.describe(&name), data));
+            }
+        }
+    }
+    let mut stanzas: HashMap<(&[u8], &[u8]), &[u8]> = HashMap::new();
+    for (label, data) in &loaded {
+        let mut told = 0;
+        for stanza in Stanzas::new(data) {
+            match key(data, stanza) {
+                Ok(key) => {
+                    stanzas
+                        .entry(key)
+                        .or_insert_with(|| stanza.without_final_newline());
+                }
+                Err(_) if told >= MAX_TOLD => {}
+                Err(error) => {
+                    told += 1;
+                    warnings.insert(format!("{label}, {error}; the stanza is left out"));
+                }
+            }
+        }
+    }
+    for &number in numbers {
+        let mut published: Vec<_> = selected
+            .descriptions
+            .iter()
+            .filter(|(component, _, _)| usize::from(*component) == number)
+            .filter_map(|(_, name, md5)| {
+                let key = (&name[..], &md5[..]);
+                Some((key, *stanzas.get(&key)?))
+            })
+            .collect();
+        published.sort_unstable();
+        let mut text = Text::default();
+        for (_, raw) in published {
+            text.push([raw, b"\n\n"]);
+        }
+        let name = IndexName::Translation(components[number].clone(), language.to_owned());
+        sink.text(&name, &text)?;
+    }
+    Ok(warnings)
+}
+
+/// Package and Description-md5 of a stanza.
+fn key<'a>(data: &'a [u8], stanza: Stanza<'a>) -> Result<(&'a [u8], &'a [u8]), SyntaxError> {
+    let (mut name, mut md5) = (None, None);
+    for field in stanza.fields() {
+        let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
+        if eq_name(field.name, "Package") {
+            name = Some(field.value);
+        } else if eq_name(field.name, "Description-md5") {
+            md5 = Some(field.value);
+        }
+    }
+    let missing = |field: &str| {
+        SyntaxError::at(
+            data,
+            stanza.offset,
+            format!("the stanza has no field `{field}`"),
+        )
+    };
+    Ok((
+        name.ok_or_else(|| missing("Package"))?,
+        md5.ok_or_else(|| missing("Description-md5"))?,
+    ))
 }
