@@ -87,11 +87,16 @@ impl Config {
             path: path.to_owned(),
             problems,
         };
-        let deserializer =
-            toml::Deserializer::parse(text).map_err(|e| invalid(vec![syntax_problem(text, &e)]))?;
+        let syntax = |e: toml::de::Error| invalid(vec![syntax_problem(text, &e)]);
+        let document = toml::de::DeTable::parse(text).map_err(syntax)?;
+        let problems = no_tables(text, document.get_ref());
+        if !problems.is_empty() {
+            return Err(invalid(problems));
+        }
+        let deserializer = toml::Deserializer::parse(text).map_err(syntax)?;
         let mut config: Config = serde_path_to_error::deserialize(deserializer).map_err(|e| {
-            let key = e.path().to_string();
-            invalid(vec![type_problem(text, &key, e.inner())])
+            let key = written_path(e.path());
+            invalid(vec![type_problem(text, key, e.inner())])
         })?;
         let problems = validate::problems(&config);
         if !problems.is_empty() {
@@ -143,36 +148,42 @@ fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
         line,
         column,
         key: String::new(),
-        message: format!("this is not TOML: {}", error.message()),
+        message: match (error.message(), error.span().and_then(|s| text.get(s))) {
+            ("duplicate key", Some(key)) => format!("the key `{key}` stands there twice"),
+            (message, _) => format!("this is not TOML: {message}"),
+        },
         hint: None,
     }
 }
 
-fn type_problem(text: &str, key: &str, error: &toml::de::Error) -> Problem {
+fn type_problem(text: &str, key: String, error: &toml::de::Error) -> Problem {
     let (line, column) = error.span().map_or((0, 0), |s| position(text, s.start));
-    let (message, hint) = match unknown_key(error.message()) {
-        Some((unknown, known)) => {
-            let nearest = known
-                .iter()
-                .map(|k| (strsim::damerau_levenshtein(&unknown, k), *k))
-                .min()
-                .filter(|(distance, k)| *distance <= 2.max(k.len() / 3));
-            let hint = match nearest {
-                Some((_, k)) => format!("did you mean `{k}`?"),
-                None => format!("known here: {}", known.join(", ")),
-            };
-            (format!("unknown key `{unknown}`"), Some(hint))
-        }
-        None => (error.message().trim().replace('\n', "; "), None),
+    let message = error.message().trim();
+    let (message, hint) = if let Some((unknown, known)) = unknown_key(message) {
+        let nearest = known
+            .iter()
+            .map(|k| (strsim::damerau_levenshtein(&unknown, k), *k))
+            .min()
+            .filter(|(distance, k)| *distance <= 2.max(k.len() / 3) && *distance < k.len());
+        let hint = match nearest {
+            Some((_, k)) => format!("did you mean `{k}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        let what = if message.starts_with("unknown variant") {
+            "value"
+        } else {
+            "key"
+        };
+        (format!("unknown {what} `{unknown}`"), Some(hint))
+    } else if let Some(missing) = message.strip_prefix("missing field ") {
+        (format!("the key {missing} is missing"), None)
+    } else {
+        wrong_type(message, &key).unwrap_or_else(|| (message.replace('\n', "; "), None))
     };
     Problem {
         line,
         column,
-        key: if key == "." {
-            String::new()
-        } else {
-            key.to_owned()
-        },
+        key,
         message,
         hint,
     }
@@ -186,6 +197,131 @@ fn unknown_key(message: &str) -> Option<(String, Vec<&str>)> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next()?.to_owned();
     Some((unknown, quoted.collect()))
+}
+
+/// Puts serde's words for a wrong type into ours.
+fn wrong_type(message: &str, key: &str) -> Option<(String, Option<String>)> {
+    let (found, expected) = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))?
+        .rsplit_once(", expected ")?;
+    let (kind, value) = found.split_at(found.find(['`', '"']).unwrap_or(found.len()));
+    let is_number = matches!(kind.trim(), "integer" | "floating point");
+    let found = match kind.trim() {
+        "integer" | "floating point" => format!("the number {value}"),
+        "boolean" => value.to_owned(),
+        "string" => format!("the text {value}"),
+        "sequence" => "a list".to_owned(),
+        "map" => "a table".to_owned(),
+        _ => found.to_owned(),
+    };
+    let wants_text = matches!(expected, "a string" | "path string");
+    let expected = match expected {
+        "a string" | "path string" => "a text in quotes",
+        "a sequence" => "a list, in brackets",
+        "a boolean" => "true or false, without quotes",
+        "a map" => "a table",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        other => other,
+    };
+    let is_quantity = ["fetch.", "publish.", "guards."]
+        .iter()
+        .any(|table| key.starts_with(table))
+        || key.ends_with(".max-age");
+    let hint = (is_number && wants_text && is_quantity)
+        .then(|| "with its unit: \"30 seconds\", \"64 KiB\", \"20%\"".to_owned());
+    Some((format!("it is {found}, and should be {expected}"), hint))
+}
+
+/// What should be a table and is none. serde would take a list for one, with the values in the order of the keys.
+fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
+    use toml::de::DeValue;
+
+    const TABLES: [&[&str]; 13] = [
+        &["archives"],
+        &["archives", "*"],
+        &["suites"],
+        &["suites", "*"],
+        &["bans"],
+        &["signing"],
+        &["signing", "gpg"],
+        &["publish"],
+        &["publish", "by-hash"],
+        &["guards"],
+        &["fetch"],
+        &["reports"],
+        &["serve"],
+    ];
+    let mut problems = Vec::new();
+    let mut look = |path: Vec<String>, span: std::ops::Range<usize>, value: &DeValue<'_>| {
+        if !matches!(value, DeValue::Table(_)) {
+            let (line, column) = position(text, span.start);
+            problems.push(Problem {
+                line,
+                column,
+                hint: Some(format!(
+                    "write [{}] once, and its keys below it",
+                    written(&path)
+                )),
+                key: written(&path),
+                message: "it should be a table".to_owned(),
+            });
+        }
+    };
+    for (key, value) in document {
+        let top = key.get_ref().as_ref();
+        if TABLES.contains(&&[top][..]) {
+            look(vec![top.to_owned()], value.span(), value.get_ref());
+        }
+        for (inner, value) in value.get_ref().as_table().into_iter().flatten() {
+            let name = inner.get_ref().as_ref();
+            if TABLES.contains(&&[top, name][..]) || TABLES.contains(&&[top, "*"][..]) {
+                let path = vec![top.to_owned(), name.to_owned()];
+                look(path, value.span(), value.get_ref());
+            }
+        }
+    }
+    problems
+}
+
+/// A key as one would write it in the file.
+fn written<S: AsRef<str>>(path: &[S]) -> String {
+    let is_bare = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    let parts: Vec<_> = path
+        .iter()
+        .map(|part| match part.as_ref() {
+            part if is_bare(part) => part.to_owned(),
+            part => format!("\"{}\"", part.escape_debug()),
+        })
+        .collect();
+    parts.join(".")
+}
+
+/// The same for the place where serde stopped.
+fn written_path(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut text = String::new();
+    for segment in path {
+        let key = match segment {
+            Segment::Seq { index } => {
+                text.push_str(&format!("[{index}]"));
+                continue;
+            }
+            Segment::Map { key } => key,
+            Segment::Enum { variant } => variant,
+            Segment::Unknown => continue,
+        };
+        if !text.is_empty() {
+            text.push('.');
+        }
+        text.push_str(&written(&[key]));
+    }
+    text
 }
 
 /// Gives a problem the place of the value that its key names, or of the nearest thing around it.
@@ -219,7 +355,7 @@ fn locate(text: &str, problem: validate::Finding) -> Problem {
     Problem {
         line,
         column,
-        key: problem.path.join("."),
+        key: written(&problem.path),
         message: problem.message,
         hint: problem.hint,
     }
@@ -228,7 +364,10 @@ fn locate(text: &str, problem: validate::Finding) -> Problem {
 /// `signed-by = "a"` as well as `signed-by = ["a", "b"]`.
 pub(super) fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<PathBuf>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a path or a list of paths")]
+    #[serde(
+        untagged,
+        expecting = "it should be a path in quotes, or a list of paths"
+    )]
     enum OneOrMany {
         One(PathBuf),
         Many(Vec<PathBuf>),

@@ -130,7 +130,15 @@ name!(
             return Err("it has more than four parts");
         }
         v.split('/').try_for_each(|part| {
-            check_segment(part, ".+-_~")?;
+            if part.is_empty() && !v.is_empty() {
+                return Err("a part of it, between slashes, is empty");
+            }
+            check_segment(part, ".+-_~").map_err(|why| match v.contains('/') {
+                true if why.starts_with("it must begin") => {
+                    "each of its parts must begin with a letter or a digit"
+                }
+                _ => why,
+            })?;
             if matches!(part, "by-hash" | "pool" | "dists") {
                 return Err("`by-hash`, `pool` and `dists` have a meaning of their own");
             }

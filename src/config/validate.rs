@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Archive, Config, Family, Suite, SuiteName};
+use crate::fetch::uri::Uri;
 
 /// A contradiction, and the key that it is about.
 pub(super) struct Finding {
@@ -83,13 +84,25 @@ fn general(config: &Config, findings: &mut Findings) {
         }
     }
     if let Some(twice) = duplicates(&config.priority) {
-        findings.add(&["priority"], format!("`{twice}` stands there twice"), "");
+        findings.add(
+            &["priority"],
+            format!("`{twice}` stands there twice"),
+            "take one of them out",
+        );
     }
     if config.components.is_empty() {
-        findings.add(&["components"], "no component is named", "");
+        findings.add(
+            &["components"],
+            "no component is named",
+            "such as [\"main\"]",
+        );
     }
     if let Some(twice) = duplicates(&config.components) {
-        findings.add(&["components"], format!("`{twice}` stands there twice"), "");
+        findings.add(
+            &["components"],
+            format!("`{twice}` stands there twice"),
+            "take one of them out",
+        );
     }
     if config.architectures.is_empty() {
         findings.add(
@@ -102,7 +115,7 @@ fn general(config: &Config, findings: &mut Findings) {
         findings.add(
             &["architectures"],
             format!("`{twice}` stands there twice"),
-            "",
+            "take one of them out",
         );
     }
     if !config.indices.contains(&Family::Packages) {
@@ -131,12 +144,23 @@ fn general(config: &Config, findings: &mut Findings) {
             findings.add(
                 &["bans", "exempt"],
                 format!("there is no archive `{name}`"),
-                "",
+                &nearest_archive(config, name.as_str()),
             );
         }
     }
     if config.fetch.parallel == 0 || config.fetch.parallel > 64 {
-        findings.add(&["fetch", "parallel"], "it must be from 1 to 64", "");
+        findings.add(
+            &["fetch", "parallel"],
+            "it must be from 1 to 64",
+            "6 is a good number",
+        );
+    }
+    if let Some(Err(error)) = config.fetch.proxy.as_deref().map(Uri::parse) {
+        findings.add(
+            &["fetch", "proxy"],
+            error.to_string(),
+            "such as http://proxy.example:3128",
+        );
     }
     if config.serve.listen.parse::<std::net::SocketAddr>().is_err() {
         findings.add(
@@ -156,14 +180,18 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
         );
     }
     if archive.uris.is_empty() {
-        findings.add(&["archives", name, "uris"], "no URI is given", "");
+        findings.add(
+            &["archives", name, "uris"],
+            "no URI is given",
+            "such as [\"https://mirror.example/debian\"]",
+        );
     }
     for uri in &archive.uris {
-        if let Err(error) = crate::fetch::uri::Uri::parse(uri) {
+        if let Err(error) = Uri::parse(uri) {
             findings.add(
                 &["archives", name, "uris"],
                 error.to_string(),
-                "http, https and file are known",
+                &error.hint().unwrap_or_default(),
             );
         }
     }
@@ -197,6 +225,18 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
     }
 }
 
+/// The archive that was perhaps meant, as a hint.
+fn nearest_archive(config: &Config, name: &str) -> String {
+    let distance = |known: &str| strsim::damerau_levenshtein(known, name);
+    let known = config.archives.keys().map(|known| known.as_str());
+    match known.clone().min_by_key(|known| distance(known)) {
+        Some(nearest) if distance(nearest) <= 2.max(nearest.len() / 3) => {
+            format!("did you mean `{nearest}`?")
+        }
+        _ => format!("there are: {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
 fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findings) {
     let name = name.as_str();
     if suite.from.is_empty() {
@@ -208,15 +248,10 @@ fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findin
     }
     for archive in suite.from.keys() {
         if !config.archives.contains_key(archive) {
-            let nearest = config
-                .archives
-                .keys()
-                .min_by_key(|k| strsim::damerau_levenshtein(k.as_str(), archive.as_str()));
-            let hint = nearest.map_or_else(String::new, |k| format!("did you mean `{k}`?"));
             findings.add(
                 &["suites", name, "from", archive.as_str()],
                 format!("there is no archive `{archive}`"),
-                &hint,
+                &nearest_archive(config, archive.as_str()),
             );
         }
     }
@@ -241,17 +276,42 @@ fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findin
             );
         }
         if value.is_empty() || value.trim() != value || value.chars().any(char::is_control) {
-            findings.add(&path, "the value must be one line of text", "");
+            findings.add(
+                &path,
+                "the value must be one line of text",
+                "without blanks around it",
+            );
         }
     }
-    if suite.components.as_ref().is_some_and(Vec::is_empty) {
-        findings.add(&["suites", name, "components"], "no component is named", "");
+    if let Some(components) = &suite.components {
+        let path = ["suites", name, "components"];
+        own_list(&path, components, "component", findings);
     }
-    if suite.architectures.as_ref().is_some_and(Vec::is_empty) {
+    if let Some(architectures) = &suite.architectures {
+        let path = ["suites", name, "architectures"];
+        own_list(&path, architectures, "architecture", findings);
+    }
+}
+
+/// A list that a suite has instead of the general one.
+fn own_list<T: Ord + std::fmt::Display>(
+    path: &[&str],
+    items: &[T],
+    what: &str,
+    findings: &mut Findings,
+) {
+    if items.is_empty() {
         findings.add(
-            &["suites", name, "architectures"],
-            "no architecture is named",
-            "",
+            path,
+            format!("no {what} is named"),
+            "take the key out to have the general ones",
+        );
+    }
+    if let Some(twice) = duplicates(items) {
+        findings.add(
+            path,
+            format!("`{twice}` stands there twice"),
+            "take one of them out",
         );
     }
 }
@@ -268,7 +328,7 @@ fn suite_paths(config: &Config, findings: &mut Findings) {
                 findings.add(
                     &["suites", name.as_str(), "links"],
                     format!("`{link}` is the name of another suite or link"),
-                    "",
+                    "every path below dists/ belongs to one suite",
                 );
             }
         }
@@ -291,7 +351,7 @@ fn suite_paths(config: &Config, findings: &mut Findings) {
                     format!(
                         "its component `{first}` would lie where the suite `{name}/{inner}` does"
                     ),
-                    "",
+                    "give one of the suites another name",
                 );
             }
         }
@@ -301,7 +361,7 @@ fn suite_paths(config: &Config, findings: &mut Findings) {
                 findings.add(
                     &["suites", name.as_str(), "links"],
                     format!("`{inside}` would lie inside the link `{link}`"),
-                    "",
+                    "a link leads to its suite, and nothing else can lie there",
                 );
             }
         }
@@ -347,7 +407,7 @@ fn push(config: &Config, findings: &mut Findings) {
             findings.add(
                 &["push"],
                 format!("two targets are called `{}`", target.name),
-                "",
+                "each has a record of its own in state/push/, by its name",
             );
         }
         if target.rsync.is_empty() || target.rsync.starts_with('-') {
