@@ -162,7 +162,13 @@ fn lists_files(field: &[u8]) -> bool {
 fn climbing_file(list: &[u8]) -> Option<&'static str> {
     for line in list.split(|b| *b == b'\n') {
         let name = line.split(u8::is_ascii_whitespace).rfind(|w| !w.is_empty());
-        if name.is_some_and(|n| n.contains(&b'/') || n.contains(&b'\\') || n == b"..") {
+        let climbs = |n: &[u8]| {
+            n.contains(&b'/')
+                || n.contains(&b'\\')
+                || n == b".."
+                || (n.contains(&b'%') && insertion(n).is_err())
+        };
+        if name.is_some_and(climbs) {
             return Some("a file of the source package lies outside of its directory");
         }
     }
