@@ -14,7 +14,7 @@ use super::decode::{Compression, Limited, decoder};
 use super::error::is_over_limit;
 use super::hashing::{Digests, Hasher, HashingWriter};
 use super::spool::{StoredIndex, object_path};
-use super::transport::{Conditions, Fetched, Transport};
+use super::transport::{self, Conditions, Fetched, Transport};
 use super::uri::Uri;
 
 /// zstd's level for objects: quick, since they are written once and read often.
@@ -124,13 +124,14 @@ impl IndexFetch<'_> {
             let file = tempfile::tempfile_in(self.spool)
                 .map_err(Error::io("create a temporary file in", self.spool))?;
             let mut sink = HashingWriter::with(file, Hasher::with_sha512());
-            match self.transport.fetch(
+            let fetched = self.transport.fetch(
                 &candidate,
                 &Conditions::default(),
                 entry.size,
                 &mut sink,
                 &cancelled,
-            )? {
+            );
+            match fetched.map_err(|error| self.failed(error))? {
                 Fetched::NotFound => continue,
                 Fetched::NotModified | Fetched::Stored { .. } => {}
             }
@@ -143,6 +144,16 @@ impl IndexFetch<'_> {
         Err(FetchError::Missing {
             uri: uri.to_string(),
         })
+    }
+
+    /// A full disk of ours is not the mirror's fault.
+    fn failed(&self, error: transport::Error) -> FetchError {
+        match error {
+            transport::Error::Sink { source, .. } => {
+                Error::io("write a temporary file in", self.spool)(source).into()
+            }
+            other => other.into(),
+        }
     }
 
     /// Unpacks a file into an object of the spool, and checks length and hash of what comes out.
