@@ -32,8 +32,13 @@ pub enum FetchError {
         source: Box<crate::openpgp::Error>,
     },
     /// The keyring cannot be read.
-    #[error("the keyring of the archive cannot be used")]
-    Keyring(#[source] std::sync::Arc<crate::openpgp::Error>),
+    #[error("the keyring {files} of the archive cannot be used")]
+    Keyring {
+        /// Its files.
+        files: String,
+        /// Why.
+        source: std::sync::Arc<crate::openpgp::Error>,
+    },
     /// The Release cannot be understood.
     #[error("{uri}: the Release is refused")]
     Release {
@@ -192,7 +197,7 @@ impl FetchError {
 
     /// Whether it lies with this machine, so that another URI or the copy in the spool is no way out.
     pub fn is_local(&self) -> bool {
-        matches!(self, FetchError::Spool(_) | FetchError::Keyring(_))
+        matches!(self, FetchError::Spool(_) | FetchError::Keyring { .. })
     }
 
     /// What an operator can do about it.
@@ -202,7 +207,7 @@ impl FetchError {
             FetchError::Transport(e) => e.hint(),
             FetchError::Uri(e) => e.hint(),
             FetchError::Signature { source, .. } => source.hint(),
-            FetchError::Keyring(source) => source.hint(),
+            FetchError::Keyring { source, .. } => source.hint(),
             FetchError::Expired { .. } | FetchError::Stale { .. } => Some(
                 "the mirror or the archive has stopped being updated; to replay old data on purpose, set check-valid-until = false for the archive"
                     .into(),

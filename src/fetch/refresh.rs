@@ -66,7 +66,13 @@ pub fn refresh(
                         listener,
                     }
                     .run(),
-                    Err(error) => Err(FetchError::Keyring(error.clone())),
+                    Err(error) => {
+                        let files = archive.signed_by.iter().map(|f| f.display().to_string());
+                        Err(FetchError::Keyring {
+                            files: files.collect::<Vec<_>>().join(", "),
+                            source: error.clone(),
+                        })
+                    }
                 };
                 let spooled = settle(&dir, &name, &suite, old, outcome, listener)?;
                 Ok(((name, suite), spooled))
