@@ -1,6 +1,6 @@
 //! The error of a run: what failed, on what, why, and what to do about it.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
@@ -76,12 +76,12 @@ pub enum Error {
         why: String,
     },
     /// An index says something that cannot be published.
-    #[error("{index}: {source}")]
+    #[error("{index}: {why}")]
     Index {
         /// The index, `debian bookworm main/binary-amd64/Packages`.
         index: String,
         /// What is wrong, and on which line.
-        source: crate::deb822::SyntaxError,
+        why: crate::deb822::SyntaxError,
     },
     /// A guard refused.
     #[error("suite `{suite}`: {why}")]
@@ -172,11 +172,12 @@ impl Error {
     /// What an operator can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Io { source, .. } => match source.raw_os_error() {
-                Some(libc_errno::ENOSPC | libc_errno::EDQUOT) => {
+            // The kind, since errors about temporary files have lost the system's number.
+            Error::Io { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                     Some("free some room; what is served is untouched, and the next run goes on from there".into())
                 }
-                Some(libc_errno::EACCES | libc_errno::EROFS | libc_errno::EPERM) => {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                     Some("the user that runs aptmerge must be able to write below `root`".into())
                 }
                 _ => None,
@@ -192,7 +193,7 @@ impl Error {
             Error::NoCopy { source, .. } => source.hint(),
             Error::NotFetched { .. } => Some("run `aptmerge fetch`, or `aptmerge run`".into()),
             Error::SpoolDamaged { .. } => {
-                Some("the damaged file was set aside; the next run fetches it again".into())
+                Some("the damaged file was removed; the next run fetches it again".into())
             }
             Error::Index { .. } => Some(
                 "the archive signed a file that is not a valid index: tell its maintainers; what is served is untouched"
@@ -206,15 +207,4 @@ impl Error {
             _ => None,
         }
     }
-}
-
-/// The few error numbers that have a hint.
-mod libc_errno {
-    use nix::errno::Errno;
-
-    pub(super) const ENOSPC: i32 = Errno::ENOSPC as i32;
-    pub(super) const EDQUOT: i32 = Errno::EDQUOT as i32;
-    pub(super) const EACCES: i32 = Errno::EACCES as i32;
-    pub(super) const EROFS: i32 = Errno::EROFS as i32;
-    pub(super) const EPERM: i32 = Errno::EPERM as i32;
 }

@@ -217,9 +217,9 @@ fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
     let parsed = loaded
         .par_iter()
         .map(|index| {
-            entries(&index.data, kind, index.rank, index.component).map_err(|source| Error::Index {
+            entries(&index.data, kind, index.rank, index.component).map_err(|why| Error::Index {
                 index: index.label.clone(),
-                source,
+                why,
             })
         })
         .collect::<Result<Vec<_>>>()?;
