@@ -8,11 +8,14 @@
 //! | `amprolla.txt` | one line for each generation |
 //!
 //! Lines are sorted and unique, and say what holds for the generation that is served. They are written from the records of
-//! all suites, so a run that made one suite anew loses nothing of the others.
+//! all suites, so a run that made one suite anew loses nothing of the others, and one that follows a crash makes up for what
+//! the other did not come to write.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, SuiteName};
+use jiff::Timestamp;
+
+use crate::config::Config;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::workspace::{Generation, Workspace};
@@ -20,27 +23,35 @@ use crate::workspace::{Generation, Workspace};
 /// How much of `amprolla.txt` is kept.
 const MAX_HISTORY_BYTES: usize = 1 << 20;
 
-/// Writes every report that changed.
-pub fn write(
-    workspace: &Workspace<'_>,
-    config: &Config,
-    date: &str,
-    changed: &[SuiteName],
-) -> Result<()> {
+/// Writes every report that differs from what holds now, and the line of the generation if it is missing; `date` is that of the
+/// line where no suite has one.
+pub fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Result<()> {
     let log = workspace.layout().log();
+    let generation = workspace.published();
     durable::clear_litter(&log)?;
-    for (name, lines) in reports(workspace.published(), config) {
+    if generation.number == 0 {
+        return Ok(());
+    }
+    for (name, lines) in reports(generation, config) {
         let mut text = lines.into_iter().collect::<Vec<_>>().join("\n");
         if !text.is_empty() {
             text.push('\n');
         }
         write_if_new(&log.join(name), text.as_bytes())?;
     }
-    let suites: Vec<_> = changed.iter().map(SuiteName::as_str).collect();
+    let changed = generation
+        .suites
+        .iter()
+        .filter(|(_, record)| record.generation == generation.number);
+    let names: Vec<_> = changed.clone().map(|(name, _)| name.as_str()).collect();
+    let date = changed
+        .filter_map(|(_, record)| Timestamp::from_second(record.date).ok())
+        .max()
+        .unwrap_or(date);
     let line = format!(
         "{date},generation {},{}\n",
-        workspace.published().number,
-        suites.join(" ")
+        generation.number,
+        names.join(" ")
     );
     let path = log.join("amprolla.txt");
     let mut history = match std::fs::read(&path) {
@@ -48,6 +59,11 @@ pub fn write(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
+    let number = format!(",generation {},", generation.number);
+    let last = history.trim_ascii_end().rsplit(|b| *b == b'\n').next();
+    if last.is_some_and(|line| memchr::memmem::find(line, number.as_bytes()).is_some()) {
+        return Ok(());
+    }
     history.extend_from_slice(line.as_bytes());
     let excess = history.len().saturating_sub(MAX_HISTORY_BYTES);
     let start = history[excess..]

@@ -105,6 +105,8 @@ pub fn publish_spool(
         .collect();
     outcome.generation = workspace.published().number;
     let now = later_than_published(workspace, options)?;
+    // A run that died after its last swap has not come to that.
+    report::write(workspace, config, now)?;
     let plan = Plan::new(config, spool, workspace, now, options.allow.rebuild)?;
     if plan.is_empty() {
         listener.info("nothing changed, nothing to publish");
@@ -133,7 +135,7 @@ pub fn publish_spool(
     listener.info(format!("published generation {}", done.number));
     outcome.generation = done.number;
     outcome.changed = done.changed.iter().map(ToString::to_string).collect();
-    report::write(workspace, config, &now.to_string(), &done.changed).map_err(unfinished)
+    report::write(workspace, config, now).map_err(unfinished)
 }
 
 /// The present time, later than the Date of every published Release by a whole second at least: Dates have no fractions.
