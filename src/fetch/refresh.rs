@@ -38,6 +38,7 @@ pub fn refresh(
 ) -> Result<Spool> {
     let dir = workspace.layout().spool();
     durable::create_dir(&dir.join("objects"))?;
+    spool::clear_litter(&dir)?;
     let transport = Transport::new(transport_options(config)?)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.fetch.parallel)

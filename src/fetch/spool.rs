@@ -210,7 +210,18 @@ pub(super) fn object_path(spool: &Path, sha256: &str) -> PathBuf {
         .join(format!("{sha256}.zst"))
 }
 
-/// Removes objects that no copy names any more, and what a crash left.
+/// Removes what a crash left under temporary names: beside the copies of an archive, and where objects come to.
+pub(super) fn clear_litter(spool: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(spool).map_err(Error::io("list", spool))? {
+        let entry = entry.map_err(Error::io("list", spool))?;
+        if entry.path().is_dir() {
+            durable::clear_litter(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes objects that no copy names any more.
 pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
     let mut named = BTreeSet::new();
     for file in files_below(spool, 2)? {
