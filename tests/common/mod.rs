@@ -1,5 +1,6 @@
 //! What several test files share.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub(crate) mod site;
 pub(crate) mod upstream;
 pub(crate) mod web;
