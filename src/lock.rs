@@ -28,6 +28,9 @@ const RETRY_EVERY: Duration = Duration::from_millis(50);
 /// How often a lock file may change under our hands before that is called an error.
 const MAX_REPLACED: u32 = 100;
 
+/// How long to wait for somebody who only looks who holds it.
+const LOOK_TAKES: Duration = Duration::from_millis(2);
+
 /// Why the lock cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -123,15 +126,11 @@ impl RunLock {
     ///
     /// The second value is false when in truth nobody holds it, which deserves a loud warning.
     pub fn assume_held(path: &Path) -> Result<(RunLock, bool), LockError> {
-        let somebody_holds = match try_lock(path)? {
-            Attempt::Busy(_) => true,
-            Attempt::Locked(_) => false,
-        };
         let lock = RunLock {
             path: path.to_owned(),
             held: None,
         };
-        Ok((lock, somebody_holds))
+        Ok((lock, holder(path).is_some()))
     }
 
     /// The lock file.
@@ -167,6 +166,7 @@ fn try_lock(path: &Path) -> Result<Attempt, LockError> {
             source,
         }
     };
+    let mut shared = false;
     for _ in 0..MAX_REPLACED {
         let file = OpenOptions::new()
             .read(true)
@@ -182,12 +182,21 @@ fn try_lock(path: &Path) -> Result<Attempt, LockError> {
                     return Ok(Attempt::Locked(file));
                 }
             }
-            Err((mut file, Errno::EWOULDBLOCK)) => {
-                return Ok(Attempt::Busy(read_holder(&mut file)));
+            Err((file, Errno::EWOULDBLOCK)) => {
+                // Whoever only looks holds a shared lock, for an instant. A holder's is exclusive.
+                match Flock::lock(file, FlockArg::LockSharedNonblock) {
+                    Ok(_) => {}
+                    Err((mut file, _)) => return Ok(Attempt::Busy(read_holder(&mut file))),
+                }
+                shared = true;
+                std::thread::sleep(LOOK_TAKES);
             }
             Err((_, Errno::EINTR)) => {}
             Err((_, errno)) => return Err(unusable("lock")(errno.into())),
         }
+    }
+    if shared {
+        return Ok(Attempt::Busy("somebody who shares it with others".into()));
     }
     Err(LockError::Unstable {
         path: path.to_owned(),
@@ -236,7 +245,7 @@ fn read_holder(file: &mut File) -> String {
     }
 }
 
-/// What the lock file says of its holder, or `None` where nobody holds the lock; takes nothing and changes nothing.
+/// What the lock file says of its holder, or `None` where nobody holds the lock; changes nothing, and keeps nobody out.
 pub fn holder(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
     match Flock::lock(file, FlockArg::LockSharedNonblock) {
@@ -302,6 +311,20 @@ mod tests {
         assert!(!RunLock::assume_held(&path).unwrap().1);
         let _lock = RunLock::acquire(&path, &me(), Duration::ZERO).unwrap();
         assert!(RunLock::assume_held(&path).unwrap().1);
+    }
+
+    #[test]
+    fn who_only_looks_keeps_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let file = File::create(&path).unwrap();
+        let looking = Flock::lock(file, FlockArg::LockShared).unwrap();
+        let looker = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            drop(looking);
+        });
+        RunLock::acquire(&path, &me(), Duration::ZERO).unwrap();
+        looker.join().unwrap();
     }
 
     #[test]
