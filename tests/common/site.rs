@@ -1,6 +1,6 @@
 //! A site in a directory of its own: the fixture archives, keys, a configuration, and the program to run on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -239,8 +239,11 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// A tree's files by name, with what is in them.
+pub type Contents = BTreeMap<String, Vec<u8>>;
+
 /// What is in a tree: each file by its bytes, each symlink by where it leads; pools of this machine are left out.
-pub fn contents(tree: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn contents(tree: &Path) -> Contents {
     let mut contents = BTreeMap::new();
     for path in files(&tree.join("dists")) {
         let name = path.strip_prefix(tree).unwrap().display().to_string();
@@ -252,6 +255,15 @@ pub fn contents(tree: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     contents
+}
+
+/// The files that differ.
+pub fn differing<'a>(a: &'a Contents, b: &'a Contents) -> BTreeSet<&'a str> {
+    let names = a.keys().chain(b.keys());
+    names
+        .filter(|name| a.get(*name) != b.get(*name))
+        .map(String::as_str)
+        .collect()
 }
 
 /// What a tree publishes, apart from when: every Release without its times, and the name of every file.

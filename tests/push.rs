@@ -1,0 +1,434 @@
+//! Shows that a push brings production to its targets in an order that no client trips over, and leaves no transfer behind.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use common::site::{
+    Site, children, contents, differing, files, has, is_alive, kill, pid_in, pid_of,
+    raised_overlay, wait_until, work_dir,
+};
+use nix::sys::signal::Signal;
+
+/// One target, as the configuration has it.
+fn target(name: &str, address: &str, more: &str) -> String {
+    format!("[[push]]\nname = \"{name}\"\nrsync = \"{address}\"\n{more}\n")
+}
+
+/// A site that pushes to the directory `target` beside it with a script of its own.
+fn site_with_program(script: &str) -> Site {
+    let mut site = Site::new("");
+    let script = script.replace("DIR", site.path().to_str().unwrap());
+    let program = site.script("program", &format!("#!/bin/sh\n{script}\n"));
+    site.set_extra(&target(
+        "near",
+        site.path().join("target").to_str().unwrap(),
+        &format!("program = \"{}\"", program.display()),
+    ));
+    site
+}
+
+#[track_caller]
+fn check_target(site: &Site, target: &Path) {
+    let production = site.root().join("merged-production");
+    let (pushed, wanted) = (contents(target), contents(&production));
+    assert_eq!(differing(&pushed, &wanted), BTreeSet::new());
+    site.expect(0, &["verify", target.to_str().unwrap()]);
+    assert!(!target.join("pool").exists(), "pools stay here");
+    let litter: Vec<PathBuf> = files(target)
+        .into_iter()
+        .filter(|path| path.to_string_lossy().contains('~'))
+        .collect();
+    assert_eq!(litter, Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_path_gets_what_production_has_and_keeps_what_is_not_ours() {
+    if !has("rsync") {
+        return;
+    }
+    let mut site = site_with_program("echo call >> DIR/calls; exec rsync \"$@\"");
+    let there = site.path().join("target");
+    fs::create_dir_all(there.join("dists")).unwrap();
+    fs::create_dir_all(there.join("pool-of-others")).unwrap();
+    fs::write(there.join("README"), "theirs").unwrap();
+    fs::write(there.join("pool-of-others/file"), "theirs").unwrap();
+    site.expect(0, &["run"]);
+    check_target(&site, &there);
+    assert!(there.join("log/bannedpackages.txt").is_file());
+    assert!(there.join("dists/daedalus-security/InRelease").is_file());
+    let calls = || {
+        fs::read_to_string(site.path().join("calls"))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    let once = calls();
+    // Nothing changed, nothing is pushed; unless somebody insists.
+    site.expect(0, &["run"]);
+    site.expect(0, &["push"]);
+    assert_eq!(calls(), once);
+    site.expect(0, &["push", "--force"]);
+    assert_eq!(calls(), 2 * once);
+    // A suite that is no longer published goes.
+    site.set_suites(&["daedalus"]);
+    site.expect(0, &["run"]);
+    check_target(&site, &there);
+    assert!(!there.join("dists/daedalus-security").exists());
+    assert_eq!(fs::read_to_string(there.join("README")).unwrap(), "theirs");
+    assert!(there.join("pool-of-others/file").is_file());
+    // Another address of the same name does not have it yet.
+    let text = fs::read_to_string(site.config()).unwrap();
+    let moved = site.path().join("moved");
+    let from = format!("rsync = \"{}\"", there.display());
+    assert!(text.contains(&from));
+    fs::write(
+        site.config(),
+        text.replace(&from, &format!("rsync = \"{}\"", moved.display())),
+    )
+    .unwrap();
+    site.expect(0, &["run"]);
+    check_target(&site, &moved);
+}
+
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_daemon_gets_what_production_has() {
+    if !has("rsync") {
+        return;
+    }
+    let dir = work_dir();
+    let module = dir.path().join("module");
+    fs::create_dir(&module).unwrap();
+    let config = dir.path().join("rsyncd.conf");
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let users = match uid.is_root() {
+        true => format!("uid = {uid}\ngid = {gid}\n"),
+        false => String::new(),
+    };
+    // Without a chroot, a daemon would make the links of suites lead nowhere.
+    fs::write(
+        &config,
+        format!(
+            "use chroot = no\nmunge symlinks = no\n{users}[there]\npath = {}\nread only = no\n",
+            module.display()
+        ),
+    )
+    .unwrap();
+    // Another process may take the port before rsync does: then there is another try.
+    let (_daemon, port) = (0..10)
+        .find_map(|_| {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            let mut daemon = Daemon(
+                Command::new("rsync")
+                    .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
+                    .arg(format!("--port={port}"))
+                    .arg(format!("--config={}", config.display()))
+                    .arg("--log-file=/dev/null")
+                    .stdin(Stdio::null())
+                    .spawn()
+                    .unwrap(),
+            );
+            let mut ended = false;
+            wait_until("the daemon answers or ends", || {
+                ended = daemon.0.try_wait().unwrap().is_some();
+                ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
+            });
+            (!ended).then_some((daemon, port))
+        })
+        .unwrap();
+    let address = format!("rsync://127.0.0.1:{port}/there/debian");
+    let site = Site::new(&target("daemon", &address, ""));
+    site.expect(0, &["run"]);
+    check_target(&site, &module.join("debian"));
+}
+
+#[test]
+fn a_host_over_ssh_gets_what_production_has() {
+    if !has("rsync") {
+        return;
+    }
+    let mut site = Site::new("");
+    let there = site.path().join("remote/merged");
+    let ssh = site.script(
+        "fake-ssh",
+        &format!(
+            "#!/bin/sh\necho \"$1\" >> {}/hosts\nshift\nexec sh -c \"$*\"\n",
+            site.path().display()
+        ),
+    );
+    let address = format!("mirror.example:{}", there.display());
+    let options = format!("options = [\"--rsh={}\"]", ssh.display());
+    site.set_extra(&target("remote", &address, &options));
+    site.expect(0, &["run"]);
+    check_target(&site, &there);
+    let hosts = fs::read_to_string(site.path().join("hosts")).unwrap();
+    assert!(
+        hosts.lines().all(|host| host == "mirror.example"),
+        "{hosts}"
+    );
+    // A change goes the same way.
+    let overlay = raised_overlay("1.1");
+    let before = contents(&there);
+    site.set_overlay(overlay.path());
+    site.expect(0, &["run"]);
+    assert_ne!(contents(&there), before);
+    check_target(&site, &there);
+}
+
+/// Checks that every Release file that a client of a tree can come to leads to files that are there under by-hash.
+fn check_by_hash(tree: &Path) -> usize {
+    let mut releases = 0;
+    for path in files(&tree.join("dists")) {
+        let dir = path.parent().unwrap();
+        let name = path.file_name().unwrap();
+        // An index directory has a Release too, which lists nothing.
+        if path.is_symlink() || !(name == "InRelease" || name == "Release") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let Some((_, list)) = text.split_once("\nSHA256:\n") else {
+            continue;
+        };
+        releases += 1;
+        let mut listed = 0;
+        for line in list.lines().take_while(|line| line.starts_with(' ')) {
+            let mut words = line.split_whitespace();
+            let (hash, size, file) = (
+                words.next().unwrap(),
+                words.next().unwrap(),
+                words.next().unwrap(),
+            );
+            // Plain forms are listed and not shipped.
+            if !(file.ends_with(".xz") || file.ends_with(".gz") || file.ends_with("Release")) {
+                continue;
+            }
+            let by_hash = dir
+                .join(file)
+                .with_file_name("by-hash")
+                .join("SHA256")
+                .join(hash);
+            let length = by_hash.metadata().map(|m| m.len()).ok();
+            assert_eq!(
+                length,
+                Some(size.parse().unwrap()),
+                "{} lists {file}",
+                path.display()
+            );
+            listed += 1;
+        }
+        assert!(listed > 0, "{} lists nothing", path.display());
+    }
+    releases
+}
+
+#[test]
+fn what_is_named_comes_before_what_names_it() {
+    if !has("rsync") {
+        return;
+    }
+    // After every call, and after it alone, the target is kept as it is then.
+    let mut site = site_with_program(
+        "rsync \"$@\" || exit\n\
+         n=$(ls DIR/snapshots | wc -l); n=$(printf %02d \"$n\")\n\
+         mkdir DIR/snapshots/$n; if test -d DIR/target; then cp -a DIR/target/. DIR/snapshots/$n; fi",
+    );
+    let snapshots = site.path().join("snapshots");
+    let there = site.path().join("target");
+    let overlay = raised_overlay("1.1");
+    let mut first = true;
+    for overlay in [None, Some(overlay.path())] {
+        let _ = fs::remove_dir_all(&snapshots);
+        fs::create_dir(&snapshots).unwrap();
+        if let Some(overlay) = overlay {
+            site.set_overlay(overlay);
+        }
+        let before = contents(&there);
+        site.expect(0, &["run"]);
+        check_target(&site, &there);
+        let after = contents(&there);
+        let mut taken: Vec<PathBuf> = fs::read_dir(&snapshots)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        taken.sort();
+        assert!(taken.len() >= 4, "{taken:?}");
+        for snapshot in &taken {
+            let releases = check_by_hash(snapshot);
+            assert!(releases > 0 || first, "{}", snapshot.display());
+        }
+        let name = "dists/daedalus/InRelease";
+        let at = |name: &str| {
+            let new = |snapshot: &PathBuf| contents(snapshot).get(name) == after.get(name);
+            taken.iter().position(new).unwrap()
+        };
+        let inline = at(name);
+        assert_ne!(before.get(name), after.get(name));
+        assert!(at("dists/daedalus/Release") < inline);
+        assert!(at("dists/daedalus/Release.gpg") < inline);
+        // All else that is new came before, and what is gone went after.
+        let last_but_one = contents(&taken[inline - 1]);
+        for (file, bytes) in &after {
+            if !file.ends_with("/InRelease") {
+                assert_eq!(last_but_one.get(file), Some(bytes), "{file}");
+            }
+        }
+        for file in before.keys() {
+            assert!(last_but_one.contains_key(file), "{file} went too early");
+        }
+        first = false;
+    }
+}
+
+#[test]
+fn a_push_that_fails_is_said_and_made_up_for() {
+    if !has("rsync") {
+        return;
+    }
+    // The third call fails while `fail` is there.
+    let mut site = site_with_program(
+        "echo >> DIR/calls\n\
+         if test -e DIR/fail && test \"$(wc -l < DIR/calls)\" -ge 3; then echo no room there >&2; exit 11; fi\n\
+         exec rsync \"$@\"",
+    );
+    let fail = site.path().join("fail");
+    let there = site.path().join("target");
+    let other = site.path().join("other");
+    fs::write(&fail, "").unwrap();
+    let extra = target(
+        "near",
+        there.to_str().unwrap(),
+        &format!("program = \"{}/program\"", site.path().display()),
+    ) + &target("other", other.to_str().unwrap(), "");
+    site.set_extra(&extra);
+    let told = site.expect(4, &["run"]);
+    assert!(
+        told.contains("`near`") && told.contains("no room there"),
+        "{told}"
+    );
+    assert!(!told.contains("`other`"), "{told}");
+    site.expect(0, &["verify"]);
+    check_target(&site, &other);
+    assert!(!there.join("dists/daedalus/InRelease").exists());
+    // Still so, though there is nothing new.
+    site.expect(4, &["run"]);
+    assert_ne!(site.call(&["push"]).status.code(), Some(0));
+    fs::remove_file(&fail).unwrap();
+    site.expect(0, &["run"]);
+    check_target(&site, &there);
+    // A program that is not there, and a site that pushes nowhere.
+    site.set_extra(&target(
+        "near",
+        other.to_str().unwrap(),
+        "program = \"/there/is/no/rsync\"",
+    ));
+    let told = site.expect(4, &["run"]);
+    assert!(told.contains("/there/is/no/rsync"), "{told}");
+    site.set_extra("");
+    site.expect(2, &["push"]);
+}
+
+/// A site whose push never ends, and has a child of its own; the process of its run, its transfer, and that child.
+fn endless_push() -> (Site, Child, i32, i32) {
+    let site = site_with_program(
+        "sleep 1000 & echo $! > DIR/child.tmp; mv DIR/child.tmp DIR/child\n\
+         trap '' TERM INT HUP PIPE\n\
+         echo $$ > DIR/transfer.tmp; mv DIR/transfer.tmp DIR/transfer\n\
+         while :; do sleep 0.05; done",
+    );
+    let run = site.aptmerge(&["run"]).spawn().unwrap();
+    let transfer = pid_in(&site.path().join("transfer"));
+    let child = pid_in(&site.path().join("child"));
+    assert!(is_alive(transfer) && is_alive(child));
+    (site, run, transfer, child)
+}
+
+#[test]
+fn a_killed_run_leaves_no_transfer_to_whoever_comes_next() {
+    for stopped in [false, true] {
+        let (site, mut run, transfer, child) = endless_push();
+        let told = site.expect(75, &["run"]);
+        assert!(told.contains(&format!("pid {} ", run.id())), "{told}");
+        if stopped {
+            kill(transfer, Signal::SIGSTOP);
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+        // Whoever has the lock next finds both gone, not even waiting to be reaped.
+        let look = format!("! kill -0 {transfer} && ! kill -0 {child}");
+        site.expect(0, &["lock", "--lock-wait", "60", "--", "sh", "-c", &look]);
+        site.expect(0, &["verify"]);
+    }
+}
+
+#[test]
+fn a_transfer_dies_with_run_and_guardian() {
+    let (site, mut run, transfer, _) = endless_push();
+    let guardians = children(pid_of(&run));
+    let [guardian] = guardians[..] else {
+        panic!("{guardians:?}");
+    };
+    run.kill().unwrap();
+    kill(guardian, Signal::SIGKILL);
+    run.wait().unwrap();
+    wait_until("the transfer is killed", || !is_alive(transfer));
+    site.expect(0, &["lock", "--lock-wait", "60", "--", "true"]);
+    if let Some(child) = fs::read_to_string(site.path().join("child"))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|pid| is_alive(*pid))
+    {
+        kill(child, Signal::SIGKILL); // nobody was left to do that
+    }
+}
+
+#[test]
+fn a_transfer_dies_with_its_guardian_and_the_run_says_so() {
+    let (site, mut run, transfer, child) = endless_push();
+    let guardians = children(pid_of(&run));
+    kill(guardians[0], Signal::SIGKILL);
+    assert_eq!(run.wait().unwrap().code(), Some(4));
+    wait_until("the transfer is killed", || !is_alive(transfer));
+    site.expect(0, &["verify"]);
+    if is_alive(child) {
+        kill(child, Signal::SIGKILL);
+    }
+}
+
+#[test]
+fn a_daemon_left_behind_by_a_transfer_holds_nothing() {
+    if !has("rsync") || !has("setsid") {
+        return;
+    }
+    // As an ssh master does: a session of its own, with the transfer's output still open.
+    let site = site_with_program(
+        "if ! test -e DIR/daemon; then\n\
+           setsid sh -c 'echo $$ > DIR/daemon.tmp; mv DIR/daemon.tmp DIR/daemon; exec sleep 1000' &\n\
+           while ! test -e DIR/daemon; do sleep 0.02; done\n\
+         fi\n\
+         exec rsync \"$@\"",
+    );
+    site.expect(0, &["run"]);
+    check_target(&site, &site.path().join("target"));
+    let daemon = pid_in(&site.path().join("daemon"));
+    assert!(is_alive(daemon), "the daemon is nobody's business");
+    site.expect(0, &["run"]);
+    site.expect(0, &["push", "--force"]);
+    assert!(is_alive(daemon));
+    kill(daemon, Signal::SIGKILL);
+}
