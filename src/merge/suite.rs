@@ -303,8 +303,8 @@ impl BinaryGroup<'_> {
         );
         let pools = pools(merge);
         collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
+        notes.needed.add(outcome.kept.iter());
         if self.family == Family::Packages {
-            notes.needed.add(outcome.kept.iter());
             notes.selection.add_descriptions(&outcome.kept);
             notes
                 .selection
