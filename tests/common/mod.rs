@@ -1,6 +1,7 @@
-//! What several test files share.
+//! What several test files share; each uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
+pub(crate) mod apt;
 pub(crate) mod site;
 pub(crate) mod upstream;
 pub(crate) mod web;
