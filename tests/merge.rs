@@ -56,8 +56,11 @@ fn lines(text: &str) -> Vec<&str> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
+/// POOL, archive and its suite.
+type From = (&'static str, &'static str, &'static str);
+
 /// Suites with the archives' suites that they are made of.
-const MADE_OF: [(&str, &[(&str, &str, &str)]); 5] = [
+const MADE_OF: [(&str, &[From]); 5] = [
     (
         "daedalus",
         &[
@@ -1079,7 +1082,7 @@ fn json_says_what_was_done_and_what_is_served() {
     );
     let count = |dir: &str| -> usize {
         let of = |c: &&str| site.stanzas(&format!("dists/daedalus/{c}/{dir}")).len();
-        COMPONENTS.iter().map(|c| of(&c)).sum()
+        COMPONENTS.iter().map(of).sum()
     };
     let counts = serde_json::json!({
         "all": count("binary-all/Packages"),

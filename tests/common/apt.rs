@@ -1,5 +1,5 @@
 //! A site made of the fixture archives, read back as its clients read it: by path, over HTTP, with the real apt.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
