@@ -1035,24 +1035,25 @@ fn a_text_that_would_not_survive_is_not_signed() {
 
 /// The real thing: what apt itself fetched onto this machine, with the keys it came with.
 #[test]
-#[ignore = "needs a Debian machine with fetched package lists"]
 fn debian_verifies() {
-    let ring = Keyring::load(&["/usr/share/keyrings/debian-archive-keyring.gpg"]).unwrap();
-    let mut seen = 0;
-    for entry in fs::read_dir("/var/lib/apt/lists").unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if !name.starts_with("archive_") || !name.ends_with("InRelease") {
-            continue;
-        }
-        let verified = ring.verify_inline(&fs::read(&path).unwrap(), SystemTime::now());
-        let verified = verified.unwrap_or_else(|e| panic!("{name}: {e:?}"));
-        eprintln!(
-            "{name}: {:?}, passed over: {:?}",
-            verified.signers, verified.warnings
-        );
-        assert!(verified.body.starts_with(b"Origin: Debian\n") && verified.body.ends_with(b"\n"));
-        seen += 1;
+    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let lists = fs::read_dir("/var/lib/apt/lists")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let signed = lists.filter(|list| list.file_name().to_string_lossy().ends_with("_InRelease"));
+    let messages = signed.filter_map(|list| fs::read(list.path()).ok());
+    let debian: Vec<_> = messages
+        .filter(|m| memchr::memmem::find(m, b"\nOrigin: Debian\n").is_some())
+        .collect();
+    if debian.is_empty() || !Path::new(keys).exists() {
+        eprintln!("skipped: no package lists of Debian");
+        return;
     }
-    assert!(seen > 0);
+    let ring = Keyring::load(&[keys]).unwrap();
+    for message in debian {
+        let verified = ring.verify_inline(&message, SystemTime::now()).unwrap();
+        assert!(!verified.signers.is_empty());
+        assert!(verified.body.starts_with(b"Origin: Debian\n") && verified.body.ends_with(b"\n"));
+    }
 }
