@@ -76,6 +76,11 @@ impl Plan<'_> {
                     stage.make(signer)?
                 }
             };
+            if changed.last() == Some(suite.name) {
+                for warning in &record.report.warnings {
+                    listener.warn(format!("suite {}: {warning}", suite.name));
+                }
+            }
             generation.suites.insert(suite.name.to_string(), record);
         }
         let outside: BTreeSet<&str> = generation

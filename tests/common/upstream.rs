@@ -405,7 +405,7 @@ impl Suite {
             let hash = words.next()?;
             (words.nth(1)? == path).then_some(hash)
         });
-        dir.exists().then(|| dir.join(hash.unwrap()))
+        hash.filter(|_| dir.exists()).map(|hash| dir.join(hash))
     }
 
     /// An index as it is, unpacked.
@@ -449,7 +449,7 @@ impl Suite {
 
     /// Takes an index away in all its forms.
     pub(crate) fn delete(&self, path: &str) {
-        for form in ["", ".gz", ".xz"] {
+        for form in ["", ".gz", ".xz", ".bz2"] {
             let path = format!("{path}{form}");
             for file in [Some(self.dir.join(&path)), self.by_hash(&path)] {
                 if let Some(file) = file.filter(|f| f.exists()) {
