@@ -51,15 +51,22 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
     durable::persist(copy, to, Some(modified))
 }
 
-/// Whether two names lead to one file, or to a file and the copy that was made of it for another file system.
-fn is_same(a: &Metadata, b: &Metadata) -> bool {
-    if a.dev() == b.dev() && a.ino() == b.ino() {
-        return true;
+/// Up to this length a copy is compared byte by byte: the signed files are small, and all depends on them.
+const COMPARED_BYTES: u64 = 1 << 20;
+
+/// Whether two names lead to one file, or to a file and the copy that was made of it on another file system.
+fn is_same(a: &Path, a_is: &Metadata, b: &Path, b_is: &Metadata) -> bool {
+    if a_is.dev() == b_is.dev() {
+        return a_is.ino() == b_is.ino();
     }
-    let of_copy = |m: &Metadata| (m.len(), m.mtime(), m.mtime_nsec(), m.file_type());
-    (a.dev() != b.dev() || a.nlink() == 1 || b.nlink() == 1)
-        && a.is_file()
-        && of_copy(a) == of_copy(b)
+    let of_copy = |m: &Metadata| (m.len(), m.mtime(), m.mtime_nsec(), m.is_file());
+    let same_bytes = || {
+        fs::read(a)
+            .ok()
+            .zip(fs::read(b).ok())
+            .is_some_and(|(a, b)| a == b)
+    };
+    of_copy(a_is) == of_copy(b_is) && (a_is.len() > COMPARED_BYTES || same_bytes())
 }
 
 /// Makes `to` what `from` is: links what differs, removes what is not there, and forces every changed directory out.
@@ -129,7 +136,7 @@ fn mirror_new(from: &Path, to: &Path) -> Result<bool> {
             if present.is_none() || fs::read_link(&target).ok().as_ref() != Some(&leads) {
                 durable::symlink(&leads, &target)?;
             }
-        } else if present.is_none_or(|p| !is_same(&p, &wanted)) {
+        } else if !present.is_some_and(|p| is_same(&target, &p, &source, &wanted)) {
             changed = true;
             link_file(&source, &target)?;
         }
