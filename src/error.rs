@@ -137,6 +137,15 @@ pub enum Error {
     /// The run was told to stop.
     #[error("stopped")]
     Cancelled,
+    /// A configuration of amprolla's cannot be read.
+    #[cfg(feature = "import-amprolla")]
+    #[error("cannot import {path}")]
+    Import {
+        /// Their file.
+        path: PathBuf,
+        /// What is wrong, and on which line.
+        source: crate::config::import::ImportError,
+    },
     /// A command line that makes no sense.
     #[error("{0}")]
     Usage(String),

@@ -23,6 +23,9 @@ pub(super) enum ConfigVerb {
         #[arg(value_enum, default_value_t = Server::Nginx)]
         server: Server,
     },
+    /// Write a configuration from one of amprolla's, and say what could not be carried over
+    #[cfg(feature = "import-amprolla")]
+    ImportAmprolla(super::import::ImportArgs),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -32,16 +35,18 @@ pub(super) enum Server {
 }
 
 pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
-    let config = context.config()?;
     match verb {
-        ConfigVerb::Check => check(context, &config),
+        #[cfg(feature = "import-amprolla")]
+        ConfigVerb::ImportAmprolla(args) => super::import::import(context, args),
+        ConfigVerb::Check => check(context, &context.config()?),
         ConfigVerb::Show => {
-            let text = toml::to_string(&config).map_err(|e| Error::Usage(e.to_string()))?;
+            let text =
+                toml::to_string(&context.config()?).map_err(|e| Error::Usage(e.to_string()))?;
             context.print(&text);
             Ok(ExitCode::SUCCESS)
         }
         ConfigVerb::Redirects { server } => {
-            context.print(&redirects(&config, *server));
+            context.print(&redirects(&context.config()?, *server));
             Ok(ExitCode::SUCCESS)
         }
     }

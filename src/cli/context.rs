@@ -137,6 +137,13 @@ impl Context {
         self.event(Event::Warning(text.into()));
     }
 
+    /// Says on stderr what belongs to what was asked for.
+    pub(super) fn remark(&self, text: &str) {
+        if !self.quiet || text.starts_with("error") {
+            self.say(text);
+        }
+    }
+
     fn say(&self, text: &str) {
         let _ = writeln!(std::io::stderr(), "aptmerge: {text}");
     }

@@ -3,6 +3,8 @@
 mod config;
 mod context;
 mod guardian;
+#[cfg(feature = "import-amprolla")]
+mod import;
 mod lock;
 mod run;
 #[cfg(feature = "serve")]

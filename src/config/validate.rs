@@ -237,6 +237,34 @@ fn nearest_archive(config: &Config, name: &str) -> String {
     }
 }
 
+/// Whether a field of a Release may be set to a value; else what is wrong with it, and a hint.
+pub(super) fn release_field(field: &str, value: &str) -> Result<(), (String, &'static str)> {
+    let valid_name = !field.is_empty()
+        && field
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !field.starts_with('-');
+    if !valid_name {
+        return Err((
+            format!("`{field}` is no field name"),
+            "letters, digits and `-`",
+        ));
+    }
+    if OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(field)) {
+        return Err((
+            format!("`{field}` is written by aptmerge itself"),
+            "take it out",
+        ));
+    }
+    if value.is_empty() || value.trim() != value || value.chars().any(char::is_control) {
+        return Err((
+            "the value must be one line of text".into(),
+            "without blanks around it",
+        ));
+    }
+    Ok(())
+}
+
 fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findings) {
     let name = name.as_str();
     if suite.from.is_empty() {
@@ -257,30 +285,8 @@ fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findin
     }
     for (field, value) in &suite.release {
         let path = ["suites", name, "release", field];
-        let valid_name = !field.is_empty()
-            && field
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !field.starts_with('-');
-        if !valid_name {
-            findings.add(
-                &path,
-                format!("`{field}` is no field name"),
-                "letters, digits and `-`",
-            );
-        } else if OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(field)) {
-            findings.add(
-                &path,
-                format!("`{field}` is written by aptmerge itself"),
-                "take it out",
-            );
-        }
-        if value.is_empty() || value.trim() != value || value.chars().any(char::is_control) {
-            findings.add(
-                &path,
-                "the value must be one line of text",
-                "without blanks around it",
-            );
+        if let Err((message, hint)) = release_field(field, value) {
+            findings.add(&path, message, hint);
         }
     }
     if let Some(components) = &suite.components {

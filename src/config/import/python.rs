@@ -1,0 +1,745 @@
+//! Reads a Python file as data: the names that it binds at its top level, as far as they are literals.
+//!
+//! Nothing is ever run. The grammar is tree-sitter's, which neither parses nor frees by recursion; what walks the tree here
+//! is bounded in depth, and what it copies is bounded in size, so that a name that doubles itself line by line, or a million
+//! brackets, end in a note. Whatever is no literal, and not one of the few plain things that are made of literals, is
+//! `Computed`: its place is noted and it is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tree_sitter::{Node, Parser};
+
+use super::value::{Kind, Value, format, insert, join_paths, percent, unescape};
+use super::{ImportError, Note, snippet};
+
+/// The most that a file may be; amprolla's own has 10 KiB.
+const MAX_BYTES: usize = 256 << 10;
+/// How deep expressions and values may be nested.
+const MAX_DEPTH: usize = 60;
+/// How much of a place such as `repos['debian']['host']` a note shows.
+const MAX_PLACE_CHARS: usize = 120;
+/// How many values and bytes may be made in all.
+const BUDGET: usize = 1 << 20;
+
+/// What a file says.
+#[derive(Debug)]
+pub(super) struct Module {
+    /// The values of names, as they are at the end of the file.
+    pub(super) names: BTreeMap<String, Value>,
+    /// What was left out, with the name that it belongs to where there is one.
+    pub(super) notes: Vec<(Option<String>, Note)>,
+    /// Names that others are made of.
+    pub(super) used: BTreeSet<String>,
+}
+
+/// Why an expression has no value here.
+#[derive(Debug, Clone, Copy)]
+enum Unknown {
+    Computed,
+    TooDeep,
+    TooLarge,
+}
+
+impl Unknown {
+    fn what(self) -> &'static str {
+        match self {
+            Unknown::Computed => "is computed",
+            Unknown::TooDeep => "is nested too deep",
+            Unknown::TooLarge => "grows too large",
+        }
+    }
+}
+
+type Eval<T = Value> = Result<T, Unknown>;
+
+/// Reads a file.
+pub(super) fn read(text: &str) -> Result<Module, ImportError> {
+    if text.len() > MAX_BYTES {
+        return Err(ImportError {
+            line: 0,
+            message: format!("it has more than {} KiB: no configuration", MAX_BYTES >> 10),
+        });
+    }
+    let mut parser = Parser::new();
+    let tree = parser
+        .set_language(&tree_sitter_python::LANGUAGE.into())
+        .ok()
+        .and_then(|()| parser.parse(text, None))
+        .ok_or_else(|| ImportError {
+            line: 0,
+            message: "the Python grammar cannot be used".into(),
+        })?;
+    let root = tree.root_node();
+    if root.has_error() {
+        return Err(first_error(root, text));
+    }
+    let mut reader = Reader {
+        text,
+        module: Module {
+            names: BTreeMap::new(),
+            notes: Vec::new(),
+            used: BTreeSet::new(),
+        },
+        imports: BTreeMap::new(),
+        aliased: BTreeSet::new(),
+        read: Vec::new(),
+        opaque: BTreeSet::new(),
+        budget: BUDGET,
+    };
+    for statement in children(root) {
+        reader.statement(statement);
+    }
+    Ok(reader.module)
+}
+
+fn first_error(root: Node<'_>, text: &str) -> ImportError {
+    let mut node = root;
+    while !node.is_error() && !node.is_missing() {
+        let mut cursor = node.walk();
+        match node.children(&mut cursor).find(|child| child.has_error()) {
+            Some(child) => node = child,
+            None => break,
+        }
+    }
+    let message = if node.is_missing() {
+        format!("this is not Python: `{}` is missing", node.kind())
+    } else {
+        let found = snippet(text.get(node.byte_range()).unwrap_or_default().trim());
+        format!("this is not Python: `{found}`")
+    };
+    ImportError {
+        line: line(node),
+        message,
+    }
+}
+
+fn line(node: Node<'_>) -> usize {
+    node.start_position().row + 1
+}
+
+/// The named children, without comments.
+fn children(node: Node<'_>) -> Vec<Node<'_>> {
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor)
+        .filter(|child| child.kind() != "comment")
+        .collect()
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    module: Module,
+    /// Local names of what is imported, with the full ones.
+    imports: BTreeMap<String, String>,
+    /// Names whose lists and dictionaries other names have too: changing one would change the other.
+    aliased: BTreeSet<String>,
+    /// Names of lists and dictionaries that the statement at hand has read.
+    read: Vec<String>,
+    /// Names of functions and classes of the file's own.
+    opaque: BTreeSet<String>,
+    budget: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn source(&self, node: Node<'_>) -> &'t str {
+        self.text.get(node.byte_range()).unwrap_or_default()
+    }
+
+    fn note(&mut self, name: Option<&str>, line: usize, text: String) {
+        let note = Note { line, text };
+        self.module.notes.push((name.map(str::to_owned), note));
+    }
+
+    /// Notes that what belongs at `place` was left out.
+    fn left_out(&mut self, place: &str, line: usize, why: Unknown) {
+        let name = place.split(['[', '.']).next().unwrap_or(place).to_owned();
+        let place = super::shorten(place, MAX_PLACE_CHARS);
+        let text = format!("{place} {}, and was left out", why.what());
+        self.note(Some(&name), line, text);
+    }
+
+    fn charge(&mut self, weight: usize) -> Eval<()> {
+        self.budget = self.budget.checked_sub(weight).ok_or(Unknown::TooLarge)?;
+        Ok(())
+    }
+
+    fn statement(&mut self, node: Node<'t>) {
+        self.read.clear();
+        match node.kind() {
+            "expression_statement" => {
+                for part in children(node) {
+                    match part.kind() {
+                        "assignment" => self.assignment(part),
+                        "augmented_assignment" => self.augmented(part),
+                        // Documentation, and what has no effect.
+                        "string" | "concatenated_string" | "ellipsis" => {}
+                        _ => self.code(part, "this"),
+                    }
+                }
+            }
+            "import_statement" | "import_from_statement" | "future_import_statement" => {
+                self.import(node);
+            }
+            "pass_statement" => {}
+            "function_definition" | "class_definition" | "decorated_definition" => {
+                let named = match node.kind() {
+                    "decorated_definition" => node.child_by_field_name("definition"),
+                    _ => Some(node),
+                };
+                if let Some(name) = named.and_then(|n| n.child_by_field_name("name")) {
+                    let name = self.source(name).to_owned();
+                    self.forget(&name);
+                    self.opaque.insert(name);
+                }
+                self.code(node, "this definition");
+            }
+            _ => self.code(node, "this statement"),
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.module.names.remove(name);
+        self.imports.remove(name);
+        self.opaque.remove(name);
+    }
+
+    /// Notes code, and the names that it may set: they keep what they had.
+    fn code(&mut self, node: Node<'t>, what: &str) {
+        let mut changed = BTreeSet::new();
+        let mut cursor = node.walk();
+        loop {
+            let target = match cursor.node().kind() {
+                "assignment" | "augmented_assignment" => cursor.node().child_by_field_name("left"),
+                "call" => cursor
+                    .node()
+                    .child_by_field_name("function")
+                    .filter(|f| f.kind() == "attribute"),
+                "delete_statement" => cursor.node().named_child(0),
+                _ => None,
+            };
+            let root = target.map(|t| self.source(t));
+            let root =
+                root.and_then(|t| t.split(|c: char| !c.is_alphanumeric() && c != '_').next());
+            if let Some(root) = root
+                && (self.module.names.contains_key(root) || super::amprolla::is_setting(root))
+            {
+                changed.insert(root.to_owned());
+            }
+            if cursor.goto_first_child() || cursor.goto_next_sibling() {
+                continue;
+            }
+            while cursor.goto_parent() {
+                if cursor.goto_next_sibling() {
+                    break;
+                }
+            }
+            if cursor.node() == node {
+                break;
+            }
+        }
+        let first = self.source(node).lines().next().unwrap_or_default();
+        let mut text = format!(
+            "{what} is code, which is never run, and was left out: `{}`",
+            snippet(first)
+        );
+        if !changed.is_empty() {
+            let names: Vec<_> = changed.into_iter().collect();
+            text.push_str(&format!("; it may change {}", names.join(", ")));
+        }
+        self.note(None, line(node), text);
+    }
+
+    /// Learns what imported names are; what they hold is not known.
+    fn import(&mut self, node: Node<'t>) {
+        let module_node = node.child_by_field_name("module_name");
+        let module = module_node.map(|m| self.source(m));
+        for part in children(node) {
+            if Some(part) == module_node {
+                continue;
+            }
+            if part.kind() == "wildcard_import" {
+                let text = format!(
+                    "the names that come from `{}` are not known here",
+                    snippet(module.unwrap_or_default())
+                );
+                self.note(None, line(node), text);
+                continue;
+            }
+            let (full, alias) = match part.kind() {
+                "aliased_import" => (
+                    part.child_by_field_name("name").map(|n| self.source(n)),
+                    part.child_by_field_name("alias").map(|n| self.source(n)),
+                ),
+                _ => (Some(self.source(part)), None),
+            };
+            let Some(full) = full else { continue };
+            let (local, full) = match (module, alias) {
+                (Some(module), alias) => (alias.unwrap_or(full), format!("{module}.{full}")),
+                (None, Some(alias)) => (alias, full.to_owned()),
+                // `import os.path` binds `os`.
+                (None, None) => {
+                    let top = full.split('.').next().unwrap_or(full);
+                    (top, top.to_owned())
+                }
+            };
+            self.forget(local);
+            if super::amprolla::is_setting(local) {
+                let text = format!("{local} is imported, and was left out");
+                self.note(Some(local), line(node), text);
+            }
+            self.imports.insert(local.to_owned(), full);
+        }
+    }
+
+    fn assignment(&mut self, node: Node<'t>) {
+        let mut targets = Vec::new();
+        let mut at = node;
+        let value = loop {
+            targets.extend(at.child_by_field_name("left"));
+            match at.child_by_field_name("right") {
+                Some(right) if right.kind() == "assignment" => at = right,
+                Some(right) => break right,
+                None => return, // `name: type`
+            }
+        };
+        let place = targets.first().map_or("", |t| self.source(*t));
+        let place = snippet(place);
+        let value = self.eval(value, &place, 0);
+        for target in targets {
+            self.bind(target, value.clone());
+        }
+    }
+
+    fn bind(&mut self, target: Node<'t>, value: Eval) {
+        let value = value.and_then(|v| {
+            self.charge(v.weight())?;
+            if v.depth() > MAX_DEPTH {
+                return Err(Unknown::TooDeep);
+            }
+            Ok(v)
+        });
+        match target.kind() {
+            "identifier" => {
+                let name = self.source(target);
+                self.forget(name);
+                match value {
+                    Ok(value) => {
+                        if !self.read.is_empty() {
+                            self.aliased.insert(name.to_owned());
+                            self.aliased.extend(self.read.iter().cloned());
+                        }
+                        self.module.names.insert(name.to_owned(), value);
+                    }
+                    Err(why) => self.left_out(name, line(target), why),
+                }
+            }
+            "subscript" => {
+                let done = value.and_then(|value| self.set_item(target, value));
+                if let Err(why) = done {
+                    let place = snippet(self.source(target));
+                    self.left_out(&place, line(target), why);
+                }
+            }
+            "pattern_list" | "tuple_pattern" | "list_pattern" => {
+                let parts = children(target);
+                let items = value.as_ref().ok().and_then(Value::items);
+                let plain = parts.iter().all(|p| p.kind() == "identifier");
+                let items = items.filter(|i| plain && i.len() == parts.len());
+                for (n, part) in parts.iter().enumerate() {
+                    let item = items.and_then(|i| i.get(n)).cloned();
+                    if plain {
+                        self.bind(*part, item.ok_or(Unknown::Computed));
+                    } else {
+                        let place = snippet(self.source(*part));
+                        self.left_out(&place, line(*part), Unknown::Computed);
+                    }
+                }
+            }
+            _ => {
+                let place = snippet(self.source(target));
+                self.left_out(&place, line(target), Unknown::Computed);
+            }
+        }
+    }
+
+    /// `repos['debian']['host'] = value`
+    fn set_item(&mut self, target: Node<'t>, value: Value) -> Eval<()> {
+        let mut keys = Vec::new();
+        let mut at = target;
+        while at.kind() == "subscript" {
+            let mut cursor = at.walk();
+            let mut subscripts = at.children_by_field_name("subscript", &mut cursor);
+            let (Some(key), None) = (subscripts.next(), subscripts.next()) else {
+                return Err(Unknown::Computed);
+            };
+            drop(subscripts);
+            keys.push(self.eval(key, "", 0)?);
+            at = at.child_by_field_name("value").ok_or(Unknown::Computed)?;
+            if keys.len() + value.depth() > MAX_DEPTH {
+                return Err(Unknown::TooDeep);
+            }
+        }
+        let name = self.source(at);
+        if at.kind() != "identifier" || !self.read.is_empty() || self.aliased.contains(name) {
+            return Err(Unknown::Computed);
+        }
+        let mut holder = self.module.names.get_mut(name).ok_or(Unknown::Computed)?;
+        let last = keys.first().cloned().ok_or(Unknown::Computed)?;
+        for key in keys.iter().skip(1).rev() {
+            holder = holder.get_mut(key).ok_or(Unknown::Computed)?;
+        }
+        match &mut holder.kind {
+            Kind::Dict(entries) => insert(entries, last, value),
+            _ => *holder.get_mut(&last).ok_or(Unknown::Computed)? = value,
+        }
+        Ok(())
+    }
+
+    /// `name += value`, `name |= value`
+    fn augmented(&mut self, node: Node<'t>) {
+        let parts = ["left", "operator", "right"].map(|f| node.child_by_field_name(f));
+        let [Some(left), Some(operator), Some(right)] = parts else {
+            return;
+        };
+        let place = snippet(self.source(left));
+        let result = self.eval(right, &place, 0).and_then(|added| {
+            let name = self.source(left);
+            if left.kind() != "identifier" || self.aliased.contains(name) {
+                return Err(Unknown::Computed);
+            }
+            let old = self.module.names.get(name).cloned();
+            let operator = self.source(operator).trim_end_matches('=');
+            let value = self.binary(old.ok_or(Unknown::Computed)?, operator, added)?;
+            self.charge(value.weight())?;
+            self.module.names.insert(name.to_owned(), value);
+            Ok(())
+        });
+        if let Err(why) = result {
+            let text = format!("what is added to {place} {}, and was left out", why.what());
+            self.note(None, line(node), text);
+        }
+    }
+
+    /// The value of an expression; `place` is where it goes to, for notes about its parts.
+    fn eval(&mut self, node: Node<'t>, place: &str, depth: usize) -> Eval {
+        if depth > MAX_DEPTH {
+            return Err(Unknown::TooDeep);
+        }
+        self.charge(1)?;
+        let depth = depth + 1;
+        let kind = match node.kind() {
+            "string" => Kind::Text(self.string(node, depth)?),
+            "concatenated_string" => {
+                let mut text = String::new();
+                for part in children(node) {
+                    text.push_str(&self.string(part, depth)?);
+                }
+                Kind::Text(text)
+            }
+            "integer" | "float" => Kind::Number(self.source(node).replace('_', "")),
+            "true" => Kind::Bool(true),
+            "false" => Kind::Bool(false),
+            "none" => Kind::Nothing,
+            "list" => Kind::List(self.items(node, place, depth)?),
+            "tuple" | "expression_list" => Kind::Tuple(self.items(node, place, depth)?),
+            "set" => Kind::Set(self.items(node, place, depth)?),
+            "dictionary" => Kind::Dict(self.entries(node, place, depth)?),
+            "parenthesized_expression" => {
+                let inner = children(node).first().copied().ok_or(Unknown::Computed)?;
+                return self.eval(inner, place, depth);
+            }
+            "identifier" => return self.name(node),
+            "unary_operator" => {
+                let argument = node.child_by_field_name("argument");
+                let value = self.eval(argument.ok_or(Unknown::Computed)?, place, depth)?;
+                match value.kind {
+                    Kind::Number(n)
+                        if self.source(node).starts_with('-') && !n.starts_with('-') =>
+                    {
+                        Kind::Number(format!("-{n}"))
+                    }
+                    _ => return Err(Unknown::Computed),
+                }
+            }
+            "binary_operator" => {
+                let parts = ["left", "operator", "right"].map(|f| node.child_by_field_name(f));
+                let [Some(left), Some(operator), Some(right)] = parts else {
+                    return Err(Unknown::Computed);
+                };
+                let left = self.eval(left, place, depth)?;
+                let right = self.eval(right, place, depth)?;
+                return self.binary(left, self.source(operator), right);
+            }
+            "subscript" => {
+                let value = node.child_by_field_name("value").ok_or(Unknown::Computed)?;
+                let value = self.eval(value, place, depth)?;
+                let mut cursor = node.walk();
+                let keys: Vec<_> = node
+                    .children_by_field_name("subscript", &mut cursor)
+                    .collect();
+                let [key] = keys[..] else {
+                    return Err(Unknown::Computed);
+                };
+                let key = self.eval(key, place, depth)?;
+                return value.get(&key).cloned().ok_or(Unknown::Computed);
+            }
+            "call" => self.call(node, place, depth)?,
+            _ => return Err(Unknown::Computed),
+        };
+        Ok(Value {
+            line: line(node),
+            kind,
+        })
+    }
+
+    fn name(&mut self, node: Node<'t>) -> Eval {
+        let name = self.source(node);
+        let value = self.module.names.get(name).ok_or(Unknown::Computed)?;
+        let (weight, shared) = (value.weight(), value.is_container());
+        self.charge(weight)?;
+        if shared {
+            self.read.push(name.to_owned());
+        }
+        self.module.used.insert(name.to_owned());
+        self.module
+            .names
+            .get(name)
+            .cloned()
+            .ok_or(Unknown::Computed)
+    }
+
+    fn binary(&mut self, left: Value, operator: &str, right: Value) -> Eval {
+        let line = left.line;
+        let kind = match (left.kind, operator, right.kind) {
+            (Kind::Text(a), "+", Kind::Text(b)) => Kind::Text(a + &b),
+            (Kind::List(mut a), "+", Kind::List(b)) => {
+                a.extend(b);
+                Kind::List(a)
+            }
+            (Kind::Tuple(mut a), "+", Kind::Tuple(b)) => {
+                a.extend(b);
+                Kind::Tuple(a)
+            }
+            (Kind::Set(mut a), "|", Kind::Set(b)) => {
+                a.extend(b);
+                Kind::Set(a)
+            }
+            (Kind::Set(mut a), "-", Kind::Set(b)) => {
+                self.charge(a.len().saturating_mul(b.len()))?;
+                a.retain(|item| b.iter().all(|other| other.kind != item.kind));
+                Kind::Set(a)
+            }
+            (Kind::Dict(mut a), "|", Kind::Dict(b)) => {
+                self.charge(a.len().saturating_mul(b.len()))?;
+                for (key, value) in b {
+                    insert(&mut a, key, value);
+                }
+                Kind::Dict(a)
+            }
+            (Kind::Text(template), "%", Kind::Tuple(values)) => {
+                Kind::Text(percent(&template, &values).ok_or(Unknown::Computed)?)
+            }
+            (Kind::Text(template), "%", kind) => {
+                let value = Value { line, kind };
+                Kind::Text(percent(&template, &[value]).ok_or(Unknown::Computed)?)
+            }
+            _ => return Err(Unknown::Computed),
+        };
+        let value = Value { line, kind };
+        self.charge(value.weight())?;
+        Ok(value)
+    }
+
+    /// The items of a list; those that are computed are noted and left out.
+    fn items(&mut self, node: Node<'t>, place: &str, depth: usize) -> Eval<Vec<Value>> {
+        let mut items = Vec::new();
+        for (n, part) in children(node).into_iter().enumerate() {
+            let here = format!("{place}[{n}]");
+            if part.kind() == "list_splat" {
+                let inner = children(part).first().copied().ok_or(Unknown::Computed)?;
+                match self.eval(inner, place, depth) {
+                    Ok(value) if value.items().is_some() => {
+                        items.extend_from_slice(value.items().unwrap_or_default());
+                    }
+                    Ok(_) => self.left_out(&here, line(part), Unknown::Computed),
+                    Err(why) => self.left_out(&here, line(part), why),
+                }
+                continue;
+            }
+            match self.eval(part, &here, depth) {
+                Ok(value) => items.push(value),
+                Err(why) => self.left_out(&here, line(part), why),
+            }
+        }
+        Ok(items)
+    }
+
+    /// The entries of a dictionary; those that are computed are noted and left out.
+    fn entries(&mut self, node: Node<'t>, place: &str, depth: usize) -> Eval<Vec<(Value, Value)>> {
+        let mut entries = Vec::new();
+        for part in children(node) {
+            self.charge(entries.len() / 16)?;
+            let fields = ["key", "value"].map(|f| part.child_by_field_name(f));
+            if let [Some(key), Some(value)] = fields {
+                let (here, key) = match self.eval(key, place, depth) {
+                    Ok(key) => (format!("{place}{}", key.subscript()), Ok(key)),
+                    Err(why) => (format!("{place}[{}]", snippet(self.source(key))), Err(why)),
+                };
+                let value = key.and_then(|k| Ok((k, self.eval(value, &here, depth)?)));
+                match value {
+                    Ok((key, value)) => insert(&mut entries, key, value),
+                    Err(why) => self.left_out(&here, line(part), why),
+                }
+                continue;
+            }
+            let inner = children(part).first().copied().ok_or(Unknown::Computed)?;
+            match self.eval(inner, place, depth) {
+                Ok(Value {
+                    kind: Kind::Dict(more),
+                    ..
+                }) => {
+                    self.charge(entries.len().saturating_mul(more.len()))?;
+                    for (key, value) in more {
+                        insert(&mut entries, key, value);
+                    }
+                }
+                other => {
+                    let here = format!("{place}[{}]", snippet(self.source(part)));
+                    let why = other.err().unwrap_or(Unknown::Computed);
+                    self.left_out(&here, line(part), why);
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// A string, with the values of an f-string in their places.
+    fn string(&mut self, node: Node<'t>, depth: usize) -> Eval<String> {
+        let mut prefix = String::new();
+        let mut text = String::new();
+        let mut cursor = node.walk();
+        let parts: Vec<_> = node.children(&mut cursor).collect();
+        for part in parts {
+            let source = self.source(part);
+            match part.kind() {
+                "string_start" => {
+                    prefix = source.trim_end_matches(['"', '\'']).to_ascii_lowercase();
+                    if prefix.contains(['b', 't']) {
+                        return Err(Unknown::Computed);
+                    }
+                }
+                "string_content" => {
+                    let source = source.replace("\r\n", "\n");
+                    let plain = match prefix.contains('r') {
+                        true => source,
+                        false => unescape(&source).ok_or(Unknown::Computed)?,
+                    };
+                    match prefix.contains('f') {
+                        true => text.push_str(&plain.replace("{{", "{").replace("}}", "}")),
+                        false => text.push_str(&plain),
+                    }
+                }
+                "interpolation" => {
+                    let inner = children(part);
+                    let [expression] = inner[..] else {
+                        return Err(Unknown::Computed); // a conversion or a format
+                    };
+                    if source.trim_end_matches(['}', ' ']).ends_with('=') {
+                        return Err(Unknown::Computed);
+                    }
+                    let value = self.eval(expression, "", depth)?;
+                    text.push_str(&value.display().ok_or(Unknown::Computed)?);
+                }
+                "string_end" => {}
+                _ => return Err(Unknown::Computed),
+            }
+        }
+        self.charge(text.len())?;
+        Ok(text)
+    }
+
+    /// The few calls that only put literals together.
+    fn call(&mut self, node: Node<'t>, place: &str, depth: usize) -> Eval<Kind> {
+        let fields = ["function", "arguments"].map(|f| node.child_by_field_name(f));
+        let [Some(function), Some(arguments)] = fields else {
+            return Err(Unknown::Computed);
+        };
+        let method = function.child_by_field_name("attribute");
+        let object = function.child_by_field_name("object");
+        let template = match (object, method) {
+            (Some(object), Some(method)) if self.source(method) == "format" => {
+                match self.eval(object, place, depth)?.kind {
+                    Kind::Text(text) => Some(text),
+                    _ => return Err(Unknown::Computed),
+                }
+            }
+            _ => None,
+        };
+        let callee = self.callee(function);
+        let known = ["set", "frozenset", "list", "tuple", "dict"];
+        let joins = ["os.path.join", "posixpath.join"].contains(&callee.as_str());
+        if template.is_none() && !joins && !known.contains(&callee.as_str()) {
+            return Err(Unknown::Computed);
+        }
+        let mut positional = Vec::new();
+        let mut named = Vec::new();
+        for argument in children(arguments) {
+            if argument.kind() == "keyword_argument" {
+                let fields = ["name", "value"].map(|f| argument.child_by_field_name(f));
+                let [Some(name), Some(value)] = fields else {
+                    return Err(Unknown::Computed);
+                };
+                let key = Value {
+                    line: line(name),
+                    kind: Kind::Text(self.source(name).to_owned()),
+                };
+                let here = format!("{place}{}", key.subscript());
+                self.charge(named.len())?;
+                let value = self.eval(value, &here, depth)?;
+                insert(&mut named, key, value);
+            } else {
+                positional.push(self.eval(argument, place, depth)?);
+            }
+        }
+        if let Some(template) = template {
+            return format(&template, &positional, &named)
+                .map(Kind::Text)
+                .ok_or(Unknown::Computed);
+        }
+        if joins {
+            let parts: Option<Vec<_>> = positional.iter().map(Value::text).collect();
+            let parts = parts.filter(|p| !p.is_empty() && named.is_empty());
+            return Ok(Kind::Text(join_paths(parts.ok_or(Unknown::Computed)?)));
+        }
+        if callee == "dict" {
+            return match positional.as_slice() {
+                [] => Ok(Kind::Dict(named)),
+                _ => Err(Unknown::Computed),
+            };
+        }
+        let items = match positional.as_slice() {
+            [] if named.is_empty() => Vec::new(),
+            [one] if named.is_empty() => one.items().ok_or(Unknown::Computed)?.to_vec(),
+            _ => return Err(Unknown::Computed),
+        };
+        Ok(match callee.as_str() {
+            "list" => Kind::List(items),
+            "tuple" => Kind::Tuple(items),
+            _ => Kind::Set(items),
+        })
+    }
+
+    /// The full name of what is called, empty where the file has given it another meaning.
+    fn callee(&self, function: Node<'_>) -> String {
+        let source = self.source(function);
+        let (first, rest) = source.split_once('.').unwrap_or((source, ""));
+        if self.module.names.contains_key(first) || self.opaque.contains(first) {
+            return String::new();
+        }
+        match (self.imports.get(first), rest) {
+            (Some(full), "") => full.clone(),
+            (Some(full), rest) => format!("{full}.{rest}"),
+            (None, "") => source.to_owned(),
+            (None, _) => String::new(),
+        }
+    }
+}
