@@ -712,6 +712,15 @@ impl Importer {
 
     /// Names what stands there only until somebody puts the right thing in its place.
     fn placeholders(&mut self, plan: &Plan) {
+        if plan.archives.is_empty() {
+            self.note(
+                0,
+                "repos and repo_order give no archive: nothing can be merged",
+            );
+        }
+        if plan.suites.is_empty() {
+            self.note(0, "suites gives no suite: nothing can be published");
+        }
         for archive in &plan.archives {
             self.note(
                 0,

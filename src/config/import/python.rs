@@ -81,7 +81,8 @@ pub(super) fn read(text: &str) -> Result<Module, ImportError> {
             used: BTreeSet::new(),
         },
         imports: BTreeMap::new(),
-        aliased: BTreeSet::new(),
+        shared: BTreeSet::new(),
+        holders: BTreeSet::new(),
         read: Vec::new(),
         opaque: BTreeSet::new(),
         budget: BUDGET,
@@ -130,8 +131,10 @@ struct Reader<'t> {
     module: Module,
     /// Local names of what is imported, with the full ones.
     imports: BTreeMap<String, String>,
-    /// Names whose lists and dictionaries other names have too: changing one would change the other.
-    aliased: BTreeSet<String>,
+    /// Names of lists and dictionaries that have another name too, or are part of others: to change one would change both.
+    shared: BTreeSet<String>,
+    /// Names of lists and dictionaries that hold those of other names.
+    holders: BTreeSet<String>,
     /// Names of lists and dictionaries that the statement at hand has read.
     read: Vec<String>,
     /// Names of functions and classes of the file's own.
@@ -200,6 +203,8 @@ impl<'t> Reader<'t> {
         self.module.names.remove(name);
         self.imports.remove(name);
         self.opaque.remove(name);
+        self.shared.remove(name);
+        self.holders.remove(name);
     }
 
     /// Notes code, and the names that it may set: they keep what they had.
@@ -303,13 +308,19 @@ impl<'t> Reader<'t> {
         };
         let place = targets.first().map_or("", |t| self.source(*t));
         let place = snippet(place);
+        let makes_anew = matches!(
+            value.kind(),
+            "list" | "tuple" | "set" | "dictionary" | "call" | "binary_operator"
+        );
+        let alone = makes_anew && targets.len() == 1;
         let value = self.eval(value, &place, 0);
         for target in targets {
-            self.bind(target, value.clone());
+            self.bind(target, value.clone(), alone);
         }
     }
 
-    fn bind(&mut self, target: Node<'t>, value: Eval) {
+    /// Gives a target its value; `alone` where that is a new one that only this target has.
+    fn bind(&mut self, target: Node<'t>, value: Eval, alone: bool) {
         let value = value.and_then(|v| {
             self.charge(v.weight())?;
             if v.depth() > MAX_DEPTH {
@@ -323,10 +334,10 @@ impl<'t> Reader<'t> {
                 self.forget(name);
                 match value {
                     Ok(value) => {
-                        if !self.read.is_empty() {
-                            self.aliased.insert(name.to_owned());
-                            self.aliased.extend(self.read.iter().cloned());
+                        if value.is_container() && !alone {
+                            self.shared.insert(name.to_owned());
                         }
+                        self.share(name);
                         self.module.names.insert(name.to_owned(), value);
                     }
                     Err(why) => self.left_out(name, line(target), why),
@@ -347,7 +358,7 @@ impl<'t> Reader<'t> {
                 for (n, part) in parts.iter().enumerate() {
                     let item = items.and_then(|i| i.get(n)).cloned();
                     if plain {
-                        self.bind(*part, item.ok_or(Unknown::Computed));
+                        self.bind(*part, item.ok_or(Unknown::Computed), false);
                     } else {
                         let place = snippet(self.source(*part));
                         self.left_out(&place, line(*part), Unknown::Computed);
@@ -358,6 +369,14 @@ impl<'t> Reader<'t> {
                 let place = snippet(self.source(target));
                 self.left_out(&place, line(target), Unknown::Computed);
             }
+        }
+    }
+
+    /// Takes down that what the statement has read is now held by a name, too.
+    fn share(&mut self, holder: &str) {
+        if !self.read.is_empty() {
+            self.holders.insert(holder.to_owned());
+            self.shared.extend(self.read.iter().cloned());
         }
     }
 
@@ -379,9 +398,11 @@ impl<'t> Reader<'t> {
             }
         }
         let name = self.source(at);
-        if at.kind() != "identifier" || !self.read.is_empty() || self.aliased.contains(name) {
+        let others = self.shared.contains(name) || (keys.len() > 1 && self.holders.contains(name));
+        if at.kind() != "identifier" || others {
             return Err(Unknown::Computed);
         }
+        self.share(name);
         let mut holder = self.module.names.get_mut(name).ok_or(Unknown::Computed)?;
         let last = keys.first().cloned().ok_or(Unknown::Computed)?;
         for key in keys.iter().skip(1).rev() {
@@ -403,7 +424,7 @@ impl<'t> Reader<'t> {
         let place = snippet(self.source(left));
         let result = self.eval(right, &place, 0).and_then(|added| {
             let name = self.source(left);
-            if left.kind() != "identifier" || self.aliased.contains(name) {
+            if left.kind() != "identifier" || self.shared.contains(name) {
                 return Err(Unknown::Computed);
             }
             let old = self.module.names.get(name).cloned();
@@ -411,6 +432,7 @@ impl<'t> Reader<'t> {
             let value = self.binary(old.ok_or(Unknown::Computed)?, operator, added)?;
             self.charge(value.weight())?;
             self.module.names.insert(name.to_owned(), value);
+            self.share(name);
             Ok(())
         });
         if let Err(why) = result {
@@ -471,6 +493,7 @@ impl<'t> Reader<'t> {
             }
             "subscript" => {
                 let value = node.child_by_field_name("value").ok_or(Unknown::Computed)?;
+                let already_read = self.read.len();
                 let value = self.eval(value, place, depth)?;
                 let mut cursor = node.walk();
                 let keys: Vec<_> = node
@@ -480,7 +503,11 @@ impl<'t> Reader<'t> {
                     return Err(Unknown::Computed);
                 };
                 let key = self.eval(key, place, depth)?;
-                return value.get(&key).cloned().ok_or(Unknown::Computed);
+                let item = value.get(&key).cloned().ok_or(Unknown::Computed)?;
+                if !item.is_container() {
+                    self.read.truncate(already_read); // a copy of text shares nothing
+                }
+                return Ok(item);
             }
             "call" => self.call(node, place, depth)?,
             _ => return Err(Unknown::Computed),
