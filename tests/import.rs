@@ -1,6 +1,6 @@
 //! `config import-amprolla` carries over what a configuration of amprolla's says, names what it cannot, and runs nothing.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 #![cfg(feature = "import-amprolla")]
 
 use std::fs;

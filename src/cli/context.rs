@@ -137,6 +137,7 @@ impl Context {
         self.event(Event::Warning(text.into()));
     }
 
+    #[cfg(feature = "import-amprolla")]
     /// Says on stderr what belongs to what was asked for.
     pub(super) fn remark(&self, text: &str) {
         if !self.quiet || text.starts_with("error") {

@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::python::Module;
 use super::value::{Kind, Value};
-use super::write::{Archive, Plan, Suite};
+use super::write::Plan;
 use super::{Note, snippet};
-use crate::config::{
-    Architecture, ArchiveName, Component, Form, PackageName, PoolName, SuiteName, validate,
-};
-use crate::fetch::uri::Uri;
+use crate::config::{Architecture, Component, Form, PackageName};
 
 /// Settings that are carried over, or looked at.
 const SETTINGS: [&str; 21] = [
@@ -98,23 +95,13 @@ pub(super) fn plan(module: Module, root: Option<&str>) -> (Plan, Vec<Note>) {
     (plan, importer.notes)
 }
 
-/// How amprolla looks for suites in an archive.
-struct Repo {
-    archive: String,
-    /// Whether suites have other names there, and which; `None` where all have the same.
-    aliases: Option<BTreeMap<String, String>>,
-    skip_missing: bool,
-    /// The suites that are not looked for.
-    skips: BTreeSet<String>,
-}
-
-struct Importer {
-    names: BTreeMap<String, Value>,
-    notes: Vec<Note>,
+pub(super) struct Importer {
+    pub(super) names: BTreeMap<String, Value>,
+    pub(super) notes: Vec<Note>,
 }
 
 impl Importer {
-    fn note(&mut self, line: usize, text: impl Into<String>) {
+    pub(super) fn note(&mut self, line: usize, text: impl Into<String>) {
         let text = text.into();
         self.notes.push(Note { line, text });
     }
@@ -126,12 +113,12 @@ impl Importer {
         );
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let value = self.names.get(name)?.clone();
         self.text_of(&value, name)
     }
 
-    fn text_of(&mut self, value: &Value, place: &str) -> Option<String> {
+    pub(super) fn text_of(&mut self, value: &Value, place: &str) -> Option<String> {
         let text = value.text().filter(|t| !t.chars().any(char::is_control));
         if text.is_none() {
             self.wrong(value, place, "one line of text");
@@ -153,7 +140,7 @@ impl Importer {
     }
 
     /// The texts of a list, each once.
-    fn texts(&mut self, value: &Value, place: &str) -> Vec<(usize, String)> {
+    pub(super) fn texts(&mut self, value: &Value, place: &str) -> Vec<(usize, String)> {
         let Some(items) = value.items() else {
             self.wrong(value, place, "a list");
             return Vec::new();
@@ -171,7 +158,7 @@ impl Importer {
     }
 
     /// The entries of a dictionary whose keys are text.
-    fn entries(&mut self, value: &Value, place: &str) -> Vec<(String, Value)> {
+    pub(super) fn entries(&mut self, value: &Value, place: &str) -> Vec<(String, Value)> {
         let Some(entries) = value.entries() else {
             self.wrong(value, place, "a dictionary");
             return Vec::new();
@@ -185,14 +172,14 @@ impl Importer {
         out
     }
 
-    fn named_entries(&mut self, name: &str) -> Vec<(String, Value)> {
+    pub(super) fn named_entries(&mut self, name: &str) -> Vec<(String, Value)> {
         match self.names.get(name).cloned() {
             Some(value) => self.entries(&value, name),
             None => Vec::new(),
         }
     }
 
-    fn flag(&mut self, entries: &[(String, Value)], key: &str, place: &str) -> bool {
+    pub(super) fn flag(&mut self, entries: &[(String, Value)], key: &str, place: &str) -> bool {
         match entries.iter().find(|(k, _)| k == key) {
             None => false,
             Some((_, value)) => match value.kind {
@@ -422,292 +409,6 @@ impl Importer {
             forms = [Form::Xz, Form::Gz].into();
         }
         forms
-    }
-
-    /// The archives in their order, and how suites are looked for in each.
-    fn archives(&mut self) -> (Vec<Archive>, Vec<Repo>) {
-        let repos = self.named_entries("repos");
-        let order = match self.names.get("repo_order").cloned() {
-            Some(order) => self.texts(&order, "repo_order"),
-            None => {
-                if !repos.is_empty() {
-                    self.note(
-                        0,
-                        "repo_order is not given: priority has the order of repos",
-                    );
-                }
-                repos.iter().map(|(n, v)| (v.line, n.clone())).collect()
-            }
-        };
-        for (name, value) in &repos {
-            if !order.iter().any(|(_, n)| n == name) {
-                let text = format!("repos['{name}'] is not in repo_order, and was left out");
-                self.note(value.line, text);
-            }
-        }
-        let aliases: BTreeMap<_, _> = self.named_entries("aliases").into_iter().collect();
-        let skips = match self.names.get("skips").cloned() {
-            Some(skips) => self.texts(&skips, "skips"),
-            None => Vec::new(),
-        };
-        let skips: BTreeSet<_> = skips.into_iter().map(|(_, s)| s).collect();
-        let mut archives: Vec<Archive> = Vec::new();
-        let mut ways = Vec::new();
-        let mut pools = BTreeSet::new();
-        for (line, name) in order {
-            let Some((_, value)) = repos.iter().find(|(n, _)| *n == name) else {
-                let text = format!("repo_order: there is no `{name}` in repos; left out");
-                self.note(line, text);
-                continue;
-            };
-            let Some((archive, way)) = self.archive(&name, value, &aliases, &skips) else {
-                continue;
-            };
-            if archives.iter().any(|a| a.pool == archive.pool) {
-                let text = format!(
-                    "repos['{name}']: its name `{}` is another archive's too, and it was left out: paths could not tell them apart",
-                    archive.pool
-                );
-                self.note(value.line, text);
-                continue;
-            }
-            pools.insert(archive.pool.clone());
-            archives.push(archive);
-            ways.push(way);
-        }
-        for (pool, value) in &aliases {
-            if !pools.contains(pool) {
-                let text = format!("aliases['{pool}'] belongs to no archive, and was left out");
-                self.note(value.line, text);
-            }
-        }
-        (archives, ways)
-    }
-
-    fn archive(
-        &mut self,
-        name: &str,
-        value: &Value,
-        aliases: &BTreeMap<String, Value>,
-        skips: &BTreeSet<String>,
-    ) -> Option<(Archive, Repo)> {
-        let place = format!("repos['{name}']");
-        let entries = self.entries(value, &place);
-        let field = |importer: &mut Self, key: &str| {
-            let (_, value) = entries.iter().find(|(k, _)| k == key)?;
-            importer.text_of(value, &format!("{place}['{key}']"))
-        };
-        for (key, value) in &entries {
-            let known = ["name", "host", "dists", "pool", "aliases", "skipmissing"];
-            if !known.contains(&key.as_str()) {
-                let text = format!("{place}['{key}'] is not known here, and was left out");
-                self.note(value.line, text);
-            }
-        }
-        let parts = (
-            field(self, "name"),
-            field(self, "host"),
-            field(self, "dists"),
-        );
-        let (Some(pool), Some(host), Some(dists)) = parts else {
-            let text = format!("{place} was left out: it takes a name, a host and dists");
-            self.note(value.line, text);
-            return None;
-        };
-        let host = host.trim_end_matches('/');
-        let join = |path: &str| match path {
-            "" => host.to_owned(),
-            path => format!("{host}/{path}"),
-        };
-        let above = |path: &str, last: &str| {
-            let path = path.trim_matches('/').strip_suffix(last)?.to_owned();
-            (path.is_empty() || path.ends_with('/')).then(|| join(path.trim_end_matches('/')))
-        };
-        let checked = ArchiveName::new(name)
-            .map_err(|e| e.to_string())
-            .and_then(|_| PoolName::new(pool.as_str()).map_err(|e| e.to_string()))
-            .and_then(|_| {
-                above(&dists, "dists").ok_or_else(|| "its dists does not end in `dists`".into())
-            })
-            .and_then(|uri| Uri::parse(&uri).map(|_| uri).map_err(|e| e.to_string()));
-        let uri = match checked {
-            Ok(uri) => uri,
-            Err(why) => {
-                self.note(value.line, format!("{place} was left out: {why}"));
-                return None;
-            }
-        };
-        let redirect = field(self, "pool").and_then(|pool| {
-            let redirect = above(&pool, "pool");
-            if redirect.is_none() {
-                let text = format!(
-                    "{place}['pool'] was left out: packages are looked for in `pool/` beside `dists/`"
-                );
-                self.note(value.line, text);
-            }
-            redirect.filter(|r| *r != uri && (r.starts_with("http://") || r.starts_with("https://")))
-        });
-        let has_aliases = self.flag(&entries, "aliases", &place);
-        let skip_missing = self.flag(&entries, "skipmissing", &place);
-        let aliases = has_aliases.then(|| match aliases.get(&pool) {
-            Some(table) => {
-                let inner = format!("aliases['{pool}']");
-                let mut names = BTreeMap::new();
-                for (suite, value) in self.entries(table, &inner) {
-                    if let Some(text) = self.text_of(&value, &format!("{inner}['{suite}']")) {
-                        names.insert(suite, text);
-                    }
-                }
-                names
-            }
-            None => {
-                let text = format!("{place} wants aliases, and there is no aliases['{pool}']");
-                self.note(value.line, text);
-                BTreeMap::new()
-            }
-        });
-        if skip_missing && !has_aliases {
-            let text =
-                format!("{place}['skipmissing'] means nothing without aliases, there as here");
-            self.note(value.line, text);
-        }
-        let archive = Archive {
-            name: name.to_owned(),
-            pool,
-            uri,
-            redirect,
-        };
-        // The name is amprolla's own: the skips are for the archive that is called `debian`.
-        let skipped = name == "debian" && has_aliases;
-        let way = Repo {
-            archive: name.to_owned(),
-            aliases,
-            skip_missing,
-            skips: if skipped {
-                skips.clone()
-            } else {
-                BTreeSet::new()
-            },
-        };
-        Some((archive, way))
-    }
-
-    fn suites(&mut self, repos: &[Repo]) -> Vec<Suite> {
-        let mut suites: Vec<Suite> = Vec::new();
-        let mut seen = BTreeSet::new();
-        for (group, list) in self.named_entries("suites") {
-            for (line, name) in self.texts(&list, &format!("suites['{group}']")) {
-                if let Err(error) = SuiteName::new(name.as_str()) {
-                    self.note(line, format!("suites['{group}']: {error}; left out"));
-                    continue;
-                }
-                if !seen.insert(name.clone()) {
-                    self.note(line, format!("suites: `{name}` stands there twice"));
-                    continue;
-                }
-                let from = self.from(line, &name, repos);
-                if from.is_empty() {
-                    let text = format!("suites: `{name}` was left out: no archive has it");
-                    self.note(line, text);
-                    continue;
-                }
-                suites.push(Suite {
-                    name,
-                    from,
-                    release: Vec::new(),
-                    links: Vec::new(),
-                });
-            }
-        }
-        self.releases(&mut suites);
-        self.links(&mut suites);
-        suites
-    }
-
-    /// Which suite of which archive goes into a suite, by amprolla's rules.
-    fn from(&mut self, line: usize, name: &str, repos: &[Repo]) -> Vec<(String, String)> {
-        let mut from = Vec::new();
-        for repo in repos {
-            let upstream = match &repo.aliases {
-                None => Some(name),
-                Some(_) if repo.skips.contains(name) => None,
-                Some(aliases) => match aliases.get(name) {
-                    Some(alias) => Some(alias.as_str()),
-                    None if repo.skip_missing => None,
-                    None => Some(name),
-                },
-            };
-            match upstream.map(SuiteName::new) {
-                Some(Ok(upstream)) => from.push((repo.archive.clone(), upstream.to_string())),
-                Some(Err(error)) => self.note(line, format!("aliases: {error}; left out")),
-                None => {}
-            }
-        }
-        from
-    }
-
-    /// The fields of each Release that are set.
-    fn releases(&mut self, suites: &mut [Suite]) {
-        let label = self.text("distrolabel");
-        for (name, value) in self.named_entries("release_aliases") {
-            let place = format!("release_aliases['{name}']");
-            let mut fields = Vec::new();
-            for (field, value) in self.entries(&value, &place) {
-                let Some(text) = self.text_of(&value, &format!("{place}['{field}']")) else {
-                    continue;
-                };
-                match validate::release_field(&field, &text) {
-                    Ok(()) => fields.push((field, text)),
-                    Err((why, _)) => {
-                        let text = format!("{place}['{field}'] was left out: {why}");
-                        self.note(value.line, text);
-                    }
-                }
-            }
-            let Some(suite) = suites.iter_mut().find(|s| s.name == name) else {
-                let text = format!(
-                    "{place} was left out: no suite has that name (amprolla goes by the Suite of the first archive's Release, which is most often the same)"
-                );
-                self.note(value.line, text);
-                continue;
-            };
-            // A Label of the suite's own goes before the general one.
-            if let Some(label) = &label
-                && !fields.iter().any(|(f, _)| f == "Label")
-                && validate::release_field("Label", label).is_ok()
-            {
-                fields.push(("Label".into(), label.clone()));
-            }
-            suite.release = fields;
-        }
-    }
-
-    /// Guesses the links that were made by hand: clients know a suite by its Suite, Codename and Version too.
-    fn links(&mut self, suites: &mut [Suite]) {
-        let mut taken: BTreeSet<String> = suites.iter().map(|s| s.name.clone()).collect();
-        let mut guessed = false;
-        for suite in suites.iter_mut() {
-            for field in ["Suite", "Codename", "Version"] {
-                let value = suite.release.iter().find(|(f, _)| f == field);
-                let Some(link) = value.map(|(_, v)| v.clone()) else {
-                    continue;
-                };
-                let prefix = format!("{link}/");
-                let usable = SuiteName::new(link.as_str()).is_ok()
-                    && !taken.iter().any(|t| t.starts_with(&prefix))
-                    && !link.contains('/');
-                if link != suite.name && usable && taken.insert(link.clone()) {
-                    suite.links.push(link);
-                    guessed = true;
-                }
-            }
-        }
-        if guessed {
-            self.note(
-                0,
-                "links are a guess, from Suite, Codename and Version in release_aliases: amprolla's are made by a script of their own, so compare with those",
-            );
-        }
     }
 
     /// Names what stands there only until somebody puts the right thing in its place.

@@ -1,10 +1,14 @@
 //! Turns a configuration of amprolla3 into one of ours.
 //!
-//! Theirs is a Python file. It is read as data ([`python`]): nothing in it is ever run, and what is no plain value is left
-//! out with a note that has its line. What the settings mean is in [`amprolla`], how ours is written in [`write`].
+//! Theirs is a Python file. It is read as data (`python`): nothing in it is ever run, and what is no plain value is left
+//! out with a note that has its line. What the settings mean is in `amprolla`,
+//! `archives` and `suites`; how ours is written in `write`.
 
 mod amprolla;
+mod archives;
+mod eval;
 mod python;
+mod suites;
 mod value;
 mod write;
 
