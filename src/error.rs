@@ -197,7 +197,7 @@ impl Error {
                 path.display()
             )),
             Error::ForeignLink { .. } => Some(
-                "move it away if nothing serves it; aptmerge makes the link by itself".into(),
+                "if it leads to merged-production, make it relative (ln -sfn merged-production merged); else move it away, aptmerge makes the link by itself".into(),
             ),
             Error::NoCopy { source, .. } => source.hint(),
             Error::NotFetched { .. } => Some("run `aptmerge fetch`, or `aptmerge run`".into()),
