@@ -1,7 +1,8 @@
 //! DEP-11: the components and icons of exactly the packages that were published, for software centres.
 //!
 //! A Components file is a sequence of YAML documents. The first says what the file is and where the media of all others lie;
-//! each other one is a component of the package that its line `Package:` names. Documents are passed on byte for byte. An
+//! each other one is a component of the package that its line `Package:` names, or, without one, of the distribution itself, as
+//! only the first archive may put it. Documents are passed on byte for byte. An
 //! icon archive has files named `PACKAGE_ICON`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,16 +85,11 @@ fn documents(
         for document in documents {
             match top_level(document, b"Package") {
                 Some(package) if selected.has(group, package, *rank) => {
-                    kept.push((package, document))
+                    kept.push((package, document));
                 }
-                Some(_) => {}
-                None => {
-                    let start = document.as_ptr() as usize - data.as_ptr() as usize;
-                    let line = memchr::memchr_iter(b'\n', &data[..start]).count() + 1;
-                    warnings.insert(format!(
-                        "{label}, line {line}: the document names no package; it is left out"
-                    ));
-                }
+                // It speaks of the distribution itself, so only the first archive's has a say.
+                None if *rank == 0 => kept.push((b"", document)),
+                _ => {}
             }
         }
         headers.push((kept.len() - before, header));
