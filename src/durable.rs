@@ -74,11 +74,16 @@ pub(crate) fn persist(
     Ok(())
 }
 
-/// Writes a whole file and forces its name out as well.
-pub(crate) fn write(path: &Path, data: &[u8], modified: Option<SystemTime>) -> Result<()> {
+/// Writes a whole file. The directory is not forced out.
+pub(crate) fn write_file(path: &Path, data: &[u8], modified: Option<SystemTime>) -> Result<()> {
     let mut file = temporary(path)?;
     file.write_all(data).map_err(Error::io("write", path))?;
-    persist(file, path, modified)?;
+    persist(file, path, modified)
+}
+
+/// Writes a whole file and forces its name out as well.
+pub(crate) fn write(path: &Path, data: &[u8], modified: Option<SystemTime>) -> Result<()> {
+    write_file(path, data, modified)?;
     sync_dir(parent(path))
 }
 

@@ -7,7 +7,7 @@
 
 mod lines;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use rayon::prelude::*;
@@ -30,19 +30,10 @@ pub(super) fn merge(
     selected: &Selected,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    let mut indices: BTreeMap<IndexName, Vec<usize>> = BTreeMap::new();
-    let components = merge.config.components_of(merge.suite);
-    for (rank, input) in merge.inputs.iter().enumerate() {
-        for name in input.optional() {
-            let published = match &name {
-                IndexName::Contents(_, of) => selected.group(of).is_some(),
-                _ => false,
-            };
-            if published && components.contains(name.component()) {
-                indices.entry(name).or_default().push(rank);
-            }
-        }
-    }
+    let indices = merge.ranks_by_optional_index(&|name| match name {
+        IndexName::Contents(_, of) => selected.group(of).is_some(),
+        _ => false,
+    });
     let warnings = indices
         .into_par_iter()
         .map(|(name, ranks)| {

@@ -5,7 +5,7 @@
 //! only the first archive may put it. Documents are passed on byte for byte. An
 //! icon archive has files named `PACKAGE_ICON`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
 use rayon::prelude::*;
@@ -25,22 +25,11 @@ pub(super) fn merge(
     selected: &Selected,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    let components = merge.config.components_of(merge.suite);
-    let mut indices: BTreeMap<IndexName, Vec<usize>> = BTreeMap::new();
-    for (rank, input) in merge.inputs.iter().enumerate() {
-        for name in input.optional() {
-            let published = match &name {
-                IndexName::Dep11(_, architecture) => {
-                    selected.group(architecture.as_str()).is_some()
-                }
-                IndexName::Icons(..) => true,
-                _ => false,
-            };
-            if published && components.contains(name.component()) {
-                indices.entry(name).or_default().push(rank);
-            }
-        }
-    }
+    let indices = merge.ranks_by_optional_index(&|name| match name {
+        IndexName::Dep11(_, architecture) => selected.group(architecture.as_str()).is_some(),
+        IndexName::Icons(..) => true,
+        _ => false,
+    });
     let warnings = indices
         .into_par_iter()
         .map(|(name, ranks)| match name {

@@ -1,6 +1,6 @@
 //! One merged suite: its index groups, one after the other or side by side.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::sync::Mutex;
 
@@ -60,6 +60,25 @@ pub struct SuiteMerge<'a> {
     pub suite: &'a Suite,
     /// The inputs.
     pub inputs: Vec<Box<dyn Input + 'a>>,
+}
+
+impl SuiteMerge<'_> {
+    /// The indices of the wanted kind that a suite can do without, in its components, each with the inputs that have it.
+    pub(super) fn ranks_by_optional_index(
+        &self,
+        wanted: &dyn Fn(&IndexName) -> bool,
+    ) -> BTreeMap<IndexName, Vec<usize>> {
+        let components = self.config.components_of(self.suite);
+        let mut indices: BTreeMap<IndexName, Vec<usize>> = BTreeMap::new();
+        for (rank, input) in self.inputs.iter().enumerate() {
+            for name in input.optional() {
+                if wanted(&name) && components.contains(name.component()) {
+                    indices.entry(name).or_default().push(rank);
+                }
+            }
+        }
+        indices
+    }
 }
 
 /// Merges a suite; every index that it publishes goes to the sink once.

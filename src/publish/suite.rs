@@ -17,7 +17,7 @@ use crate::workspace::{LastReferenced, SuiteRecord};
 
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
-use super::writer::{Writer, by_hash_path, write_whole};
+use super::writer::{Writer, by_hash_path};
 use super::{by_hash, sync};
 
 /// One suite, on its way from production to volatile.
@@ -65,7 +65,7 @@ impl SuiteStage<'_> {
         let writer = Writer {
             old: &self.old,
             new: &self.new,
-            // Files that another version of the encoders wrote are not carried on.
+            // With --rebuild, no file that was published before is trusted.
             listed: old_release
                 .as_ref()
                 .filter(|_| !self.allow.rebuild)
@@ -223,7 +223,7 @@ impl SuiteStage<'_> {
             ("Release.gpg", &signed.detached),
             ("InRelease", &signed.inline),
         ] {
-            write_whole(&self.new.join(name), data, at)?;
+            durable::write_file(&self.new.join(name), data, Some(at))?;
         }
         Ok(())
     }

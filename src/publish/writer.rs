@@ -26,12 +26,6 @@ pub(super) fn by_hash_path(path: &str, digest: &FileDigest) -> String {
     format!("{dir}/by-hash/SHA256/{}", hex::encode(digest.sha256))
 }
 
-pub(super) fn write_whole(path: &Path, data: &[u8], modified: SystemTime) -> Result<()> {
-    let mut file = durable::temporary(path)?;
-    file.write_all(data).map_err(Error::io("write", path))?;
-    durable::persist(file, path, Some(modified))
-}
-
 /// Writes the indices of a suite, or carries on those that did not change.
 pub(super) struct Writer<'a> {
     pub(super) old: &'a Path,
@@ -199,7 +193,7 @@ impl Writer<'_> {
             return Ok(());
         }
         self.place(path, &digest, |target| {
-            write_whole(target, data, self.modified)
+            durable::write_file(target, data, Some(self.modified))
         })
     }
 }
