@@ -59,6 +59,11 @@ impl IndexName {
         )
     }
 
+    /// Whether it is written as a stream, in one compressed form: it may be larger than one would want in memory.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, IndexName::Contents(..) | IndexName::Icons(..))
+    }
+
     /// The architecture as directory Release files name it: `source` for sources.
     pub fn architecture(&self) -> &str {
         match self {

@@ -61,7 +61,7 @@
 //! the link at volatile therefore knows that a `staged.json` is what is being served, and one that finds it at production
 //! knows that a `staged.json` never was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -163,8 +163,21 @@ pub struct SuiteRecord {
     pub archives: BTreeMap<String, i64>,
     /// What its merge had to say; the guard against shrinking counts by it, and the text reports are written from it.
     pub report: SuiteReport,
+    /// What indices follow from that speak of published packages, by the path of the plain form.
+    #[serde(default)]
+    pub derived: BTreeMap<String, DerivedRecord>,
     /// Files under by-hash that no current Release names, with what is needed to let them go in time.
     pub retained: BTreeMap<String, LastReferenced>,
+}
+
+/// What an index was made from that speaks of published packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DerivedRecord {
+    /// The digest of all that it follows from, in hex.
+    pub key: String,
+    /// What was worth a warning when it was made.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub warnings: BTreeSet<String>,
 }
 
 /// When a served Release last named a file.

@@ -9,7 +9,7 @@ use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
 use rayon::prelude::*;
 
-use super::Piece;
+use super::{Packed, Piece};
 
 /// Magic, deflate, no flags, no time, no extra flags, Unix: nothing that differs from one run to the next.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
@@ -17,19 +17,8 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 /// A final deflate block of no bytes, with the fixed codes.
 const EMPTY_FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
 
-/// A compressed part.
-#[derive(Debug, Clone)]
-pub struct Part {
-    /// Raw deflate, ending in a full flush.
-    pub bytes: Vec<u8>,
-    /// The checksum of what is in it.
-    pub checksum: Hasher,
-    /// The length of what is in it.
-    pub plain: u64,
-}
-
-/// Compresses a piece at gzip's level 6.
-pub fn encode(piece: &Piece<'_>) -> io::Result<Part> {
+/// Compresses a piece at gzip's level 6, to raw deflate that ends in a full flush.
+pub fn encode(piece: &Piece<'_>) -> io::Result<Packed> {
     let mut deflate = Compress::new(Compression::new(6), false);
     let mut checksum = Hasher::new();
     let mut bytes = Vec::with_capacity(piece.length as usize / 3 + 1024);
@@ -55,24 +44,29 @@ pub fn encode(piece: &Piece<'_>) -> io::Result<Part> {
             break;
         }
     }
-    Ok(Part {
+    Ok(Packed {
         bytes,
-        checksum,
         plain: piece.length,
+        note: u64::from(checksum.finalize()),
     })
 }
 
 /// Writes one member of all parts.
-pub fn assemble(parts: &[Part], out: &mut impl Write) -> io::Result<()> {
+pub fn assemble(parts: &[Packed], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&HEADER)?;
     let mut checksum = Hasher::new();
     let mut plain = 0u64;
     for part in parts {
         out.write_all(&part.bytes)?;
-        checksum.combine(&part.checksum);
+        checksum.combine(&checksum_of(part));
         plain += part.plain;
     }
     write_end(checksum, plain, out)
+}
+
+/// The checksum of what is in a part.
+fn checksum_of(part: &Packed) -> Hasher {
+    Hasher::new_with_initial_len(part.note as u32, part.plain)
 }
 
 /// How much is gathered before its pieces are compressed side by side.
@@ -115,7 +109,7 @@ impl<W: Write> MemberWriter<W> {
             .collect::<io::Result<Vec<_>>>()?;
         for part in parts {
             self.out.write_all(&part.bytes)?;
-            self.checksum.combine(&part.checksum);
+            self.checksum.combine(&checksum_of(&part));
             self.plain += part.plain;
         }
         self.waiting.clear();

@@ -6,9 +6,9 @@
 
 use std::io::{self, Write};
 
-use liblzma::stream::{Action, Check, Status, Stream};
+use liblzma::stream::{Action, Check, Filters, LzmaOptions, Status, Stream};
 
-use super::Piece;
+use super::{Packed, Piece};
 
 const HEADER_BYTES: usize = 12;
 const FOOTER_BYTES: usize = 12;
@@ -18,20 +18,30 @@ const STREAM_FLAGS: [u8; 2] = [0x00, 0x04];
 const HEADER_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0x00];
 const FOOTER_MAGIC: [u8; 2] = *b"YZ";
 
-/// A compressed block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    /// The block with its padding: a multiple of four bytes.
-    pub bytes: Vec<u8>,
-    /// Its length without the padding.
-    pub unpadded: u64,
-    /// The length of what is in it.
-    pub plain: u64,
+/// How far back a match may lie: about as far as a piece is long, so that nothing is gained by more.
+const DICTIONARY_BYTES: u32 = 3 << 20;
+
+/// The longest match that is looked for. Level 6 has 64; indices have longer ones, and finding them makes up for short pieces.
+const NICE_LENGTH: u32 = 160;
+
+/// An encoder at level 6, but for a few options that suit indices: text without alignment, whose letters follow from those
+/// before them.
+fn encoder() -> io::Result<Stream> {
+    let mut options = LzmaOptions::new_preset(6)?;
+    options
+        .dict_size(DICTIONARY_BYTES)
+        .literal_context_bits(4)
+        .position_bits(0)
+        .nice_len(NICE_LENGTH);
+    Ok(Stream::new_stream_encoder(
+        Filters::new().lzma2(&options),
+        Check::Crc64,
+    )?)
 }
 
-/// Compresses a piece at xz's level 6.
-pub fn encode(piece: &Piece<'_>) -> io::Result<Block> {
-    let mut stream = Stream::new_easy_encoder(6, Check::Crc64)?;
+/// Compresses a piece to a block.
+pub fn encode(piece: &Piece<'_>) -> io::Result<Packed> {
+    let mut stream = encoder()?;
     // Indices shrink to a fifth or less.
     let mut out = Vec::with_capacity(piece.length as usize / 4 + 1024);
     for slice in &piece.slices {
@@ -53,7 +63,7 @@ pub fn encode(piece: &Piece<'_>) -> io::Result<Block> {
 }
 
 /// Cuts the one block out of a stream.
-fn cut_out_block(mut stream: Vec<u8>, plain: u64) -> io::Result<Block> {
+fn cut_out_block(mut stream: Vec<u8>, plain: u64) -> io::Result<Packed> {
     let malformed = || io::Error::other("the xz encoder wrote a stream of an unknown form");
     let footer_at = stream
         .len()
@@ -77,15 +87,15 @@ fn cut_out_block(mut stream: Vec<u8>, plain: u64) -> io::Result<Block> {
     if recorded != plain || unpadded.next_multiple_of(4) != stream.len() as u64 {
         return Err(malformed());
     }
-    Ok(Block {
+    Ok(Packed {
         bytes: stream,
-        unpadded,
         plain,
+        note: unpadded,
     })
 }
 
 /// Writes one stream of all blocks; without any, the stream of an empty file.
-pub fn assemble(blocks: &[Block], out: &mut impl Write) -> io::Result<()> {
+pub fn assemble(blocks: &[Packed], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&HEADER_MAGIC)?;
     out.write_all(&STREAM_FLAGS)?;
     out.write_all(&crc32fast::hash(&STREAM_FLAGS).to_le_bytes())?;
@@ -93,7 +103,7 @@ pub fn assemble(blocks: &[Block], out: &mut impl Write) -> io::Result<()> {
     write_number(&mut index, blocks.len() as u64);
     for block in blocks {
         out.write_all(&block.bytes)?;
-        write_number(&mut index, block.unpadded);
+        write_number(&mut index, block.note);
         write_number(&mut index, block.plain);
     }
     index.resize(index.len().next_multiple_of(4), 0);

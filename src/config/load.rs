@@ -224,7 +224,7 @@ fn wrong_type(message: &str, key: &str) -> Option<(String, Option<String>)> {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
         other => other,
     };
-    let is_quantity = ["fetch.", "publish.", "guards."]
+    let is_quantity = ["fetch.", "publish.", "guards.", "cache."]
         .iter()
         .any(|table| key.starts_with(table))
         || key.ends_with(".max-age");
@@ -237,7 +237,7 @@ fn wrong_type(message: &str, key: &str) -> Option<(String, Option<String>)> {
 fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
     use toml::de::DeValue;
 
-    const TABLES: [&[&str]; 13] = [
+    const TABLES: [&[&str]; 14] = [
         &["archives"],
         &["archives", "*"],
         &["suites"],
@@ -249,6 +249,7 @@ fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
         &["publish", "by-hash"],
         &["guards"],
         &["fetch"],
+        &["cache"],
         &["reports"],
         &["serve"],
     ];

@@ -60,6 +60,9 @@ pub struct Config {
     /// How archives are fetched.
     #[serde(default)]
     pub fetch: Fetch,
+    /// What is kept to make later runs cheap.
+    #[serde(default)]
+    pub cache: Cache,
     /// The text reports.
     #[serde(default)]
     pub reports: Reports,
@@ -295,6 +298,22 @@ impl Default for Fetch {
             minimum_speed: ByteSize::from_bytes(1024),
             max_index: ByteSize::from_bytes(4 << 30),
             proxy: None,
+        }
+    }
+}
+
+/// What is kept to make later runs cheap.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Cache {
+    /// The most that compressed pieces of indices may take up on the disk.
+    pub max_size: ByteSize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            max_size: ByteSize::from_bytes(1 << 30),
         }
     }
 }

@@ -301,6 +301,11 @@ impl Input for SpoolInput<'_> {
         })))
     }
 
+    fn digest(&self, name: &IndexName) -> Option<String> {
+        let stored = self.copy.indices.get(&name.to_string())?;
+        Some(stored.sha256.clone())
+    }
+
     fn optional(&self) -> Vec<IndexName> {
         let paths = self.copy.indices.keys();
         paths

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
+use super::derived::{KeyOf, unless_unchanged};
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 use lines::{Line, Lines};
@@ -37,12 +38,17 @@ pub(super) fn merge(
     let warnings = indices
         .into_par_iter()
         .map(|(name, ranks)| {
-            let mut warnings = BTreeSet::new();
-            sink.stream(&name, &mut |out| {
-                warnings = merge_index(merge, selected, &name, &ranks, out)?;
-                Ok(())
-            })?;
-            Ok(warnings)
+            let names = [name];
+            let [name] = &names;
+            let key = KeyOf::inputs(merge, &names).published(selected, [name.architecture()]);
+            unless_unchanged(sink, &names, key, || {
+                let mut warnings = BTreeSet::new();
+                sink.stream(name, &mut |out| {
+                    warnings = merge_index(merge, selected, name, &ranks, out)?;
+                    Ok(())
+                })?;
+                Ok(warnings)
+            })
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(warnings.into_iter().flatten().collect())

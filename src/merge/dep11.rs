@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
 use super::Text;
+use super::derived::{KeyOf, unless_unchanged};
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
@@ -32,9 +33,21 @@ pub(super) fn merge(
     });
     let warnings = indices
         .into_par_iter()
-        .map(|(name, ranks)| match name {
-            IndexName::Icons(..) => icons(merge, selected, sink, &name, &ranks),
-            _ => documents(merge, selected, sink, &name, &ranks),
+        .map(|(name, ranks)| {
+            let names = [name];
+            let [name] = &names;
+            let key = KeyOf::inputs(merge, &names);
+            if let IndexName::Icons(..) = name {
+                let architectures = merge.config.architectures_of(merge.suite);
+                let key = key.published(selected, architectures.iter().map(|a| a.as_str()));
+                return unless_unchanged(sink, &names, key, || {
+                    icons(merge, selected, sink, name, &ranks)
+                });
+            }
+            let key = key.published(selected, [name.architecture()]);
+            unless_unchanged(sink, &names, key, || {
+                documents(merge, selected, sink, name, &ranks)
+            })
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(warnings.into_iter().flatten().collect())

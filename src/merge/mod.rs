@@ -8,6 +8,7 @@
 mod all;
 mod contents;
 mod dep11;
+mod derived;
 mod entry;
 mod report;
 pub mod rewrite;
@@ -17,6 +18,7 @@ mod sources;
 mod suite;
 mod translations;
 
+pub use derived::DerivedKey;
 pub use report::{BannedPackage, SuiteReport};
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 

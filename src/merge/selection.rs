@@ -1,7 +1,9 @@
 //! What was published, by name: what the indices that speak of packages are held against.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
 
@@ -70,6 +72,8 @@ impl Selection {
                 .descriptions
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner),
+            digests: Mutex::default(),
+            digest_of_descriptions: OnceLock::new(),
         }
     }
 }
@@ -78,9 +82,49 @@ impl Selection {
 pub(crate) struct Selected {
     groups: HashMap<String, Names>,
     pub(crate) descriptions: HashSet<Description>,
+    digests: Mutex<HashMap<String, [u8; 32]>>,
+    digest_of_descriptions: OnceLock<[u8; 32]>,
 }
 
 impl Selected {
+    /// A digest of the names of a group and the archives that they are from.
+    pub(crate) fn digest_of_group(&self, group: &str) -> [u8; 32] {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = digests.get(group) {
+            return *known;
+        }
+        let names = self.group(group).into_iter().flatten();
+        let sorted: BTreeMap<_, _> = names.collect();
+        let mut hasher = Sha256::new();
+        for (name, ranks) in sorted {
+            hasher.update(name);
+            for rank in ranks {
+                hasher.update([b' ']);
+                hasher.update(rank.to_le_bytes());
+            }
+            hasher.update([b'\n']);
+        }
+        let digest = hasher.finalize().into();
+        digests.insert(group.to_owned(), digest);
+        digest
+    }
+
+    /// A digest of the published descriptions.
+    pub(crate) fn digest_of_descriptions(&self) -> [u8; 32] {
+        *self.digest_of_descriptions.get_or_init(|| {
+            let sorted: BTreeSet<_> = self.descriptions.iter().collect();
+            let mut hasher = Sha256::new();
+            for (component, name, md5) in sorted {
+                hasher.update(component.to_le_bytes());
+                hasher.update(name);
+                hasher.update([b' ']);
+                hasher.update(md5);
+                hasher.update([b'\n']);
+            }
+            hasher.finalize().into()
+        })
+    }
+
     /// The names of a group; `None` where it has none.
     pub(crate) fn group(&self, group: &str) -> Option<&Names> {
         self.groups.get(group)

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
 use super::all::Collector;
+use super::derived::DerivedKey;
 use super::entry::{Entry, Kind, entries};
 use super::report::{BannedPackage, SuiteReport};
 use super::rewrite::PoolStrings;
@@ -29,6 +30,8 @@ pub trait Input: Sync {
     fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>>;
     /// The same as a stream, for indices that are larger than one would want in memory. Damage is an error of the last read.
     fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>>;
+    /// A digest of an index's plain text, without reading it; `None` where the input has none of the name.
+    fn digest(&self, name: &IndexName) -> Option<String>;
     /// The indices that it has of the families that a suite can do without.
     fn optional(&self) -> Vec<IndexName>;
     /// Whether the merge is to read the input's binary-all for other architectures as well.
@@ -48,6 +51,13 @@ pub trait Sink: Sync {
         name: &IndexName,
         produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
     ) -> Result<()>;
+
+    /// Takes over indices that were made from what the key stands for, if all of them are there still; gives what was worth
+    /// a warning when they were made.
+    fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>>;
+
+    /// Notes what indices were made from, for a later [`Sink::recall`].
+    fn remember(&self, names: &[IndexName], key: &DerivedKey, warnings: &BTreeSet<String>);
 }
 
 /// What to merge: a suite and its inputs, highest priority first.

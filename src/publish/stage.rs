@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use crate::config::SuiteName;
+use crate::compress::cache::PieceCache;
+use crate::config::{ByteSize, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
@@ -56,6 +58,10 @@ impl Plan<'_> {
             links: links(self.config),
         };
         let mut changed = Vec::new();
+        let cache = PieceCache::new(&layout.cache(), SystemTime::from(self.now));
+        if allow.rebuild {
+            cache.trim(ByteSize::from_bytes(0))?;
+        }
         for suite in &self.suites {
             if listener.is_cancelled() {
                 return Err(Error::Cancelled);
@@ -66,6 +72,7 @@ impl Plan<'_> {
                 old: production.join("dists").join(suite.name.as_str()),
                 new: volatile.join("dists").join(suite.name.as_str()),
                 allow,
+                cache: &cache,
                 number: generation.number,
             };
             let record = match (&suite.action, suite.record) {
@@ -83,6 +90,7 @@ impl Plan<'_> {
             }
             generation.suites.insert(suite.name.to_string(), record);
         }
+        cache.trim(self.config.cache.max_size)?;
         let outside: BTreeSet<&str> = generation
             .suites
             .values()

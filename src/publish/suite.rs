@@ -7,18 +7,22 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use crate::compress::cache::PieceCache;
 use crate::deb822::Release;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::indices;
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
-use crate::workspace::{LastReferenced, SuiteRecord};
+use crate::workspace::{DerivedRecord, LastReferenced, SuiteRecord};
 
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
 use super::writer::{Writer, by_hash_path};
 use super::{by_hash, sync};
+
+/// What is on record of the indices of a suite that is new.
+static NONE_DERIVED: BTreeMap<String, DerivedRecord> = BTreeMap::new();
 
 /// One suite, on its way from production to volatile.
 pub(super) struct SuiteStage<'a> {
@@ -29,6 +33,7 @@ pub(super) struct SuiteStage<'a> {
     /// Its directory in volatile.
     pub(super) new: PathBuf,
     pub(super) allow: Allowances,
+    pub(super) cache: &'a PieceCache,
     pub(super) number: u64,
 }
 
@@ -73,6 +78,9 @@ impl SuiteStage<'_> {
                 .unwrap_or_default(),
             forms: &plan.config.publish.compress,
             modified: SystemTime::from(plan.now),
+            cache: self.cache,
+            derived_before: self.suite.record.map_or(&NONE_DERIVED, |r| &r.derived),
+            derived: Mutex::default(),
             files: Mutex::default(),
         };
         durable::create_dir(&self.new)?;
@@ -95,7 +103,7 @@ impl SuiteStage<'_> {
             )?;
         }
         let valid_until = self.valid_until()?;
-        let files = writer.finish();
+        let (files, derived) = writer.finish();
         let text = release::suite_release(
             plan.config,
             self.suite.suite,
@@ -120,6 +128,10 @@ impl SuiteStage<'_> {
                 })
                 .collect(),
             report,
+            derived: match (&self.suite.action, self.suite.record) {
+                (Action::Sign(_), Some(record)) => record.derived.clone(),
+                _ => derived,
+            },
             retained,
         })
     }

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::compress::{Piece, gz, pieces, xz};
+use crate::compress::cache::{self, PieceCache, PieceName};
+use crate::compress::{Packed, Piece, assemble, encode, gz, pieces};
 use crate::config::Form;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::fetch::hashing::{Hasher, HashingWriter};
 use crate::indices::IndexName;
-use crate::merge::{Sink, Text};
+use crate::merge::{DerivedKey, Sink, Text};
+use crate::workspace::DerivedRecord;
 
 use super::release::FileDigest;
 use super::sync;
@@ -34,20 +36,34 @@ pub(super) struct Writer<'a> {
     pub(super) listed: BTreeMap<String, FileDigest>,
     pub(super) forms: &'a BTreeSet<Form>,
     pub(super) modified: SystemTime,
+    pub(super) cache: &'a PieceCache,
+    /// What the served indices were made from, as far as that is on record.
+    pub(super) derived_before: &'a BTreeMap<String, DerivedRecord>,
+    /// The same of the new ones.
+    pub(super) derived: Mutex<BTreeMap<String, DerivedRecord>>,
     pub(super) files: Mutex<BTreeMap<String, FileDigest>>,
 }
 
 impl Writer<'_> {
-    pub(super) fn finish(self) -> BTreeMap<String, FileDigest> {
-        self.files
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// The files of the suite, and what the indices were made from that speak of published packages.
+    pub(super) fn finish(
+        self,
+    ) -> (
+        BTreeMap<String, FileDigest>,
+        BTreeMap<String, DerivedRecord>,
+    ) {
+        let files = self.files.into_inner();
+        let derived = self.derived.into_inner();
+        (
+            files.unwrap_or_else(PoisonError::into_inner),
+            derived.unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn list(&self, path: String, digest: FileDigest) {
         self.files
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .insert(path, digest);
     }
 
@@ -116,40 +132,47 @@ impl Writer<'_> {
     /// The form that an index is published in that is written as a stream: gzip, as archives have Contents and icons.
     const STREAM_FORM: Form = Form::Gz;
 
-    fn write_form(&self, path: &str, form: Form, pieces: &[Piece<'_>]) -> Result<()> {
+    /// Writes one compressed form.
+    fn write_form(&self, path: &str, form: Form, pieces: &[Packed]) -> Result<()> {
         let target = self.new.join(path);
-        let failed = |source| Error::Compress {
-            what: path.to_owned(),
-            source,
-        };
+        let failed = || Error::io("write", &target);
         let file = durable::temporary(&target)?;
         let mut out = HashingWriter::new(BufWriter::with_capacity(1 << 20, file));
-        match form {
-            Form::Xz => {
-                let blocks = pieces
-                    .par_iter()
-                    .map(xz::encode)
-                    .collect::<std::io::Result<Vec<_>>>()
-                    .map_err(failed)?;
-                xz::assemble(&blocks, &mut out).map_err(Error::io("write", &target))?;
-            }
-            Form::Gz => {
-                let parts = pieces
-                    .par_iter()
-                    .map(gz::encode)
-                    .collect::<std::io::Result<Vec<_>>>()
-                    .map_err(failed)?;
-                gz::assemble(&parts, &mut out).map_err(Error::io("write", &target))?;
-            }
-        }
+        assemble(form, pieces, &mut out).map_err(failed())?;
         let (buffered, digests) = out.finish();
         let file = buffered
             .into_inner()
-            .map_err(|e| Error::io("write", &target)(e.into_error()))?;
+            .map_err(|e| failed()(e.into_error()))?;
         let digest = FileDigest::from(digests);
         self.place(path, &digest, |target| {
             durable::persist(file, target, Some(self.modified))
         })
+    }
+
+    /// Compresses a text in some forms, piece by piece; what was compressed before is taken from the cache.
+    fn pack(&self, plain: &str, text: &Text<'_>, forms: &[Form]) -> Result<Vec<Vec<Packed>>> {
+        let pack = |form, name: &PieceName, piece: &Piece<'_>| -> Result<Packed> {
+            if let Some(packed) = self.cache.get(form, name) {
+                return Ok(packed);
+            }
+            let packed = encode(form, piece).map_err(|source| Error::Compress {
+                what: format!("{plain}{}", form.suffix()),
+                source,
+            })?;
+            self.cache.put(form, name, &packed);
+            Ok(packed)
+        };
+        let pieces = pieces(text);
+        let names: Vec<_> = pieces.par_iter().map(cache::name).collect();
+        forms
+            .iter()
+            .map(|form| {
+                let packed = pieces.par_iter().zip(&names);
+                packed
+                    .map(|(piece, name)| pack(*form, name, piece))
+                    .collect()
+            })
+            .collect()
     }
 
     /// Writes a file under a temporary name through `produce`, which returns the digest of the plain text.
@@ -183,6 +206,17 @@ impl Writer<'_> {
         })
     }
 
+    fn remember_as(&self, names: &[IndexName], key: String, warnings: &BTreeSet<String>) {
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            let record = DerivedRecord {
+                key: key.clone(),
+                warnings: warnings.clone(),
+            };
+            derived.insert(name.to_string(), record);
+        }
+    }
+
     /// Writes a small file, or carries it on if it did not change.
     pub(super) fn write_small(&self, path: &str, data: &[u8]) -> Result<()> {
         let digest = FileDigest {
@@ -208,14 +242,14 @@ impl Sink for Writer<'_> {
         durable::create_dir(&self.new.join(index.directory()))?;
         let same = self.listed.get(&plain) == Some(&digest);
         self.list(plain.clone(), digest);
-        let mut pieces_of_text = None;
+        let mut forms = Vec::new();
         for form in self.forms {
-            let path = format!("{plain}{}", form.suffix());
-            if same && self.carry(&path)? {
-                continue;
+            if !(same && self.carry(&format!("{plain}{}", form.suffix()))?) {
+                forms.push(*form);
             }
-            let pieces = pieces_of_text.get_or_insert_with(|| pieces(text));
-            self.write_form(&path, *form, pieces)?;
+        }
+        for (form, pieces) in forms.iter().zip(self.pack(&plain, text, &forms)?) {
+            self.write_form(&format!("{plain}{}", form.suffix()), *form, &pieces)?;
         }
         Ok(())
     }
@@ -226,5 +260,34 @@ impl Sink for Writer<'_> {
         produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
     ) -> Result<()> {
         self.write_stream(name, produce)
+    }
+
+    fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>> {
+        let key = hex::encode(key);
+        let mut warnings = BTreeSet::new();
+        for name in names {
+            let plain = name.to_string();
+            let record = self.derived_before.get(&plain).filter(|r| r.key == key);
+            let (Some(record), Some(digest)) = (record, self.listed.get(&plain)) else {
+                return Ok(None);
+            };
+            let forms = match name.is_stream() {
+                true => vec![Self::STREAM_FORM],
+                false => self.forms.iter().copied().collect(),
+            };
+            for form in forms {
+                if !self.carry(&format!("{plain}{}", form.suffix()))? {
+                    return Ok(None);
+                }
+            }
+            self.list(plain, *digest);
+            warnings.extend(record.warnings.iter().cloned());
+        }
+        self.remember_as(names, key, &warnings);
+        Ok(Some(warnings))
+    }
+
+    fn remember(&self, names: &[IndexName], key: &DerivedKey, warnings: &BTreeSet<String>) {
+        self.remember_as(names, hex::encode(key), warnings);
     }
 }

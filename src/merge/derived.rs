@@ -1,0 +1,79 @@
+//! Indices that speak of the published packages follow from their inputs and from which names were published, not from
+//! versions: most runs change neither, and then such an index is taken over as it is, without being read.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Result;
+use crate::indices::IndexName;
+
+use super::MERGE_VERSION;
+use super::selection::Selected;
+use super::suite::{Sink, SuiteMerge};
+
+/// What an index follows from, as a digest: equal keys, equal index.
+pub type DerivedKey = [u8; 32];
+
+/// Takes the key of an index together.
+pub(super) struct KeyOf(Sha256);
+
+impl KeyOf {
+    /// Of the indices of some name in all inputs.
+    pub(super) fn inputs(merge: &SuiteMerge<'_>, names: &[IndexName]) -> Self {
+        let mut key = Self(Sha256::new());
+        key.0.update(MERGE_VERSION.to_le_bytes());
+        for name in names {
+            key.text(&name.to_string());
+            for input in &merge.inputs {
+                key.text(input.pool().as_str());
+                key.text(&input.digest(name).unwrap_or_default());
+            }
+        }
+        key
+    }
+
+    /// And of what was published of index groups.
+    pub(super) fn published<'g>(
+        mut self,
+        selected: &Selected,
+        groups: impl IntoIterator<Item = &'g str>,
+    ) -> Self {
+        for group in groups {
+            self.text(group);
+            self.0.update(selected.digest_of_group(group));
+        }
+        self
+    }
+
+    /// And of the published descriptions.
+    pub(super) fn descriptions(mut self, selected: &Selected) -> Self {
+        self.0.update(selected.digest_of_descriptions());
+        self
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text);
+    }
+
+    fn finish(self) -> DerivedKey {
+        self.0.finalize().into()
+    }
+}
+
+/// Makes some indices, unless they are there already, made from the same; gives what is worth a warning about them.
+pub(super) fn unless_unchanged(
+    sink: &dyn Sink,
+    names: &[IndexName],
+    key: KeyOf,
+    make: impl FnOnce() -> Result<BTreeSet<String>>,
+) -> Result<BTreeSet<String>> {
+    let key = key.finish();
+    if let Some(warnings) = sink.recall(names, &key)? {
+        return Ok(warnings);
+    }
+    let warnings = make()?;
+    sink.remember(names, &key, &warnings);
+    Ok(warnings)
+}
