@@ -77,6 +77,16 @@ impl IndexName {
         }
     }
 
+    /// The index group that it is of: `amd64`, `installer-amd64`, `source`; its path where it has none.
+    pub fn group(&self) -> String {
+        match self {
+            IndexName::Packages(_, a) => a.to_string(),
+            IndexName::Installer(_, a) => format!("installer-{a}"),
+            IndexName::Sources(_) => "source".into(),
+            _ => self.to_string(),
+        }
+    }
+
     /// The directory that it lies in, below the suite.
     pub fn directory(&self) -> String {
         match self {

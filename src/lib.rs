@@ -3,9 +3,11 @@
 //!
 //! A run is [`run::run`]: it holds the lock, and walks from the archives to the targets. See ARCHITECTURE.md for the house.
 
+pub mod cache;
 pub mod compress;
 pub mod config;
 pub mod deb822;
+pub mod difference;
 mod durable;
 pub mod error;
 pub mod events;
@@ -14,6 +16,7 @@ pub mod indices;
 pub mod lock;
 pub mod merge;
 pub mod openpgp;
+pub mod pdiff;
 pub mod publish;
 pub mod push;
 pub mod report;

@@ -5,6 +5,7 @@
 //! | `bannedpackages.txt` | suite, package |
 //! | `libsystemd.txt`, one for each watch | suite, package |
 //! | `SUITE-oldpackages.txt` | suite, package, the overlay's version, the newest version that it hides |
+//! | `changes.txt` | what the generation changed: suite, how, package, versions and archives, index groups |
 //! | `amprolla.txt` | one line for each generation |
 //!
 //! Lines are sorted and unique, and say what holds for the generation that is served. They are written from the records of
@@ -39,6 +40,7 @@ pub fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Res
         }
         write_if_new(&log.join(name), text.as_bytes())?;
     }
+    write_if_new(&log.join("changes.txt"), changes(generation).as_bytes())?;
     let changed = generation
         .suites
         .iter()
@@ -86,6 +88,20 @@ fn write_if_new(path: &std::path::Path, text: &[u8]) -> Result<()> {
         return Ok(());
     }
     durable::write(path, text, None)
+}
+
+/// What the last generation changed.
+fn changes(generation: &Generation) -> String {
+    let mut text = String::new();
+    for (suite, record) in &generation.suites {
+        if record.generation == generation.number {
+            for change in &record.difference.changes {
+                text.push_str(&format!("{suite} {change}\n"));
+            }
+            text.push_str(&format!("{suite} {}\n", record.difference.summary()));
+        }
+    }
+    text
 }
 
 /// The lines of each report.

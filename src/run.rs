@@ -3,12 +3,14 @@
 //! The lock is taken by whoever calls (step 0), since a caller may hold it already; everything here works on the
 //! [`Workspace`] that was opened through it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::difference::Difference;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::fetch::{self, FetchOptions, Spool};
@@ -38,6 +40,9 @@ pub struct Outcome {
     pub generation: u64,
     /// The suites that changed; none if nothing was published.
     pub changed: Vec<String>,
+    /// What changed in them, package by package.
+    #[serde(default)]
+    pub difference: BTreeMap<String, Difference>,
     /// Suites that are no longer published.
     pub removed: Vec<String>,
     /// Whether what an earlier run had begun was finished.
@@ -135,6 +140,9 @@ pub fn publish_spool(
     listener.info(format!("published generation {}", done.number));
     outcome.generation = done.number;
     outcome.changed = done.changed.iter().map(ToString::to_string).collect();
+    let suites = &workspace.published().suites;
+    let difference = |name: &String| Some((name.clone(), suites.get(name)?.difference.clone()));
+    outcome.difference = outcome.changed.iter().filter_map(difference).collect();
     report::write(workspace, config, now).map_err(unfinished)
 }
 

@@ -67,6 +67,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::RunLock;
@@ -163,6 +164,9 @@ pub struct SuiteRecord {
     pub archives: BTreeMap<String, i64>,
     /// What its merge had to say; the guard against shrinking counts by it, and the text reports are written from it.
     pub report: SuiteReport,
+    /// What the generation that last changed it changed in it.
+    #[serde(default)]
+    pub difference: Difference,
     /// What indices follow from that speak of published packages, by the path of the plain form.
     #[serde(default)]
     pub derived: BTreeMap<String, DerivedRecord>,

@@ -1,7 +1,9 @@
 //! `run`, and its parts one by one: `fetch`, `merge`, `publish`, `push`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use aptmerge::difference::Difference;
 use aptmerge::error::{Error, Result, chain};
 use aptmerge::fetch::Spool;
 use aptmerge::publish::{self, Action, Allowances, Plan};
@@ -93,7 +95,12 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
             context.now(),
             options.allow.rebuild,
         )?;
-        context.print(&describe(&plan));
+        let difference = plan.compare(&workspace)?;
+        if context.json {
+            context.print_json(&difference);
+        } else {
+            context.print(&describe(&plan, &difference));
+        }
         return Ok(code_of_spool(&spool));
     }
     let outcome = cycle::run(&mut workspace, &config, &options)?;
@@ -121,7 +128,7 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let signer = cycle::signer(&config)?;
     let staged = plan.stage(&workspace, &signer, allow, context)?;
     staged.check(&workspace, &signer.certificates()?, now)?;
-    context.tell(&describe(&plan));
+    context.tell(&describe(&plan, &BTreeMap::new()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -163,8 +170,8 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     })
 }
 
-/// The plan in words: one line a suite.
-fn describe(plan: &Plan<'_>) -> String {
+/// The plan in words: one line a suite, and below it one for each package that would change.
+fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> String {
     let mut lines = Vec::new();
     for suite in &plan.suites {
         lines.push(match &suite.action {
@@ -172,6 +179,13 @@ fn describe(plan: &Plan<'_>) -> String {
             Action::Sign(why) => format!("{}: would be signed again, {why}", suite.name),
             Action::Merge(why) => format!("{}: would be merged, {why}", suite.name),
         });
+        if let Some(difference) = differences.get(suite.name.as_str()) {
+            let changes = difference.changes.iter();
+            lines.extend(changes.map(|change| format!("  {change}")));
+            let indices = difference.indices.iter();
+            lines.extend(indices.map(|index| format!("  {index} would be made anew")));
+            lines.push(format!("  {}", difference.summary()));
+        }
     }
     lines.extend(
         plan.removed
@@ -206,6 +220,9 @@ fn finish(context: &Context, outcome: &Outcome) -> ExitCode {
             outcome.generation,
             suites.join(", ")
         ));
+        for (suite, difference) in &outcome.difference {
+            context.tell(&format!("  {suite}: {}", difference.summary()));
+        }
     } else {
         context.tell(&format!(
             "nothing changed: generation {} stays",

@@ -3,14 +3,17 @@
 //! apt reads only the first of several xz streams, and some readers know gzip files of one member only. So a file is one
 //! stream of many blocks ([`xz`]), or one member whose parts end in a full flush ([`gz`]). Pieces are cut where a stanza's
 //! content says so, not at fixed lengths: an inserted package changes the piece that it falls into, and no other. What was
-//! compressed once is found again in the [`cache`].
+//! compressed once is found again in the [`Cache`].
 
-pub mod cache;
 pub mod gz;
 pub mod xz;
 
 use std::io::{self, Write};
 
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::cache::{Cache, EntryName};
 use crate::config::Form;
 use crate::merge::Text;
 
@@ -47,10 +50,62 @@ pub struct Packed {
 }
 
 /// Compresses a piece.
-pub fn encode(form: Form, piece: &Piece<'_>) -> io::Result<Packed> {
+fn encode(form: Form, piece: &Piece<'_>) -> io::Result<Packed> {
     match form {
         Form::Xz => xz::encode(piece),
         Form::Gz => gz::encode(piece),
+    }
+}
+
+/// The kind of a form's pieces in the cache. The version of the program is in it, since a later one may compress differently.
+const fn kind(form: Form) -> &'static str {
+    match form {
+        Form::Xz => concat!("xz-", env!("CARGO_PKG_VERSION")),
+        Form::Gz => concat!("gz-", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// Compresses a text in some forms, piece by piece; what was compressed before is taken from the cache.
+pub fn pack(text: &Text<'_>, forms: &[Form], cache: &Cache) -> io::Result<Vec<Vec<Packed>>> {
+    let pieces = pieces(text);
+    let names: Vec<_> = pieces.par_iter().map(Piece::name).collect();
+    let pack = |form, (piece, name): (&Piece<'_>, &EntryName)| {
+        let known = cache.get(kind(form), name);
+        if let Some(packed) = known.and_then(|entry| Packed::from_entry(&entry)) {
+            return Ok(packed);
+        }
+        let packed = encode(form, piece)?;
+        let [plain, note] = [packed.plain.to_le_bytes(), packed.note.to_le_bytes()];
+        cache.put(kind(form), name, &[&plain, &note, &packed.bytes]);
+        Ok(packed)
+    };
+    forms
+        .iter()
+        .map(|form| {
+            let pieces = pieces.par_iter().zip(&names);
+            pieces.map(|piece| pack(*form, piece)).collect()
+        })
+        .collect()
+}
+
+impl Piece<'_> {
+    /// What its compressed forms are named by: the SHA-256 of its plain bytes.
+    fn name(&self) -> EntryName {
+        let mut hasher = Sha256::new();
+        self.slices.iter().for_each(|slice| hasher.update(slice));
+        hasher.finalize().into()
+    }
+}
+
+impl Packed {
+    fn from_entry(entry: &[u8]) -> Option<Packed> {
+        let (plain, rest) = entry.split_first_chunk()?;
+        let (note, bytes) = rest.split_first_chunk()?;
+        Some(Packed {
+            bytes: bytes.to_vec(),
+            plain: u64::from_le_bytes(*plain),
+            note: u64::from_le_bytes(*note),
+        })
     }
 }
 
@@ -63,7 +118,7 @@ pub fn assemble(form: Form, pieces: &[Packed], out: &mut impl Write) -> io::Resu
 }
 
 /// Cuts a text into pieces.
-pub fn pieces<'a>(text: &Text<'a>) -> Vec<Piece<'a>> {
+fn pieces<'a>(text: &Text<'a>) -> Vec<Piece<'a>> {
     let mut pieces = Vec::new();
     let mut piece = Piece::default();
     for stanza in text.iter() {

@@ -237,7 +237,7 @@ fn wrong_type(message: &str, key: &str) -> Option<(String, Option<String>)> {
 fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
     use toml::de::DeValue;
 
-    const TABLES: [&[&str]; 14] = [
+    const TABLES: [&[&str]; 15] = [
         &["archives"],
         &["archives", "*"],
         &["suites"],
@@ -247,6 +247,7 @@ fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
         &["signing", "gpg"],
         &["publish"],
         &["publish", "by-hash"],
+        &["publish", "pdiff"],
         &["guards"],
         &["fetch"],
         &["cache"],

@@ -211,6 +211,8 @@ pub struct Publish {
     /// The Valid-Until of a Release, counted from its Date; none where it is not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<TimeSpan>,
+    /// The patches beside Packages, Sources and Contents ("pdiff"), by which clients follow small changes.
+    pub pdiff: PatchHistory,
     /// Whether the tree gets a `pool/NAME` symlink to each archive with a file: URI.
     pub pool_links: bool,
 }
@@ -221,6 +223,7 @@ impl Default for Publish {
             compress: [Form::Xz, Form::Gz].into(),
             by_hash: Retention::default(),
             valid_for: None,
+            pdiff: PatchHistory::default(),
             pool_links: true,
         }
     }
@@ -241,6 +244,25 @@ impl Default for Retention {
         Self {
             generations: 6,
             days: 3,
+        }
+    }
+}
+
+/// How many patches an index has: until one of the bounds is reached, the oldest go first.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PatchHistory {
+    /// At most so many; 0 for none at all.
+    pub patches: usize,
+    /// At most so large, all those of an index together, compressed.
+    pub max_size: ByteSize,
+}
+
+impl Default for PatchHistory {
+    fn default() -> Self {
+        Self {
+            patches: 12,
+            max_size: ByteSize::from_bytes(4 << 20),
         }
     }
 }

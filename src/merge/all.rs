@@ -8,8 +8,9 @@ use std::sync::Mutex;
 
 use crate::deb822::compare_versions;
 
-use super::Text;
 use super::entry::Entry;
+use super::suite::SuiteMerge;
+use super::{PackageKey, Text};
 
 /// Collects from all architectures of a suite.
 #[derive(Default)]
@@ -93,10 +94,15 @@ pub(crate) struct Collected(BTreeMap<Key, Stanza>);
 
 impl Collected {
     /// The binary-all index of a component.
-    pub(crate) fn text(&self, component: u16) -> Text<'_> {
+    pub(crate) fn text<'a>(&'a self, component: u16, merge: &'a SuiteMerge<'_>) -> Text<'a> {
         let mut text = Text::default();
-        for (_, stanza) in self.0.iter().filter(|(key, _)| key.component == component) {
-            text.push([&stanza.text[..]]);
+        for (key, stanza) in self.0.iter().filter(|(key, _)| key.component == component) {
+            let key = PackageKey {
+                name: &key.name,
+                version: &key.version,
+                pool: merge.pool(stanza.rank),
+            };
+            text.push_package(key, [&stanza.text[..]]);
         }
         text
     }

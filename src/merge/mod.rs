@@ -25,10 +25,23 @@ pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
 pub const MERGE_VERSION: u32 = 2;
 
+/// Whose stanza it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackageKey<'a> {
+    /// The package's name.
+    pub name: &'a [u8],
+    /// Its version.
+    pub version: &'a [u8],
+    /// The pool of the archive that it is from.
+    pub pool: &'a str,
+}
+
 /// A merged index: its text in slices, one group of slices a stanza.
 #[derive(Debug, Default)]
 pub struct Text<'a> {
     slices: Vec<&'a [u8]>,
+    /// Whose stanzas they are, where they are those of packages.
+    keys: Vec<PackageKey<'a>>,
     /// Where stanzas end, counted in slices.
     stanza_ends: Vec<u32>,
     length: u64,
@@ -44,6 +57,30 @@ impl<'a> Text<'a> {
             }
         }
         self.stanza_ends.push(self.slices.len() as u32);
+    }
+
+    /// Adds the stanza of a package, with the empty line that ends it.
+    pub fn push_package(
+        &mut self,
+        key: PackageKey<'a>,
+        stanza: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        self.keys.push(key);
+        self.push(stanza);
+    }
+
+    /// Whose stanzas they are; `None` where they are not those of packages.
+    pub fn keys(&self) -> Option<&[PackageKey<'a>]> {
+        (self.keys.len() == self.stanza_ends.len()).then_some(&self.keys)
+    }
+
+    /// The slices of a stanza, by its number from 0 on.
+    pub fn stanza(&self, number: usize) -> &[&'a [u8]] {
+        let start = match number {
+            0 => 0,
+            _ => self.stanza_ends[number - 1],
+        };
+        &self.slices[start as usize..self.stanza_ends[number] as usize]
     }
 
     /// Its length in bytes.

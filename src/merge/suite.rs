@@ -18,7 +18,7 @@ use super::rewrite::PoolStrings;
 use super::rules::{self, Drop, Outcome, lossy};
 use super::selection::{Selected, Selection};
 use super::sources::{self, Needed};
-use super::{Text, contents, dep11, translations};
+use super::{PackageKey, Text, contents, dep11, translations};
 
 /// An input of a merge: the indices of one archive's suite, wherever they are kept.
 pub trait Input: Sync {
@@ -73,6 +73,12 @@ pub struct SuiteMerge<'a> {
 }
 
 impl SuiteMerge<'_> {
+    /// The pool of an input.
+    pub(super) fn pool(&self, rank: u16) -> &str {
+        let input = self.inputs.get(usize::from(rank));
+        input.map_or("", |input| input.pool().as_str())
+    }
+
     /// The indices of the wanted kind that a suite can do without, in its components, each with the inputs that have it.
     pub(super) fn ranks_by_optional_index(
         &self,
@@ -181,7 +187,7 @@ fn binaries(
         .par_iter()
         .enumerate()
         .map(|(number, component)| {
-            let text = collected.text(number as u16);
+            let text = collected.text(number as u16, merge);
             let name = binary_name(family, component.clone(), all.clone());
             sink.text(&name, &text)?;
             Ok(text.stanzas() as u64)
@@ -256,11 +262,21 @@ fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
 }
 
 /// The texts of the components, from the entries in the order of publication.
-fn texts<'a>(kept: &'a [Entry<'a>], pools: &'a [PoolStrings], components: usize) -> Vec<Text<'a>> {
+fn texts<'a>(
+    merge: &'a SuiteMerge<'_>,
+    kept: &'a [Entry<'a>],
+    pools: &'a [PoolStrings],
+) -> Vec<Text<'a>> {
+    let components = merge.config.components_of(merge.suite).len();
     let mut texts: Vec<_> = (0..components).map(|_| Text::default()).collect();
     for entry in kept {
         if let Some(text) = texts.get_mut(usize::from(entry.component)) {
-            text.push(published(entry, pools));
+            let key = PackageKey {
+                name: entry.name,
+                version: entry.version,
+                pool: merge.pool(entry.rank),
+            };
+            text.push_package(key, published(entry, pools));
         }
     }
     texts
@@ -359,7 +375,7 @@ impl BinaryGroup<'_> {
                     .insert(watch.to_string(), users.map(|e| lossy(e.name)).collect());
             }
         }
-        let texts = texts(&outcome.kept, &pools, components.len());
+        let texts = texts(merge, &outcome.kept, &pools);
         components
             .par_iter()
             .zip(&texts)
@@ -422,7 +438,7 @@ fn source_group(
     let (outcome, missing) = sources::apply(entries, &merge.config.bans, &exempt(merge), needed);
     selection.add("source", &outcome.kept);
     let pools = pools(merge);
-    let texts = texts(&outcome.kept, &pools, components.len());
+    let texts = texts(merge, &outcome.kept, &pools);
     components
         .par_iter()
         .zip(&texts)

@@ -1,4 +1,4 @@
-//! Files under by-hash: which of those that no Release names any more are kept, and for how long.
+//! Files under by-hash, and patches: which of those that no Release names any more are kept, and for how long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,7 +9,8 @@ use crate::config::Retention;
 use crate::error::{Error, Result};
 use crate::workspace::LastReferenced;
 
-/// The by-hash files of a suite's directory, by path below it; sub-directories that `skip` names belong to other suites.
+/// The by-hash files and patches of a suite's directory, by path below it; sub-directories that `skip` names belong to other
+/// suites.
 pub(super) fn existing(suite: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     if !suite.is_dir() {
@@ -25,7 +26,12 @@ pub(super) fn existing(suite: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<BTr
             .parent()
             .and_then(Path::parent)
             .is_some_and(|p| p.ends_with("by-hash"));
-        if in_by_hash && entry.file_type().is_file() {
+        let is_patch = path.extension().is_some_and(|e| e == "gz")
+            && path
+                .parent()
+                .and_then(Path::extension)
+                .is_some_and(|e| e == "diff");
+        if (in_by_hash || is_patch) && entry.file_type().is_file() {
             found.extend(
                 path.to_str()
                     .filter(|p| !p.contains(crate::durable::TEMP_PREFIX))

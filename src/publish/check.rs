@@ -16,6 +16,7 @@ use crate::deb822::{IndexEntry, Release};
 use crate::fetch::decode::{Compression, Limited, decoder};
 use crate::fetch::hashing::{Digests, Hasher};
 use crate::openpgp::Keyring;
+use crate::pdiff::index::{DiffIndex, Hashed};
 
 /// How far ahead of our clock a Release may be dated (apt's own bound).
 const MAX_AHEAD: Duration = Duration::from_secs(10);
@@ -253,6 +254,9 @@ fn check_index(
             }
         }
     }
+    if plain.ends_with(".diff/Index") && present > 0 {
+        report.problems.extend(check_patches(&dir.join(plain)));
+    }
     let is_empty = listed_plain.is_some_and(|entry| entry.size == 0);
     if present == 0 && !is_empty {
         let file = dir.join(plain);
@@ -262,6 +266,31 @@ fn check_index(
         ));
     }
     report
+}
+
+/// The patches that a list names.
+fn check_patches(path: &Path) -> Vec<String> {
+    let text = std::fs::read(path).map_err(|e| e.to_string());
+    let index = text.and_then(|text| {
+        DiffIndex::parse(&text).ok_or_else(|| "it is no list of patches as we write it".to_owned())
+    });
+    let entries = match index {
+        Ok(index) => index.entries,
+        Err(why) => return vec![format!("{}: {why}", path.display())],
+    };
+    entries
+        .iter()
+        .filter_map(|entry| {
+            let file = path.with_file_name(entry.file_name());
+            let found = open(&file).and_then(|reader| hash(reader).map_err(|e| e.to_string()));
+            let why = match found {
+                Ok(found) if Hashed::from(found.clone()) == entry.download => return None,
+                Ok(_) => "it is not the patch that the Index lists".to_owned(),
+                Err(why) => why,
+            };
+            Some(format!("{}: {why}", file.display()))
+        })
+        .collect()
 }
 
 fn hash(mut reader: impl Read) -> io::Result<Digests> {

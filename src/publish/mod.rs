@@ -18,8 +18,12 @@
 //! that is complete, from which the next run finishes ([`recover`]); after that, nothing to do.
 
 mod by_hash;
+mod changes;
 mod check;
+mod compare;
 mod link;
+mod outline;
+mod patches;
 mod plan;
 mod release;
 mod stage;

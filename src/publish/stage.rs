@@ -1,21 +1,22 @@
 //! Staging: a generation is built in volatile, while nothing serves it, and goes from there step by step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use crate::compress::cache::PieceCache;
+use crate::cache::Cache;
 use crate::config::{ByteSize, SuiteName};
+use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::openpgp::{Keyring, Signer};
-use crate::workspace::{Generation, VOLATILE, Workspace};
+use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};
-use super::plan::{Action, Allowances, Plan, links};
+use super::plan::{Action, Allowances, Plan, SuitePlan, links};
 use super::suite::SuiteStage;
 use super::{link, sync};
 
@@ -49,7 +50,7 @@ impl Plan<'_> {
         listener: &dyn Listener,
     ) -> Result<Staged> {
         let layout = workspace.layout();
-        let (volatile, production) = (layout.volatile(), layout.production());
+        let volatile = layout.volatile();
         durable::remove_tree(&volatile)?;
         durable::create_dir(&volatile.join("dists"))?;
         let mut generation = Generation {
@@ -58,7 +59,7 @@ impl Plan<'_> {
             links: links(self.config),
         };
         let mut changed = Vec::new();
-        let cache = PieceCache::new(&layout.cache(), SystemTime::from(self.now));
+        let cache = Cache::new(&layout.cache(), SystemTime::from(self.now));
         if allow.rebuild {
             cache.trim(ByteSize::from_bytes(0))?;
         }
@@ -66,28 +67,19 @@ impl Plan<'_> {
             if listener.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let stage = SuiteStage {
-                plan: self,
-                suite,
-                old: production.join("dists").join(suite.name.as_str()),
-                new: volatile.join("dists").join(suite.name.as_str()),
-                allow,
-                cache: &cache,
-                number: generation.number,
-            };
+            let stage = self.suite_stage(suite, layout, &cache, allow);
             let record = match (&suite.action, suite.record) {
                 (Action::Keep, Some(record)) => stage.keep(record)?,
                 (action, _) => {
                     listener.info(format!("suite {}: {}", suite.name, why(action)));
+                    let record = stage.make(signer)?;
+                    for warning in &record.report.warnings {
+                        listener.warn(format!("suite {}: {warning}", suite.name));
+                    }
                     changed.push(suite.name.clone());
-                    stage.make(signer)?
+                    record
                 }
             };
-            if changed.last() == Some(suite.name) {
-                for warning in &record.report.warnings {
-                    listener.warn(format!("suite {}: {warning}", suite.name));
-                }
-            }
             generation.suites.insert(suite.name.to_string(), record);
         }
         cache.trim(self.config.cache.max_size)?;
@@ -108,6 +100,43 @@ impl Plan<'_> {
             generation,
             changed,
         })
+    }
+}
+
+impl<'p> Plan<'p> {
+    fn suite_stage<'a>(
+        &'a self,
+        suite: &'a SuitePlan<'p>,
+        layout: &Layout,
+        cache: &'a Cache,
+        allow: Allowances,
+    ) -> SuiteStage<'a> {
+        let below = |tree: PathBuf| tree.join("dists").join(suite.name.as_str());
+        SuiteStage {
+            plan: self,
+            suite,
+            old: below(layout.production()),
+            new: below(layout.volatile()),
+            allow,
+            cache,
+            number: self.published.number + 1,
+        }
+    }
+
+    /// What the planned generation would change in each suite that would be merged. Nothing is written.
+    pub fn compare(&self, workspace: &Workspace<'_>) -> Result<BTreeMap<String, Difference>> {
+        let layout = workspace.layout();
+        let cache = Cache::new(&layout.cache(), SystemTime::from(self.now));
+        let merged = self
+            .suites
+            .iter()
+            .filter(|s| matches!(s.action, Action::Merge(_)));
+        merged
+            .map(|suite| {
+                let stage = self.suite_stage(suite, layout, &cache, Allowances::default());
+                Ok((suite.name.to_string(), stage.compare()?))
+            })
+            .collect()
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use crate::compress::cache::PieceCache;
+use crate::cache::Cache;
 use crate::deb822::Release;
+use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::indices;
@@ -16,10 +17,12 @@ use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
 use crate::workspace::{DerivedRecord, LastReferenced, SuiteRecord};
 
+use super::changes::Changes;
+use super::compare::{Comparer, Comparison};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
-use super::writer::{Writer, by_hash_path};
-use super::{by_hash, sync};
+use super::writer::{Writer, Written, by_hash_path};
+use super::{by_hash, patches, sync};
 
 /// What is on record of the indices of a suite that is new.
 static NONE_DERIVED: BTreeMap<String, DerivedRecord> = BTreeMap::new();
@@ -33,7 +36,7 @@ pub(super) struct SuiteStage<'a> {
     /// Its directory in volatile.
     pub(super) new: PathBuf,
     pub(super) allow: Allowances,
-    pub(super) cache: &'a PieceCache,
+    pub(super) cache: &'a Cache,
     pub(super) number: u64,
 }
 
@@ -54,6 +57,40 @@ impl SuiteStage<'_> {
     }
 
     /// The suite as it is.
+    /// What the Release that is served lists.
+    fn listed(&self, old: Option<&Release>) -> BTreeMap<String, FileDigest> {
+        // With --rebuild, no file that was published before is trusted.
+        let old = old.filter(|_| !self.allow.rebuild);
+        old.map(release::listed).unwrap_or_default()
+    }
+
+    pub(super) fn comparison<'c>(
+        &'c self,
+        listed: &'c BTreeMap<String, FileDigest>,
+        keeps: bool,
+    ) -> Comparison<'c> {
+        Comparison {
+            config: self.plan.config,
+            old: &self.old,
+            listed,
+            cache: self.cache,
+            keeps,
+            changes: Changes::default(),
+        }
+    }
+
+    /// What making the suite anew would change; nothing is written.
+    pub(super) fn compare(&self) -> Result<Difference> {
+        let listed = self.listed(self.old_release()?.as_ref());
+        let comparer = Comparer {
+            comparison: self.comparison(&listed, false),
+            derived: self.suite.record.map_or(&NONE_DERIVED, |r| &r.derived),
+        };
+        let report = merge::merge_suite(&self.plan.merge(self.suite)?, &comparer)?;
+        let changes = comparer.comparison.changes;
+        Ok(changes.finish(listed.is_empty(), &report))
+    }
+
     pub(super) fn keep(&self, record: &SuiteRecord) -> Result<SuiteRecord> {
         sync::link_tree(&self.old, &self.new, &|path| self.is_other_suite(path))?;
         Ok(record.clone())
@@ -67,15 +104,13 @@ impl SuiteStage<'_> {
         let identity = release::identity(self.suite.name, self.suite.suite, inherited);
         self.guard_date(old_release.as_ref())?;
         self.guard_identity(old_release.as_ref(), &identity)?;
+        let listed = self.listed(old_release.as_ref());
         let writer = Writer {
             old: &self.old,
             new: &self.new,
-            // With --rebuild, no file that was published before is trusted.
-            listed: old_release
-                .as_ref()
-                .filter(|_| !self.allow.rebuild)
-                .map(release::listed)
-                .unwrap_or_default(),
+            listed: &listed,
+            comparison: self.comparison(&listed, true),
+            history: plan.config.publish.pdiff,
             forms: &plan.config.publish.compress,
             modified: SystemTime::from(plan.now),
             cache: self.cache,
@@ -103,7 +138,11 @@ impl SuiteStage<'_> {
             )?;
         }
         let valid_until = self.valid_until()?;
-        let (files, derived) = writer.finish();
+        let Written {
+            files,
+            derived,
+            changes,
+        } = writer.finish();
         let text = release::suite_release(
             plan.config,
             self.suite.suite,
@@ -127,6 +166,7 @@ impl SuiteStage<'_> {
                     Some((format!("{name} {upstream}"), release.date.as_second()))
                 })
                 .collect(),
+            difference: changes.finish(old_release.is_none(), &report),
             report,
             derived: match (&self.suite.action, self.suite.record) {
                 (Action::Sign(_), Some(record)) => record.derived.clone(),
@@ -245,10 +285,13 @@ impl SuiteStage<'_> {
         &self,
         files: &BTreeMap<String, FileDigest>,
     ) -> Result<BTreeMap<String, LastReferenced>> {
-        let named: BTreeSet<String> = files
+        let mut named: BTreeSet<String> = files
             .iter()
             .map(|(path, digest)| by_hash_path(path, digest))
             .collect();
+        for path in files.keys().filter(|path| path.ends_with(".diff/Index")) {
+            named.extend(patches::named(&self.new, path)?);
+        }
         let empty = BTreeMap::new();
         let retained = by_hash::retained(
             by_hash::existing(&self.old, &|path| self.is_other_suite(path))?,

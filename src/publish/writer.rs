@@ -6,19 +6,22 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::compress::cache::{self, PieceCache, PieceName};
-use crate::compress::{Packed, Piece, assemble, encode, gz, pieces};
-use crate::config::Form;
+use crate::cache::Cache;
+use crate::compress::{Packed, assemble, gz, pack};
+use crate::config::{Form, PatchHistory};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::fetch::hashing::{Hasher, HashingWriter};
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
+use crate::pdiff::Patch;
 use crate::workspace::DerivedRecord;
 
+use super::changes::Changes;
+use super::compare::Comparison;
+use super::patches::Patches;
 use super::release::FileDigest;
 use super::sync;
 
@@ -33,10 +36,13 @@ pub(super) struct Writer<'a> {
     pub(super) old: &'a Path,
     pub(super) new: &'a Path,
     /// What the Release that is served now lists.
-    pub(super) listed: BTreeMap<String, FileDigest>,
+    pub(super) listed: &'a BTreeMap<String, FileDigest>,
+    /// What is served now, to say what changes, and how.
+    pub(super) comparison: Comparison<'a>,
+    pub(super) history: PatchHistory,
     pub(super) forms: &'a BTreeSet<Form>,
     pub(super) modified: SystemTime,
-    pub(super) cache: &'a PieceCache,
+    pub(super) cache: &'a Cache,
     /// What the served indices were made from, as far as that is on record.
     pub(super) derived_before: &'a BTreeMap<String, DerivedRecord>,
     /// The same of the new ones.
@@ -44,20 +50,26 @@ pub(super) struct Writer<'a> {
     pub(super) files: Mutex<BTreeMap<String, FileDigest>>,
 }
 
+/// What was written of a suite.
+pub(super) struct Written {
+    /// Its files.
+    pub(super) files: BTreeMap<String, FileDigest>,
+    /// What the indices were made from that speak of published packages.
+    pub(super) derived: BTreeMap<String, DerivedRecord>,
+    /// What changed.
+    pub(super) changes: Changes,
+}
+
 impl Writer<'_> {
-    /// The files of the suite, and what the indices were made from that speak of published packages.
-    pub(super) fn finish(
-        self,
-    ) -> (
-        BTreeMap<String, FileDigest>,
-        BTreeMap<String, DerivedRecord>,
-    ) {
+    /// The outcome.
+    pub(super) fn finish(self) -> Written {
         let files = self.files.into_inner();
         let derived = self.derived.into_inner();
-        (
-            files.unwrap_or_else(PoisonError::into_inner),
-            derived.unwrap_or_else(PoisonError::into_inner),
-        )
+        Written {
+            files: files.unwrap_or_else(PoisonError::into_inner),
+            derived: derived.unwrap_or_else(PoisonError::into_inner),
+            changes: self.comparison.changes,
+        }
     }
 
     fn list(&self, path: String, digest: FileDigest) {
@@ -108,6 +120,10 @@ impl Writer<'_> {
             .iter()
             .filter(|(path, _)| !path.ends_with("/Release"));
         for (path, digest) in indices {
+            if let Some(plain) = path.strip_suffix(".diff/Index") {
+                Patches::new(self, plain).carry()?;
+                continue;
+            }
             if self.carry(path)? {
                 continue;
             }
@@ -149,32 +165,6 @@ impl Writer<'_> {
         })
     }
 
-    /// Compresses a text in some forms, piece by piece; what was compressed before is taken from the cache.
-    fn pack(&self, plain: &str, text: &Text<'_>, forms: &[Form]) -> Result<Vec<Vec<Packed>>> {
-        let pack = |form, name: &PieceName, piece: &Piece<'_>| -> Result<Packed> {
-            if let Some(packed) = self.cache.get(form, name) {
-                return Ok(packed);
-            }
-            let packed = encode(form, piece).map_err(|source| Error::Compress {
-                what: format!("{plain}{}", form.suffix()),
-                source,
-            })?;
-            self.cache.put(form, name, &packed);
-            Ok(packed)
-        };
-        let pieces = pieces(text);
-        let names: Vec<_> = pieces.par_iter().map(cache::name).collect();
-        forms
-            .iter()
-            .map(|form| {
-                let packed = pieces.par_iter().zip(&names);
-                packed
-                    .map(|(piece, name)| pack(*form, name, piece))
-                    .collect()
-            })
-            .collect()
-    }
-
     /// Writes a file under a temporary name through `produce`, which returns the digest of the plain text.
     fn write_stream(
         &self,
@@ -204,6 +194,24 @@ impl Writer<'_> {
         self.place(&path, &FileDigest::from(digests), |target| {
             durable::persist(file, target, Some(self.modified))
         })
+    }
+
+    /// Publishes the patch to an index that has changed, and its forms that are written already.
+    fn write_patch(&self, index: &IndexName, digest: &FileDigest, patch: &Patch) -> Result<()> {
+        let plain = index.to_string();
+        let Some(old) = self.listed.get(&plain) else {
+            return Ok(());
+        };
+        // Installers fetch whole files.
+        if matches!(index, IndexName::Installer(..)) {
+            return Ok(());
+        }
+        let forms = Form::ALL.iter().filter_map(|form| {
+            let path = self.new.join(format!("{plain}{}", form.suffix()));
+            Some(path.metadata().ok()?.len())
+        });
+        let full = forms.min().unwrap_or(digest.size);
+        Patches::new(self, &plain).extend(old, digest, patch, full, self.history)
     }
 
     fn remember_as(&self, names: &[IndexName], key: String, warnings: &BTreeSet<String>) {
@@ -248,8 +256,18 @@ impl Sink for Writer<'_> {
                 forms.push(*form);
             }
         }
-        for (form, pieces) in forms.iter().zip(self.pack(&plain, text, &forms)?) {
+        let packed = pack(text, &forms, self.cache).map_err(|source| Error::Compress {
+            what: plain.clone(),
+            source,
+        })?;
+        for (form, pieces) in forms.iter().zip(packed) {
             self.write_form(&format!("{plain}{}", form.suffix()), *form, &pieces)?;
+        }
+        if same {
+            return Patches::new(self, &plain).carry();
+        }
+        if let Some(patch) = self.comparison.packages(index, &digest, text) {
+            self.write_patch(index, &digest, &patch)?;
         }
         Ok(())
     }
@@ -280,6 +298,7 @@ impl Sink for Writer<'_> {
                     return Ok(None);
                 }
             }
+            Patches::new(self, &plain).carry()?;
             self.list(plain, *digest);
             warnings.extend(record.warnings.iter().cloned());
         }

@@ -1,0 +1,169 @@
+//! What is kept from run to run to save work, and may be deleted at any time.
+//!
+//! An entry is a file that is named by a SHA-256, in the directory of its kind. It begins with a checksum of its name and
+//! everything after it, so that a damaged, torn or misplaced file is as good as none: what it held is made again. Nothing
+//! is forced to the disk, and an entry that cannot be written costs the next run some time.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+use crate::config::ByteSize;
+use crate::durable;
+use crate::error::Result;
+
+/// What an entry is named by.
+pub type EntryName = [u8; 32];
+
+const CHECKSUM_BYTES: usize = 32;
+
+/// The entries of earlier runs.
+#[derive(Debug)]
+pub struct Cache {
+    dir: PathBuf,
+    now: SystemTime,
+}
+
+impl Cache {
+    /// The cache in a directory, which need not exist. What is used gets the time `now`, by which the oldest is known.
+    pub fn new(dir: &Path, now: SystemTime) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            now,
+        }
+    }
+
+    fn path(&self, kind: &str, name: &EntryName) -> PathBuf {
+        let name = hex::encode(name);
+        self.dir.join(kind).join(&name[..2]).join(&name)
+    }
+
+    /// What an earlier run put in.
+    pub fn get(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
+        let path = self.path(kind, name);
+        let entry = fs::read(&path).ok()?;
+        let (begin, content) = entry.split_at_checked(CHECKSUM_BYTES)?;
+        if begin != checksum(name, &[content]) {
+            return None;
+        }
+        // Where that fails it goes too early, and is made again.
+        let _ = File::open(&path).and_then(|file| file.set_modified(self.now));
+        Some(content.to_vec())
+    }
+
+    /// Keeps something for later runs, if that can be done.
+    pub fn put(&self, kind: &str, name: &EntryName, content: &[&[u8]]) {
+        // Without it, the next run makes it again.
+        let _ = self.write(kind, name, content);
+    }
+
+    fn write(&self, kind: &str, name: &EntryName, content: &[&[u8]]) -> io::Result<()> {
+        let path = self.path(kind, name);
+        let dir = path.parent().unwrap_or(&self.dir);
+        fs::create_dir_all(dir)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(durable::TEMP_PREFIX)
+            .tempfile_in(dir)?;
+        file.write_all(&checksum(name, content))?;
+        for part in content {
+            file.write_all(part)?;
+        }
+        file.as_file().set_modified(self.now)?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    /// Removes an entry, if it is there.
+    pub fn remove(&self, kind: &str, name: &EntryName) {
+        // What stays goes when the cache is full.
+        let _ = fs::remove_file(self.path(kind, name));
+    }
+
+    /// Removes what was not used for longest, until the rest is within a bound, and what a crash left.
+    pub fn trim(&self, max: ByteSize) -> Result<()> {
+        let mut files = Vec::new();
+        for entry in walkdir::WalkDir::new(&self.dir).into_iter().flatten() {
+            let name = entry.file_name().as_encoded_bytes();
+            if name.starts_with(durable::TEMP_PREFIX.as_bytes()) {
+                durable::remove_file(entry.path())?;
+            } else if let Some(metadata) = entry.metadata().ok().filter(|m| m.is_file()) {
+                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                files.push((used, entry.into_path(), metadata.len()));
+            }
+        }
+        files.sort_unstable();
+        let mut total: u64 = files.iter().map(|(_, _, size)| size).sum();
+        for (_, path, size) in files {
+            if total <= max.bytes() {
+                break;
+            }
+            durable::remove_file(&path)?;
+            total -= size;
+        }
+        Ok(())
+    }
+}
+
+fn checksum(name: &EntryName, content: &[&[u8]]) -> [u8; CHECKSUM_BYTES] {
+    let mut hasher = Sha256::new().chain_update(name);
+    content.iter().for_each(|part| hasher.update(part));
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_damaged_torn_or_misplaced_entry_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path(), SystemTime::now());
+        let (name, other) = ([1; 32], [2; 32]);
+        assert_eq!(cache.get("a", &name), None);
+        cache.put("a", &name, &[b"some ", b"bytes"]);
+        assert_eq!(cache.get("a", &name), Some(b"some bytes".to_vec()));
+        assert_eq!(cache.get("b", &name), None);
+        let path = cache.path("a", &name);
+        let whole = fs::read(&path).unwrap();
+        let misplaced = cache.path("a", &other);
+        fs::create_dir_all(misplaced.parent().unwrap()).unwrap();
+        fs::write(&misplaced, &whole).unwrap();
+        assert_eq!(cache.get("a", &other), None);
+        for length in [0, 31, 32, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(cache.get("a", &name), None, "{length}");
+        }
+        for at in [0, 31, 32, whole.len() - 1] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            assert_eq!(cache.get("a", &name), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path(), SystemTime::now());
+        for n in 0..4u8 {
+            cache.put("a", &[n; 32], &[&[n; 1000]]);
+            let used = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(n));
+            let file = File::open(cache.path("a", &[n; 32])).unwrap();
+            file.set_modified(used).unwrap();
+        }
+        // Used again just now.
+        assert!(cache.get("a", &[0; 32]).is_some());
+        cache.trim(ByteSize::from_bytes(2100)).unwrap();
+        let left: Vec<u8> = (0..4)
+            .filter(|n| cache.get("a", &[*n; 32]).is_some())
+            .collect();
+        assert_eq!(left, [0, 3]);
+        fs::remove_dir_all(dir.path()).unwrap();
+        cache.trim(ByteSize::from_bytes(0)).unwrap();
+    }
+}

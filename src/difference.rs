@@ -1,0 +1,137 @@
+//! What a run changes, package by package.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What changes in a suite.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Difference {
+    /// Whether it was not published before; then no changes are listed.
+    pub is_new: bool,
+    /// Its packages that change, by name.
+    pub changes: Vec<Change>,
+    /// How many further changes there are.
+    #[serde(default)]
+    pub omitted: u64,
+    /// Changed indices of which it cannot be said which packages changed: they are not lists of packages, or the old one
+    /// cannot be read.
+    pub indices: BTreeSet<String>,
+}
+
+/// A package that changes, in the same way in some index groups.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Change {
+    /// Its name.
+    pub package: String,
+    /// In which way.
+    pub what: What,
+    /// The index groups: `amd64`, `all`, `source`, `installer-amd64`.
+    pub groups: BTreeSet<String>,
+    /// What is published of it before.
+    pub before: BTreeSet<Origin>,
+    /// What is published of it afterwards.
+    pub after: BTreeSet<Origin>,
+}
+
+/// In which way a package changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// It was not there.
+    Added,
+    /// It is no longer there.
+    Removed,
+    /// It is no longer there, because of a ban.
+    Banned,
+    /// It comes from another archive.
+    TakenOver,
+    /// It lies in another component.
+    Moved,
+    /// It has other versions, or the same with other content.
+    Changed,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            What::Added => "added",
+            What::Removed => "removed",
+            What::Banned => "newly banned",
+            What::TakenOver => "taken over",
+            What::Moved => "moved",
+            What::Changed => "changed",
+        })
+    }
+}
+
+/// A version of a package, and where it is from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Origin {
+    /// The version.
+    pub version: String,
+    /// The archive; its pool's name where no archive is configured that has the pool.
+    pub archive: String,
+    /// The component.
+    pub component: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let versions = |origins: &BTreeSet<Origin>| {
+            let of = |archive: &str| {
+                let some = origins.iter().filter(|o| o.archive == archive);
+                some.map(|o| o.version.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            let archives: BTreeSet<_> = origins.iter().map(|o| o.archive.as_str()).collect();
+            let archives = archives.into_iter();
+            archives
+                .map(|archive| format!("{archive} {}", of(archive)))
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        write!(f, "{:<12} {} ", self.what, self.package)?;
+        match self.what {
+            What::Added => write!(f, "({})", versions(&self.after))?,
+            What::Removed | What::Banned => write!(f, "({})", versions(&self.before))?,
+            _ => write!(
+                f,
+                "({} -> {})",
+                versions(&self.before),
+                versions(&self.after)
+            )?,
+        }
+        let groups: Vec<_> = self.groups.iter().map(String::as_str).collect();
+        write!(f, " [{}]", groups.join(" "))
+    }
+}
+
+impl Difference {
+    /// How many packages change in which way, in words: `2 added, 1 newly banned`.
+    pub fn summary(&self) -> String {
+        if self.is_new {
+            return "new".into();
+        }
+        let mut counts: BTreeMap<What, usize> = BTreeMap::new();
+        for change in &self.changes {
+            *counts.entry(change.what).or_default() += 1;
+        }
+        let mut parts: Vec<_> = counts
+            .iter()
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect();
+        if self.omitted > 0 {
+            parts.push(format!("{} more", self.omitted));
+        }
+        if parts.is_empty() {
+            return "no package changes".into();
+        }
+        parts.join(", ")
+    }
+}

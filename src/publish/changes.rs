@@ -1,0 +1,120 @@
+//! Gathers what changes in a suite, while its indices are made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use crate::config::Config;
+use crate::difference::{Change, Difference, Origin, What};
+use crate::indices::IndexName;
+use crate::merge::SuiteReport;
+
+use super::outline::{Changed, Note};
+
+/// How many changes of a suite are recorded; a point release of a distribution has some thousands.
+const MAX_RECORDED: usize = 5_000;
+
+type BeforeAndAfter = (BTreeSet<Origin>, BTreeSet<Origin>);
+
+/// Gathers what changes in the indices of a suite; from several threads.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    packages: Mutex<BTreeMap<(String, String), BeforeAndAfter>>,
+    indices: Mutex<BTreeSet<String>>,
+}
+
+impl Changes {
+    /// Adds what changed in an index of packages.
+    pub(super) fn add(&self, config: &Config, index: &IndexName, changed: &[Changed<'_>]) {
+        let group = index.group();
+        let component = index.component().as_str();
+        let origins = |notes: &[Note<'_>]| -> Vec<Origin> {
+            notes
+                .iter()
+                .map(|note| {
+                    let named = config
+                        .archives
+                        .iter()
+                        .find(|(_, archive)| archive.pool.as_str() == note.pool);
+                    Origin {
+                        version: note.version.to_string(),
+                        archive: named.map_or(note.pool, |(name, _)| name.as_str()).into(),
+                        component: component.into(),
+                    }
+                })
+                .collect()
+        };
+        let mut packages = self.packages.lock().unwrap_or_else(PoisonError::into_inner);
+        for (before, after) in changed {
+            let Some(first) = before.first().or(after.first()) else {
+                continue;
+            };
+            let key = (first.name.to_string(), group.clone());
+            let known = packages.entry(key).or_default();
+            known.0.extend(origins(before));
+            known.1.extend(origins(after));
+        }
+    }
+
+    /// Adds a changed index of which no more can be said.
+    pub(super) fn add_index(&self, index: &IndexName) {
+        let mut indices = self.indices.lock().unwrap_or_else(PoisonError::into_inner);
+        indices.insert(index.to_string());
+    }
+
+    /// What changes in the suite, whose merge had so much to say.
+    pub(super) fn finish(self, is_new: bool, report: &SuiteReport) -> Difference {
+        let packages = self.packages.into_inner();
+        let indices = self.indices.into_inner();
+        if is_new {
+            return Difference {
+                is_new,
+                ..Difference::default()
+            };
+        }
+        let mut changes: BTreeMap<(String, What, BeforeAndAfter), BTreeSet<String>> =
+            BTreeMap::new();
+        for ((package, group), origins) in packages.unwrap_or_else(PoisonError::into_inner) {
+            let what = what(&package, &origins, report);
+            let groups = changes.entry((package, what, origins)).or_default();
+            groups.insert(group);
+        }
+        let omitted = changes.len().saturating_sub(MAX_RECORDED) as u64;
+        let changes = changes.into_iter().take(MAX_RECORDED);
+        let changes = changes.map(|((package, what, (before, after)), groups)| Change {
+            package,
+            what,
+            groups,
+            before,
+            after,
+        });
+        Difference {
+            is_new,
+            changes: changes.collect(),
+            omitted,
+            indices: indices.unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+fn what(package: &str, (before, after): &BeforeAndAfter, report: &SuiteReport) -> What {
+    fn all<'a>(
+        origins: &'a BTreeSet<Origin>,
+        of: impl Fn(&'a Origin) -> &'a str,
+    ) -> BTreeSet<&'a str> {
+        origins.iter().map(of).collect()
+    }
+    if before.is_empty() {
+        return What::Added;
+    }
+    if after.is_empty() {
+        let banned = report.banned.iter().any(|b| b.package == package);
+        return if banned { What::Banned } else { What::Removed };
+    }
+    if all(before, |o| &o.archive) != all(after, |o| &o.archive) {
+        return What::TakenOver;
+    }
+    if all(before, |o| &o.component) != all(after, |o| &o.component) {
+        return What::Moved;
+    }
+    What::Changed
+}

@@ -1,0 +1,143 @@
+//! Holds new indices against those that are served now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+
+use crate::cache::Cache;
+use crate::config::{Config, Form};
+use crate::error::Result;
+use crate::fetch::decode::{Compression, decoder};
+use crate::fetch::hashing::Hasher;
+use crate::indices::IndexName;
+use crate::merge::{DerivedKey, Sink, Text};
+use crate::pdiff::Patch;
+use crate::workspace::DerivedRecord;
+
+use super::changes::Changes;
+use super::outline::{self, Outline};
+use super::release::FileDigest;
+
+/// The indices of a suite as they are served now.
+pub(super) struct Comparison<'a> {
+    pub(super) config: &'a Config,
+    /// The suite's directory.
+    pub(super) old: &'a Path,
+    /// What its Release lists; nothing where the suite is new.
+    pub(super) listed: &'a BTreeMap<String, FileDigest>,
+    pub(super) cache: &'a Cache,
+    /// Whether the outlines of new indices are kept for later runs.
+    pub(super) keeps: bool,
+    pub(super) changes: Changes,
+}
+
+impl Comparison<'_> {
+    /// Compares an index of packages that changed, and gives the patch to the new one, if there is an old one.
+    pub(super) fn packages(
+        &self,
+        name: &IndexName,
+        digest: &FileDigest,
+        text: &Text<'_>,
+    ) -> Option<Patch> {
+        let Some(new) = Outline::of(text) else {
+            self.changes.add_index(name);
+            return None;
+        };
+        let listed = self.listed.get(&name.to_string());
+        let kept = listed.and_then(|old| Outline::recall(self.cache, &old.sha256));
+        if self.keeps {
+            new.keep(self.cache, &digest.sha256);
+            if let Some(old) = listed {
+                Outline::forget(self.cache, &old.sha256);
+            }
+        }
+        // Where the suite itself is new, that says it all.
+        if self.listed.is_empty() {
+            return None;
+        }
+        let plain;
+        let old = match (listed, kept.as_deref().and_then(Outline::parse)) {
+            (None, _) => Some(Outline::default()),
+            (Some(_), Some(old)) => Some(old),
+            (Some(old), None) => {
+                plain = self.read(&name.to_string(), old).unwrap_or_default();
+                Outline::read(&plain).filter(|_| plain.len() as u64 == old.size)
+            }
+        };
+        let Some(old) = old else {
+            self.changes.add_index(name);
+            return None;
+        };
+        let (patch, changed) = outline::compare(&old, &new, text);
+        self.changes.add(self.config, name, &changed);
+        listed.map(|_| patch)
+    }
+
+    /// The plain text of an index that is served; `None` if it is not what its Release lists.
+    fn read(&self, plain: &str, digest: &FileDigest) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        self.open(plain, digest)?.read_to_end(&mut text).ok()?;
+        let mut hasher = Hasher::new();
+        hasher.update(&text);
+        (FileDigest::from(hasher.finish()) == *digest).then_some(text)
+    }
+
+    /// The plain text of an index that is served, from whichever form is quickest to read.
+    pub(super) fn open(
+        &self,
+        plain: &str,
+        digest: &FileDigest,
+    ) -> Option<Box<dyn Read + Send + 'static>> {
+        [(Form::Gz, Compression::Gzip), (Form::Xz, Compression::Xz)]
+            .into_iter()
+            .find_map(|(form, compression)| {
+                let path = self.old.join(format!("{plain}{}", form.suffix()));
+                let file = std::fs::File::open(path).ok()?;
+                let reader = decoder(compression, BufReader::with_capacity(1 << 18, file)).ok()?;
+                Some(Box::new(reader.take(digest.size + 1)) as Box<dyn Read + Send>)
+            })
+    }
+}
+
+/// Takes merged indices only to see what would change.
+pub(super) struct Comparer<'a> {
+    pub(super) comparison: Comparison<'a>,
+    /// What the served indices were made from, as far as that is on record.
+    pub(super) derived: &'a BTreeMap<String, DerivedRecord>,
+}
+
+impl Sink for Comparer<'_> {
+    fn text(&self, name: &IndexName, text: &Text<'_>) -> Result<()> {
+        let mut hasher = Hasher::new();
+        text.iter().flatten().for_each(|slice| hasher.update(slice));
+        let digest = FileDigest::from(hasher.finish());
+        let old = self.comparison.listed.get(&name.to_string());
+        if old != Some(&digest) {
+            self.comparison.packages(name, &digest, text);
+        }
+        Ok(())
+    }
+
+    fn stream(
+        &self,
+        name: &IndexName,
+        _: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
+        self.comparison.changes.add_index(name);
+        Ok(())
+    }
+
+    fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>> {
+        let key = hex::encode(key);
+        let records: Option<Vec<_>> = names
+            .iter()
+            .map(|name| {
+                let record = self.derived.get(&name.to_string())?;
+                (record.key == key).then_some(&record.warnings)
+            })
+            .collect();
+        Ok(records.map(|warnings| warnings.into_iter().flatten().cloned().collect()))
+    }
+
+    fn remember(&self, _: &[IndexName], _: &DerivedKey, _: &BTreeSet<String>) {}
+}

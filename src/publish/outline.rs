@@ -1,0 +1,219 @@
+//! The outline of an index: which stanza stands where. It is a fiftieth of the index, and two outlines tell what changed.
+
+use std::io::Read;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::cache::{Cache, EntryName};
+use crate::deb822::{Stanzas, eq_name};
+use crate::merge::Text;
+use crate::pdiff::{Patch, PatchBuilder};
+
+/// The kind of outlines in the cache, with the version of their form.
+const KIND: &str = "outlines-1";
+
+/// A stanza of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Note<'a> {
+    /// The first half of its SHA-256.
+    digest: [u8; 16],
+    lines: u32,
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    /// The pool of the archive that it is from.
+    pub(super) pool: &'a str,
+}
+
+impl<'a> Note<'a> {
+    fn new<'s>(
+        name: &'a [u8],
+        version: &'a [u8],
+        pool: &'a str,
+        stanza: impl Iterator<Item = &'s [u8]>,
+    ) -> Note<'a> {
+        let mut hasher = Sha256::new();
+        let mut lines = 0;
+        for slice in stanza {
+            hasher.update(slice);
+            lines += memchr::memchr_iter(b'\n', slice).count() as u32;
+        }
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hasher.finalize()[..16]);
+        // Names and versions are ASCII; the merge takes no others.
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        Note {
+            digest,
+            lines,
+            name: text(name),
+            version: text(version),
+            pool,
+        }
+    }
+}
+
+/// The stanzas of an index, in their order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outline<'a> {
+    notes: Vec<Note<'a>>,
+}
+
+impl<'a> Outline<'a> {
+    /// The outline of a merged text; `None` if its stanzas are not those of packages.
+    pub(super) fn of(text: &'a Text<'_>) -> Option<Outline<'a>> {
+        let keys = text.keys()?;
+        let notes = keys
+            .par_iter()
+            .enumerate()
+            .map(|(number, key)| {
+                let slices = text.stanza(number).iter().copied();
+                Note::new(key.name, key.version, key.pool, slices)
+            })
+            .collect();
+        Some(Outline { notes })
+    }
+
+    /// The outline of an index as it was published.
+    pub(super) fn read(plain: &'a [u8]) -> Option<Outline<'a>> {
+        let notes = Stanzas::new(plain)
+            .map(|stanza| {
+                let (mut name, mut version, mut path) = (None, None, None);
+                for field in stanza.fields() {
+                    let field = field.ok()?;
+                    let is = |name| eq_name(field.name, name);
+                    if is("Package") {
+                        name = Some(field.value);
+                    } else if is("Version") {
+                        version = Some(field.value);
+                    } else if is("Filename") || is("Directory") {
+                        path = Some(field.value);
+                    }
+                }
+                let pool = path?.strip_prefix(b"pool/")?.split(|b| *b == b'/').next()?;
+                let end = stanza.offset + stanza.without_final_newline().len() + 2;
+                let raw = plain.get(stanza.offset..end)?;
+                let pool = std::str::from_utf8(pool).ok()?;
+                Some(Note::new(name?, version?, pool, std::iter::once(raw)))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        Some(Outline { notes })
+    }
+
+    /// What an earlier run has kept of an index, by the SHA-256 of its plain text; to be parsed.
+    pub(super) fn recall(cache: &Cache, plain: &EntryName) -> Option<Vec<u8>> {
+        let packed = cache.get(KIND, plain)?;
+        let mut bytes = Vec::new();
+        let mut decoder = zstd::Decoder::new(&packed[..]).ok()?;
+        decoder.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// Reads what was kept.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Outline<'a>> {
+        let mut rest = bytes;
+        let mut notes = Vec::new();
+        while !rest.is_empty() {
+            let (digest, after) = rest.split_first_chunk()?;
+            let (lines, after) = after.split_first_chunk()?;
+            let end = memchr::memchr(b'\n', after)?;
+            let mut words = std::str::from_utf8(&after[..end]).ok()?.split(' ');
+            notes.push(Note {
+                digest: *digest,
+                lines: u32::from_le_bytes(*lines),
+                name: words.next()?,
+                version: words.next()?,
+                pool: words.next()?,
+            });
+            rest = &after[end + 1..];
+        }
+        Some(Outline { notes })
+    }
+
+    /// Keeps it for later runs.
+    pub(super) fn keep(&self, cache: &Cache, plain: &EntryName) {
+        let mut bytes = Vec::with_capacity(self.notes.len() * 64);
+        for note in &self.notes {
+            bytes.extend_from_slice(&note.digest);
+            bytes.extend_from_slice(&note.lines.to_le_bytes());
+            for (word, end) in [(note.name, b' '), (note.version, b' '), (note.pool, b'\n')] {
+                bytes.extend_from_slice(word.as_bytes());
+                bytes.push(end);
+            }
+        }
+        if let Ok(packed) = zstd::bulk::compress(&bytes, 1) {
+            cache.put(KIND, plain, &[&packed]);
+        }
+    }
+
+    /// Forgets what was kept of an index that is no longer published.
+    pub(super) fn forget(cache: &Cache, plain: &EntryName) {
+        cache.remove(KIND, plain);
+    }
+
+    /// The stanzas up to the next name, and the rest.
+    fn split_name<'n>(notes: &'n [Note<'a>]) -> (&'n [Note<'a>], &'n [Note<'a>]) {
+        let same = notes.iter().take_while(|n| n.name == notes[0].name).count();
+        notes.split_at(same)
+    }
+}
+
+/// The stanzas of one name in two states of an index, where they differ.
+pub(super) type Changed<'a> = (&'a [Note<'a>], &'a [Note<'a>]);
+
+/// Compares two states of an index whose stanzas are ordered by name: the patch from one to the other, and what changed.
+pub(super) fn compare<'a>(
+    old: &'a Outline<'a>,
+    new: &'a Outline<'a>,
+    text: &Text<'_>,
+) -> (Patch, Vec<Changed<'a>>) {
+    let mut patch = PatchBuilder::default();
+    let mut changed = Vec::new();
+    let (mut olds, mut news) = (&old.notes[..], &new.notes[..]);
+    let mut number = 0;
+    loop {
+        let order = match (olds.first(), news.first()) {
+            (None, None) => break,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(old), Some(new)) => old.name.cmp(&new.name),
+        };
+        let (before, after);
+        (before, olds) = match order.is_le() {
+            true => Outline::split_name(olds),
+            false => olds.split_at(0),
+        };
+        (after, news) = match order.is_ge() {
+            true => Outline::split_name(news),
+            false => news.split_at(0),
+        };
+        if before != after {
+            changed.push((before, after));
+        }
+        patch_name(&mut patch, before, after, text, number);
+        number += after.len();
+    }
+    (patch.finish(), changed)
+}
+
+/// The part of a patch that is about one name: stanzas that are the same at either end are kept.
+fn patch_name(
+    patch: &mut PatchBuilder,
+    before: &[Note<'_>],
+    after: &[Note<'_>],
+    text: &Text<'_>,
+    number: usize,
+) {
+    let lines = |notes: &[Note<'_>]| notes.iter().map(|n| u64::from(n.lines)).sum();
+    let pairs = before.iter().zip(after);
+    let head = pairs.take_while(|(a, b)| a.digest == b.digest).count();
+    let ends = before[head..].iter().rev().zip(after[head..].iter().rev());
+    let tail = ends.take_while(|(a, b)| a.digest == b.digest).count();
+    patch.keep(lines(&before[..head]));
+    patch.remove(lines(&before[head..before.len() - tail]));
+    for stanza in head..after.len() - tail {
+        for slice in text.stanza(number + stanza) {
+            patch.insert(slice);
+        }
+    }
+    patch.keep(lines(&before[before.len() - tail..]));
+}

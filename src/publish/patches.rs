@@ -1,0 +1,202 @@
+//! The patches beside an index: made when it changes, carried on while it does not.
+//!
+//! Each leads straight to the present index. When that changes, the patch from the last state to the new one is put behind each
+//! patch that there is, so the history needs no file but what is published. Names follow from the content, so no patch ever
+//! changes in place, and those of earlier lists are kept as long as files under by-hash.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::config::PatchHistory;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::fetch::hashing::Hasher;
+use crate::pdiff::Patch;
+use crate::pdiff::ed;
+use crate::pdiff::index::{DiffIndex, Entry, Hashed};
+
+use super::release::FileDigest;
+use super::sync;
+use super::writer::Writer;
+
+/// How many digits of a script's hash are its name.
+const NAME_DIGITS: usize = 20;
+
+/// An index whose patches are looked after.
+pub(super) struct Patches<'a> {
+    writer: &'a Writer<'a>,
+    /// The directory of the patches, below the suite.
+    dir: String,
+}
+
+impl<'a> Patches<'a> {
+    /// Of an index, by the path of its plain form.
+    pub(super) fn new(writer: &'a Writer<'a>, plain: &str) -> Self {
+        Self {
+            writer,
+            dir: format!("{plain}.diff"),
+        }
+    }
+
+    fn index_path(&self) -> String {
+        format!("{}/Index", self.dir)
+    }
+
+    fn old(&self, entry: &Entry) -> PathBuf {
+        self.writer.old.join(&self.dir).join(entry.file_name())
+    }
+
+    fn new_file(&self, entry: &Entry) -> PathBuf {
+        self.writer.new.join(&self.dir).join(entry.file_name())
+    }
+
+    /// The list that is served, as far as its patches are there.
+    fn served(&self) -> Option<DiffIndex> {
+        let listed = self.writer.listed.get(&self.index_path())?;
+        let text = fs::read(self.writer.old.join(self.index_path())).ok()?;
+        if FileDigest::from(hashed(&text)) != *listed {
+            return None;
+        }
+        let mut index = DiffIndex::parse(&text)?;
+        let is_there = |path: &Path, size| path.metadata().is_ok_and(|m| m.len() == size);
+        index
+            .entries
+            .retain(|entry| is_there(&self.old(entry), entry.download.size));
+        Some(index)
+    }
+
+    /// Takes list and patches over as they are, where the index did not change.
+    pub(super) fn carry(&self) -> Result<()> {
+        match self.served() {
+            Some(index) => self.publish(&index),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes list and patches anew, where the index has changed by `patch`; `full` is the length of its smallest form.
+    pub(super) fn extend(
+        &self,
+        old: &FileDigest,
+        new: &FileDigest,
+        patch: &Patch,
+        full: u64,
+        history: PatchHistory,
+    ) -> Result<()> {
+        let current = Hashed::from(*new);
+        let served = self.served().filter(|index| index.current == (*old).into());
+        // From the youngest to the oldest.
+        let mut patches = vec![(Hashed::from(*old), Some(patch.clone()))];
+        for entry in served.iter().flat_map(|index| index.entries.iter().rev()) {
+            let known = patches.iter().any(|(from, _)| *from == entry.old);
+            if !known && entry.old != current {
+                let earlier = read_script(&self.old(entry), entry);
+                patches.push((entry.old, earlier.map(|earlier| earlier.then(patch))));
+            }
+        }
+        let mut entries = Vec::new();
+        let mut left = history.max_size.bytes();
+        for (from, patch) in patches.into_iter().take(history.patches) {
+            let script = patch.and_then(|patch| ed::write(&patch).ok());
+            let Some((entry, packed)) = script.and_then(|script| pack(from, &script).ok()) else {
+                break;
+            };
+            // A client would rather fetch the index.
+            if entry.download.size >= full || entry.download.size > left {
+                break;
+            }
+            left -= entry.download.size;
+            let target = self.new_file(&entry);
+            if let Some(dir) = target.parent() {
+                durable::create_dir(dir)?;
+            }
+            if fs::read(self.old(&entry)).is_ok_and(|old| old == packed) {
+                sync::link_file(&self.old(&entry), &target)?;
+            } else {
+                durable::write_file(&target, &packed, Some(self.writer.modified))?;
+            }
+            entries.push(entry);
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        entries.reverse();
+        let index = DiffIndex { current, entries };
+        self.writer
+            .write_small(&self.index_path(), index.write().as_bytes())
+    }
+
+    fn publish(&self, index: &DiffIndex) -> Result<()> {
+        if index.entries.is_empty() {
+            return Ok(());
+        }
+        let dir = self.writer.new.join(&self.dir);
+        durable::create_dir(&dir)?;
+        for entry in &index.entries {
+            sync::link_file(&self.old(entry), &self.new_file(entry))?;
+        }
+        self.writer
+            .write_small(&self.index_path(), index.write().as_bytes())
+    }
+}
+
+/// The patches that a list of a suite names, as paths below the suite.
+pub(super) fn named(suite: &Path, index_path: &str) -> Result<Vec<String>> {
+    let path = suite.join(index_path);
+    let text = fs::read(&path).map_err(Error::io("read", &path))?;
+    let dir = index_path.strip_suffix("Index").unwrap_or_default();
+    let entries = DiffIndex::parse(&text).map_or(Vec::new(), |index| index.entries);
+    let paths = entries
+        .iter()
+        .map(|entry| format!("{dir}{}", entry.file_name()));
+    Ok(paths.collect())
+}
+
+fn hashed(bytes: &[u8]) -> crate::fetch::hashing::Digests {
+    let mut hasher = Hasher::new();
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+/// Compresses a script. The same script gives the same bytes.
+fn pack(old: Hashed, script: &[u8]) -> io::Result<(Entry, Vec<u8>)> {
+    let mut encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
+    encoder.write_all(script)?;
+    let packed = encoder.finish()?;
+    let patch = Hashed::from(hashed(script));
+    let mut name = hex::encode(patch.sha256);
+    name.truncate(NAME_DIGITS);
+    let entry = Entry {
+        old,
+        patch,
+        download: hashed(&packed).into(),
+        name,
+    };
+    Ok((entry, packed))
+}
+
+/// Reads a published patch; `None` if it is not what its list says.
+fn read_script(path: &Path, entry: &Entry) -> Option<Patch> {
+    let packed = fs::read(path).ok()?;
+    if Hashed::from(hashed(&packed)) != entry.download {
+        return None;
+    }
+    let mut script = Vec::new();
+    let reader = flate2::read::GzDecoder::new(&packed[..]);
+    reader
+        .take(entry.patch.size + 1)
+        .read_to_end(&mut script)
+        .ok()?;
+    (Hashed::from(hashed(&script)) == entry.patch)
+        .then(|| ed::parse(&script).ok())
+        .flatten()
+}
+
+impl From<FileDigest> for Hashed {
+    fn from(digest: FileDigest) -> Self {
+        Self {
+            sha256: digest.sha256,
+            size: digest.size,
+        }
+    }
+}
