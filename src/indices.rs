@@ -23,11 +23,15 @@ pub enum IndexName {
     Dep11(Component, Architecture),
     /// `COMPONENT/dep11/icons-SIZE.tar`
     Icons(Component, String),
+    /// `COMPONENT/cnf/Commands-ARCH`
+    Commands(Component, Architecture),
+    /// `Contents-OF` beside the components, for all of them: the old place
+    SuiteContents(String),
 }
 
 impl IndexName {
-    /// The component that it belongs to.
-    pub fn component(&self) -> &Component {
+    /// The component that it belongs to; `None` where it lies beside them.
+    pub fn component(&self) -> Option<&Component> {
         match self {
             IndexName::Packages(c, _)
             | IndexName::Installer(c, _)
@@ -35,7 +39,9 @@ impl IndexName {
             | IndexName::Contents(c, _)
             | IndexName::Translation(c, _)
             | IndexName::Dep11(c, _)
-            | IndexName::Icons(c, _) => c,
+            | IndexName::Icons(c, _)
+            | IndexName::Commands(c, _) => Some(c),
+            IndexName::SuiteContents(_) => None,
         }
     }
 
@@ -45,9 +51,10 @@ impl IndexName {
             IndexName::Packages(..) => Family::Packages,
             IndexName::Installer(..) => Family::Installer,
             IndexName::Sources(_) => Family::Sources,
-            IndexName::Contents(..) => Family::Contents,
+            IndexName::Contents(..) | IndexName::SuiteContents(_) => Family::Contents,
             IndexName::Translation(..) => Family::Translations,
             IndexName::Dep11(..) | IndexName::Icons(..) => Family::Dep11,
+            IndexName::Commands(..) => Family::Commands,
         }
     }
 
@@ -55,7 +62,7 @@ impl IndexName {
     pub fn is_optional(&self) -> bool {
         matches!(
             self.family(),
-            Family::Contents | Family::Translations | Family::Dep11
+            Family::Contents | Family::Translations | Family::Dep11 | Family::Commands
         )
     }
 
@@ -67,11 +74,13 @@ impl IndexName {
     /// The architecture as directory Release files name it: `source` for sources.
     pub fn architecture(&self) -> &str {
         match self {
-            IndexName::Packages(_, a) | IndexName::Installer(_, a) | IndexName::Dep11(_, a) => {
-                a.as_str()
-            }
+            IndexName::Packages(_, a)
+            | IndexName::Installer(_, a)
+            | IndexName::Dep11(_, a)
+            | IndexName::Commands(_, a) => a.as_str(),
             IndexName::Sources(_) => "source",
             IndexName::Contents(_, of)
+            | IndexName::SuiteContents(of)
             | IndexName::Translation(_, of)
             | IndexName::Icons(_, of) => of,
         }
@@ -87,7 +96,7 @@ impl IndexName {
         }
     }
 
-    /// The directory that it lies in, below the suite.
+    /// The directory that it lies in, below the suite; empty for the suite's own.
     pub fn directory(&self) -> String {
         match self {
             IndexName::Packages(c, a) => format!("{c}/binary-{a}"),
@@ -96,17 +105,22 @@ impl IndexName {
             IndexName::Contents(c, _) => c.to_string(),
             IndexName::Translation(c, _) => format!("{c}/i18n"),
             IndexName::Dep11(c, _) | IndexName::Icons(c, _) => format!("{c}/dep11"),
+            IndexName::Commands(c, _) => format!("{c}/cnf"),
+            IndexName::SuiteContents(_) => String::new(),
         }
     }
 
     /// Reads the path of a plain index of one of the families that a suite can do without.
     pub fn parse_optional(path: &str) -> Option<IndexName> {
-        let (component, rest) = path.split_once('/')?;
-        let component = Component::new(component).ok()?;
         let plain = |text: &str| {
             let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'@');
             (!text.is_empty() && text.bytes().all(known)).then(|| text.to_owned())
         };
+        let Some((component, rest)) = path.split_once('/') else {
+            let of = path.strip_prefix("Contents-")?;
+            return Some(IndexName::SuiteContents(plain(of)?));
+        };
+        let component = Component::new(component).ok()?;
         if let Some(of) = rest.strip_prefix("Contents-") {
             return Some(IndexName::Contents(component, plain(of)?));
         }
@@ -117,6 +131,10 @@ impl IndexName {
             let architecture = Architecture::new(of.strip_suffix(".yml")?).ok()?;
             return Some(IndexName::Dep11(component, architecture));
         }
+        if let Some(of) = rest.strip_prefix("cnf/Commands-") {
+            let architecture = Architecture::new(of).ok()?;
+            return Some(IndexName::Commands(component, architecture));
+        }
         let size = rest.strip_prefix("dep11/icons-")?.strip_suffix(".tar")?;
         Some(IndexName::Icons(component, plain(size)?))
     }
@@ -125,14 +143,20 @@ impl IndexName {
 impl fmt::Display for IndexName {
     /// The path of its plain form below the suite.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/", self.directory())?;
+        match self.directory().as_str() {
+            "" => {}
+            directory => write!(f, "{directory}/")?,
+        }
         match self {
             IndexName::Packages(..) | IndexName::Installer(..) => f.write_str("Packages"),
             IndexName::Sources(_) => f.write_str("Sources"),
-            IndexName::Contents(_, of) => write!(f, "Contents-{of}"),
+            IndexName::Contents(_, of) | IndexName::SuiteContents(of) => {
+                write!(f, "Contents-{of}")
+            }
             IndexName::Translation(_, language) => write!(f, "Translation-{language}"),
             IndexName::Dep11(_, architecture) => write!(f, "Components-{architecture}.yml"),
             IndexName::Icons(_, size) => write!(f, "icons-{size}.tar"),
+            IndexName::Commands(_, architecture) => write!(f, "Commands-{architecture}"),
         }
     }
 }
@@ -211,41 +235,55 @@ pub fn wanted(
 }
 
 /// The indices of the families that a suite can do without, of those that a Release lists.
+///
+/// Contents beside the components are read only where the archive has none of that kind within them: else they say the same
+/// once more.
 fn optional(
     config: &Config,
     suite: &Suite,
     archive: &Archive,
     release: &Release,
 ) -> BTreeSet<IndexName> {
+    let components = config.components_of(suite);
     let architectures = config.architectures_of(suite);
     let is_configured = |name: &str| architectures.iter().any(|a| a.as_str() == name);
-    let wanted = |name: &IndexName| {
-        let of_suite = config.components_of(suite).contains(name.component());
-        of_suite
-            && config.takes(archive, name.family())
-            && match name {
-                IndexName::Contents(_, of) if of == "source" => {
-                    config.takes(archive, Family::Sources)
-                }
-                IndexName::Contents(_, of) => match of.strip_prefix("udeb-") {
-                    Some(of) => is_configured(of) && config.takes(archive, Family::Installer),
-                    None => is_configured(of),
-                },
-                IndexName::Translation(_, language) => config.takes_language(language),
-                IndexName::Dep11(_, architecture) => architectures.contains(architecture),
-                _ => true,
-            }
+    let takes_contents = |of: &str| {
+        if of == "source" {
+            return config.takes(archive, Family::Sources);
+        }
+        match of.strip_prefix("udeb-") {
+            Some(of) => is_configured(of) && config.takes(archive, Family::Installer),
+            None => is_configured(of),
+        }
     };
-    let plain = |path: &str| {
-        let packed = [".xz", ".gz", ".bz2", ".zst"];
-        let cut = packed.iter().find_map(|ext| path.strip_suffix(ext));
-        cut.unwrap_or(path).to_owned()
+    let listed: BTreeSet<IndexName> = release
+        .entries
+        .keys()
+        .filter_map(|path| IndexName::parse_optional(plain_form(path)))
+        .filter(|name| name.component().is_none_or(|c| components.contains(c)))
+        .filter(|name| config.takes(archive, name.family()))
+        .collect();
+    let within_components = |of: &str| {
+        let mut names = components.iter();
+        names.any(|c| listed.contains(&IndexName::Contents(c.clone(), of.to_owned())))
     };
-    let paths = release.entries.keys().map(|path| plain(path));
-    paths
-        .filter_map(|path| IndexName::parse_optional(&path))
-        .filter(wanted)
-        .collect()
+    let wanted = |name: &IndexName| match name {
+        IndexName::Contents(_, of) => takes_contents(of),
+        IndexName::SuiteContents(of) => takes_contents(of) && !within_components(of),
+        IndexName::Translation(_, language) => config.takes_language(language),
+        IndexName::Dep11(_, architecture) | IndexName::Commands(_, architecture) => {
+            architectures.contains(architecture)
+        }
+        _ => true,
+    };
+    listed.iter().filter(|name| wanted(name)).cloned().collect()
+}
+
+/// The path of an index without what compression adds to it.
+pub fn plain_form(path: &str) -> &str {
+    let packed = [".xz", ".gz", ".bz2", ".zst", ".lzma", ".lz4"];
+    let cut = packed.iter().find_map(|ext| path.strip_suffix(ext));
+    cut.unwrap_or(path)
 }
 
 /// `all`, seen from another architecture.

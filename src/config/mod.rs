@@ -90,6 +90,8 @@ pub enum Family {
     Translations,
     /// `dep11/…`
     Dep11,
+    /// `cnf/Commands-ARCH`
+    Commands,
 }
 
 /// An upstream archive.

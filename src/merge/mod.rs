@@ -6,10 +6,12 @@
 //! it is made of are in memory: stanzas are passed on as slices of the input, and only a path in each is rewritten.
 
 mod all;
+mod commands;
 mod contents;
 mod dep11;
 mod derived;
 mod entry;
+mod places;
 mod report;
 pub mod rewrite;
 mod rules;

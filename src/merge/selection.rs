@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
+use super::places::Places;
 
 /// The published names of an index group, each with the archive that it is from.
 pub(crate) type Names = HashMap<Box<[u8]>, BTreeSet<u16>>;
@@ -18,6 +19,7 @@ pub(crate) type Description = (u16, Box<[u8]>, Box<[u8]>);
 pub(crate) struct Selection {
     groups: Mutex<HashMap<String, Names>>,
     descriptions: Mutex<HashSet<Description>>,
+    places: Mutex<Places>,
 }
 
 impl Selection {
@@ -42,6 +44,8 @@ impl Selection {
                     .insert(entry.rank);
             }
         }
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.add(group, all, published);
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         for (group, names) in [(group, names), (all, names_of_all)] {
             let known = groups.entry(group.to_owned()).or_default();
@@ -74,6 +78,10 @@ impl Selection {
                 .unwrap_or_else(PoisonError::into_inner),
             digests: Mutex::default(),
             digest_of_descriptions: OnceLock::new(),
+            places: self
+                .places
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
         }
     }
 }
@@ -84,6 +92,7 @@ pub(crate) struct Selected {
     pub(crate) descriptions: HashSet<Description>,
     digests: Mutex<HashMap<String, [u8; 32]>>,
     digest_of_descriptions: OnceLock<[u8; 32]>,
+    pub(crate) places: Places,
 }
 
 impl Selected {

@@ -18,7 +18,7 @@ use super::rewrite::PoolStrings;
 use super::rules::{self, Drop, Outcome, lossy};
 use super::selection::{Selected, Selection};
 use super::sources::{self, Needed};
-use super::{PackageKey, Text, contents, dep11, translations};
+use super::{PackageKey, Text, commands, contents, dep11, translations};
 
 /// An input of a merge: the indices of one archive's suite, wherever they are kept.
 pub trait Input: Sync {
@@ -88,7 +88,7 @@ impl SuiteMerge<'_> {
         let mut indices: BTreeMap<IndexName, Vec<usize>> = BTreeMap::new();
         for (rank, input) in self.inputs.iter().enumerate() {
             for name in input.optional() {
-                if wanted(&name) && components.contains(name.component()) {
+                if wanted(&name) && name.component().is_none_or(|c| components.contains(c)) {
                     indices.entry(name).or_default().push(rank);
                 }
             }
@@ -121,10 +121,11 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
         collect(source_group(merge, needed, &selection, sink)?);
     }
     let selected = selection.finish();
-    let families: [(Family, FamilyMerge); 3] = [
+    let families: [(Family, FamilyMerge); 4] = [
         (Family::Contents, contents::merge),
         (Family::Translations, translations::merge),
         (Family::Dep11, dep11::merge),
+        (Family::Commands, commands::merge),
     ];
     for (family, merge_family) in families {
         if merge.config.indices.contains(&family) {

@@ -26,7 +26,7 @@ impl Changes {
     /// Adds what changed in an index of packages.
     pub(super) fn add(&self, config: &Config, index: &IndexName, changed: &[Changed<'_>]) {
         let group = index.group();
-        let component = index.component().as_str();
+        let component = index.component().map_or("", |c| c.as_str());
         let origins = |notes: &[Note<'_>]| -> Vec<Origin> {
             notes
                 .iter()

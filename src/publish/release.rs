@@ -196,7 +196,9 @@ pub(super) fn directory_release(identity: &[(String, String)], index: &IndexName
         }
     }
     let _ = writeln!(text, "Acquire-By-Hash: yes");
-    let _ = writeln!(text, "Component: {}", index.component());
+    if let Some(component) = index.component() {
+        let _ = writeln!(text, "Component: {component}");
+    }
     let _ = writeln!(text, "Architecture: {}", index.architecture());
     text
 }

@@ -1,0 +1,81 @@
+//! Where each published package stands: from which archive, in which component, in which version.
+//!
+//! What speaks of packages by version, or has to be handed out to the components, is held against this.
+
+use std::collections::HashMap;
+
+use super::entry::Entry;
+
+/// The published packages of each group, as [`super::selection::Selection`] calls them: `amd64`, `udeb-amd64`, `source`, `all`.
+#[derive(Default)]
+pub(crate) struct Places {
+    groups: HashMap<String, HashMap<Box<[u8]>, Vec<Place>>>,
+}
+
+/// One published version of a package.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// The archive's place in the order, 0 first.
+    rank: u16,
+    /// The component's place in those of the suite.
+    component: u16,
+    version: Box<[u8]>,
+}
+
+impl Places {
+    /// Notes what was published of a group; what is `Architecture: all` in it is noted under `all` as well.
+    pub(super) fn add(&mut self, group: &str, all: &str, published: &[Entry<'_>]) {
+        for entry in published {
+            self.note(group, entry);
+            if entry.architecture == b"all" && group != "source" && group != all {
+                self.note(all, entry);
+            }
+        }
+    }
+
+    fn note(&mut self, group: &str, entry: &Entry<'_>) {
+        if !self.groups.contains_key(group) {
+            self.groups.insert(group.to_owned(), HashMap::new());
+        }
+        let Some(names) = self.groups.get_mut(group) else {
+            return; // it was just put there
+        };
+        let place = Place {
+            rank: entry.rank,
+            component: entry.component,
+            version: entry.version.into(),
+        };
+        match names.get_mut(entry.name) {
+            Some(places) if places.contains(&place) => {}
+            Some(places) => places.push(place),
+            None => drop(names.insert(entry.name.into(), vec![place])),
+        }
+    }
+
+    fn of(&self, group: &str, name: &[u8]) -> &[Place] {
+        let names = self.groups.get(group);
+        names
+            .and_then(|names| names.get(name))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a package was published from an archive in a component, in whatever version.
+    pub(super) fn has(&self, group: &str, name: &[u8], rank: u16, component: u16) -> bool {
+        let mut places = self.of(group, name).iter();
+        places.any(|place| (place.rank, place.component) == (rank, component))
+    }
+
+    /// Whether a package was published from an archive in a component, in this version.
+    pub(super) fn has_version(
+        &self,
+        group: &str,
+        name: &[u8],
+        version: &[u8],
+        rank: u16,
+        component: u16,
+    ) -> bool {
+        let wanted = (rank, component, version);
+        let mut places = self.of(group, name).iter();
+        places.any(|place| (place.rank, place.component, &*place.version) == wanted)
+    }
+}
