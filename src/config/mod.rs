@@ -202,12 +202,37 @@ impl Form {
     }
 }
 
+/// A kind of hash that a Release lists its files by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HashKind {
+    /// MD5, in the section `MD5Sum`: for readers of old, it proves nothing.
+    Md5,
+    /// SHA-256
+    Sha256,
+    /// SHA-512
+    Sha512,
+}
+
+impl HashKind {
+    /// What its section in a Release is called, and its directory under by-hash.
+    pub const fn section(self) -> &'static str {
+        match self {
+            HashKind::Md5 => "MD5Sum",
+            HashKind::Sha256 => "SHA256",
+            HashKind::Sha512 => "SHA512",
+        }
+    }
+}
+
 /// How trees are published.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Publish {
     /// The compressed forms to publish.
     pub compress: BTreeSet<Form>,
+    /// The hashes that a Release lists its files by, and that they are found by under by-hash; `sha256` is one of them.
+    pub hashes: BTreeSet<HashKind>,
     /// How long files stay under by-hash after the last Release that named them.
     pub by_hash: Retention,
     /// The Valid-Until of a Release, counted from its Date; none where it is not set.
@@ -215,6 +240,8 @@ pub struct Publish {
     pub valid_for: Option<TimeSpan>,
     /// The patches beside Packages, Sources and Contents ("pdiff"), by which clients follow small changes.
     pub pdiff: PatchHistory,
+    /// Whether Contents are published beside the components too, for clients that look for them there: one for all of them.
+    pub contents_beside_components: bool,
     /// Whether the tree gets a `pool/NAME` symlink to each archive with a file: URI.
     pub pool_links: bool,
 }
@@ -223,9 +250,11 @@ impl Default for Publish {
     fn default() -> Self {
         Self {
             compress: [Form::Xz, Form::Gz].into(),
+            hashes: [HashKind::Sha256].into(),
             by_hash: Retention::default(),
             valid_for: None,
             pdiff: PatchHistory::default(),
+            contents_beside_components: false,
             pool_links: true,
         }
     }

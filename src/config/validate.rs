@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Archive, Config, Family, Suite, SuiteName};
+use super::{Archive, Config, Family, HashKind, Suite, SuiteName};
 use crate::fetch::uri::Uri;
 
 /// A contradiction, and the key that it is about.
@@ -13,7 +13,7 @@ pub(super) struct Finding {
 }
 
 /// Release fields that aptmerge writes by itself.
-const OWN_FIELDS: [&str; 9] = [
+const OWN_FIELDS: [&str; 10] = [
     "Date",
     "Valid-Until",
     "Architectures",
@@ -23,6 +23,7 @@ const OWN_FIELDS: [&str; 9] = [
     "MD5Sum",
     "SHA1",
     "SHA256",
+    "SHA512",
 ];
 
 #[derive(Default)]
@@ -137,6 +138,13 @@ fn general(config: &Config, findings: &mut Findings) {
             &["publish", "compress"],
             "no compressed form is named",
             "apt wants one at least: [\"xz\", \"gz\"]",
+        );
+    }
+    if !config.publish.hashes.contains(&HashKind::Sha256) {
+        findings.add(
+            &["publish", "hashes"],
+            "`sha256` is missing",
+            "every client knows it; the others can stand beside it: [\"sha256\", \"sha512\"]",
         );
     }
     for name in &config.bans.exempt {

@@ -38,7 +38,7 @@ pub enum ReleaseError {
     /// A line of a checksum section is not hash, size and path.
     #[error("Release, section {section}: `{line}` is not a hash, a size and a path")]
     Entry {
-        /// `SHA256` or `SHA512`.
+        /// `SHA256`, `SHA512`, `MD5Sum` or `SHA1`.
         section: &'static str,
         /// The line.
         line: String,
@@ -66,6 +66,10 @@ pub struct IndexEntry {
     pub sha256: Option<[u8; 32]>,
     /// Its SHA-512.
     pub sha512: Option<[u8; 64]>,
+    /// Its MD5, of [`Release::weak_entries`] alone.
+    pub md5: Option<[u8; 16]>,
+    /// Its SHA-1, likewise.
+    pub sha1: Option<[u8; 20]>,
 }
 
 /// A Release file, taken apart.
@@ -107,10 +111,9 @@ impl Release {
                 }
                 _ => {}
             }
-            let kept = if is_checksum_section(&key) {
-                String::new()
-            } else {
-                value
+            let kept = match key.as_str() {
+                "sha256" | "sha512" => String::new(),
+                _ => value,
             };
             if fields.insert(key, (name.clone(), kept)).is_some() {
                 return Err(ReleaseError::Doubled(name));
@@ -167,15 +170,28 @@ impl Release {
                 .any(|w| w == "Packages")
     }
 
+    /// What its sections MD5Sum and SHA1 say. Nothing relies on them, so a Release is not refused for them; who reads a tree of
+    /// our own wants them to be right all the same.
+    pub fn weak_entries(&self) -> Result<BTreeMap<String, IndexEntry>, ReleaseError> {
+        let mut entries = BTreeMap::new();
+        if let Some(value) = self.field("MD5Sum") {
+            section("MD5Sum", value, &mut entries, |e, hash| {
+                slot(&mut e.md5, hash)
+            })?;
+        }
+        if let Some(value) = self.field("SHA1") {
+            section("SHA1", value, &mut entries, |e, hash| {
+                slot(&mut e.sha1, hash)
+            })?;
+        }
+        Ok(entries)
+    }
+
     fn words(&self, name: &str) -> impl Iterator<Item = &str> {
         self.field(name)
             .unwrap_or_default()
             .split_ascii_whitespace()
     }
-}
-
-fn is_checksum_section(key: &str) -> bool {
-    matches!(key, "md5sum" | "sha1" | "sha256" | "sha512")
 }
 
 fn text_fields(data: &[u8], stanza: Stanza<'_>) -> Result<Vec<(String, String)>, ReleaseError> {

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use md5::Md5;
+use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
 /// What went past.
@@ -13,6 +15,10 @@ pub struct Digests {
     pub sha256: [u8; 32],
     /// Their SHA-512, if it was asked for.
     pub sha512: Option<[u8; 64]>,
+    /// Their MD5, if it was asked for: for readers of old, it proves nothing.
+    pub md5: Option<[u8; 16]>,
+    /// Their SHA-1, likewise.
+    pub sha1: Option<[u8; 20]>,
 }
 
 /// Takes the hashes of the bytes that it is shown.
@@ -21,6 +27,8 @@ pub struct Hasher {
     length: u64,
     sha256: Sha256,
     sha512: Option<Sha512>,
+    md5: Option<Md5>,
+    sha1: Option<Sha1>,
 }
 
 impl Hasher {
@@ -30,15 +38,35 @@ impl Hasher {
             length: 0,
             sha256: Sha256::new(),
             sha512: None,
+            md5: None,
+            sha1: None,
         }
     }
 
     /// A hasher for length, SHA-256 and SHA-512.
     pub fn with_sha512() -> Self {
-        Self {
-            sha512: Some(Sha512::new()),
-            ..Self::new()
-        }
+        Self::new().and_sha512()
+    }
+
+    /// The same, for SHA-512 as well.
+    #[must_use]
+    pub fn and_sha512(self) -> Self {
+        let sha512 = Some(Sha512::new());
+        Self { sha512, ..self }
+    }
+
+    /// The same, for MD5 as well.
+    #[must_use]
+    pub fn and_md5(self) -> Self {
+        let md5 = Some(Md5::new());
+        Self { md5, ..self }
+    }
+
+    /// The same, for SHA-1 as well.
+    #[must_use]
+    pub fn and_sha1(self) -> Self {
+        let sha1 = Some(Sha1::new());
+        Self { sha1, ..self }
     }
 
     /// Takes in more bytes.
@@ -47,6 +75,12 @@ impl Hasher {
         self.sha256.update(bytes);
         if let Some(sha512) = &mut self.sha512 {
             sha512.update(bytes);
+        }
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+        if let Some(sha1) = &mut self.sha1 {
+            sha1.update(bytes);
         }
     }
 
@@ -57,6 +91,12 @@ impl Hasher {
         if let Some(sha512) = &mut self.sha512 {
             *sha512 = Sha512::new();
         }
+        if let Some(md5) = &mut self.md5 {
+            *md5 = Md5::new();
+        }
+        if let Some(sha1) = &mut self.sha1 {
+            *sha1 = Sha1::new();
+        }
     }
 
     /// The hashes of everything so far.
@@ -65,6 +105,8 @@ impl Hasher {
             length: self.length,
             sha256: self.sha256.finalize().into(),
             sha512: self.sha512.map(|sha512| sha512.finalize().into()),
+            md5: self.md5.map(|md5| md5.finalize().into()),
+            sha1: self.sha1.map(|sha1| sha1.finalize().into()),
         }
     }
 }

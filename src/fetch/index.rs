@@ -104,17 +104,17 @@ impl IndexFetch<'_> {
     fn download(&self, path: &str, uri: &Uri, entry: &IndexEntry) -> Result<File, FetchError> {
         let mut candidates = Vec::new();
         if self.release.says_yes("Acquire-By-Hash") {
-            let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+            let dir = path.rfind('/').map_or("", |end| &path[..=end]);
             if let Some(hash) = entry.sha512 {
                 candidates.push(
                     self.base
-                        .join(&format!("{dir}/by-hash/SHA512/{}", hex::encode(hash)))?,
+                        .join(&format!("{dir}by-hash/SHA512/{}", hex::encode(hash)))?,
                 );
             }
             if let Some(hash) = entry.sha256 {
                 candidates.push(
                     self.base
-                        .join(&format!("{dir}/by-hash/SHA256/{}", hex::encode(hash)))?,
+                        .join(&format!("{dir}by-hash/SHA256/{}", hex::encode(hash)))?,
                 );
             }
         }

@@ -125,8 +125,8 @@ fn package<'a>(
     for field in stanza.fields() {
         let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
         let at = stanza.offset + field.value_offset;
-        if std::str::from_utf8(field.value).is_err() {
-            return Err(SyntaxError::at(data, at, "this is not UTF-8"));
+        if std::str::from_utf8(field.value).is_err() || field.value.contains(&0) {
+            return Err(SyntaxError::at(data, at, "this is not UTF-8 text"));
         }
         for (known, slot) in [
             ("name", &mut name),

@@ -4,8 +4,12 @@
 //! blanks in it, so the owners are what stands behind the last of them. Files of old begin with free text, up to a line
 //! that names the columns. Lines are sorted by path, so inputs of any size are merged as streams; an input that is not sorted
 //! is sorted first, through files in the temporary directory.
+//!
+//! Archives of the old kind have one index beside the components for all of them. It is read for each component, by where its
+//! packages were published; and it is written besides, where the configuration says so.
 
 mod lines;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -19,6 +23,7 @@ use super::derived::{KeyOf, unless_unchanged};
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 use lines::{Line, Lines};
+use sources::Source;
 
 /// The column at which owners begin where the path leaves room, as archives have it.
 const OWNER_COLUMN: usize = 56;
@@ -31,24 +36,25 @@ pub(super) fn merge(
     selected: &Selected,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    let indices = merge.ranks_by_optional_index(&|name| match name {
-        IndexName::Contents(_, of) => selected.group(of).is_some(),
-        _ => false,
-    });
-    let warnings = indices
+    let warnings = sources::of_published(merge, selected)
         .into_par_iter()
-        .map(|(name, ranks)| {
-            let names = [name];
-            let [name] = &names;
-            let key = KeyOf::inputs(merge, &names).published(selected, [name.architecture()]);
-            unless_unchanged(sink, &names, key, || {
+        .map(|(name, sources)| {
+            let make = || {
                 let mut warnings = BTreeSet::new();
-                sink.stream(name, &mut |out| {
-                    warnings = merge_index(merge, selected, name, &ranks, out)?;
+                sink.stream(&name, &mut |out| {
+                    warnings = merge_index(merge, selected, &name, &sources, out)?;
                     Ok(())
                 })?;
                 Ok(warnings)
-            })
+            };
+            // Where an index is handed out to components, it matters in which one each package lies.
+            if sources.iter().any(|s| s.only_component.is_some()) {
+                return make();
+            }
+            let read: BTreeSet<_> = sources.iter().map(|s| s.index.clone()).collect();
+            let read: Vec<_> = read.into_iter().collect();
+            let key = KeyOf::inputs(merge, &read).published(selected, [name.architecture()]);
+            unless_unchanged(sink, std::slice::from_ref(&name), key, make)
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(warnings.into_iter().flatten().collect())
@@ -58,28 +64,28 @@ fn merge_index(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
     name: &IndexName,
-    ranks: &[usize],
+    sources: &[Source],
     out: &mut dyn Write,
 ) -> Result<BTreeSet<String>> {
     let group = name.architecture();
     let mut heads = Vec::new();
     let mut all_lines = Vec::new();
-    for &rank in ranks {
-        let Some(input) = merge.inputs.get(rank) else {
+    for source in sources {
+        let Some(input) = merge.inputs.get(usize::from(source.rank)) else {
             continue;
         };
-        let open = || input.open(name);
-        let mut lines = Lines::sorted(&open, input.describe(name))?;
+        let open = || input.open(&source.index);
+        let mut lines = Lines::sorted(&open, input.describe(&source.index))?;
         heads.push(lines.next()?);
-        all_lines.push((rank as u16, lines));
+        all_lines.push((source, lines));
     }
     let mut owners: Vec<Vec<u8>> = Vec::new();
     let mut text = Vec::with_capacity(256);
     while let Some(path) = heads.iter().flatten().map(|line| &line.path).min().cloned() {
         owners.clear();
-        for (head, (rank, lines)) in heads.iter_mut().zip(&mut all_lines) {
+        for (head, (source, lines)) in heads.iter_mut().zip(&mut all_lines) {
             while let Some(line) = head.take_if(|line| line.path == path) {
-                owners.extend(published_owners(&line, selected, group, *rank));
+                owners.extend(published_owners(&line, selected, group, source));
                 *head = lines.next()?;
             }
         }
@@ -101,27 +107,24 @@ fn merge_index(
     }
     let mut warnings = BTreeSet::new();
     for (_, lines) in all_lines {
-        let (told, more) = lines.faults();
-        warnings.extend(told);
-        if more > 0 {
-            warnings.insert(format!(
-                "{}: {more} further faulty lines",
-                merge.inputs[ranks[0]].describe(name)
-            ));
-        }
+        warnings.extend(lines.faults());
     }
     Ok(warnings)
 }
 
-/// The owners of a line that were published from the archive that the line is of.
+/// The owners of a line that were published from the archive that the line is of, in the component that is asked for.
 fn published_owners<'a>(
     line: &'a Line,
     selected: &'a Selected,
     group: &'a str,
-    rank: u16,
+    source: &'a Source,
 ) -> impl Iterator<Item = Vec<u8>> + 'a {
     line.owners.split(|b| *b == b',').filter_map(move |owner| {
         let name = owner.rsplit(|b| *b == b'/').next()?;
-        selected.has(group, name, rank).then(|| owner.to_vec())
+        let is_published = match source.only_component {
+            Some(component) => selected.places.has(group, name, source.rank, component),
+            None => selected.has(group, name, source.rank),
+        };
+        is_published.then(|| owner.to_vec())
     })
 }

@@ -5,8 +5,9 @@
 
 use std::fmt::Write;
 
+use sha2::{Digest, Sha256};
+
 use crate::deb822::{Stanzas, eq_name};
-use crate::fetch::hashing::Digests;
 
 /// Hash and length of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,11 +18,12 @@ pub struct Hashed {
     pub size: u64,
 }
 
-impl From<Digests> for Hashed {
-    fn from(digests: Digests) -> Self {
+impl Hashed {
+    /// Of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         Self {
-            sha256: digests.sha256,
-            size: digests.length,
+            sha256: Sha256::digest(bytes).into(),
+            size: bytes.len() as u64,
         }
     }
 }

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use walkdir::WalkDir;
 
+use crate::config::HashKind;
 use crate::deb822::{IndexEntry, Release};
 use crate::fetch::decode::{Compression, Limited, decoder};
 use crate::fetch::hashing::{Digests, Hasher};
@@ -164,11 +165,11 @@ fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<Tre
             dir.display()
         ));
     };
-    let release = Release::parse(&body).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let mut release = Release::parse(&body).map_err(|e| format!("{}: {e}", dir.display()))?;
     report
         .problems
         .extend(release_problems(name, dir, &release, options.now));
-    Ok(report.absorb(check_files(dir, &release)))
+    Ok(report.absorb(check_files(dir, &mut release)))
 }
 
 fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -> Vec<String> {
@@ -210,12 +211,38 @@ fn indices(release: &Release) -> BTreeMap<&str, Vec<(&str, Compression, &IndexEn
     indices
 }
 
-fn check_files(dir: &Path, release: &Release) -> TreeReport {
+fn check_files(dir: &Path, release: &mut Release) -> TreeReport {
     let by_hash = release.says_yes("Acquire-By-Hash");
-    indices(release)
+    let report = add_weak_hashes(dir, release);
+    let files = indices(release)
         .into_par_iter()
         .map(|(plain, forms)| check_index(dir, plain, &forms, by_hash))
-        .reduce(TreeReport::default, TreeReport::absorb)
+        .reduce(TreeReport::default, TreeReport::absorb);
+    report.absorb(files)
+}
+
+/// Puts MD5 and SHA-1 beside the hashes that prove something, so that they are checked with them.
+fn add_weak_hashes(dir: &Path, release: &mut Release) -> TreeReport {
+    let mut report = TreeReport::default();
+    let mut problem = |text: String| {
+        let problem = format!("{}: {text}", dir.join("Release").display());
+        report.problems.push(problem);
+    };
+    match release.weak_entries() {
+        Ok(weak) => {
+            for (path, weak) in weak {
+                let Some(entry) = release.entries.get_mut(&path) else {
+                    continue; // no client of ours reads it
+                };
+                if weak.size != entry.size {
+                    problem(format!("its sections disagree about the size of {path}"));
+                }
+                (entry.md5, entry.sha1) = (weak.md5, weak.sha1);
+            }
+        }
+        Err(error) => problem(error.to_string()),
+    }
+    report
 }
 
 /// An index: one form at least must be there, and every form that is there must be what the Release says.
@@ -244,11 +271,21 @@ fn check_index(
             }
             Err(why) => report.problems.push(format!("{}: {why}", file.display())),
         }
-        if by_hash && let Some(sha256) = entry.sha256 {
+        let listed = [
+            (HashKind::Sha256, entry.sha256.map(hex::encode)),
+            (HashKind::Sha512, entry.sha512.map(hex::encode)),
+            (HashKind::Md5, entry.md5.map(hex::encode)),
+        ];
+        for (kind, hash) in listed.into_iter().filter(|_| by_hash) {
+            let Some(hash) = hash else { continue };
             let hashed = file
                 .with_file_name("by-hash")
-                .join("SHA256")
-                .join(hex::encode(sha256));
+                .join(kind.section())
+                .join(hash);
+            // Archives list MD5Sum without by-hash/MD5Sum, and no client asks for it where there is a better one.
+            if kind == HashKind::Md5 && !hashed.exists() {
+                continue;
+            }
             if let Err(why) = check_by_hash(&hashed, &file, entry) {
                 report.problems.push(format!("{}: {why}", hashed.display()));
             }
@@ -282,9 +319,9 @@ fn check_patches(path: &Path) -> Vec<String> {
         .iter()
         .filter_map(|entry| {
             let file = path.with_file_name(entry.file_name());
-            let found = open(&file).and_then(|reader| hash(reader).map_err(|e| e.to_string()));
+            let found = std::fs::read(&file).map_err(|e| e.to_string());
             let why = match found {
-                Ok(found) if Hashed::from(found.clone()) == entry.download => return None,
+                Ok(found) if Hashed::of(&found) == entry.download => return None,
                 Ok(_) => "it is not the patch that the Index lists".to_owned(),
                 Err(why) => why,
             };
@@ -293,8 +330,17 @@ fn check_patches(path: &Path) -> Vec<String> {
         .collect()
 }
 
-fn hash(mut reader: impl Read) -> io::Result<Digests> {
-    let mut hasher = Hasher::with_sha512();
+fn hash(mut reader: impl Read, expected: &IndexEntry) -> io::Result<Digests> {
+    let mut hasher = Hasher::new();
+    if expected.sha512.is_some() {
+        hasher = hasher.and_sha512();
+    }
+    if expected.md5.is_some() {
+        hasher = hasher.and_md5();
+    }
+    if expected.sha1.is_some() {
+        hasher = hasher.and_sha1();
+    }
     let mut buffer = vec![0; 256 << 10];
     loop {
         match reader.read(&mut buffer) {
@@ -325,6 +371,11 @@ fn compare(found: &Digests, expected: &IndexEntry) -> Result<(), String> {
     if !sha256_fits || !sha512_fits {
         return Err("its hash is not the one in the Release".into());
     }
+    let md5_fits = expected.md5.is_none_or(|hash| Some(hash) == found.md5);
+    let sha1_fits = expected.sha1.is_none_or(|hash| Some(hash) == found.sha1);
+    if !md5_fits || !sha1_fits {
+        return Err("its MD5 or SHA-1 is not the one in the Release".into());
+    }
     Ok(())
 }
 
@@ -334,12 +385,13 @@ fn check_file(
     entry: &IndexEntry,
     plain: Option<&IndexEntry>,
 ) -> Result<(), String> {
-    compare(&hash(open(path)?).map_err(|e| e.to_string())?, entry)?;
+    let found = hash(open(path)?, entry).map_err(|e| e.to_string())?;
+    compare(&found, entry)?;
     let Some(plain) = plain.filter(|_| compression != Compression::None) else {
         return Ok(());
     };
     let unpacked = decoder(compression, open(path)?).map_err(|e| e.to_string())?;
-    let unpacked = hash(Limited::new(unpacked, plain.size))
+    let unpacked = hash(Limited::new(unpacked, plain.size), plain)
         .map_err(|e| format!("it cannot be unpacked: {e}"))?;
     compare(&unpacked, plain).map_err(|why| format!("unpacked, {why}"))
 }
@@ -352,5 +404,6 @@ fn check_by_hash(path: &Path, file: &Path, entry: &IndexEntry) -> Result<(), Str
     if (hashed.dev(), hashed.ino()) == (named.dev(), named.ino()) {
         return Ok(());
     }
-    compare(&hash(open(path)?).map_err(|e| e.to_string())?, entry)
+    let found = hash(open(path)?, entry).map_err(|e| e.to_string())?;
+    compare(&found, entry)
 }

@@ -12,6 +12,7 @@ use crate::fetch::hashing::Hasher;
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;
+use crate::pdiff::index::Hashed;
 use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;
@@ -77,9 +78,7 @@ impl Comparison<'_> {
     fn read(&self, plain: &str, digest: &FileDigest) -> Option<Vec<u8>> {
         let mut text = Vec::new();
         self.open(plain, digest)?.read_to_end(&mut text).ok()?;
-        let mut hasher = Hasher::new();
-        hasher.update(&text);
-        (FileDigest::from(hasher.finish()) == *digest).then_some(text)
+        (Hashed::of(&text) == (*digest).into()).then_some(text)
     }
 
     /// The plain text of an index that is served, from whichever form is quickest to read.
@@ -112,7 +111,7 @@ impl Sink for Comparer<'_> {
         text.iter().flatten().for_each(|slice| hasher.update(slice));
         let digest = FileDigest::from(hasher.finish());
         let old = self.comparison.listed.get(&name.to_string());
-        if old != Some(&digest) {
+        if old.map(|old| old.sha256) != Some(digest.sha256) {
             self.comparison.packages(name, &digest, text);
         }
         Ok(())

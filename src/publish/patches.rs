@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use crate::config::PatchHistory;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::fetch::hashing::Hasher;
 use crate::pdiff::Patch;
 use crate::pdiff::ed;
 use crate::pdiff::index::{DiffIndex, Entry, Hashed};
@@ -55,7 +54,7 @@ impl<'a> Patches<'a> {
     fn served(&self) -> Option<DiffIndex> {
         let listed = self.writer.listed.get(&self.index_path())?;
         let text = fs::read(self.writer.old.join(self.index_path())).ok()?;
-        if FileDigest::from(hashed(&text)) != *listed {
+        if Hashed::of(&text) != Hashed::from(*listed) {
             return None;
         }
         let mut index = DiffIndex::parse(&text)?;
@@ -152,24 +151,18 @@ pub(super) fn named(suite: &Path, index_path: &str) -> Result<Vec<String>> {
     Ok(paths.collect())
 }
 
-fn hashed(bytes: &[u8]) -> crate::fetch::hashing::Digests {
-    let mut hasher = Hasher::new();
-    hasher.update(bytes);
-    hasher.finish()
-}
-
 /// Compresses a script. The same script gives the same bytes.
 fn pack(old: Hashed, script: &[u8]) -> io::Result<(Entry, Vec<u8>)> {
     let mut encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
     encoder.write_all(script)?;
     let packed = encoder.finish()?;
-    let patch = Hashed::from(hashed(script));
+    let patch = Hashed::of(script);
     let mut name = hex::encode(patch.sha256);
     name.truncate(NAME_DIGITS);
     let entry = Entry {
         old,
         patch,
-        download: hashed(&packed).into(),
+        download: Hashed::of(&packed),
         name,
     };
     Ok((entry, packed))
@@ -178,7 +171,7 @@ fn pack(old: Hashed, script: &[u8]) -> io::Result<(Entry, Vec<u8>)> {
 /// Reads a published patch; `None` if it is not what its list says.
 fn read_script(path: &Path, entry: &Entry) -> Option<Patch> {
     let packed = fs::read(path).ok()?;
-    if Hashed::from(hashed(&packed)) != entry.download {
+    if Hashed::of(&packed) != entry.download {
         return None;
     }
     let mut script = Vec::new();
@@ -187,7 +180,7 @@ fn read_script(path: &Path, entry: &Entry) -> Option<Patch> {
         .take(entry.patch.size + 1)
         .read_to_end(&mut script)
         .ok()?;
-    (Hashed::from(hashed(&script)) == entry.patch)
+    (Hashed::of(&script) == entry.patch)
         .then(|| ed::parse(&script).ok())
         .flatten()
 }

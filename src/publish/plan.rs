@@ -77,6 +77,8 @@ struct Content<'a> {
     architectures: &'a [crate::config::Architecture],
     families: &'a std::collections::BTreeSet<crate::config::Family>,
     compress: &'a std::collections::BTreeSet<crate::config::Form>,
+    hashes: &'a std::collections::BTreeSet<crate::config::HashKind>,
+    contents_beside_components: bool,
     bans: &'a crate::config::Bans,
     watch: &'a crate::config::Reports,
     inputs: Vec<(String, String, BTreeMap<&'a str, &'a str>)>,
@@ -213,10 +215,9 @@ fn content<'a>(config: &'a Config, spool: &'a Spool, suite: &'a Suite) -> Conten
             let copy = &spool.get(name, upstream)?.copy;
             let components = config.components_of(suite);
             // What other suites read of the same archive does not matter here.
-            let mine = |path: &str| {
-                components
-                    .iter()
-                    .any(|c| path.split('/').next() == Some(c.as_str()))
+            let mine = |path: &str| match path.split_once('/') {
+                Some((component, _)) => components.iter().any(|c| c.as_str() == component),
+                None => true,
             };
             let indices = copy.indices.iter().filter(|(path, _)| mine(path));
             let indices = indices
@@ -230,6 +231,8 @@ fn content<'a>(config: &'a Config, spool: &'a Spool, suite: &'a Suite) -> Conten
         architectures: config.architectures_of(suite),
         families: &config.indices,
         compress: &config.publish.compress,
+        hashes: &config.publish.hashes,
+        contents_beside_components: config.publish.contents_beside_components,
         bans: &config.bans,
         watch: &config.reports,
         inputs: inputs.collect(),

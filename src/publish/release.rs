@@ -1,16 +1,16 @@
 //! Our own Release files: of a suite, and of the directory of each index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use crate::config::{Config, Suite, SuiteName};
+use crate::config::{Config, HashKind, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::deb822::format_date;
 use crate::error::{Error, Result};
 use crate::fetch::Spool;
-use crate::fetch::hashing::Digests;
+use crate::fetch::hashing::{Digests, Hasher};
 use crate::indices::IndexName;
 
 /// Fields that a merged suite has from its first archive where the configuration does not set them.
@@ -39,11 +39,35 @@ const ORDER: [&str; 10] = [
     "Description",
 ];
 
-/// Length and SHA-256 of a published file.
+/// Length and hashes of a published file: those that the configuration names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileDigest {
     pub(super) size: u64,
     pub(super) sha256: [u8; 32],
+    pub(super) md5: Option<[u8; 16]>,
+    pub(super) sha512: Option<[u8; 64]>,
+}
+
+impl FileDigest {
+    /// One of its hashes, in hex; `None` where the configuration does not name it.
+    pub(super) fn hash(&self, kind: HashKind) -> Option<String> {
+        match kind {
+            HashKind::Md5 => self.md5.map(hex::encode),
+            HashKind::Sha256 => Some(hex::encode(self.sha256)),
+            HashKind::Sha512 => self.sha512.map(hex::encode),
+        }
+    }
+}
+
+/// A hasher for what a [`FileDigest`] holds.
+pub(super) fn hasher(hashes: &BTreeSet<HashKind>) -> Hasher {
+    hashes
+        .iter()
+        .fold(Hasher::new(), |hasher, kind| match kind {
+            HashKind::Md5 => hasher.and_md5(),
+            HashKind::Sha256 => hasher,
+            HashKind::Sha512 => hasher.and_sha512(),
+        })
 }
 
 impl From<Digests> for FileDigest {
@@ -51,6 +75,8 @@ impl From<Digests> for FileDigest {
         Self {
             size: digests.length,
             sha256: digests.sha256,
+            md5: digests.md5,
+            sha512: digests.sha512,
         }
     }
 }
@@ -159,19 +185,18 @@ pub(super) fn suite_release(
     for (name, value) in what {
         field(name, value);
     }
-    text.push_str("SHA256:\n");
     let width = files
         .values()
         .map(|f| f.size.to_string().len())
         .max()
         .unwrap_or(0);
-    for (path, file) in files {
-        let _ = writeln!(
-            text,
-            " {} {:>width$} {path}",
-            hex::encode(file.sha256),
-            file.size
-        );
+    for kind in &config.publish.hashes {
+        let _ = writeln!(text, "{}:", kind.section());
+        for (path, file) in files {
+            if let Some(hash) = file.hash(*kind) {
+                let _ = writeln!(text, " {hash} {:>width$} {path}", file.size);
+            }
+        }
     }
     text
 }
@@ -203,16 +228,27 @@ pub(super) fn directory_release(identity: &[(String, String)], index: &IndexName
     text
 }
 
-/// The SHA-256 files that a Release of ours lists.
-pub(super) fn listed(release: &Release) -> BTreeMap<String, FileDigest> {
-    let entries = release.entries.iter();
-    entries
-        .filter_map(|(path, entry)| {
-            let sha256 = entry.sha256?;
-            let size = entry.size;
-            Some((path.clone(), FileDigest { size, sha256 }))
-        })
-        .collect()
+/// The files that a Release of ours lists, by the hashes that are wanted now; one that it does not list by all of them is left
+/// out, so it is made anew.
+pub(super) fn listed(
+    release: &Release,
+    hashes: &BTreeSet<HashKind>,
+) -> BTreeMap<String, FileDigest> {
+    // An MD5Sum of ours that cannot be read is one that is not there.
+    let weak = release.weak_entries().unwrap_or_default();
+    let listed = release.entries.iter().filter_map(|(path, entry)| {
+        let md5 = weak.get(path).and_then(|weak| weak.md5);
+        let wanted = |kind| hashes.contains(&kind);
+        let digest = FileDigest {
+            size: entry.size,
+            sha256: entry.sha256?,
+            md5: md5.filter(|_| wanted(HashKind::Md5)),
+            sha512: entry.sha512.filter(|_| wanted(HashKind::Sha512)),
+        };
+        let is_whole = hashes.iter().all(|kind| digest.hash(*kind).is_some());
+        is_whole.then(|| (path.clone(), digest))
+    });
+    listed.collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
-use super::writer::{Writer, Written, by_hash_path};
+use super::writer::{Writer, Written, by_hash_paths};
 use super::{by_hash, patches, sync};
 
 /// What is on record of the indices of a suite that is new.
@@ -61,7 +61,8 @@ impl SuiteStage<'_> {
     fn listed(&self, old: Option<&Release>) -> BTreeMap<String, FileDigest> {
         // With --rebuild, no file that was published before is trusted.
         let old = old.filter(|_| !self.allow.rebuild);
-        old.map(release::listed).unwrap_or_default()
+        old.map(|old| release::listed(old, &self.plan.config.publish.hashes))
+            .unwrap_or_default()
     }
 
     pub(super) fn comparison<'c>(
@@ -112,6 +113,7 @@ impl SuiteStage<'_> {
             comparison: self.comparison(&listed, true),
             history: plan.config.publish.pdiff,
             forms: &plan.config.publish.compress,
+            hashes: &plan.config.publish.hashes,
             modified: SystemTime::from(plan.now),
             cache: self.cache,
             derived_before: self.suite.record.map_or(&NONE_DERIVED, |r| &r.derived),
@@ -287,7 +289,9 @@ impl SuiteStage<'_> {
     ) -> Result<BTreeMap<String, LastReferenced>> {
         let mut named: BTreeSet<String> = files
             .iter()
-            .map(|(path, digest)| by_hash_path(path, digest))
+            .flat_map(|(path, digest)| {
+                by_hash_paths(path, digest, &self.plan.config.publish.hashes)
+            })
             .collect();
         for path in files.keys().filter(|path| path.ends_with(".diff/Index")) {
             named.extend(patches::named(&self.new, path)?);

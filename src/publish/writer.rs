@@ -6,14 +6,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
-
 use crate::cache::Cache;
 use crate::compress::{Packed, assemble, gz, pack};
-use crate::config::{Form, PatchHistory};
+use crate::config::{Form, HashKind, PatchHistory};
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::fetch::hashing::{Hasher, HashingWriter};
+use crate::fetch::hashing::HashingWriter;
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;
@@ -22,13 +20,20 @@ use crate::workspace::DerivedRecord;
 use super::changes::Changes;
 use super::compare::Comparison;
 use super::patches::Patches;
-use super::release::FileDigest;
+use super::release::{FileDigest, hasher};
 use super::sync;
 
-/// Where a file lies under by-hash.
-pub(super) fn by_hash_path(path: &str, digest: &FileDigest) -> String {
-    let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
-    format!("{dir}/by-hash/SHA256/{}", hex::encode(digest.sha256))
+/// Where a file lies under by-hash: once for each hash that its Release lists.
+pub(super) fn by_hash_paths(
+    path: &str,
+    digest: &FileDigest,
+    hashes: &BTreeSet<HashKind>,
+) -> impl Iterator<Item = String> {
+    let dir = path.rfind('/').map_or("", |end| &path[..=end]);
+    hashes.iter().filter_map(move |kind| {
+        let hash = digest.hash(*kind)?;
+        Some(format!("{dir}by-hash/{}/{hash}", kind.section()))
+    })
 }
 
 /// Writes the indices of a suite, or carries on those that did not change.
@@ -41,6 +46,7 @@ pub(super) struct Writer<'a> {
     pub(super) comparison: Comparison<'a>,
     pub(super) history: PatchHistory,
     pub(super) forms: &'a BTreeSet<Form>,
+    pub(super) hashes: &'a BTreeSet<HashKind>,
     pub(super) modified: SystemTime,
     pub(super) cache: &'a Cache,
     /// What the served indices were made from, as far as that is on record.
@@ -103,12 +109,17 @@ impl Writer<'_> {
         put: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<()> {
         let target = self.new.join(path);
-        let by_hash = self.new.join(by_hash_path(path, digest));
-        if let Some(dir) = by_hash.parent() {
+        if let Some(dir) = target.parent() {
             durable::create_dir(dir)?;
         }
         put(&target)?;
-        sync::link_file(&target, &by_hash)?;
+        for by_hash in by_hash_paths(path, digest, self.hashes) {
+            let by_hash = self.new.join(by_hash);
+            if let Some(dir) = by_hash.parent() {
+                durable::create_dir(dir)?;
+            }
+            sync::link_file(&target, &by_hash)?;
+        }
         self.list(path.to_owned(), *digest);
         Ok(())
     }
@@ -153,7 +164,8 @@ impl Writer<'_> {
         let target = self.new.join(path);
         let failed = || Error::io("write", &target);
         let file = durable::temporary(&target)?;
-        let mut out = HashingWriter::new(BufWriter::with_capacity(1 << 20, file));
+        let file = BufWriter::with_capacity(1 << 20, file);
+        let mut out = HashingWriter::with(file, hasher(self.hashes));
         assemble(form, pieces, &mut out).map_err(failed())?;
         let (buffered, digests) = out.finish();
         let file = buffered
@@ -177,8 +189,9 @@ impl Writer<'_> {
         durable::create_dir(&self.new.join(name.directory()))?;
         let failed = || Error::io("write", &target);
         let file = BufWriter::with_capacity(1 << 20, durable::temporary(&target)?);
-        let member = gz::MemberWriter::new(HashingWriter::new(file)).map_err(failed())?;
-        let mut out = HashingWriter::new(member);
+        let member = gz::MemberWriter::new(HashingWriter::with(file, hasher(self.hashes)))
+            .map_err(failed())?;
+        let mut out = HashingWriter::with(member, hasher(self.hashes));
         produce(&mut out)?;
         let (member, digests) = out.finish();
         let plain_digest = FileDigest::from(digests);
@@ -227,10 +240,9 @@ impl Writer<'_> {
 
     /// Writes a small file, or carries it on if it did not change.
     pub(super) fn write_small(&self, path: &str, data: &[u8]) -> Result<()> {
-        let digest = FileDigest {
-            size: data.len() as u64,
-            sha256: Sha256::digest(data).into(),
-        };
+        let mut hasher = hasher(self.hashes);
+        hasher.update(data);
+        let digest = FileDigest::from(hasher.finish());
         if self.listed.get(path) == Some(&digest) && self.carry(path)? {
             return Ok(());
         }
@@ -244,7 +256,7 @@ impl Sink for Writer<'_> {
     /// Writes an index in every form; the plain one is listed only.
     fn text(&self, index: &IndexName, text: &Text<'_>) -> Result<()> {
         let plain = index.to_string();
-        let mut hasher = Hasher::new();
+        let mut hasher = hasher(self.hashes);
         text.iter().flatten().for_each(|slice| hasher.update(slice));
         let digest = FileDigest::from(hasher.finish());
         durable::create_dir(&self.new.join(index.directory()))?;

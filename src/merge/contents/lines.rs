@@ -167,9 +167,13 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// What was wrong with the index, and how many faults are not told of one by one.
-    pub(super) fn faults(self) -> (Vec<String>, usize) {
-        (self.told, self.untold)
+    /// What was wrong with the index.
+    pub(super) fn faults(mut self) -> Vec<String> {
+        if self.untold > 0 {
+            let more = format!("{}: {} further faulty lines", self.label, self.untold);
+            self.told.push(more);
+        }
+        self.told
     }
 }
 

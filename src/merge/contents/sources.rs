@@ -1,0 +1,74 @@
+//! Which Contents of the archives each published one is made from.
+
+use std::collections::BTreeMap;
+
+use crate::indices::IndexName;
+
+use super::super::selection::Selected;
+use super::super::suite::SuiteMerge;
+
+/// An index that a published one is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    /// The archive's place in the order.
+    pub(super) rank: u16,
+    pub(super) index: IndexName,
+    /// Where the index is one for all components: of which of them packages are taken.
+    pub(super) only_component: Option<u16>,
+}
+
+/// The published Contents, each with what it is made from, highest archive first.
+pub(super) fn of_published(
+    merge: &SuiteMerge<'_>,
+    selected: &Selected,
+) -> BTreeMap<IndexName, Vec<Source>> {
+    let components = merge.config.components_of(merge.suite);
+    let beside = merge.config.publish.contents_beside_components;
+    let mut published: BTreeMap<IndexName, Vec<Source>> = BTreeMap::new();
+    let read = merge.ranks_by_optional_index(&|name| match name {
+        IndexName::Contents(_, of) | IndexName::SuiteContents(of) => selected.group(of).is_some(),
+        _ => false,
+    });
+    // Where an archive has both, the one beside the components says the same once more.
+    let within = |rank: usize, of: &str| {
+        let mut names = components.iter();
+        names.any(|c| {
+            let name = IndexName::Contents(c.clone(), of.to_owned());
+            merge.inputs.get(rank).is_some_and(|input| input.has(&name))
+        })
+    };
+    for (index, ranks) in &read {
+        for &rank in ranks {
+            let mut add = |name: IndexName, only_component| {
+                published.entry(name).or_default().push(Source {
+                    rank: rank as u16,
+                    index: index.clone(),
+                    only_component,
+                });
+            };
+            match index {
+                IndexName::SuiteContents(of) if within(rank, of) => {}
+                IndexName::SuiteContents(of) => {
+                    for (number, component) in components.iter().enumerate() {
+                        let name = IndexName::Contents(component.clone(), of.clone());
+                        add(name, Some(number as u16));
+                    }
+                    if beside {
+                        add(index.clone(), None);
+                    }
+                }
+                IndexName::Contents(_, of) => {
+                    add(index.clone(), None);
+                    if beside {
+                        add(IndexName::SuiteContents(of.clone()), None);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    for sources in published.values_mut() {
+        sources.sort_by_key(|source| source.rank);
+    }
+    published
+}
