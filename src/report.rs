@@ -6,6 +6,7 @@
 //! | `libsystemd.txt`, one for each watch | suite, package |
 //! | `SUITE-oldpackages.txt` | suite, package, the overlay's version, the newest version that it hides |
 //! | `changes.txt` | what the generation changed: suite, how, package, versions and archives, index groups |
+//! | `unclaimed.txt` | archive, its suite, a file that its Release lists and that belongs to no family of indices |
 //! | `amprolla.txt` | one line for each generation |
 //!
 //! Lines are sorted and unique, and say what holds for the generation that is served. They are written from the records of
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use crate::config::Config;
 use crate::durable;
 use crate::error::{Error, Result};
+use crate::fetch::Spool;
 use crate::workspace::{Generation, Workspace};
 
 /// How much of `amprolla.txt` is kept.
@@ -81,6 +83,17 @@ pub fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Res
         },
         None,
     )
+}
+
+/// Writes which files of the archives' suites are merged by no family; of the spool as it is, whatever is published.
+pub fn write_unclaimed(workspace: &Workspace<'_>, spool: &Spool) -> Result<()> {
+    let lines = spool.iter().flat_map(|((archive, suite), spooled)| {
+        let files = spooled.copy.unclaimed.iter();
+        files.map(move |file| format!("{archive},{suite},{file}\n"))
+    });
+    let text: String = lines.collect();
+    let path = workspace.layout().log().join("unclaimed.txt");
+    write_if_new(&path, text.as_bytes())
 }
 
 fn write_if_new(path: &std::path::Path, text: &[u8]) -> Result<()> {

@@ -49,6 +49,9 @@ pub struct Outcome {
     pub recovered: bool,
     /// `archive suite`: why its last good copy was kept.
     pub kept: Vec<(String, String)>,
+    /// `archive suite`: how many files its Release lists that belong to no family of indices; `log/unclaimed.txt` names them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unclaimed: BTreeMap<String, usize>,
     /// Pushes that failed: the next run tries again.
     pub failed_pushes: Vec<String>,
 }
@@ -92,7 +95,9 @@ pub fn fetch_spool(
         now,
         allow_identity_change: options.allow.identity,
     };
-    fetch::refresh(workspace, config, fetch, options.listener)
+    let spool = fetch::refresh(workspace, config, fetch, options.listener)?;
+    report::write_unclaimed(workspace, &spool)?;
+    Ok(spool)
 }
 
 /// Steps 3 to 7: merge, check, swap, sync, swap back. Nothing before the swap touches what is served.
@@ -107,6 +112,10 @@ pub fn publish_spool(
     let kept = spool.kept();
     outcome.kept = kept
         .map(|((archive, suite), why)| (format!("{archive} {suite}"), crate::error::chain(why)))
+        .collect();
+    let unclaimed = spool.iter().filter(|(_, s)| !s.copy.unclaimed.is_empty());
+    outcome.unclaimed = unclaimed
+        .map(|((archive, suite), s)| (format!("{archive} {suite}"), s.copy.unclaimed.len()))
         .collect();
     outcome.generation = workspace.published().number;
     let now = later_than_published(workspace, options)?;

@@ -8,6 +8,7 @@ mod refresh;
 mod spool;
 mod suite;
 pub mod transport;
+mod unclaimed;
 pub mod uri;
 
 pub use error::FetchError;

@@ -1,6 +1,6 @@
 //! All suites of all archives, side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rayon::prelude::*;
@@ -101,6 +101,10 @@ fn settle(
     match (outcome, old) {
         (Ok(Some(copy)), old) => {
             spool::write_copy(dir, name, suite, &copy)?;
+            let known = old.as_ref().map(|old| &old.unclaimed);
+            if known != Some(&copy.unclaimed) && !copy.unclaimed.is_empty() {
+                listener.info(unclaimed_in_words(name, suite, &copy.unclaimed));
+            }
             let same = old.is_some_and(|o| o.release == copy.release && o.indices == copy.indices);
             let freshness = if same {
                 Freshness::Current
@@ -146,6 +150,23 @@ fn settle(
             suite: suite.to_string(),
         }),
     }
+}
+
+/// Says which files no family claims, a few by name.
+fn unclaimed_in_words(
+    name: &ArchiveName,
+    suite: &SuiteName,
+    unclaimed: &BTreeSet<String>,
+) -> String {
+    let some: Vec<&str> = unclaimed.iter().take(3).map(String::as_str).collect();
+    let more = match unclaimed.len() - some.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{name} {suite} lists files that belong to no family of indices and are not merged: {}{more}; log/unclaimed.txt has them all",
+        some.join(", ")
+    )
 }
 
 fn keyrings(

@@ -62,6 +62,9 @@ pub struct SuiteCopy {
     /// Indices that its Release lists and that are there in no form, of the families that a suite can do without.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub absent: BTreeSet<String>,
+    /// Files that its Release lists and that belong to no family of indices, so that they are not merged.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unclaimed: BTreeSet<String>,
     /// Its indices, by the path of the plain form.
     pub indices: BTreeMap<String, StoredIndex>,
 }

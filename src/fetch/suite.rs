@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use rayon::prelude::*;
 
-use crate::config::{Archive, ArchiveName, Config, SuiteName};
+use crate::config::{Archive, ArchiveName, Config, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::events::Listener;
 use crate::indices::{self, IndexName};
@@ -18,6 +18,7 @@ use super::index::IndexFetch;
 use super::refresh::FetchOptions;
 use super::spool::{StoredIndex, SuiteCopy, object_path, seconds};
 use super::transport::{Conditions, Fetched, Transport};
+use super::unclaimed::unclaimed;
 use super::uri::Uri;
 
 /// The most that a Release may be (apt's own bound).
@@ -134,10 +135,14 @@ impl SuiteFetch<'_> {
                 let release = self.parse(&base, old.release.as_bytes())?;
                 self.check_age(&base, &release)?;
                 let indices = self.indices(&base, &release, Some(old))?;
-                let changed = indices.stored != old.indices || indices.absent != old.absent;
+                let unclaimed = self.unclaimed(&release);
+                let changed = indices.stored != old.indices
+                    || indices.absent != old.absent
+                    || unclaimed != old.unclaimed;
                 Ok(changed.then(|| SuiteCopy {
                     indices: indices.stored,
                     absent: indices.absent,
+                    unclaimed,
                     ..old.clone()
                 }))
             }
@@ -159,6 +164,7 @@ impl SuiteFetch<'_> {
                     release: String::from_utf8_lossy(&new.verified.body).into_owned(),
                     indices: indices.stored,
                     absent: indices.absent,
+                    unclaimed: self.unclaimed(&release),
                 }))
             }
         }
@@ -406,10 +412,18 @@ impl SuiteFetch<'_> {
         Ok(indices)
     }
 
-    fn wanted(&self, release: &Release) -> BTreeSet<IndexName> {
+    /// The merged suites that are made from this one.
+    fn merged(&self) -> impl Iterator<Item = &Suite> {
         let merged = self.config.suites.values();
-        merged
-            .filter(|suite| suite.from.get(self.name) == Some(self.suite))
+        merged.filter(|suite| suite.from.get(self.name) == Some(self.suite))
+    }
+
+    fn unclaimed(&self, release: &Release) -> BTreeSet<String> {
+        unclaimed(self.config, self.merged(), release)
+    }
+
+    fn wanted(&self, release: &Release) -> BTreeSet<IndexName> {
+        self.merged()
             .flat_map(|suite| indices::wanted(self.config, suite, self.archive, release))
             .collect()
     }
