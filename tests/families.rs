@@ -1,4 +1,4 @@
-//! Contents, Translation and DEP-11 speak of exactly the packages that were published, from the archive that won.
+//! Contents, Translation, DEP-11 and Commands speak of exactly the packages that were published, from the archive that won.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
@@ -10,7 +10,8 @@ use std::io::Read;
 use common::apt::{field, stanzas, unxz};
 use common::upstream::{NEWER, Site, Suite, gz, xz};
 
-const ALL: &str = r#"["packages", "sources", "installer", "contents", "translations", "dep11"]"#;
+const ALL: &str =
+    r#"["packages", "sources", "installer", "contents", "translations", "dep11", "commands"]"#;
 
 fn site() -> Site {
     let site = Site::new();
@@ -250,4 +251,312 @@ fn a_mirror_without_such_indices_is_no_failure() {
     assert!(suite_file(&site, "main/Contents-all.gz").exists());
     // And what is published is whole without them, as apt and verify see it.
     site.aptmerge(&["verify"]).expect(0, &[]);
+}
+
+/// Components and what `[publish]` has besides.
+fn configure(site: &Site, components: &str, publish: &str) {
+    let config = fs::read_to_string(site.path("aptmerge.toml")).unwrap();
+    let config = config
+        .replace(
+            "components = [\"main\"]",
+            &format!("components = {components}"),
+        )
+        .replace("[publish]\n", &format!("[publish]\n{publish}\n"));
+    site.write_config(&config);
+}
+
+fn commands(suite: &str, stanzas: &[&str]) -> String {
+    let header = format!("suite: {suite}\ncomponent: main\narch: amd64\n");
+    let all: Vec<_> = [header.as_str()].iter().chain(stanzas).copied().collect();
+    all.join("\n")
+}
+
+#[test]
+fn commands_are_those_of_the_published_versions_and_faults_are_told_of() {
+    let site = site();
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    let good =
+        "name: main-only\nversion: 1.0-1\nvisible-pkgname: main\ncommands: main-only,m\nx-own: 1\n";
+    let text = commands(
+        "bookworm",
+        &[
+            "name: old-fork\nversion: 2.0-1\ncommands: hidden-by-the-overlay\n",
+            "name: main-only\nversion: 0.9\ncommands: other-version\n",
+            good,
+            "name: systemd\nversion: 252.1-1\ncommands: banned\n",
+            "name: doc-all\nversion: 1.0-1\ncommands: of-all\n",
+            "name: headless\ncommands: without-version\n",
+            "neither field nor anything\n",
+            "name: multi\nversion: 1.0-1\nversion: 1.0-2\ncommands: doubled\n",
+        ],
+    );
+    let mut text = text.into_bytes();
+    text.extend_from_slice(b"\nname: multi\nversion: 1.0-2\ncommands: no-utf8-\xff\n");
+    main.add("main/cnf/Commands-amd64.xz", &xz(&text));
+    main.sign();
+    let mut overlay = Suite::open(&site, "overlay", "daedalus");
+    overlay.set("Date", NEWER);
+    let ours = "name: old-fork\nversion: 1.0+devuan1\ncommands: old-fork\n";
+    overlay.add(
+        "main/cnf/Commands-amd64.gz",
+        &gz(commands("daedalus", &[ours]).as_bytes()),
+    );
+    overlay.sign();
+    let said = site.run(&[]);
+    said.expect(
+        0,
+        &[
+            "main bookworm main/cnf/Commands-amd64, line 27: the stanza has no field `version`",
+            "line 30: neither a field",
+            "line 34: the field `version` stands in one stanza twice",
+            "line 39: this is not UTF-8 text",
+        ],
+    );
+    let expected = commands(
+        "daedalus",
+        &[
+            "name: doc-all\nversion: 1.0-1\ncommands: of-all\n",
+            good,
+            ours,
+        ],
+    ) + "\n";
+    assert_eq!(
+        unxz(&suite_file(&site, "main/cnf/Commands-amd64.xz")),
+        expected
+    );
+    let gz = fs::read(suite_file(&site, "main/cnf/Commands-amd64.gz")).unwrap();
+    assert_eq!(gunzip(&gz), expected);
+    let release = fs::read_to_string(suite_file(&site, "Release")).unwrap();
+    for form in ["", ".xz", ".gz"] {
+        let line = format!(" main/cnf/Commands-amd64{form}\n");
+        assert!(release.contains(&line), "{line}");
+    }
+    site.aptmerge(&["verify"]).expect(0, &[]);
+}
+
+#[test]
+fn contents_beside_the_components_are_all_of_theirs() {
+    let site = site();
+    configure(
+        &site,
+        r#"["main", "contrib"]"#,
+        "contents-beside-components = true",
+    );
+    site.run(&[]).expect(0, &[]);
+    for of in ["amd64", "all", "source"] {
+        let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for component in ["main", "contrib"] {
+            let index = format!("{component}/Contents-{of}.gz");
+            if !suite_file(&site, &index).exists() {
+                continue;
+            }
+            for (path, owners) in contents(&site, &index) {
+                expected.entry(path).or_default().extend(owners);
+            }
+        }
+        let file = format!("Contents-{of}.gz");
+        if expected.is_empty() {
+            assert!(!suite_file(&site, &file).exists(), "{file}");
+        } else {
+            assert_eq!(contents(&site, &file), expected, "{file}");
+        }
+    }
+    assert!(
+        contents(&site, "Contents-amd64.gz")
+            .values()
+            .flatten()
+            .any(|owner| owner.starts_with("contrib/")),
+        "owners keep their section"
+    );
+    let release = fs::read_to_string(suite_file(&site, "Release")).unwrap();
+    let line = release.lines().find(|l| l.ends_with(" Contents-amd64.gz"));
+    let hash = line.unwrap().split_ascii_whitespace().next().unwrap();
+    assert!(suite_file(&site, &format!("by-hash/SHA256/{hash}")).exists());
+    site.aptmerge(&["verify"]).expect(0, &[]);
+    // Nothing else changed, so nothing is made anew; and without the option the files go.
+    let before = site.served();
+    site.run(&[]).expect(0, &[]);
+    assert_eq!(site.served(), before);
+    let config = fs::read_to_string(site.path("aptmerge.toml")).unwrap();
+    site.write_config(&config.replace("contents-beside-components = true", ""));
+    site.run(&[]).expect(0, &[]);
+    assert!(!suite_file(&site, "Contents-amd64.gz").exists());
+    assert!(suite_file(&site, "main/Contents-amd64.gz").exists());
+}
+
+#[test]
+fn an_archive_with_one_contents_for_all_components_gives_each_its_own() {
+    let site = site();
+    configure(&site, r#"["main", "contrib"]"#, "");
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    main.unlist("main/Contents-");
+    main.unlist("contrib/Contents-");
+    let text = "usr/bin/shared                   utils/main-only,contrib/utils/main-contrib\n\
+        usr/bin/z utils/main-only\n\
+        ownerless\n\
+        usr/bin/crossed utils/crossed\n\
+        usr/bin/gone utils/systemd,utils/unheard-of\n";
+    main.add("Contents-amd64.gz", &gz(text.as_bytes()));
+    main.mention("Contents-amd64", text.as_bytes());
+    // Within the components there are others for `all`, so this one says the same once more and is not read.
+    main.sign();
+    let said = site.run(&[]);
+    said.expect(
+        0,
+        &[
+            "main bookworm Contents-amd64, line 3: neither a path nor its owner",
+            "main bookworm Contents-amd64: its lines are not sorted by path",
+        ],
+    );
+    let of_main = |index: &str| -> BTreeMap<String, BTreeSet<String>> {
+        let all = contents(&site, index).into_iter();
+        all.filter(|(path, _)| path.starts_with("usr/bin/"))
+            .collect()
+    };
+    let one = |owner: &str| BTreeSet::from([owner.to_owned()]);
+    let main = of_main("main/Contents-amd64.gz");
+    assert_eq!(main["usr/bin/shared"], one("utils/main-only"));
+    assert_eq!(main["usr/bin/z"], one("utils/main-only"));
+    let contrib = of_main("contrib/Contents-amd64.gz");
+    assert_eq!(contrib["usr/bin/shared"], one("contrib/utils/main-contrib"));
+    for index in [&main, &contrib] {
+        // `crossed` was published from the overlay, though in contrib.
+        assert!(!index.contains_key("usr/bin/gone"));
+        assert!(!index.contains_key("usr/bin/crossed"), "{index:?}");
+    }
+    assert!(!suite_file(&site, "Contents-amd64.gz").exists());
+}
+
+#[test]
+fn contents_beside_the_components_are_not_read_where_there_are_others() {
+    let site = site();
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    let text = "usr/beside misc/main-only\n";
+    main.add("Contents-amd64.gz", &gz(text.as_bytes()));
+    main.sign();
+    site.run(&[]).expect(0, &[]);
+    let amd64 = contents(&site, "main/Contents-amd64.gz");
+    assert!(!amd64.is_empty() && !amd64.contains_key("usr/beside"));
+}
+
+#[test]
+fn files_of_no_family_are_named_once() {
+    let site = site();
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    main.set("Architectures", "all amd64 arm64 kfreebsd-amd64");
+    for path in [
+        "main/foo/bar.xz",
+        "main/foo/bar",
+        "odd.gz",
+        "main/installer-amd64/current/images/SHA256SUMS",
+        // Known, or of what is not configured.
+        "main/installer-arm64/current/images/SHA256SUMS",
+        "main/installer-kfreebsd-amd64/current/images/SHA256SUMS",
+        "main/binary-arm64/Packages.diff/Index",
+        "main/i18n/Translation-tlh.xz",
+        "main/cnf/Commands-arm64.xz",
+        "unknown-component/foo/bar.xz",
+    ] {
+        main.mention(path, b"x");
+    }
+    main.sign();
+    let said = site.run(&["-v"]);
+    let words = "main bookworm lists files that belong to no family";
+    said.expect(0, &[words, "main/foo/bar, main/installer-amd64"]);
+    let report = site.root().join("log/unclaimed.txt");
+    let named = "main,bookworm,main/foo/bar\n\
+        main,bookworm,main/installer-amd64/current/images/SHA256SUMS\n\
+        main,bookworm,odd\n";
+    assert_eq!(fs::read_to_string(&report).unwrap(), named);
+    // Not again in the next run, but status knows of it, as the record does.
+    let again = site.run(&["-v"]);
+    again.expect(0, &[]);
+    assert!(!again.stderr.contains(words), "{}", again.stderr);
+    assert!(!site.run(&[]).stderr.contains(words), "cron hears nothing");
+    let status = site.aptmerge(&["status"]).stdout;
+    assert!(
+        status.contains("main bookworm lists 3 files of no family"),
+        "{status}"
+    );
+    // It goes as it came.
+    let mut main = site.main();
+    main.set("Date", common::upstream::NEWEST);
+    main.unlist("main/foo");
+    main.unlist("main/installer-amd64");
+    main.unlist("odd");
+    main.sign();
+    site.run(&["-v"]).expect(0, &[]);
+    assert_eq!(fs::read_to_string(&report).unwrap(), "");
+}
+
+#[test]
+fn text_that_is_not_utf8_is_passed_on_or_told_of_and_the_rest_goes_on() {
+    let site = site();
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    let put = |main: &mut Suite, path: &str, text: &[u8]| {
+        main.put(&format!("{path}.gz"), &gz(text));
+        main.list(path, text);
+    };
+    // A path is bytes, whatever they mean.
+    put(
+        &mut main,
+        "main/Contents-amd64",
+        b"usr/no-utf8-\xff misc/main-only\nusr/z misc/main-only\n",
+    );
+    let dep11 = main.dir.join("main/dep11/Components-amd64.yml.gz");
+    let dep11 = gunzip(&fs::read(dep11).unwrap());
+    let mut yaml = dep11.clone().into_bytes();
+    yaml.extend_from_slice(b"---\nID: x\nPackage: main-only\nName:\n  C: \xff\n");
+    put(&mut main, "main/dep11/Components-amd64.yml", &yaml);
+    let mut translation = main_translation(&site).into_bytes();
+    let md5 = {
+        let stanzas = unxz(&main.dir.join("main/binary-amd64/Packages.xz"));
+        let stanza = common::apt::stanzas(&stanzas)
+            .into_iter()
+            .find(|s| field(s, "Package") == Some("main-only"))
+            .unwrap();
+        field(&stanza, "Description-md5").unwrap().to_owned()
+    };
+    let odd = format!("\nPackage: main-only\nDescription-md5: {md5}\nDescription-en: ");
+    translation.splice(0..0, [odd.as_bytes(), b"\xff\n .\n\n"].concat());
+    let packages = main.index("main/binary-amd64/Packages").into_bytes();
+    let packages = [
+        b"Package: no-utf8\nVersion: 1\nArchitecture: amd64\nMaintainer: \xff\nFilename: pool/x\n\n",
+        packages.as_slice(),
+    ];
+    main.put_index("main/binary-amd64/Packages", &packages.concat());
+    main.put("main/i18n/Translation-en.xz", &xz(&translation));
+    main.list("main/i18n/Translation-en", &translation);
+    main.delete("main/i18n/Translation-en.bz2");
+    main.sign();
+    site.run(&[]).expect(
+        0,
+        &[
+            "main bookworm main/dep11/Components-amd64.yml, line ",
+            "main bookworm main/i18n/Translation-en, line 4: this is not UTF-8, it is passed on",
+            "main bookworm main/binary-amd64/Packages, line 4: this is not UTF-8, it is passed on",
+        ],
+    );
+    let published = gunzip_bytes(&fs::read(suite_file(&site, "main/Contents-amd64.gz")).unwrap());
+    let has = |what: &[u8]| published.windows(what.len()).any(|w| w == what);
+    assert!(has(b"usr/no-utf8-\xff "));
+    let text = unxz(&suite_file(&site, "main/dep11/Components-amd64.yml.xz"));
+    assert!(text.contains("Package: gfx-tool") && !text.contains("Package: main-only"));
+    for index in ["main/i18n/Translation-en", "main/binary-amd64/Packages"] {
+        let packed = fs::read(suite_file(&site, &format!("{index}.gz"))).unwrap();
+        assert!(gunzip_bytes(&packed).contains(&0xff), "{index}");
+    }
+}
+
+fn gunzip_bytes(data: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(data)
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes
 }

@@ -273,6 +273,27 @@ pub(super) fn release_field(field: &str, value: &str) -> Result<(), (String, &'s
     Ok(())
 }
 
+/// Whether apt would take heed of the keys that a Release's Signed-By names (Debian wiki, DebianRepository/Format).
+fn signed_by(keys: &str, has_valid_until: bool) -> Result<(), (String, &'static str)> {
+    let is_fingerprint = |key: &str| {
+        let key = key.strip_suffix('!').unwrap_or(key);
+        key.len() >= 40 && key.bytes().all(|b| b.is_ascii_hexdigit())
+    };
+    if let Some(key) = keys.split(',').find(|key| !is_fingerprint(key.trim())) {
+        return Err((
+            format!("`{}` is not the fingerprint of a key", key.trim()),
+            "whole fingerprints without blanks, with commas between them",
+        ));
+    }
+    if !has_valid_until {
+        return Err((
+            "apt does not heed Signed-By in a Release without Valid-Until".into(),
+            "set publish.valid-for as well",
+        ));
+    }
+    Ok(())
+}
+
 fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findings) {
     let name = name.as_str();
     if suite.from.is_empty() {
@@ -294,6 +315,13 @@ fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findin
     for (field, value) in &suite.release {
         let path = ["suites", name, "release", field];
         if let Err((message, hint)) = release_field(field, value) {
+            findings.add(&path, message, hint);
+        }
+    }
+    let signed_by = suite.release.iter();
+    for (field, keys) in signed_by.filter(|(field, _)| field.eq_ignore_ascii_case("Signed-By")) {
+        let path = ["suites", name, "release", field];
+        if let Err((message, hint)) = self::signed_by(keys, config.publish.valid_for.is_some()) {
             findings.add(&path, message, hint);
         }
     }

@@ -21,6 +21,13 @@ impl SyntaxError {
             why: why.into(),
         }
     }
+
+    /// Says where a file first is not UTF-8, as every index should be (Policy 5.1). Old stanzas are not, and readers cope.
+    pub fn not_utf8(data: &[u8]) -> Option<Self> {
+        let error = std::str::from_utf8(data).err()?;
+        let why = "this is not UTF-8, it is passed on as it is";
+        Some(Self::at(data, error.valid_up_to(), why))
+    }
 }
 
 /// One stanza: its lines without the empty one that ends it.

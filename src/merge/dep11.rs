@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 
 use rayon::prelude::*;
 
+use crate::deb822::SyntaxError;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
@@ -17,6 +18,9 @@ use super::Text;
 use super::derived::{KeyOf, unless_unchanged};
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
+
+/// How many faulty documents of one index are told of.
+const MAX_TOLD: usize = 5;
 
 /// The most that one icon may be; real ones have some tens of kilobytes.
 const MAX_ICON_BYTES: u64 = 4 << 20;
@@ -77,14 +81,26 @@ fn documents(
         let Some(header) = documents.next() else {
             continue; // an empty file
         };
-        if top_level(header, b"File") != Some(b"DEP-11") {
+        let is_text = std::str::from_utf8(header).is_ok();
+        if !is_text || top_level(header, b"File") != Some(b"DEP-11") {
             warnings.insert(format!(
                 "{label}: this is no DEP-11, its first document does not say so; it is left out"
             ));
             continue;
         }
         let before = kept.len();
+        let mut faults = 0;
         for document in documents {
+            if std::str::from_utf8(document).is_err() {
+                // One such would cost its readers the whole file.
+                faults += 1;
+                if faults <= MAX_TOLD {
+                    let at = offset_of(document, data);
+                    let fault = SyntaxError::at(data, at, "this is not UTF-8");
+                    warnings.insert(format!("{label}, {fault}; the document is left out"));
+                }
+                continue;
+            }
             match top_level(document, b"Package") {
                 Some(package) if selected.has(group, package, *rank) => {
                     kept.push((package, document));
@@ -93,6 +109,10 @@ fn documents(
                 None if *rank == 0 => kept.push((b"", document)),
                 _ => {}
             }
+        }
+        if faults > MAX_TOLD {
+            let more = faults - MAX_TOLD;
+            warnings.insert(format!("{label}: {more} further faulty documents"));
         }
         headers.push((kept.len() - before, header));
     }
@@ -126,6 +146,11 @@ fn documents(
     }
     sink.text(name, &text)?;
     Ok(warnings)
+}
+
+/// Where a part of a file begins in it.
+fn offset_of(part: &[u8], file: &[u8]) -> usize {
+    (part.as_ptr() as usize).saturating_sub(file.as_ptr() as usize)
 }
 
 /// The YAML documents of a file, each from its `---` on.

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use crate::config::{Architecture, Config, Family, PoolName, Suite, SuiteName};
+use crate::deb822::SyntaxError;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
@@ -262,6 +263,15 @@ fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
     Ok(parsed.concat())
 }
 
+/// Indices with text that is not what it should be, though it can be passed on.
+fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
+    let odd = loaded.par_iter().filter_map(|index| {
+        let error = SyntaxError::not_utf8(&index.data)?;
+        Some(format!("{}, {error}", index.label))
+    });
+    odd.collect()
+}
+
 /// The texts of the components, from the entries in the order of publication.
 fn texts<'a>(
     merge: &'a SuiteMerge<'_>,
@@ -365,6 +375,7 @@ impl BinaryGroup<'_> {
             &outcome,
             group_name(self.family, self.architecture.as_str()),
         );
+        report.warnings = odd_texts(&loaded);
         if self.family == Family::Packages {
             for (watch, packages) in &merge.config.reports.watch {
                 let users = outcome
@@ -451,5 +462,6 @@ fn source_group(
     report.banned.clear();
     report.older.clear();
     report.without_source = missing;
+    report.warnings = odd_texts(&loaded);
     Ok(report)
 }

@@ -75,6 +75,7 @@ fn one_language(
     }
     let mut stanzas: HashMap<(&[u8], &[u8]), &[u8]> = HashMap::new();
     for (label, data) in &loaded {
+        warnings.extend(SyntaxError::not_utf8(data).map(|e| format!("{label}, {e}")));
         let mut told = 0;
         for stanza in Stanzas::new(data) {
             match key(data, stanza) {

@@ -395,6 +395,33 @@ impl Suite {
         }
     }
 
+    /// Adds a file that the suite did not have.
+    pub(crate) fn add(&mut self, path: &str, data: &[u8]) {
+        self.mention(path, data);
+        let place = self.dir.join(path);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, data).unwrap();
+    }
+
+    /// Lists a file that the suite does not list, whether or not it is there.
+    pub(crate) fn mention(&mut self, path: &str, data: &[u8]) {
+        let line = format!(
+            "SHA256:\n {} {} {path}\n",
+            hex::encode(Sha256::digest(data)),
+            data.len()
+        );
+        self.body = self.body.replacen("SHA256:\n", &line, 1);
+    }
+
+    /// No longer lists what lies at paths that begin so.
+    pub(crate) fn unlist(&mut self, start: &str) {
+        let lines = self.body.lines().filter(|line| {
+            let path = line.split_ascii_whitespace().nth(2);
+            !(line.starts_with(' ') && path.is_some_and(|path| path.starts_with(start)))
+        });
+        self.body = lines.map(|line| format!("{line}\n")).collect();
+    }
+
     /// Where the by-hash copy of a file is, by what the Release lists.
     fn by_hash(&self, path: &str) -> Option<PathBuf> {
         let place = self.dir.join(path);
