@@ -296,3 +296,49 @@ fn signed_by_restricts_the_keys_of_the_next_release() {
     // One that never saw the restriction takes the other key, for its keyring has it.
     client().ok("apt-get", &["update"]);
 }
+
+#[test]
+fn a_signed_by_that_names_no_key_of_ours_is_not_published() {
+    let other = "0123456789ABCDEF0123456789ABCDEF01234567";
+    let version = format!("Version = \"5.0\", Signed-By = \"{other}\"");
+    let suites = DAEDALUS.replace("Version = \"5.0\"", &version);
+    let site = Site::new(&format!("{suites}[publish]\nvalid-for = \"7 days\"\n"));
+    let output = site.call(&["run"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("Signed-By names none of the keys"), "{told}");
+    assert!(!site.merged("dists").exists(), "nothing is served");
+}
+
+#[test]
+fn what_an_archive_says_of_itself_cannot_become_another_field() {
+    let site = Site::new(&DAEDALUS.replace("Label = \"Example\", ", ""));
+    let release_file = site.path("archives/overlay/dists/daedalus/Release");
+    let old = fs::read_to_string(&release_file).unwrap();
+    let label = "Label: x\n Signed-By: y\n SHA256:\n\tAcquire-By-Hash: no\n";
+    let text: String = old
+        .lines()
+        .map(|line| match line.starts_with("Label:") {
+            true => label.to_owned(),
+            false => format!("{line}\n"),
+        })
+        .collect();
+    assert!(text.contains(label));
+    fs::write(&release_file, text).unwrap();
+    let date = "2026-02-01T00:00:00Z".parse().unwrap();
+    site.edit_overlay("daedalus", "main/binary-amd64/Packages", date, |text| text);
+    site.ok(&["run"]);
+    for path in ["Release", "main/binary-amd64/Release"] {
+        let text = fs::read_to_string(site.merged("dists/daedalus").join(path)).unwrap();
+        let fields: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with([' ', '\t']))
+            .map(|line| line.split(':').next().unwrap())
+            .collect();
+        let unique: std::collections::BTreeSet<_> = fields.iter().collect();
+        assert_eq!(unique.len(), fields.len(), "{text}");
+        assert!(!fields.contains(&"Signed-By"), "{text}");
+        assert_eq!(field(&text, "Acquire-By-Hash"), Some("yes"), "{text}");
+    }
+    site.ok(&["verify"]);
+}

@@ -88,6 +88,13 @@ impl Keyring {
             .collect()
     }
 
+    /// The fingerprints of every key of some certificates, which are named by those of their primary keys.
+    pub fn fingerprints_of_keys(&self, certificates: &[String]) -> Vec<String> {
+        let named = |cert: &&Cert| certificates.contains(&cert.fingerprint().to_hex());
+        let keys = self.certs.iter().filter(named).flat_map(Cert::keys);
+        keys.map(|key| key.key().fingerprint().to_hex()).collect()
+    }
+
     /// The certificates as a binary keyring, which `gpgv --keyring` and apt's `Signed-By` read.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();

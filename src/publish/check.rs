@@ -136,20 +136,23 @@ fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<Tre
         ..TreeReport::default()
     };
     let mut body = None;
+    let mut signers = Vec::new();
     if inline.exists() {
         let verified = options
             .keyring
             .verify_inline(&read(&inline)?, now)
             .map_err(|e| refused(&inline, e))?;
         body = Some(verified.body);
+        signers = verified.signers;
         report.files += 1;
     }
     if plain.exists() && detached.exists() {
         let text = read(&plain)?;
-        options
+        let verified = options
             .keyring
             .verify_detached(&text, &read(&detached)?, now)
             .map_err(|e| refused(&detached, e))?;
+        signers.extend(verified.signers);
         report.files += 2;
         if body.as_ref().is_some_and(|b| *b != text) {
             report.problems.push(format!(
@@ -169,6 +172,10 @@ fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<Tre
     report
         .problems
         .extend(release_problems(name, dir, &release, options.now));
+    let keys = options.keyring.fingerprints_of_keys(&signers);
+    report
+        .problems
+        .extend(signed_by_problem(dir, &release, &keys));
     Ok(report.absorb(check_files(dir, &mut release)))
 }
 
@@ -191,6 +198,20 @@ fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -
         problem(format!("neither its Suite nor its Codename is `{name}`"));
     }
     problems
+}
+
+/// Clients hold the next Release against the Signed-By of this one: if none of its own keys is named there, they would take none.
+fn signed_by_problem(dir: &Path, release: &Release, keys: &[String]) -> Option<String> {
+    let named = release.field("Signed-By")?.split(',');
+    let mut named = named.map(|key| key.trim().trim_end_matches('!'));
+    if named.any(|key| keys.iter().any(|k| k.eq_ignore_ascii_case(key))) {
+        return None;
+    }
+    Some(format!(
+        "{}: its Signed-By names none of the keys that signed it, so clients would refuse whatever follows; it names {}",
+        dir.display(),
+        release.field("Signed-By")?
+    ))
 }
 
 /// The indices of a Release, each with the forms that it is listed in.
