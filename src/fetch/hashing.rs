@@ -211,6 +211,21 @@ mod tests {
         assert_eq!(written.sha512, None);
     }
 
+    // RFC 1321, A.5; FIPS 180-2, appendix A.1.
+    #[test]
+    fn weak_hashes_are_taken_where_they_are_asked_for() {
+        let mut hasher = Hasher::new().and_md5().and_sha1();
+        hasher.update(b"abc");
+        let digests = hasher.finish();
+        let (md5, sha1) = (digests.md5.unwrap(), digests.sha1.unwrap());
+        assert_eq!(hex::encode(md5), "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(
+            hex::encode(sha1),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
+        assert_eq!(Hasher::new().finish().md5, None);
+    }
+
     #[test]
     fn a_writer_counts_only_what_was_taken() {
         let mut room = [0; 2];
