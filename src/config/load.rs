@@ -281,9 +281,21 @@ fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
                 let path = vec![top.to_owned(), name.to_owned()];
                 look(path, value.span(), value.get_ref());
             }
+            for (key, value) in value.get_ref().as_table().into_iter().flatten() {
+                let filter = key.get_ref().as_ref();
+                if top == "archives" && ["include", "exclude"].contains(&filter) {
+                    let path = [top, name, filter].map(str::to_owned).to_vec();
+                    look(path, value.span(), value.get_ref());
+                }
+            }
         }
     }
     problems
+}
+
+/// The number in a part `[1]` of a path, which stands for an item of a list, counted from 0.
+fn list_number(part: &str) -> Option<usize> {
+    part.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
 /// A key as one would write it in the file.
@@ -294,14 +306,17 @@ fn written<S: AsRef<str>>(path: &[S]) -> String {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
-    let parts: Vec<_> = path
-        .iter()
-        .map(|part| match part.as_ref() {
-            part if is_bare(part) => part.to_owned(),
-            part => format!("\"{}\"", part.escape_debug()),
-        })
-        .collect();
-    parts.join(".")
+    let mut text = String::new();
+    for part in path.iter().map(AsRef::as_ref) {
+        if !text.is_empty() && list_number(part).is_none() {
+            text.push('.');
+        }
+        match part {
+            part if is_bare(part) || list_number(part).is_some() => text.push_str(part),
+            part => text.push_str(&format!("\"{}\"", part.escape_debug())),
+        }
+    }
+    text
 }
 
 /// The same for the place where serde stopped.
@@ -332,21 +347,24 @@ fn locate(text: &str, problem: validate::Finding) -> Problem {
     let mut found = false;
     if let Ok(document) = toml::de::DeTable::parse(text) {
         let mut table = Some(document.get_ref());
+        let mut list = None;
         for part in &problem.path {
-            let Some((key, value)) =
-                table.and_then(|t| t.iter().find(|(k, _)| k.get_ref() == part))
-            else {
-                break;
+            let (key, value) = if let Some(number) = list_number(part) {
+                let item = list.and_then(|items: &toml::de::DeArray<'_>| items.get(number));
+                let Some(item) = item else { break };
+                (item.span(), item)
+            } else {
+                let named = table.and_then(|t| t.iter().find(|(k, _)| k.get_ref() == part));
+                let Some((key, value)) = named else { break };
+                (key.span(), value)
             };
             found = true;
             span = match value.get_ref() {
-                toml::de::DeValue::Table(_) => key.span(),
+                toml::de::DeValue::Table(_) => key,
                 _ => value.span(),
             };
-            table = match value.get_ref() {
-                toml::de::DeValue::Table(inner) => Some(inner),
-                _ => None,
-            };
+            table = value.get_ref().as_table();
+            list = value.get_ref().as_array();
         }
     }
     let (line, column) = if found {

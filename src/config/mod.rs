@@ -8,6 +8,7 @@
 pub mod import;
 mod load;
 pub mod names;
+mod rules;
 pub mod units;
 mod validate;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Problem};
 pub use names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
+pub use rules::{Filter, Glob, Globs, InvalidGlob, Pin, Strategy};
 pub use units::{ByteSize, Percent, TimeSpan};
 
 /// Everything that an operator can say.
@@ -31,6 +33,9 @@ pub struct Config {
     pub lock: PathBuf,
     /// The archives, highest priority first.
     pub priority: Vec<ArchiveName>,
+    /// How the archive that a name belongs to is found; a suite may have its own way.
+    #[serde(default)]
+    pub strategy: Strategy,
     /// The components that merged suites have.
     #[serde(default = "defaults::components")]
     pub components: Vec<Component>,
@@ -49,6 +54,9 @@ pub struct Config {
     /// Packages that must not be published.
     #[serde(default)]
     pub bans: Bans,
+    /// Names that belong to one archive, whatever order and strategy say; the first that matches decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pin: Vec<Pin>,
     /// The keys that sign what is published.
     pub signing: Signing,
     /// How trees are published.
@@ -117,6 +125,12 @@ pub struct Archive {
     /// Narrows the families that are taken from this archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indices: Option<BTreeSet<Family>>,
+    /// If it is there, only these packages are taken from the archive; it is as if it had no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include: Option<Filter>,
+    /// These packages are not taken from the archive, even if `include` names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Filter>,
 }
 
 /// A merged suite.
@@ -125,6 +139,9 @@ pub struct Archive {
 pub struct Suite {
     /// Which suite of which archive goes into it; `priority` gives the order.
     pub from: BTreeMap<ArchiveName, SuiteName>,
+    /// The strategy, where it differs from the general one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
     /// Release fields to set; the others come from the first archive's Release.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub release: BTreeMap<String, String>,
@@ -147,6 +164,8 @@ pub struct Bans {
     pub packages: BTreeSet<PackageName>,
     /// Archives whose packages bans do not touch.
     pub exempt: BTreeSet<ArchiveName>,
+    /// Whether what can no longer be satisfied because of bans goes as well.
+    pub transitive: bool,
 }
 
 /// The keys that sign what is published: either gpg or key files.
@@ -450,6 +469,22 @@ impl Config {
             .architectures
             .as_deref()
             .unwrap_or(&self.architectures)
+    }
+
+    /// The architectures of a merged suite that are name spaces of their own: all but `all`, which is made from the others,
+    /// unless there is no other.
+    pub fn name_spaces_of<'a>(&'a self, suite: &'a Suite) -> Vec<&'a Architecture> {
+        let all = self.architectures_of(suite);
+        let spaces: Vec<_> = all.iter().filter(|a| !a.is_all()).collect();
+        if spaces.is_empty() {
+            return all.iter().collect();
+        }
+        spaces
+    }
+
+    /// The strategy of a merged suite.
+    pub fn strategy_of(&self, suite: &Suite) -> Strategy {
+        suite.strategy.unwrap_or(self.strategy)
     }
 
     /// Whether translations into a language are merged.

@@ -1,5 +1,7 @@
 //! What the values of a configuration must be to each other.
 
+mod rules;
+
 use std::collections::BTreeSet;
 
 use super::{Archive, Config, Family, HashKind, Suite, SuiteName};
@@ -52,6 +54,7 @@ pub(super) fn problems(config: &Config) -> Vec<Finding> {
     suite_paths(config, &mut findings);
     signing(config, &mut findings);
     push(config, &mut findings);
+    rules::rules(config, &mut findings);
     findings.0
 }
 

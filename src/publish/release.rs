@@ -264,6 +264,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let suite = Suite {
+            strategy: None,
             from: BTreeMap::new(),
             release: own(release).into_iter().collect(),
             links: Vec::new(),
