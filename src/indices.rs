@@ -110,6 +110,22 @@ impl IndexName {
         }
     }
 
+    /// Reads the path of a plain Packages or Sources.
+    pub fn parse_packages(path: &str) -> Option<IndexName> {
+        let (component, rest) = path.split_once('/')?;
+        let component = Component::new(component).ok()?;
+        if rest == "source/Sources" {
+            return Some(IndexName::Sources(component));
+        }
+        let rest = rest.strip_suffix("/Packages")?;
+        let architecture = |of: &str| Architecture::new(of).ok();
+        if let Some(of) = rest.strip_prefix("debian-installer/binary-") {
+            return Some(IndexName::Installer(component, architecture(of)?));
+        }
+        let of = rest.strip_prefix("binary-")?;
+        Some(IndexName::Packages(component, architecture(of)?))
+    }
+
     /// Reads the path of a plain index of one of the families that a suite can do without.
     pub fn parse_optional(path: &str) -> Option<IndexName> {
         let plain = |text: &str| {

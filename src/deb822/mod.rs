@@ -8,7 +8,7 @@ mod release;
 mod stanza;
 mod version;
 
-pub use relations::{Alternative, alternatives};
+pub use relations::{Alternative, Operator, alternatives, alternatives_of, clauses};
 pub(crate) use release::format_date;
 pub use release::{IndexEntry, Release, ReleaseError};
 pub use stanza::{Fields, Stanza, Stanzas, SyntaxError, eq_name};

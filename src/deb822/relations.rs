@@ -1,34 +1,98 @@
 //! Package relations, as far as bans need them: clauses, their alternatives, and the name in each (Policy 7.1).
 
+use std::cmp::Ordering;
+
+use super::compare_versions;
+
 /// One alternative of a clause: the name, stripped of architecture qualifier, version, architectures and profiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alternative<'a> {
     /// The package's name.
     pub name: &'a [u8],
+    /// What stands behind the name.
+    rest: &'a [u8],
+}
+
+/// How a version must stand to the one that a relation names (Policy 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `<<`
+    Earlier,
+    /// `<=`, and `<`, which means the same
+    EarlierOrEqual,
+    /// `=`
+    Equal,
+    /// `>=`, and `>`, which means the same
+    LaterOrEqual,
+    /// `>>`
+    Later,
+}
+
+impl Operator {
+    /// Whether `version` stands so to `wanted`.
+    pub fn holds(self, version: &[u8], wanted: &[u8]) -> bool {
+        let order = compare_versions(version, wanted);
+        match self {
+            Operator::Earlier => order == Ordering::Less,
+            Operator::EarlierOrEqual => order != Ordering::Greater,
+            Operator::Equal => order == Ordering::Equal,
+            Operator::LaterOrEqual => order != Ordering::Less,
+            Operator::Later => order == Ordering::Greater,
+        }
+    }
+}
+
+impl<'a> Alternative<'a> {
+    /// The restriction of its version; `None` where there is none that could be read.
+    pub fn version(&self) -> Option<(Operator, &'a [u8])> {
+        let open = self.rest.iter().position(|b| *b == b'(')?;
+        let inner = self.rest[open + 1..].split(|b| *b == b')').next()?;
+        let inner = inner.trim_ascii();
+        let length = inner
+            .iter()
+            .take_while(|b| matches!(b, b'<' | b'=' | b'>'))
+            .count();
+        let (operator, version) = inner.split_at(length);
+        let operator = match operator {
+            b"<<" => Operator::Earlier,
+            b"<=" | b"<" => Operator::EarlierOrEqual,
+            b"=" => Operator::Equal,
+            b">=" | b">" => Operator::LaterOrEqual,
+            b">>" => Operator::Later,
+            _ => return None,
+        };
+        Some((operator, version.trim_ascii()))
+    }
+}
+
+/// The clauses of a relation field, as they stand there. Empty ones (a comma at the end, which real indices have) are left out.
+pub fn clauses(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    field
+        .split(|b| *b == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|clause| !clause.is_empty())
+}
+
+/// The alternatives of a clause.
+pub fn alternatives_of(clause: &[u8]) -> impl Iterator<Item = Alternative<'_>> + Clone {
+    clause.split(|b| *b == b'|').map(|alternative| {
+        let trimmed = alternative.trim_ascii();
+        let end = trimmed
+            .iter()
+            .position(|b| b.is_ascii_whitespace() || b":([<".contains(b))
+            .unwrap_or(trimmed.len());
+        let (name, rest) = trimmed.split_at(end);
+        Alternative { name, rest }
+    })
 }
 
 /// The clauses of a relation field, each as its alternatives.
 ///
-/// `foo:any (>= 1) [amd64] <!nocheck> | bar, baz` has two clauses, of `foo` and `bar`, and of `baz`. Empty clauses (a comma at
-/// the end, which real indices have) are left out.
+/// `foo:any (>= 1) [amd64] <!nocheck> | bar, baz` has two clauses, of `foo` and `bar`, and of `baz`.
 pub fn alternatives(
     field: &[u8],
 ) -> impl Iterator<Item = impl Iterator<Item = Alternative<'_>> + Clone> {
-    field
-        .split(|b| *b == b',')
-        .filter(|clause| !clause.trim_ascii().is_empty())
-        .map(|clause| {
-            clause.split(|b| *b == b'|').map(|alternative| {
-                let trimmed = alternative.trim_ascii();
-                let end = trimmed
-                    .iter()
-                    .position(|b| b.is_ascii_whitespace() || b":([<".contains(b))
-                    .unwrap_or(trimmed.len());
-                Alternative {
-                    name: &trimmed[..end],
-                }
-            })
-        })
+    clauses(field).map(alternatives_of)
 }
 
 #[cfg(test)]
@@ -57,5 +121,32 @@ mod tests {
             [["foo"], ["bar"], ["baz"]]
         );
         assert!(names(" , ").is_empty());
+    }
+
+    #[test]
+    fn restrictions_of_versions() {
+        let version = |text: &'static str| {
+            let alternative = alternatives_of(text.as_bytes()).next()?;
+            let (operator, version) = alternative.version()?;
+            Some((operator, String::from_utf8_lossy(version).into_owned()))
+        };
+        use Operator::*;
+        for (text, operator) in [
+            ("a (<< 1)", Earlier),
+            ("a:any(<=1)", EarlierOrEqual),
+            ("a (< 1)", EarlierOrEqual),
+            ("a\n (= 1) [amd64]", Equal),
+            ("a(>= 1 )<!x>", LaterOrEqual),
+            ("a (> 1)", LaterOrEqual),
+            ("a ( >> 1", Later),
+        ] {
+            assert_eq!(version(text), Some((operator, "1".to_owned())), "{text}");
+        }
+        for text in ["a", "a <!x>", "a (1)", "a ()", "a (=> 1)", "a ("] {
+            assert_eq!(version(text), None, "{text}");
+        }
+        assert!(Later.holds(b"1.1", b"1.0") && !Later.holds(b"1.0", b"1.0"));
+        assert!(Earlier.holds(b"1.0~rc1", b"1.0") && EarlierOrEqual.holds(b"1.0", b"1.0"));
+        assert!(Equal.holds(b"0:1.0", b"1.0-0") && LaterOrEqual.holds(b"1:0", b"9"));
     }
 }

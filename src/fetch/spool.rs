@@ -18,13 +18,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Archive, ArchiveName, Config, PoolName, SuiteName};
+use crate::config::{Archive, ArchiveName, Config, PoolName, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
-use crate::merge::Input;
-use crate::workspace::{Workspace, read_json, write_json};
+use crate::merge::{Input, SuiteMerge};
+use crate::workspace::{View, Workspace, read_json, write_json};
 
 use super::FetchError;
 use super::hashing::Hasher;
@@ -103,6 +103,8 @@ pub struct SpooledSuite {
 pub struct Spool {
     dir: PathBuf,
     suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
+    /// Whether it was opened without the lock, so that nothing of it may be changed.
+    read_only: bool,
 }
 
 impl Spool {
@@ -110,12 +112,24 @@ impl Spool {
         dir: PathBuf,
         suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
     ) -> Self {
-        Self { dir, suites }
+        Self {
+            dir,
+            suites,
+            read_only: false,
+        }
     }
 
     /// Takes what is in the spool, without asking the archives.
     pub fn load(workspace: &Workspace<'_>, config: &Config) -> Result<Spool> {
-        let dir = workspace.layout().spool();
+        Self::read(workspace.layout().spool(), config, false)
+    }
+
+    /// The same without the lock, only to look at. A run may remove objects that its copies name at any moment.
+    pub fn view(view: &View, config: &Config) -> Result<Spool> {
+        Self::read(view.layout().spool(), config, true)
+    }
+
+    fn read(dir: PathBuf, config: &Config, read_only: bool) -> Result<Spool> {
         let mut suites = BTreeMap::new();
         for (archive, suite) in upstream_suites(config) {
             let copy = read_copy(&dir, &archive, &suite)?.ok_or_else(|| Error::NotFetched {
@@ -125,7 +139,11 @@ impl Spool {
             let freshness = Freshness::NotAsked;
             suites.insert((archive, suite), SpooledSuite { copy, freshness });
         }
-        Ok(Spool { dir, suites })
+        Ok(Spool {
+            dir,
+            suites,
+            read_only,
+        })
     }
 
     /// The copy of an archive's suite.
@@ -146,6 +164,31 @@ impl Spool {
                 Freshness::Kept(error) => Some((key, error)),
                 _ => None,
             })
+    }
+
+    /// The merge of a suite from the copies of its archives.
+    pub fn merge<'a>(
+        &'a self,
+        config: &'a Config,
+        name: &'a SuiteName,
+        suite: &'a Suite,
+    ) -> Result<SuiteMerge<'a>> {
+        let mut inputs: Vec<Box<dyn Input + 'a>> = Vec::new();
+        for (archive_name, archive, upstream) in config.inputs(suite) {
+            let input = self
+                .input(config, archive_name, archive, upstream)
+                .ok_or_else(|| Error::NotFetched {
+                    archive: archive_name.to_string(),
+                    suite: upstream.to_string(),
+                })?;
+            inputs.push(Box::new(input));
+        }
+        Ok(SuiteMerge {
+            config,
+            name,
+            suite,
+            inputs,
+        })
     }
 
     /// A copy as an input of a merge.
@@ -277,6 +320,10 @@ impl Input for SpoolInput<'_> {
         self.pool
     }
 
+    fn archive(&self) -> &str {
+        self.name.as_str()
+    }
+
     fn is_exempt(&self) -> bool {
         self.exempt
     }
@@ -316,6 +363,13 @@ impl Input for SpoolInput<'_> {
             .collect()
     }
 
+    fn packages(&self) -> Vec<IndexName> {
+        let paths = self.copy.indices.keys();
+        paths
+            .filter_map(|path| IndexName::parse_packages(path))
+            .collect()
+    }
+
     fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>> {
         let Some(stored) = self.copy.indices.get(&name.to_string()) else {
             return Ok(None);
@@ -323,6 +377,11 @@ impl Input for SpoolInput<'_> {
         let path = object_path(&self.spool.dir, &stored.sha256);
         match read_object(&path, stored) {
             Ok(data) => Ok(Some(data)),
+            Err(why) if self.spool.read_only => Err(Error::Io {
+                action: "read",
+                path,
+                source: std::io::Error::other(why),
+            }),
             Err(why) => {
                 // Out of the way, so that the next run fetches it again.
                 durable::remove_file(&path)?;

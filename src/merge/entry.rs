@@ -194,6 +194,18 @@ impl<'a> Entry<'a> {
         )
     }
 
+    /// A field that the merge looks at only where a rule asks for it; empty where it is not there.
+    pub(crate) fn field(&self, name: &str) -> &'a [u8] {
+        let stanza = Stanza {
+            raw: self.raw,
+            offset: 0,
+        };
+        let mut fields = stanza.fields().map_while(Result::ok);
+        fields
+            .find(|field| eq_name(field.name, name))
+            .map_or(&b""[..], |field| field.value)
+    }
+
     /// The stanza as it is published, in slices, its final newline and the empty line after it included.
     pub(crate) fn published<'s>(&self, inserted: &'s [u8]) -> [&'s [u8]; 5]
     where
@@ -208,6 +220,13 @@ impl<'a> Entry<'a> {
             &self.raw[split..],
             b"\n\n",
         ]
+    }
+
+    /// The path as it is published, from the one that the stanza has.
+    pub(crate) fn published_path(&self, path: &[u8], inserted: &[u8]) -> Vec<u8> {
+        let path = path.get(self.insertion.cut..).unwrap_or_default();
+        let (before, after) = path.split_at(self.insertion.keep.min(path.len()));
+        [before, inserted, after].concat()
     }
 
     /// The first part of a path that lies outside of the archive's `pool/`.

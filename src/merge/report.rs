@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct BannedPackage {
     /// Its name.
     pub package: String,
-    /// The banned package that it cannot do without; `None` where it is banned by name.
+    /// The package that it cannot do without, and that is banned or went before it; `None` where it is banned by name. With
+    /// transitive bans, chains can be followed through the packages that went.
     pub because_of: Option<String>,
 }
 

@@ -1,11 +1,158 @@
 //! Precedence and bans: which of the entries of one name space are published, and why the others are not.
+//!
+//! In this order: what the filter of an archive leaves out is as if it was not there; then a name belongs to one archive, by
+//! pin, else by strategy; then the winner is tested against the bans, and a banned one is not replaced by a loser; then, with
+//! `transitive`, goes whatever can no longer be satisfied. All but the last looks at the entries of one name alone, so the
+//! rules can be applied to some names of a name space and give for these what they give for all.
 
-use std::collections::HashMap;
+mod transitive;
 
-use crate::config::{Bans, PackageName};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::config::{Architecture, Archive, Bans, Filter, PackageName, Pin, Strategy};
 use crate::deb822::{alternatives, compare_versions};
 
-use super::entry::Entry;
+use super::entry::{Entry, Kind};
+use super::suite::SuiteMerge;
+
+/// The rules of one name space.
+pub(crate) struct Rules<'a> {
+    kind: Kind,
+    strategy: Strategy,
+    /// The pins that hold here, in the order of the configuration: number from 1, rank of the archive, pin.
+    pins: Vec<(usize, u16, &'a Pin)>,
+    /// `include` and `exclude` of each archive, by rank; empty where no archive has one.
+    filters: Vec<[Option<&'a Filter>; 2]>,
+    bans: &'a Bans,
+    /// The ranks of archives that bans do not touch.
+    exempt: Vec<u16>,
+}
+
+impl<'a> Rules<'a> {
+    /// The rules for an architecture's packages or udebs, or, without one, for sources.
+    pub(crate) fn new(merge: &'a SuiteMerge<'_>, architecture: Option<&Architecture>) -> Self {
+        let config = merge.config;
+        let rank_of = |pin: &Pin| {
+            let mut inputs = merge.inputs.iter();
+            inputs.position(|input| input.archive() == pin.archive.as_str())
+        };
+        let pins = config.pin.iter().enumerate();
+        let pins = pins
+            .filter(|(_, pin)| {
+                pin.is_for_suite(merge.name) && pin.is_for_architecture(architecture)
+            })
+            .filter_map(|(number, pin)| Some((number + 1, rank_of(pin)? as u16, pin)))
+            .collect();
+        let filter = |archive: Option<&'a Archive>| {
+            archive.map_or([None, None], |a| [a.include.as_ref(), a.exclude.as_ref()])
+        };
+        let mut filters: Vec<_> = merge
+            .inputs
+            .iter()
+            .map(|input| filter(config.archives.get(input.archive())))
+            .collect();
+        if filters.iter().flatten().all(Option::is_none) {
+            filters.clear();
+        }
+        let ranks = merge.inputs.iter().enumerate();
+        let exempt = ranks.filter(|(_, input)| input.is_exempt());
+        Self {
+            kind: match architecture {
+                Some(_) => Kind::Binary,
+                None => Kind::Source,
+            },
+            strategy: config.strategy_of(merge.suite),
+            pins,
+            filters,
+            bans: &config.bans,
+            exempt: exempt.map(|(rank, _)| rank as u16).collect(),
+        }
+    }
+
+    /// Whether what becomes of one name can hang on what becomes of others.
+    pub(crate) fn is_transitive(&self) -> bool {
+        self.bans.transitive && self.kind == Kind::Binary && !self.bans.packages.is_empty()
+    }
+
+    /// How a name finds its archive where no pin gives it one.
+    pub(crate) fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// Which table of its archive's filter leaves an entry out, if one does.
+    pub(crate) fn exclusion(&self, entry: &Entry<'_>) -> Option<Exclusion> {
+        let [include, exclude] = self.filters.get(usize::from(entry.rank))?;
+        if exclude.is_some_and(|filter| self.is_in(entry, filter)) {
+            return Some(Exclusion::Exclude);
+        }
+        let is_included = include.is_none_or(|filter| self.is_in(entry, filter));
+        (!is_included).then_some(Exclusion::Include)
+    }
+
+    fn is_in(&self, entry: &Entry<'_>, filter: &Filter) -> bool {
+        let is_binary = self.kind == Kind::Binary;
+        let is_named = match self.kind {
+            Kind::Binary => {
+                filter.packages.is_match(entry.name)
+                    || !filter.sources.is_empty() && filter.sources.is_match(entry.source().0)
+            }
+            Kind::Source => filter.sources.is_match(entry.name),
+        };
+        let is_in_section = || {
+            let section = entry.field("Section");
+            let inner = section.rsplit(|b| *b == b'/').next().unwrap_or_default();
+            filter.sections.is_match(section) || filter.sections.is_match(inner)
+        };
+        let has_priority = || filter.priorities.is_match(entry.field("Priority"));
+        is_named
+            || !filter.sections.is_empty() && is_in_section()
+            || is_binary && !filter.priorities.is_empty() && has_priority()
+    }
+
+    /// The rank of the archive that a name belongs to, and the number of the pin that says so.
+    fn owner(&self, same_name: &[Entry<'_>]) -> (u16, Option<usize>) {
+        let name = same_name.first().map_or(&b""[..], |entry| entry.name);
+        for (number, rank, pin) in &self.pins {
+            let mut of_archive = same_name.iter().filter(|e| e.rank == *rank).peekable();
+            if of_archive.peek().is_none() {
+                continue;
+            }
+            let is_pinned = match self.kind {
+                Kind::Binary => {
+                    pin.packages.is_match(name)
+                        || !pin.sources.is_empty()
+                            && of_archive.any(|e| pin.sources.is_match(e.source().0))
+                }
+                Kind::Source => pin.sources.is_match(name),
+            };
+            if is_pinned {
+                return (*rank, Some(*number));
+            }
+        }
+        let ranks = same_name.iter().map(|e| e.rank);
+        let owner = match self.strategy {
+            Strategy::Order => ranks.min(),
+            Strategy::Newest => {
+                let newest = same_name.iter().max_by(|a, b| {
+                    compare_versions(a.version, b.version).then_with(|| b.rank.cmp(&a.rank))
+                });
+                newest.map(|e| e.rank)
+            }
+        };
+        (owner.unwrap_or_default(), None)
+    }
+}
+
+/// What leaves an entry out before anything else is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exclusion {
+    /// The archive's `include` does not name it.
+    Include,
+    /// The archive's `exclude` names it.
+    Exclude,
+}
 
 /// Why an entry is not published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +161,24 @@ pub(crate) enum Drop {
     BannedName,
     /// It cannot be installed without this banned package.
     BannedDependency(String),
+    /// Bans took whatever would have satisfied this clause of its.
+    Unsatisfied {
+        /// The clause as it stands in the stanza.
+        clause: String,
+        /// The package that would have, what that one could not do without, and so on; the last is banned by name.
+        chain: Vec<String>,
+    },
+}
+
+impl Drop {
+    /// What it could not do without, and what that one could not, and so on; the last is banned by name.
+    pub(crate) fn chain(&self) -> Vec<String> {
+        match self {
+            Drop::BannedName => Vec::new(),
+            Drop::BannedDependency(name) => vec![name.clone()],
+            Drop::Unsatisfied { chain, .. } => chain.clone(),
+        }
+    }
 }
 
 /// An overlay's package that is older than what it hides.
@@ -25,56 +190,60 @@ pub(crate) struct OlderFork {
 }
 
 /// What the rules made of the entries of one name space.
+#[derive(Default)]
 pub(crate) struct Outcome<'a> {
     /// In the order of publication: by name, version, architecture.
     pub(crate) kept: Vec<Entry<'a>>,
     /// Winners that a ban took away.
     pub(crate) dropped: Vec<(Entry<'a>, Drop)>,
-    /// What a higher archive hides.
+    /// What the archive that the name belongs to hides of others.
     pub(crate) hidden: Vec<Entry<'a>>,
+    /// What is not taken from its archive.
+    pub(crate) excluded: Vec<Entry<'a>>,
+    /// Names that a pin gave to their archive, with the number of the pin.
+    pub(crate) pinned: Vec<(&'a [u8], usize)>,
     /// Names whose winner is older than the newest version that it hides.
     pub(crate) older: Vec<OlderFork>,
 }
 
-/// Applies precedence, then bans.
-///
-/// A name belongs to the first archive in order that has it, in any component; all of that archive's versions stay. A
-/// banned winner is not replaced by a loser. `exempt` are the ranks of archives that bans do not touch.
-pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, bans: &Bans, exempt: &[u16]) -> Outcome<'a> {
+/// Applies the rules.
+pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outcome<'a> {
+    let mut outcome = Outcome::default();
+    if !rules.filters.is_empty() {
+        let (excluded, taken) = entries
+            .into_par_iter()
+            .partition(|entry| rules.exclusion(entry).is_some());
+        (entries, outcome.excluded) = (taken, excluded);
+    }
     sort(&mut entries);
     // An archive that has a package both in its arch index and in binary-all, or in two components, has it once.
     entries.dedup_by(|b, a| {
         (a.name, a.version, a.architecture, a.rank) == (b.name, b.version, b.architecture, b.rank)
     });
-    let mut owner: HashMap<&[u8], u16> = HashMap::with_capacity(entries.len());
-    for entry in &entries {
-        let rank = owner.entry(entry.name).or_insert(entry.rank);
-        *rank = (*rank).min(entry.rank);
-    }
-    let mut outcome = Outcome {
-        kept: Vec::with_capacity(entries.len()),
-        dropped: Vec::new(),
-        hidden: Vec::new(),
-        older: Vec::new(),
-    };
+    outcome.kept.reserve(entries.len());
     for same_name in entries.chunk_by(|a, b| a.name == b.name) {
-        let winner = owner.get(same_name[0].name).copied().unwrap_or_default();
+        let (winner, pin) = rules.owner(same_name);
+        outcome
+            .pinned
+            .extend(pin.map(|number| (same_name[0].name, number)));
         let (won, lost): (Vec<_>, Vec<_>) = same_name.iter().partition(|e| e.rank == winner);
         outcome.older.extend(older_fork(&won, &lost));
         outcome.hidden.extend(lost);
         for entry in won {
-            match drop_reason(entry, bans).filter(|_| !exempt.contains(&entry.rank)) {
+            match drop_reason(entry, rules.bans).filter(|_| !rules.exempt.contains(&entry.rank)) {
                 Some(reason) => outcome.dropped.push((*entry, reason)),
                 None => outcome.kept.push(*entry),
             }
         }
+    }
+    if rules.is_transitive() {
+        transitive::drop_unsatisfied(&mut outcome, &rules.exempt);
     }
     outcome
 }
 
 /// The order of publication: name, version, architecture; then what makes it the same whatever order the inputs came in.
 pub(crate) fn sort(entries: &mut [Entry<'_>]) {
-    use rayon::slice::ParallelSliceMut;
     entries.par_sort_unstable_by(|a, b| {
         a.name
             .cmp(b.name)
@@ -141,117 +310,4 @@ pub(crate) fn lossy(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use proptest::prelude::*;
-
-    use super::super::entry::{Kind, entries};
-    use super::*;
-
-    fn stanza(name: &str, version: &str, more: &str) -> String {
-        format!(
-            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{name}_{version}.deb\n{more}\n"
-        )
-    }
-
-    fn bans(names: &[&str]) -> Bans {
-        Bans {
-            packages: names
-                .iter()
-                .map(|n| PackageName::new(*n).unwrap())
-                .collect(),
-            ..Bans::default()
-        }
-    }
-
-    fn run(inputs: &[String], bans: &Bans) -> (Vec<String>, Vec<String>, Vec<OlderFork>) {
-        let mut all = Vec::new();
-        for (rank, text) in inputs.iter().enumerate() {
-            all.extend(entries(text.as_bytes(), Kind::Binary, rank as u16, 0).unwrap());
-        }
-        let outcome = apply(all, bans, &[]);
-        let show = |e: &Entry<'_>| format!("{}={}@{}", lossy(e.name), lossy(e.version), e.rank);
-        (
-            outcome.kept.iter().map(show).collect(),
-            outcome.dropped.iter().map(|(e, _)| show(e)).collect(),
-            outcome.older,
-        )
-    }
-
-    #[test]
-    fn the_first_archive_wins_with_all_its_versions() {
-        let overlay = stanza("a", "1", "") + &stanza("a", "2", "");
-        let main = stanza("a", "3", "") + &stanza("b", "1", "");
-        let (kept, _, older) = run(&[overlay, main], &bans(&[]));
-        assert_eq!(kept, ["a=1@0", "a=2@0", "b=1@1"]);
-        assert_eq!(
-            (older[0].winner.as_str(), older[0].hidden.as_str()),
-            ("2", "3")
-        );
-    }
-
-    #[test]
-    fn bans_reach_through_whole_clauses_only_and_take_the_winner() {
-        let overlay = stanza("w", "2", "Depends: x,systemd(>= 1)\n");
-        let main = stanza("w", "1", "")
-            + &stanza("any", "1", "Depends: systemd:any\n")
-            + &stanza("pre", "1", "Pre-Depends: systemd [amd64] <!nocheck>\n")
-            + &stanza("both", "1", "Depends: systemd | systemd-sysv\n")
-            + &stanza(
-                "free",
-                "1",
-                "Depends: systemd | sysvinit\nRecommends: systemd\n",
-            )
-            + &stanza("systemd", "1", "")
-            + &stanza("systemd-cron", "1", "");
-        let (kept, dropped, _) = run(&[overlay, main], &bans(&["systemd", "systemd-sysv"]));
-        assert_eq!(kept, ["free=1@1", "systemd-cron=1@1"]);
-        assert_eq!(
-            dropped,
-            ["any=1@1", "both=1@1", "pre=1@1", "systemd=1@1", "w=2@0"]
-        );
-    }
-
-    fn archive() -> impl Strategy<Value = Vec<(String, String, Option<String>)>> {
-        proptest::collection::vec(("[a-e]", "[1-3]", proptest::option::of("[a-e]")), 0..8)
-    }
-
-    proptest! {
-        #[test]
-        fn properties(archives in proptest::collection::vec(archive(), 1..4), banned in "[a-e]", rotate in 0usize..8) {
-            let text = |a: &[(String, String, Option<String>)]| a.iter()
-                .map(|(n, v, d)| stanza(n, v, &d.as_ref().map_or(String::new(), |d| format!("Depends: {d}\n"))))
-                .collect::<String>();
-            let inputs: Vec<String> = archives.iter().map(|a| text(a)).collect();
-            let (kept, dropped, _) = run(&inputs, &bans(&[&banned]));
-            // Nothing is published that no input had; every name of the union is accounted for by its first archive.
-            for line in kept.iter().chain(&dropped) {
-                let (name, rest) = line.split_once('=').unwrap();
-                let (version, rank) = rest.split_once('@').unwrap();
-                let rank: usize = rank.parse().unwrap();
-                prop_assert!(archives[rank].iter().any(|(n, v, _)| n == name && v == version));
-                prop_assert!(archives[..rank].iter().flatten().all(|(n, _, _)| n != name));
-            }
-            prop_assert!(kept.iter().all(|l| !l.starts_with(&banned)));
-            for (n, _, _) in archives.iter().flatten() {
-                let prefix = format!("{n}=");
-                prop_assert!(kept.iter().chain(&dropped).any(|l| l.starts_with(&prefix)));
-            }
-            // The order of stanzas in a file does not matter, as long as no two of them have one key.
-            let distinct = |a: &Vec<(String, String, Option<String>)>| {
-                let mut keys: Vec<_> = a.iter().map(|(n, v, _)| (n, v)).collect();
-                keys.sort();
-                keys.windows(2).all(|w| w[0] != w[1])
-            };
-            if archives.iter().all(distinct) {
-                let rotated: Vec<String> = archives.iter().map(|a| {
-                    let mut a = a.clone();
-                    if !a.is_empty() { let n = rotate % a.len(); a.rotate_left(n); }
-                    text(&a)
-                }).collect();
-                prop_assert_eq!(run(&rotated, &bans(&[&banned])).0, kept);
-            }
-        }
-    }
-}
+mod tests;

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use crate::config::Bans;
-
 use super::entry::Entry;
-use super::rules::{self, Outcome, lossy};
+use super::rules::{self, Outcome, Rules, lossy};
 
 type NameAndVersion = (Vec<u8>, Vec<u8>);
 /// A published binary: the rank of its archive, and its name.
@@ -38,16 +36,23 @@ impl Needed {
     }
 }
 
-/// Applies precedence and bans to sources, then brings back what published binaries need.
-///
-/// The second value names the binaries whose source no archive has.
+/// What the rules made of sources.
+pub(crate) struct SourceOutcome<'a> {
+    /// As for binaries. What was brought back is kept, and still in the list that it was brought back from, if it was not banned.
+    pub(crate) outcome: Outcome<'a>,
+    /// What was brought back, with a published binary that needs it.
+    pub(crate) restored: Vec<(Entry<'a>, String)>,
+    /// The binaries whose source no archive has.
+    pub(crate) missing: BTreeSet<String>,
+}
+
+/// Applies the rules to sources, then brings back what published binaries need, whatever hid, excluded or banned it.
 pub(crate) fn apply<'a>(
     entries: Vec<Entry<'a>>,
-    bans: &Bans,
-    exempt: &[u16],
+    rules: &Rules<'_>,
     needed: Needed,
-) -> (Outcome<'a>, BTreeSet<String>) {
-    let mut outcome = rules::apply(entries, bans, exempt);
+) -> SourceOutcome<'a> {
+    let mut outcome = rules::apply(entries, rules);
     let needed = needed
         .sources
         .into_inner()
@@ -55,13 +60,14 @@ pub(crate) fn apply<'a>(
     let kept: BTreeSet<_> = outcome.kept.iter().map(|e| (e.name, e.version)).collect();
     let mut candidates: BTreeMap<(&[u8], &[u8]), Vec<Entry<'a>>> = BTreeMap::new();
     let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
-    for entry in outcome.hidden.iter().chain(dropped) {
+    let unpublished = outcome.hidden.iter().chain(&outcome.excluded);
+    for entry in unpublished.chain(dropped) {
         candidates
             .entry((entry.name, entry.version))
             .or_default()
             .push(*entry);
     }
-    let mut restored: Vec<Entry<'a>> = Vec::new();
+    let mut restored: Vec<(Entry<'a>, String)> = Vec::new();
     let mut missing = BTreeSet::new();
     for ((name, version), users) in &needed {
         let key = (&name[..], &version[..]);
@@ -71,10 +77,11 @@ pub(crate) fn apply<'a>(
         match candidates.get(&key) {
             Some(found) => {
                 // The binary's own archive is the best witness of what it was built from.
-                let own = found
-                    .iter()
-                    .find(|e| users.iter().any(|(rank, _)| *rank == e.rank));
-                restored.extend(own.or_else(|| found.iter().min_by_key(|e| e.rank)));
+                let of_user = |e: &&Entry<'_>| users.iter().any(|(rank, _)| *rank == e.rank);
+                let own = found.iter().find(of_user);
+                let best = own.or_else(|| found.iter().min_by_key(|e| e.rank));
+                let user = users.first().map(|(_, binary)| binary.clone());
+                restored.extend(best.copied().zip(user));
             }
             None => {
                 let (name, version) = (lossy(name), lossy(version));
@@ -86,9 +93,13 @@ pub(crate) fn apply<'a>(
             }
         }
     }
-    let is_restored = |e: &Entry<'_>| restored.iter().any(|r| std::ptr::eq(r.raw, e.raw));
+    let is_restored = |e: &Entry<'_>| restored.iter().any(|(r, _)| std::ptr::eq(r.raw, e.raw));
     outcome.dropped.retain(|(e, _)| !is_restored(e));
-    outcome.kept.extend(&restored);
+    outcome.kept.extend(restored.iter().map(|(entry, _)| entry));
     rules::sort(&mut outcome.kept);
-    (outcome, missing)
+    SourceOutcome {
+        outcome,
+        restored,
+        missing,
+    }
 }

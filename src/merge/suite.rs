@@ -16,15 +16,19 @@ use super::derived::DerivedKey;
 use super::entry::{Entry, Kind, entries};
 use super::report::{BannedPackage, SuiteReport};
 use super::rewrite::PoolStrings;
-use super::rules::{self, Drop, Outcome, lossy};
+use super::rules::{self, Outcome, Rules, lossy};
 use super::selection::{Selected, Selection};
-use super::sources::{self, Needed};
+use super::sources::{self, Needed, SourceOutcome};
 use super::{PackageKey, Text, commands, contents, dep11, translations};
 
 /// An input of a merge: the indices of one archive's suite, wherever they are kept.
 pub trait Input: Sync {
     /// The pool name that its paths get.
     fn pool(&self) -> &PoolName;
+    /// The name by which the configuration speaks of its archive.
+    fn archive(&self) -> &str {
+        self.pool().as_str()
+    }
     /// Whether bans leave it alone.
     fn is_exempt(&self) -> bool;
     /// The plain text of an index, `None` where the input has none of the name.
@@ -35,6 +39,10 @@ pub trait Input: Sync {
     fn digest(&self, name: &IndexName) -> Option<String>;
     /// The indices that it has of the families that a suite can do without.
     fn optional(&self) -> Vec<IndexName>;
+    /// Its Packages and Sources, those included that this suite does not read.
+    fn packages(&self) -> Vec<IndexName> {
+        Vec::new()
+    }
     /// Whether the merge is to read the input's binary-all for other architectures as well.
     fn has(&self, name: &IndexName) -> bool;
     /// How messages name an index of it.
@@ -161,11 +169,7 @@ fn binaries(
 ) -> Result<()> {
     let configured = merge.config.architectures_of(merge.suite);
     let with_all = configured.iter().any(Architecture::is_all);
-    let mut architectures: Vec<_> = configured.iter().filter(|a| !a.is_all()).collect();
-    if architectures.is_empty() {
-        // Only binary-all is published: then it is a name space like any other.
-        architectures = configured.iter().collect();
-    }
+    let architectures = merge.config.name_spaces_of(merge.suite);
     let collector = Collector::default();
     architectures
         .par_iter()
@@ -222,15 +226,18 @@ fn group_name(family: Family, architecture: &str) -> String {
 }
 
 /// An index that was read, with its place in the merge.
-struct Loaded {
+pub(super) struct Loaded {
     rank: u16,
     component: u16,
     label: String,
     data: Vec<u8>,
 }
 
+/// An index to read: the rank of the input, the number of the component, the name.
+pub(super) type Wanted = (usize, usize, IndexName);
+
 /// Reads indices of all inputs, in parallel.
-fn load(merge: &SuiteMerge<'_>, wanted: Vec<(usize, usize, IndexName)>) -> Result<Vec<Loaded>> {
+pub(super) fn load(merge: &SuiteMerge<'_>, wanted: Vec<Wanted>) -> Result<Vec<Loaded>> {
     wanted
         .into_par_iter()
         .filter_map(|(rank, component, name)| {
@@ -250,7 +257,7 @@ fn load(merge: &SuiteMerge<'_>, wanted: Vec<(usize, usize, IndexName)>) -> Resul
         .collect()
 }
 
-fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
+pub(super) fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
     let parsed = loaded
         .par_iter()
         .map(|index| {
@@ -300,19 +307,11 @@ fn published<'a>(entry: &Entry<'a>, pools: &'a [PoolStrings]) -> [&'a [u8]; 5] {
     entry.published(inserted)
 }
 
-fn pools(merge: &SuiteMerge<'_>) -> Vec<PoolStrings> {
+pub(super) fn pools(merge: &SuiteMerge<'_>) -> Vec<PoolStrings> {
     merge
         .inputs
         .iter()
         .map(|input| PoolStrings::new(input.pool()))
-        .collect()
-}
-
-fn exempt(merge: &SuiteMerge<'_>) -> Vec<u16> {
-    let ranks = merge.inputs.iter().enumerate();
-    ranks
-        .filter(|(_, input)| input.is_exempt())
-        .map(|(rank, _)| rank as u16)
         .collect()
 }
 
@@ -328,10 +327,7 @@ fn describe(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: String) -> Sui
         .banned
         .extend(outcome.dropped.iter().map(|(entry, why)| BannedPackage {
             package: lossy(entry.name),
-            because_of: match why {
-                Drop::BannedName => None,
-                Drop::BannedDependency(name) => Some(name.clone()),
-            },
+            because_of: why.chain().into_iter().next(),
         }));
     let older = outcome.older.iter().cloned();
     report
@@ -341,10 +337,10 @@ fn describe(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: String) -> Sui
 }
 
 /// The packages, or the udebs, of one architecture.
-struct BinaryGroup<'a> {
-    merge: &'a SuiteMerge<'a>,
-    family: Family,
-    architecture: &'a Architecture,
+pub(super) struct BinaryGroup<'a> {
+    pub(super) merge: &'a SuiteMerge<'a>,
+    pub(super) family: Family,
+    pub(super) architecture: &'a Architecture,
 }
 
 impl BinaryGroup<'_> {
@@ -352,11 +348,8 @@ impl BinaryGroup<'_> {
         let merge = self.merge;
         let components = merge.config.components_of(merge.suite);
         let loaded = load(merge, self.wanted())?;
-        let outcome = rules::apply(
-            parse(&loaded, Kind::Binary)?,
-            &merge.config.bans,
-            &exempt(merge),
-        );
+        let rules = Rules::new(merge, Some(self.architecture));
+        let outcome = rules::apply(parse(&loaded, Kind::Binary)?, &rules);
         let pools = pools(merge);
         collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
         notes.needed.add(outcome.kept.iter());
@@ -401,7 +394,7 @@ impl BinaryGroup<'_> {
     }
 
     /// The architecture's own indices, and binary-all where an input says that it must be read beside them.
-    fn wanted(&self) -> Vec<(usize, usize, IndexName)> {
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         let all = Architecture::new("all").ok();
         for (number, component) in self
@@ -429,15 +422,10 @@ impl BinaryGroup<'_> {
     }
 }
 
-fn source_group(
-    merge: &SuiteMerge<'_>,
-    needed: Needed,
-    selection: &Selection,
-    sink: &dyn Sink,
-) -> Result<SuiteReport> {
-    let components = merge.config.components_of(merge.suite);
+/// The Sources of all inputs.
+pub(super) fn wanted_sources(merge: &SuiteMerge<'_>) -> Vec<Wanted> {
     let mut wanted = Vec::new();
-    for (number, component) in components.iter().enumerate() {
+    for (number, component) in merge.config.components_of(merge.suite).iter().enumerate() {
         for (rank, input) in merge.inputs.iter().enumerate() {
             let name = IndexName::Sources(component.clone());
             if input.has(&name) {
@@ -445,9 +433,22 @@ fn source_group(
             }
         }
     }
-    let loaded = load(merge, wanted)?;
+    wanted
+}
+
+fn source_group(
+    merge: &SuiteMerge<'_>,
+    needed: Needed,
+    selection: &Selection,
+    sink: &dyn Sink,
+) -> Result<SuiteReport> {
+    let components = merge.config.components_of(merge.suite);
+    let loaded = load(merge, wanted_sources(merge))?;
     let entries = parse(&loaded, Kind::Source)?;
-    let (outcome, missing) = sources::apply(entries, &merge.config.bans, &exempt(merge), needed);
+    let rules = Rules::new(merge, None);
+    let SourceOutcome {
+        outcome, missing, ..
+    } = sources::apply(entries, &rules, needed);
     selection.add("source", &outcome.kept);
     let pools = pools(merge);
     let texts = texts(merge, &outcome.kept, &pools);

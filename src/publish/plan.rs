@@ -7,9 +7,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Suite, SuiteName};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fetch::Spool;
-use crate::merge::{Input, MERGE_VERSION, SuiteMerge};
+use crate::merge::{MERGE_VERSION, SuiteMerge};
 use crate::workspace::{Generation, SuiteRecord, Workspace};
 
 use super::link::{Served, served};
@@ -79,6 +79,10 @@ struct Content<'a> {
     compress: &'a std::collections::BTreeSet<crate::config::Form>,
     hashes: &'a std::collections::BTreeSet<crate::config::HashKind>,
     contents_beside_components: bool,
+    strategy: crate::config::Strategy,
+    pins: Vec<&'a crate::config::Pin>,
+    /// `include` and `exclude` of each archive.
+    filters: Vec<[Option<&'a crate::config::Filter>; 2]>,
     bans: &'a crate::config::Bans,
     watch: &'a crate::config::Reports,
     inputs: Vec<(String, String, BTreeMap<&'a str, &'a str>)>,
@@ -112,7 +116,7 @@ impl<'a> Plan<'a> {
         };
         let mut suites = Vec::new();
         for (name, suite) in &config.suites {
-            let content = digest(&content(config, spool, suite));
+            let content = digest(&content(config, spool, name, suite));
             let release = digest(&ReleaseInputs {
                 version: MERGE_VERSION,
                 overrides: &suite.release,
@@ -162,23 +166,7 @@ impl<'a> Plan<'a> {
 
     /// The inputs of a suite's merge, highest priority first.
     pub(super) fn merge<'p>(&'p self, suite: &'p SuitePlan<'_>) -> Result<SuiteMerge<'p>> {
-        let mut inputs: Vec<Box<dyn Input + 'p>> = Vec::new();
-        for (name, archive, upstream) in self.config.inputs(suite.suite) {
-            let input = self
-                .spool
-                .input(self.config, name, archive, upstream)
-                .ok_or_else(|| Error::NotFetched {
-                    archive: name.to_string(),
-                    suite: upstream.to_string(),
-                })?;
-            inputs.push(Box::new(input));
-        }
-        Ok(SuiteMerge {
-            config: self.config,
-            name: suite.name,
-            suite: suite.suite,
-            inputs,
-        })
+        self.spool.merge(self.config, suite.name, suite.suite)
     }
 }
 
@@ -208,7 +196,17 @@ pub(super) fn links(config: &Config) -> BTreeMap<String, String> {
     links
 }
 
-fn content<'a>(config: &'a Config, spool: &'a Spool, suite: &'a Suite) -> Content<'a> {
+fn content<'a>(
+    config: &'a Config,
+    spool: &'a Spool,
+    name: &SuiteName,
+    suite: &'a Suite,
+) -> Content<'a> {
+    let pins = config.pin.iter().filter(|pin| pin.is_for_suite(name));
+    let pins = pins.filter(|pin| suite.from.contains_key(&pin.archive));
+    let filters = config.inputs(suite);
+    let filters =
+        filters.map(|(_, archive, _)| [archive.include.as_ref(), archive.exclude.as_ref()]);
     let inputs = config
         .inputs(suite)
         .filter_map(|(name, archive, upstream)| {
@@ -233,6 +231,9 @@ fn content<'a>(config: &'a Config, spool: &'a Spool, suite: &'a Suite) -> Conten
         compress: &config.publish.compress,
         hashes: &config.publish.hashes,
         contents_beside_components: config.publish.contents_beside_components,
+        strategy: config.strategy_of(suite),
+        pins: pins.collect(),
+        filters: filters.collect(),
         bans: &config.bans,
         watch: &config.reports,
         inputs: inputs.collect(),

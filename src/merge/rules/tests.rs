@@ -1,0 +1,507 @@
+//! The rules on small archives: by example, and against what they promise for any.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+use proptest::strategy::Strategy as _;
+
+use super::super::entry::{Kind, entries};
+use super::*;
+use crate::config::{ArchiveName, Glob, Globs};
+
+fn stanza(name: &str, version: &str, more: &str) -> String {
+    format!(
+        "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{name}_{version}.deb\n{more}\n"
+    )
+}
+
+fn bans(names: &[&str]) -> Bans {
+    Bans {
+        packages: names
+            .iter()
+            .map(|n| PackageName::new(*n).unwrap())
+            .collect(),
+        ..Bans::default()
+    }
+}
+
+fn plain(bans: &Bans) -> Rules<'_> {
+    Rules {
+        kind: Kind::Binary,
+        strategy: Strategy::Order,
+        pins: Vec::new(),
+        filters: Vec::new(),
+        bans,
+        exempt: Vec::new(),
+    }
+}
+
+fn globs(patterns: &[&str]) -> Globs {
+    let globs = patterns.iter().map(|p| Glob::try_from((*p).to_owned()));
+    Globs::try_from(globs.collect::<Result<Vec<_>, _>>().unwrap()).unwrap()
+}
+
+fn pin(packages: &[&str], sources: &[&str]) -> Pin {
+    Pin {
+        packages: globs(packages),
+        sources: globs(sources),
+        archive: ArchiveName::new("any").unwrap(),
+        suites: None,
+        architectures: None,
+    }
+}
+
+fn show(e: &Entry<'_>) -> String {
+    format!("{}={}@{}", lossy(e.name), lossy(e.version), e.rank)
+}
+
+fn parsed(inputs: &[String]) -> Vec<Entry<'_>> {
+    let inputs = inputs.iter().enumerate();
+    inputs
+        .flat_map(|(rank, text)| entries(text.as_bytes(), Kind::Binary, rank as u16, 0).unwrap())
+        .collect()
+}
+
+fn run_with(inputs: &[String], rules: &Rules<'_>) -> (Vec<String>, Vec<String>, Vec<OlderFork>) {
+    let outcome = apply(parsed(inputs), rules);
+    (
+        outcome.kept.iter().map(show).collect(),
+        outcome.dropped.iter().map(|(e, _)| show(e)).collect(),
+        outcome.older,
+    )
+}
+
+fn run(inputs: &[String], bans: &Bans) -> (Vec<String>, Vec<String>, Vec<OlderFork>) {
+    run_with(inputs, &plain(bans))
+}
+
+#[test]
+fn the_first_archive_wins_with_all_its_versions() {
+    let overlay = stanza("a", "1", "") + &stanza("a", "2", "");
+    let main = stanza("a", "3", "") + &stanza("b", "1", "");
+    let (kept, _, older) = run(&[overlay, main], &bans(&[]));
+    assert_eq!(kept, ["a=1@0", "a=2@0", "b=1@1"]);
+    assert_eq!(
+        (older[0].winner.as_str(), older[0].hidden.as_str()),
+        ("2", "3")
+    );
+}
+
+#[test]
+fn bans_reach_through_whole_clauses_only_and_take_the_winner() {
+    let overlay = stanza("w", "2", "Depends: x,systemd(>= 1)\n");
+    let main = stanza("w", "1", "")
+        + &stanza("any", "1", "Depends: systemd:any\n")
+        + &stanza("pre", "1", "Pre-Depends: systemd [amd64] <!nocheck>\n")
+        + &stanza("both", "1", "Depends: systemd | systemd-sysv\n")
+        + &stanza(
+            "free",
+            "1",
+            "Depends: systemd | sysvinit\nRecommends: systemd\n",
+        )
+        + &stanza("systemd", "1", "")
+        + &stanza("systemd-cron", "1", "");
+    let (kept, dropped, _) = run(&[overlay, main], &bans(&["systemd", "systemd-sysv"]));
+    assert_eq!(kept, ["free=1@1", "systemd-cron=1@1"]);
+    assert_eq!(
+        dropped,
+        ["any=1@1", "both=1@1", "pre=1@1", "systemd=1@1", "w=2@0"]
+    );
+}
+
+fn archive() -> impl proptest::strategy::Strategy<Value = Vec<(String, String, Option<String>)>> {
+    proptest::collection::vec(("[a-e]", "[1-3]", proptest::option::of("[a-e]")), 0..8)
+}
+
+proptest! {
+    #[test]
+    fn properties(archives in proptest::collection::vec(archive(), 1..4), banned in "[a-e]", rotate in 0usize..8) {
+        let text = |a: &[(String, String, Option<String>)]| a.iter()
+            .map(|(n, v, d)| stanza(n, v, &d.as_ref().map_or(String::new(), |d| format!("Depends: {d}\n"))))
+            .collect::<String>();
+        let inputs: Vec<String> = archives.iter().map(|a| text(a)).collect();
+        let (kept, dropped, _) = run(&inputs, &bans(&[&banned]));
+        // Nothing is published that no input had; every name of the union is accounted for by its first archive.
+        for line in kept.iter().chain(&dropped) {
+            let (name, rest) = line.split_once('=').unwrap();
+            let (version, rank) = rest.split_once('@').unwrap();
+            let rank: usize = rank.parse().unwrap();
+            prop_assert!(archives[rank].iter().any(|(n, v, _)| n == name && v == version));
+            prop_assert!(archives[..rank].iter().flatten().all(|(n, _, _)| n != name));
+        }
+        prop_assert!(kept.iter().all(|l| !l.starts_with(&banned)));
+        for (n, _, _) in archives.iter().flatten() {
+            let prefix = format!("{n}=");
+            prop_assert!(kept.iter().chain(&dropped).any(|l| l.starts_with(&prefix)));
+        }
+        // The order of stanzas in a file does not matter, as long as no two of them have one key.
+        let distinct = |a: &Vec<(String, String, Option<String>)>| {
+            let mut keys: Vec<_> = a.iter().map(|(n, v, _)| (n, v)).collect();
+            keys.sort();
+            keys.windows(2).all(|w| w[0] != w[1])
+        };
+        if archives.iter().all(distinct) {
+            let rotated: Vec<String> = archives.iter().map(|a| {
+                let mut a = a.clone();
+                if !a.is_empty() { let n = rotate % a.len(); a.rotate_left(n); }
+                text(&a)
+            }).collect();
+            prop_assert_eq!(run(&rotated, &bans(&[&banned])).0, kept);
+        }
+    }
+}
+
+#[test]
+fn the_newest_wins_and_the_order_decides_between_equals() {
+    let overlay = stanza("a", "1", "") + &stanza("b", "1.0", "") + &stanza("c", "2", "");
+    let main = stanza("a", "2", "")
+        + &stanza("a", "0", "")
+        + &stanza("b", "0:1.0-0", "")
+        + &stanza("c", "1", "");
+    let none = bans(&[]);
+    let rules = Rules {
+        strategy: Strategy::Newest,
+        ..plain(&none)
+    };
+    let (kept, _, older) = run_with(&[overlay, main], &rules);
+    assert_eq!(kept, ["a=0@1", "a=2@1", "b=1.0@0", "c=2@0"]);
+    assert_eq!(older, []);
+}
+
+#[test]
+fn the_first_pin_whose_archive_has_the_name_decides() {
+    let none = bans(&[]);
+    let overlay = stanza("fox", "1", "") + &stanza("fox-doc", "1", "") + &stanza("tool", "1", "");
+    let security = stanza("fox", "2", "");
+    let main = stanza("fox", "3", "")
+        + &stanza("fox-doc", "3", "")
+        + &stanza("libtool", "3", "Source: tool (2.9)\n")
+        + &stanza("tool", "3", "Source: tool (2.9)\n");
+    let inputs = [overlay, security, main];
+    let (by_name, by_source) = (pin(&["fox*"], &[]), pin(&[], &["tool"]));
+    let rules = |pins| Rules {
+        pins,
+        ..plain(&none)
+    };
+    // The security archive has no fox-doc, so the second pin has its say.
+    let first = rules(vec![(1, 1, &by_name), (2, 2, &by_name), (3, 2, &by_source)]);
+    let (kept, _, _) = run_with(&inputs, &first);
+    assert_eq!(kept, ["fox=2@1", "fox-doc=3@2", "libtool=3@2", "tool=3@2"]);
+    let other_way = rules(vec![(1, 2, &by_name), (2, 1, &by_name)]);
+    let (kept, _, _) = run_with(&inputs, &other_way);
+    assert_eq!(kept, ["fox=3@2", "fox-doc=3@2", "libtool=3@2", "tool=1@0"]);
+    // A pin stands above the strategy too.
+    let newest = Rules {
+        strategy: Strategy::Newest,
+        ..rules(vec![(1, 0, &by_name)])
+    };
+    let (kept, _, older) = run_with(&inputs, &newest);
+    assert_eq!(kept, ["fox=1@0", "fox-doc=1@0", "libtool=3@2", "tool=3@2"]);
+    assert_eq!(older.len(), 2);
+}
+
+#[test]
+fn what_a_filter_leaves_out_is_as_if_it_was_not_there() {
+    let none = bans(&[]);
+    let overlay = stanza("chess", "1", "Section: contrib/games\nPriority: optional\n")
+        + &stanza(
+            "doc",
+            "1",
+            "Source: book\nSection: doc\nPriority: optional\n",
+        )
+        + &stanza("init", "1", "Section: admin\nPriority: required\n")
+        + &stanza("bare", "1", "");
+    let main = overlay.replace("Version: 1", "Version: 0");
+    let inputs = [overlay, main];
+    let filter =
+        |packages: &[&str], sources: &[&str], sections: &[&str], priorities: &[&str]| Filter {
+            packages: globs(packages),
+            sources: globs(sources),
+            sections: globs(sections),
+            priorities: globs(priorities),
+        };
+    let of_overlay = |include: Option<&Filter>, exclude: Option<&Filter>| {
+        let rules = Rules {
+            filters: vec![[include, exclude], [None, None]],
+            ..plain(&none)
+        };
+        let (kept, _, _) = run_with(&inputs, &rules);
+        let kept = kept.into_iter().filter(|line| line.ends_with("@0"));
+        kept.map(|line| line.replace("=1@0", ""))
+            .collect::<Vec<_>>()
+    };
+    let games = filter(&[], &[], &["games"], &[]);
+    let several = filter(&["ba?e"], &["book"], &["contrib/*"], &["required"]);
+    let but_chess = filter(&["chess"], &[], &[], &[]);
+    assert_eq!(of_overlay(Some(&games), None), ["chess"]);
+    assert_eq!(of_overlay(None, Some(&games)), ["bare", "doc", "init"]);
+    assert_eq!(
+        of_overlay(Some(&several), None),
+        ["bare", "chess", "doc", "init"]
+    );
+    assert_eq!(
+        of_overlay(Some(&several), Some(&but_chess)),
+        ["bare", "doc", "init"]
+    );
+    assert!(of_overlay(None, Some(&several)).is_empty());
+    // Each name falls to the next archive.
+    let rules = Rules {
+        filters: vec![[None, Some(&several)], [None, None]],
+        ..plain(&none)
+    };
+    let (kept, _, _) = run_with(&inputs, &rules);
+    assert_eq!(kept, ["bare=0@1", "chess=0@1", "doc=0@1", "init=0@1"]);
+}
+
+fn transitive(names: &[&str]) -> Bans {
+    Bans {
+        transitive: true,
+        ..bans(names)
+    }
+}
+
+#[test]
+fn transitive_bans_follow_what_was_satisfied_before_and_say_how() {
+    let main = stanza("systemd", "1", "Provides: logind\n")
+        + &stanza("cron", "1", "Depends: systemd\nProvides: timers (= 2)\n")
+        + &stanza("desk", "1", "Depends: nowhere, cron | elsewhere (>= 1)\n")
+        + &stanza("dead", "1", "Depends: nowhere\n")
+        + &stanza("login", "1", "Pre-Depends: logind\n")
+        + &stanza("either", "1", "Depends: logind | sysv\n")
+        + &stanza("sysv", "1", "")
+        + &stanza("t1", "1", "Depends: timers (>= 1)\n")
+        + &stanza("t2", "1", "Depends: timers (>= 3)\n")
+        + &stanza("loop-a", "1", "Depends: loop-b\n")
+        + &stanza("loop-b", "1", "Depends: loop-a\n")
+        + &stanza("tied-a", "1", "Depends: tied-b\n")
+        + &stanza("tied-b", "1", "Depends: tied-a, desk:any (= 1)\n");
+    let bans = transitive(&["systemd"]);
+    let mut rules = plain(&bans);
+    let inputs = [String::new(), main];
+    let outcome = apply(parsed(&inputs), &rules);
+    let names = |entries: &[Entry<'_>]| entries.iter().map(|e| lossy(e.name)).collect::<Vec<_>>();
+    // What never was satisfied here is not for bans to judge, and a cycle that holds by itself holds.
+    assert_eq!(
+        names(&outcome.kept),
+        ["dead", "either", "loop-a", "loop-b", "sysv", "t2"]
+    );
+    let why = |name: &str| {
+        let mut dropped = outcome.dropped.iter();
+        let found = dropped.find(|(e, _)| e.name == name.as_bytes());
+        found.map(|(_, why)| why.clone()).unwrap()
+    };
+    assert_eq!(why("cron"), Drop::BannedDependency("systemd".into()));
+    assert_eq!(why("login").chain(), ["systemd"]);
+    assert_eq!(why("t1").chain(), ["cron", "systemd"]);
+    assert_eq!(why("tied-a").chain(), ["tied-b", "desk", "cron", "systemd"]);
+    let Drop::Unsatisfied { clause, .. } = why("desk") else {
+        panic!("desk is not banned itself");
+    };
+    assert_eq!(clause, "cron | elsewhere (>= 1)");
+    // An exempt archive is not touched.
+    rules.exempt = vec![1];
+    assert_eq!(apply(parsed(&inputs), &rules).dropped.len(), 0);
+}
+
+#[test]
+fn a_version_that_remains_must_be_one_that_the_clause_allows() {
+    let main = stanza("lib", "1", "")
+        + &stanza("lib", "2", "Depends: systemd\n")
+        + &stanza("needs-2", "1", "Depends: lib (>= 2)\n")
+        + &stanza("needs-any", "1", "Depends: lib\n");
+    let bans = transitive(&["systemd"]);
+    let (kept, mut dropped, _) = run(&[main], &bans);
+    dropped.sort();
+    assert_eq!(kept, ["lib=1@0", "needs-any=1@0"]);
+    assert_eq!(dropped, ["lib=2@0", "needs-2=1@0"]);
+}
+
+/// A package of a model: what a stanza says, before it is written down.
+#[derive(Debug, Clone)]
+struct Model {
+    name: String,
+    version: u8,
+    /// Clauses of alternatives: name, and the least version.
+    depends: Vec<Vec<(String, Option<u8>)>>,
+    provides: Vec<(String, Option<u8>)>,
+}
+
+impl Model {
+    fn text(&self) -> String {
+        let mut more = String::new();
+        if !self.provides.is_empty() {
+            let one =
+                |(n, v): &(String, Option<u8>)| v.map_or(n.clone(), |v| format!("{n} (= {v})"));
+            let all: Vec<_> = self.provides.iter().map(one).collect();
+            more += &format!("Provides: {}\n", all.join(", "));
+        }
+        let one = |(n, v): &(String, Option<u8>)| v.map_or(n.clone(), |v| format!("{n}(>= {v})"));
+        let clause = |c: &Vec<_>| c.iter().map(one).collect::<Vec<_>>().join(" | ");
+        let clauses: Vec<_> = self.depends.iter().map(clause).collect();
+        // The first clause is a Pre-Depends.
+        if let Some((first, rest)) = clauses.split_first() {
+            more += &format!("Pre-Depends: {first}\nDepends: {}\n", rest.join(", "));
+        }
+        stanza(&self.name, &self.version.to_string(), &more)
+    }
+
+    fn satisfies(&self, (name, least): &(String, Option<u8>)) -> bool {
+        let own = self.name == *name && least.is_none_or(|least| self.version >= least);
+        own || self.provides.iter().any(|(provided, version)| {
+            provided == name && least.is_none_or(|least| version.is_some_and(|v| v >= least))
+        })
+    }
+}
+
+fn relation() -> impl proptest::strategy::Strategy<Value = (String, Option<u8>)> {
+    ("[a-h]", proptest::option::weighted(0.3, 1u8..4))
+}
+
+fn model() -> impl proptest::strategy::Strategy<Value = Model> {
+    let clause = proptest::collection::vec(relation(), 1..3);
+    (
+        "[a-f]",
+        1u8..4,
+        proptest::collection::vec(clause, 0..3),
+        proptest::collection::vec(relation(), 0..2),
+    )
+        .prop_map(|(name, version, depends, provides)| Model {
+            name,
+            version,
+            depends,
+            provides,
+        })
+}
+
+fn models() -> impl proptest::strategy::Strategy<Value = Vec<Vec<Model>>> {
+    let archive = proptest::collection::vec(model(), 0..10).prop_map(|mut archive| {
+        // A version is one package.
+        archive.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
+        archive.dedup_by(|a, b| (&a.name, a.version) == (&b.name, b.version));
+        archive
+    });
+    proptest::collection::vec(archive, 1..4)
+}
+
+fn texts(archives: &[Vec<Model>]) -> Vec<String> {
+    let text = |archive: &Vec<Model>| archive.iter().map(Model::text).collect();
+    archives.iter().map(text).collect()
+}
+
+/// What transitive bans leave, found the slow way: by asking every package again and again.
+fn naive(winners: &[&Model], banned: &str, drops: &[bool]) -> Vec<bool> {
+    let mut gone = drops.to_vec();
+    loop {
+        let lost = |of: &Model| {
+            of.depends.iter().any(|clause| {
+                let by = |m: &Model| clause.iter().any(|a| m.satisfies(a));
+                let before = winners.iter().any(|m| by(m));
+                before && !winners.iter().zip(&gone).any(|(m, gone)| !gone && by(m))
+            })
+        };
+        let next: Vec<bool> = winners
+            .iter()
+            .zip(&gone)
+            .map(|(m, gone)| *gone || m.name == banned || lost(m))
+            .collect();
+        if next == gone {
+            return gone;
+        }
+        gone = next;
+    }
+}
+
+proptest! {
+    #[test]
+    fn transitive_bans_reach_the_fixpoint_and_no_further(archives in models(), banned in "[a-f]") {
+        let inputs = texts(&archives);
+        let direct = bans(&[&banned]);
+        let (kept, dropped, _) = run(&inputs, &direct);
+        let line = |rank: usize, m: &Model| format!("{}={}@{rank}", m.name, m.version);
+        let winners: Vec<(String, &Model)> = archives.iter().enumerate()
+            .flat_map(|(rank, a)| a.iter().map(move |m| (line(rank, m), m)))
+            .filter(|(line, _)| kept.contains(line) || dropped.contains(line))
+            .collect();
+        let drops: Vec<bool> = winners.iter().map(|(line, _)| dropped.contains(line)).collect();
+        let models: Vec<&Model> = winners.iter().map(|(_, m)| *m).collect();
+        let gone = naive(&models, &banned, &drops);
+        let mut expected: Vec<&String> = winners.iter().zip(&gone)
+            .filter(|(_, gone)| !**gone).map(|((line, _), _)| line).collect();
+        expected.sort();
+        let all = transitive(&[&banned]);
+        let rules = plain(&all);
+        let outcome = apply(parsed(&inputs), &rules);
+        let mut found: Vec<String> = outcome.kept.iter().map(show).collect();
+        found.sort();
+        prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+        // Every chain leads to a package that is banned by name, over packages that went.
+        for (_, why) in &outcome.dropped {
+            let chain = why.chain();
+            for (n, name) in chain.iter().enumerate() {
+                let went = outcome.dropped.iter().any(|(e, _)| lossy(e.name) == *name);
+                prop_assert!(went || (n + 1 == chain.len() && *name == banned));
+            }
+            prop_assert!(chain.last().is_none_or(|last| *last == banned));
+        }
+    }
+
+    #[test]
+    fn a_name_belongs_to_its_pin_else_to_the_newest_or_the_first(
+        archives in models(), newest: bool, name in "[a-f]", rank in 0u16..3,
+    ) {
+        let inputs = texts(&archives);
+        let (none, pin) = (bans(&[]), pin(&[&name], &[]));
+        let strategy = if newest { Strategy::Newest } else { Strategy::Order };
+        let rules = Rules { strategy, pins: vec![(1, rank, &pin)], ..plain(&none) };
+        let (kept, _, _) = run_with(&inputs, &rules);
+        for other in ["a", "b", "c", "d", "e", "f"] {
+            let of = |archive: &Vec<Model>| archive.iter()
+                .filter(|m| m.name == other).map(|m| m.version).max();
+            let best: Vec<Option<u8>> = archives.iter().map(of).collect();
+            let pinned = usize::from(rank);
+            let is_pinned = name == other
+                && best.get(pinned).is_some_and(Option::is_some);
+            let owner = match (is_pinned, newest) {
+                (true, _) => Some(pinned),
+                (false, true) => best.iter().position(|b| b.is_some() && *b == best.iter().copied().flatten().max()),
+                (false, false) => best.iter().position(Option::is_some),
+            };
+            let expected: Vec<String> = owner.into_iter()
+                .flat_map(|rank| archives[rank].iter().map(move |m| (rank, m)))
+                .filter(|(_, m)| m.name == other)
+                .map(|(rank, m)| format!("{other}={}@{rank}", m.version))
+                .collect();
+            let prefix = format!("{other}=");
+            let found: Vec<&String> = kept.iter().filter(|l| l.starts_with(&prefix)).collect();
+            prop_assert_eq!(found, expected.iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn what_is_published_stays_when_the_rules_are_applied_to_it(
+        archives in models(), banned in "[a-f]", excluded in "[a-f]", newest: bool, pinned in "[a-f]", follow: bool,
+    ) {
+        let inputs = texts(&archives);
+        let bans = Bans { transitive: follow, ..bans(&[&banned]) };
+        let pin = pin(&[&pinned], &[]);
+        let filter = Filter { packages: globs(&[&excluded]), ..Filter::default() };
+        let rules = Rules {
+            strategy: if newest { Strategy::Newest } else { Strategy::Order },
+            pins: vec![(1, 1, &pin)],
+            filters: vec![[None, Some(&filter)], [None, None], [None, None]],
+            ..plain(&bans)
+        };
+        let outcome = apply(parsed(&inputs), &rules);
+        let kept: Vec<String> = outcome.kept.iter().map(show).collect();
+        let again = apply(outcome.kept, &rules);
+        prop_assert_eq!(again.kept.iter().map(show).collect::<Vec<_>>(), kept.clone());
+        prop_assert!(again.dropped.is_empty() && again.hidden.is_empty() && again.excluded.is_empty());
+        // And for some names alone, as long as names do not hang on each other.
+        if !follow {
+            let mut some = parsed(&inputs);
+            some.retain(|e| e.name < &b"d"[..]);
+            let found: Vec<String> = apply(some, &rules).kept.iter().map(show).collect();
+            let expected: Vec<String> = kept.into_iter().filter(|l| l.as_str() < "d").collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
