@@ -146,6 +146,14 @@ pub enum Error {
         /// What is wrong, and on which line.
         source: crate::config::import::ImportError,
     },
+    /// No archive has a package of a name.
+    #[error("no archive has a package, udeb or source `{package}` in what is fetched")]
+    NoPackage {
+        /// The name.
+        package: String,
+        /// The most similar name that there is.
+        nearest: Option<String>,
+    },
     /// A command line that makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -200,6 +208,10 @@ impl Error {
                 "if it leads to merged-production, make it relative (ln -sfn merged-production merged); else move it away, aptmerge makes the link by itself".into(),
             ),
             Error::NoCopy { source, .. } => source.hint(),
+            Error::NoPackage { nearest, .. } => Some(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => "only indices of the configured suites, components and architectures are fetched".into(),
+            }),
             Error::NotFetched { .. } => Some("run `aptmerge fetch`, or `aptmerge run`".into()),
             Error::SpoolDamaged { .. } => {
                 Some("the damaged file was removed; the next run fetches it again".into())

@@ -2,6 +2,7 @@
 
 mod config;
 mod context;
+mod explain;
 mod guardian;
 #[cfg(feature = "import-amprolla")]
 mod import;
@@ -70,6 +71,8 @@ enum Verb {
     Push(run::PushArgs),
     /// Say what is served, from what, since when
     Status(status::StatusArgs),
+    /// Say where a package comes from, what it hides, or why it is gone
+    Explain(explain::ExplainArgs),
     /// Check a tree as a client would, from InRelease down
     Verify(verify::VerifyArgs),
     /// Serve the link over HTTP, with the pool redirects
@@ -99,6 +102,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Publish(args) => run::publish(&context, &args),
         Verb::Push(args) => run::push(&context, &args),
         Verb::Status(args) => status::status(&context, &args),
+        Verb::Explain(args) => explain::explain(&context, &args),
         Verb::Verify(args) => verify::verify(&context, &args),
         #[cfg(feature = "serve")]
         Verb::Serve(args) => serve::serve(&context, &args),

@@ -11,6 +11,8 @@ mod contents;
 mod dep11;
 mod derived;
 mod entry;
+mod explain;
+mod explanation;
 mod places;
 mod report;
 pub mod rewrite;
@@ -21,7 +23,12 @@ mod suite;
 mod translations;
 
 pub use derived::DerivedKey;
+pub use explain::{explain, known_names};
+pub use explanation::{
+    Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
+};
 pub use report::{BannedPackage, SuiteReport};
+pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.

@@ -1,0 +1,302 @@
+//! Explaining: what became of one package in a merged suite, and why.
+//!
+//! It is no second telling of the rules: the indices are read and the rules applied as in a merge, only to fewer names where the
+//! rules look at each name alone, and the outcome is kept instead of published.
+
+use std::collections::{BTreeSet, HashSet};
+
+use rayon::prelude::*;
+
+use crate::config::{Architecture, Family};
+use crate::error::Result;
+use crate::indices::IndexName;
+
+use super::entry::{Entry, Kind};
+use super::explanation::{
+    Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
+};
+use super::rewrite::PoolStrings;
+use super::rules::{self, Drop, Outcome, Rules, lossy};
+use super::sources::{self, Needed};
+use super::suite::{BinaryGroup, SuiteMerge, load, parse, pools, wanted_sources};
+
+/// Explains a package: in all architectures and as a source, or in one of them (`source` for sources).
+pub fn explain(
+    merge: &SuiteMerge<'_>,
+    package: &str,
+    only: Option<&str>,
+) -> Result<SuiteExplanation> {
+    let explainer = Explainer {
+        merge,
+        package: package.as_bytes(),
+        pools: pools(merge),
+    };
+    let with_sources =
+        only.is_none_or(|only| only == "source") && merge.config.indices.contains(&Family::Sources);
+    let is_asked = |a: &Architecture| only.is_none_or(|only| only == a.as_str());
+    let needed = Needed::default();
+    let mut groups = Vec::new();
+    for family in [Family::Packages, Family::Installer] {
+        if !merge.config.indices.contains(&family) {
+            continue;
+        }
+        let architectures = merge.config.name_spaces_of(merge.suite);
+        let explained = architectures
+            .into_par_iter()
+            // Which sources are needed follows from all architectures.
+            .filter(|a| with_sources || is_asked(a))
+            .map(|architecture| {
+                let group = BinaryGroup {
+                    merge,
+                    family,
+                    architecture,
+                };
+                Ok((is_asked(architecture), explainer.binaries(&group, &needed)?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let shown = explained.into_iter().filter(|(is_asked, _)| *is_asked);
+        let shown = shown.map(|(_, group)| group);
+        groups.extend(shown.filter(|g| family == Family::Packages || !g.copies.is_empty()));
+    }
+    if with_sources {
+        let sources = explainer.sources(needed)?;
+        groups.extend(Some(sources).filter(|s| only.is_some() || !s.copies.is_empty()));
+    }
+    if groups.iter().all(|group| group.copies.is_empty()) {
+        groups.extend(explainer.not_merged()?);
+    }
+    Ok(SuiteExplanation {
+        suite: merge.name.to_string(),
+        groups,
+    })
+}
+
+/// The names of every package, udeb and source that the inputs of a suite have.
+pub fn known_names(merge: &SuiteMerge<'_>) -> Result<BTreeSet<String>> {
+    let names = merge.inputs.par_iter().map(|input| {
+        let mut names = BTreeSet::new();
+        for name in input.packages() {
+            if let Some(data) = input.read(&name)? {
+                let lines = data.split(|b| *b == b'\n');
+                let found = lines.filter_map(|line| line.strip_prefix(b"Package:"));
+                names.extend(found.map(|name| lossy(name.trim_ascii())));
+            }
+        }
+        Ok(names)
+    });
+    names.try_reduce(BTreeSet::new, |mut a, b| {
+        a.extend(b);
+        Ok(a)
+    })
+}
+
+struct Explainer<'a> {
+    merge: &'a SuiteMerge<'a>,
+    package: &'a [u8],
+    pools: Vec<PoolStrings>,
+}
+
+impl Explainer<'_> {
+    fn binaries(&self, group: &BinaryGroup<'_>, needed: &Needed) -> Result<GroupExplanation> {
+        let rules = Rules::new(self.merge, Some(group.architecture));
+        let loaded = load(self.merge, group.wanted())?;
+        let mut entries = parse(&loaded, Kind::Binary)?;
+        if !rules.is_transitive() {
+            // All that the rules look at for these names, and for what was built from a source of this name.
+            let names: HashSet<&[u8]> = entries
+                .iter()
+                .filter(|e| e.name == self.package || e.source().0 == self.package)
+                .map(|e| e.name)
+                .collect();
+            entries.retain(|e| names.contains(e.name));
+        }
+        let outcome = rules::apply(entries, &rules);
+        needed.add(outcome.kept.iter().filter(|e| e.source().0 == self.package));
+        let kind = match group.family {
+            Family::Installer => PackageKind::Udeb,
+            _ => PackageKind::Package,
+        };
+        Ok(self.group(kind, group.architecture.as_str(), &outcome, &rules, &[]))
+    }
+
+    fn sources(&self, needed: Needed) -> Result<GroupExplanation> {
+        let rules = Rules::new(self.merge, None);
+        let loaded = load(self.merge, wanted_sources(self.merge))?;
+        let mut entries = parse(&loaded, Kind::Source)?;
+        entries.retain(|e| e.name == self.package);
+        let found = sources::apply(entries, &rules, needed);
+        Ok(self.group(
+            PackageKind::Source,
+            "source",
+            &found.outcome,
+            &rules,
+            &found.restored,
+        ))
+    }
+
+    fn group(
+        &self,
+        kind: PackageKind,
+        architecture: &str,
+        outcome: &Outcome<'_>,
+        rules: &Rules<'_>,
+        restored: &[(Entry<'_>, String)],
+    ) -> GroupExplanation {
+        let is_it = |e: &&Entry<'_>| e.name == self.package;
+        let needed_by = |e: &Entry<'_>| {
+            let found = restored.iter().find(|(r, _)| std::ptr::eq(r.raw, e.raw));
+            found.map(|(_, binary)| binary.clone())
+        };
+        let pin = outcome
+            .pinned
+            .iter()
+            .find(|(name, _)| *name == self.package);
+        let pin = pin.map(|(_, number)| *number);
+        let own = outcome.kept.iter().filter(|e| needed_by(e).is_none());
+        let own = own.chain(outcome.dropped.iter().map(|(e, _)| e));
+        let mut owner = own.filter(is_it).map(|e| e.rank).next();
+        if kind == PackageKind::Source && owner.is_none() {
+            // Its own sources were banned, and brought back.
+            let hidden: HashSet<u16> = outcome.hidden.iter().map(|e| e.rank).collect();
+            let excluded: HashSet<u16> = outcome.excluded.iter().map(|e| e.rank).collect();
+            let mut kept = outcome.kept.iter().filter(is_it).map(|e| e.rank);
+            owner = kept.find(|rank| !hidden.contains(rank) && !excluded.contains(rank));
+        }
+        // An archive may have one stanza in several indices; it is one copy all the same.
+        let mut copies = Vec::new();
+        let mut add = |copy: PackageCopy| {
+            if !copies.contains(&copy) {
+                copies.push(copy);
+            }
+        };
+        for entry in outcome.kept.iter().filter(is_it) {
+            let fate = Fate::Published {
+                published_path: self.published_path(entry, kind),
+                needed_by: needed_by(entry),
+            };
+            add(self.copy(entry, kind, fate));
+        }
+        for (entry, why) in outcome.dropped.iter().filter(|(e, _)| is_it(&e)) {
+            let clause = match why {
+                Drop::Unsatisfied { clause, .. } => Some(clause.clone()),
+                _ => None,
+            };
+            let chain = why.chain();
+            add(self.copy(entry, kind, Fate::Banned { clause, chain }));
+        }
+        let is_restored = |e: &&Entry<'_>| needed_by(e).is_some();
+        let hidden_by = owner.map_or_else(String::new, |rank| self.archive(rank));
+        for entry in outcome
+            .hidden
+            .iter()
+            .filter(|e| is_it(e) && !is_restored(e))
+        {
+            let hidden_by = hidden_by.clone();
+            add(self.copy(entry, kind, Fate::Hidden { hidden_by }));
+        }
+        for entry in outcome
+            .excluded
+            .iter()
+            .filter(|e| is_it(e) && !is_restored(e))
+        {
+            if let Some(excluded_by) = rules.exclusion(entry) {
+                add(self.copy(entry, kind, Fate::Excluded { excluded_by }));
+            }
+        }
+        GroupExplanation {
+            kind,
+            architecture: architecture.to_owned(),
+            owner: owner.map(|rank| Owner {
+                archive: self.archive(rank),
+                by: match (pin, rules.strategy()) {
+                    (Some(_), _) => OwnedBy::Pin,
+                    (None, crate::config::Strategy::Order) => OwnedBy::Order,
+                    (None, crate::config::Strategy::Newest) => OwnedBy::Newest,
+                },
+                pin,
+            }),
+            copies,
+        }
+    }
+
+    /// Copies in indices that are in the spool for the sake of other suites, of components or architectures that this one does
+    /// not have.
+    fn not_merged(&self) -> Result<Vec<GroupExplanation>> {
+        let components = self.merge.config.components_of(self.merge.suite);
+        let architectures = self.merge.config.architectures_of(self.merge.suite);
+        let mut groups: Vec<GroupExplanation> = Vec::new();
+        for (rank, input) in self.merge.inputs.iter().enumerate() {
+            for name in input.packages() {
+                let (kind, is_merged) = match &name {
+                    IndexName::Packages(_, a) => (PackageKind::Package, architectures.contains(a)),
+                    IndexName::Installer(_, a) => (PackageKind::Udeb, architectures.contains(a)),
+                    _ => (PackageKind::Source, true),
+                };
+                let Some(component) = name.component() else {
+                    continue;
+                };
+                if is_merged && components.contains(component) {
+                    continue;
+                }
+                let loaded = load(self.merge, vec![(rank, 0, name.clone())])?;
+                let parsed = match kind {
+                    PackageKind::Source => parse(&loaded, Kind::Source)?,
+                    _ => parse(&loaded, Kind::Binary)?,
+                };
+                let copies = parsed.iter().filter(|e| e.name == self.package).map(|e| {
+                    let index = name.to_string();
+                    PackageCopy {
+                        component: component.to_string(),
+                        ..self.copy(e, kind, Fate::NotMerged { index })
+                    }
+                });
+                let copies: Vec<_> = copies.collect();
+                if !copies.is_empty() {
+                    groups.push(GroupExplanation {
+                        kind,
+                        architecture: name.architecture().to_owned(),
+                        owner: None,
+                        copies,
+                    });
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    fn archive(&self, rank: u16) -> String {
+        let input = self.merge.inputs.get(usize::from(rank));
+        input.map_or_else(String::new, |input| input.archive().to_owned())
+    }
+
+    fn published_path(&self, entry: &Entry<'_>, kind: PackageKind) -> String {
+        let inserted = self
+            .pools
+            .get(usize::from(entry.rank))
+            .map_or(&b""[..], |pool| pool.get(entry.insertion().what));
+        lossy(&entry.published_path(entry.field(path_field(kind)), inserted))
+    }
+
+    fn copy(&self, entry: &Entry<'_>, kind: PackageKind, fate: Fate) -> PackageCopy {
+        let components = self.merge.config.components_of(self.merge.suite);
+        let (source, source_version) = entry.source();
+        PackageCopy {
+            fate,
+            archive: self.archive(entry.rank),
+            component: components
+                .get(usize::from(entry.component))
+                .map_or_else(String::new, ToString::to_string),
+            version: lossy(entry.version),
+            architecture: lossy(entry.architecture),
+            path: lossy(entry.field(path_field(kind))),
+            source: (kind != PackageKind::Source).then(|| (lossy(source), lossy(source_version))),
+        }
+    }
+}
+
+fn path_field(kind: PackageKind) -> &'static str {
+    match kind {
+        PackageKind::Source => "Directory",
+        _ => "Filename",
+    }
+}
