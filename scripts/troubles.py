@@ -28,6 +28,9 @@ LACKING = "policykit-1"
 # Dependencies on a banned package in other spellings, of packages that no other archive has.
 SPELLINGS = {"spelled-any": "libc6, systemd:any", "spelled-tight": "libc6,systemd(>= 1)", "spelled-tight-any": "systemd:any,libc6"}
 
+# A package of the archive below, in non-free there, that the overlay has in contrib.
+CROSSED = "unrar"
+
 
 def configuration(text, corpus, work):
     """Our configuration with the troubles' archive and suite."""
@@ -51,7 +54,7 @@ def make(corpus, work):
 def add_to_overlay(suite, scripts_corpus):
     field, replace, source_of = scripts_corpus.field, scripts_corpus.replace, scripts_corpus.source_of
     binaries = sorted(path for path in suite.glob("main/binary-*/Packages.gz") if path.parent.name != "binary-all")
-    for path in [*binaries, suite / "main/source/Sources.gz"]:
+    for path in [*binaries, *suite.glob("main/source/Sources.gz")]:
         found = scripts_corpus.stanzas(yardstick.read_gz(path))
         if path == binaries[-1]:
             found = [stanza for stanza in found if source_of(stanza)[0] != LACKING or field(stanza, "Architecture") == "all"]
@@ -61,6 +64,10 @@ def add_to_overlay(suite, scripts_corpus):
             architecture = path.parent.name.removeprefix("binary-")
             found += [package(name, architecture, depends) for name, depends in SPELLINGS.items()]
         put(path, found, scripts_corpus)
+    for path in suite.glob("contrib/binary-*/Packages.gz"):
+        architecture = path.parent.name.removeprefix("binary-")
+        if architecture != "all":
+            put(path, [*scripts_corpus.stanzas(yardstick.read_gz(path)), package(CROSSED, architecture)], scripts_corpus)
 
 
 def fill_extra(suite, scripts_corpus):
@@ -69,7 +76,8 @@ def fill_extra(suite, scripts_corpus):
         found = [package("extra-doc", "all")] + ([package("extra-tool", architecture)] if architecture != "all" else [])
         put(path, found, scripts_corpus)
     source = "Package: spelled\nBinary: extra-doc, extra-tool\nVersion: 1.0\nArchitecture: any all\nDirectory: pool/main/s/spelled"
-    put(suite / "main/source/Sources.gz", [source], scripts_corpus)
+    for path in suite.glob("main/source/Sources.gz"):
+        put(path, [source], scripts_corpus)
 
 
 def put(path, found, scripts_corpus):
