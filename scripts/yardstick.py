@@ -6,18 +6,19 @@ it is part of this project. Its configuration is its own default with our values
 
 import gzip
 import hashlib
+import json
 import lzma
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from typing import NamedTuple
 
 SCRIPTS = Path(__file__).resolve().parent
 TOP = SCRIPTS.parent
@@ -51,25 +52,42 @@ def release_binary(given):
     return given
 
 
-class Measured:
+class Measured(NamedTuple):
     """One process that has ended: seconds of wall and CPU (with its children), peak resident KiB of the largest process."""
 
-    def __init__(self, status, wall, usage):
-        self.status, self.wall, self.cpu, self.peak_kib = status, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    status: int
+    wall: float
+    cpu: float
+    peak_kib: int
 
 
-def measured(command, log, allowed=(0,), **more):
-    """Runs a command with its output in `log`; ends this script if its exit status is not an allowed one."""
-    with open(log, "wb") as output:
-        start = time.monotonic()
-        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output, **more)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in allowed:
+# A process inherits the peak of what it was started from, so it is started from something small: the least that can be told
+# is what an empty Python has, some 10 MiB. Arguments: the descriptor to report to, then the command.
+STARTER = """
+import json, os, sys, time
+start = time.monotonic()
+process = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(process, 0)
+figures = os.waitstatus_to_exitcode(status), time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+os.write(int(sys.argv[1]), json.dumps(figures).encode())
+"""
+
+
+def measured(command, log, **more):
+    """Runs a command with its output in `log`; ends this script if its exit status is not 0."""
+    reader, writer = os.pipe()
+    starter = [sys.executable, "-I", "-S", "-B", "-c", STARTER, str(writer)]
+    with open(log, "wb") as output, open(reader, "rb") as report:
+        done = subprocess.Popen([*starter, *map(str, command)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                pass_fds=[writer], **more)
+        os.close(writer)
+        figures = report.read()
+        done.wait()
+    run = Measured(*json.loads(figures)) if figures else None
+    if run is None or run.status != 0:
         tail = Path(log).read_text(errors="replace")[-2000:]
-        sys.exit(f"{' '.join(map(str, command))}: exit status {process.returncode}\n{tail}")
-    return Measured(process.returncode, wall, usage)
+        sys.exit(f"{' '.join(map(str, command))}: {f'exit status {run.status}' if run else 'it could not be started'}\n{tail}")
+    return run
 
 
 def sign(suite, name, key):
@@ -227,9 +245,11 @@ class Amprolla:
     def configure(self, key, architectures=None):
         """Writes its configuration; `key` is a file with the secret key that it signs with."""
         ours = self.ours
-        if not self.home.exists():
-            self.home.mkdir(mode=0o700, parents=True)
-            self.gpg("--import", key)
+        if self.home.exists():
+            self.close()
+            shutil.rmtree(self.home)
+        self.home.mkdir(mode=0o700, parents=True)
+        self.gpg("--import", key)
         listed = self.gpg("--list-secret-keys", "--with-colons").stdout
         fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
         repos = {
@@ -264,10 +284,10 @@ class Amprolla:
         shutil.rmtree(self.work / "log", ignore_errors=True)
         (self.work / "lock").unlink(missing_ok=True)
 
-    def run(self, script="amprolla_merge.py", allowed=(0,)):
+    def run(self, script="amprolla_merge.py"):
         # Its lock file stays after a failure; here nobody else runs.
         (self.work / "lock").unlink(missing_ok=True)
-        return measured([sys.executable, "-B", self.code / script], self.work / f"{script}.log", allowed, cwd=self.code)
+        return measured([sys.executable, "-B", self.code / script], self.work / f"{script}.log", cwd=self.code)
 
     def merged_index(self, suite, path):
         """The path of a merged index."""
