@@ -119,9 +119,26 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory and everything in it; that it is not there is fine.
+/// Removes a directory and everything in it; that it is not there is fine. An error names the very file.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    if path.is_symlink() {
+        return remove_file(path); // what it leads to is not ours
+    }
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::io("list", path))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::io("list", path))?;
+        let inner = entry.path();
+        let kind = entry.file_type().map_err(Error::io("look at", &inner))?;
+        if kind.is_dir() {
+            remove_tree(&inner)?;
+        } else {
+            remove_file(&inner)?;
+        }
+    }
+    match fs::remove_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("remove", path)(error))
         }

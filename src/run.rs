@@ -80,7 +80,10 @@ pub fn run(
     let failures = push::push_all(workspace, config, &options.guardian, false, listener);
     outcome.failed_pushes = failures.iter().map(|e| crate::error::chain(e)).collect();
     listener.step("record");
-    record(workspace, &outcome, options)?;
+    record(workspace, &outcome, options).map_err(|error| match outcome.has_published() {
+        true => unfinished(error),
+        false => error,
+    })?;
     Ok(outcome)
 }
 
@@ -142,9 +145,6 @@ pub fn publish_spool(
     listener.step("swap");
     let swapped = checked.swap(workspace)?;
     listener.step("sync");
-    let unfinished = |source| Error::Unfinished {
-        source: Box::new(source),
-    };
     let done = swapped.finish(workspace).map_err(unfinished)?;
     listener.info(format!("published generation {}", done.number));
     outcome.generation = done.number;
@@ -153,6 +153,13 @@ pub fn publish_spool(
     let difference = |name: &String| Some((name.clone(), suites.get(name)?.difference.clone()));
     outcome.difference = outcome.changed.iter().filter_map(difference).collect();
     report::write(workspace, config, now).map_err(unfinished)
+}
+
+/// What fails once the new generation is served.
+fn unfinished(source: Error) -> Error {
+    Error::Unfinished {
+        source: Box::new(source),
+    }
 }
 
 /// The present time, later than the Date of every published Release by a whole second at least: Dates have no fractions.
