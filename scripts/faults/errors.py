@@ -1,0 +1,149 @@
+"""Makes the n-th call of a kind fail, once or from then on, and looks at how the run ends and what it says.
+
+A run that fails has to say on which file and why, by one of its exit codes and without a panic: 1 if what is served is untouched,
+4 if the new generation is served. 0 and 3 are right only if nothing was lost: then all is as after a run without any fault. In each
+case the next run comes to the same bytes, and what the failed one left under temporary names is gone.
+"""
+
+import collections
+import errno
+import os
+import random
+import re
+import time
+
+import tracer
+from kill import inside
+from sites import ARCHIVES, SECOND, Failed
+
+WRITE = {"write", "writev", "pwrite64", "pwritev", "fallocate", "copy_file_range", "sendfile"}
+OPEN = {"open", "openat", "creat"}
+NAME = {"mkdir", "mkdirat", "link", "linkat", "symlink", "symlinkat", "rename", "renameat", "renameat2"}
+REMOVE = {"unlink", "unlinkat", "rmdir"}
+META = {"chmod", "fchmod", "fchmodat", "utimensat", "ftruncate", "truncate"}
+SYNC = {"fsync", "fdatasync"}
+LOOK = {"read", "pread64", "getdents64", "readlink", "readlinkat"}
+
+# What fails, how, and whether the calls that only look count as well.
+KINDS = [
+    ("ENOSPC", "write", WRITE, False), ("ENOSPC", "name", NAME, False), ("ENOSPC", "create", OPEN, False),
+    ("ENOSPC", "fsync", SYNC, False), ("EDQUOT", "write", WRITE, False), ("EDQUOT", "create", OPEN | NAME, False),
+    ("EIO", "write", WRITE, False), ("EIO", "fsync", SYNC, False), ("EIO", "name", NAME, False), ("EIO", "remove", REMOVE, False),
+    ("EIO", "read", LOOK, True), ("EIO", "open", OPEN, True), ("EIO", "meta", META, False),
+    ("EROFS", "all", OPEN | NAME | REMOVE | META, False), ("EMFILE", "open", OPEN, True), ("EACCES", "open", OPEN, True),
+]
+# What a run can do without. Whatever else fails has to fail the run.
+HARMLESS = [
+    r"site/aptmerge\.lock$",  # the holder's name is for people; the lock is held all the same
+    r"^(read|openat|open) site/log/",  # a report that cannot be read is written anew
+]
+
+
+def matches(site, call, names, looks):
+    if call.name not in names:
+        return False
+    if looks:
+        return call.path.startswith((site.path + "/", ARCHIVES + "/", site.keys + "/"))
+    return inside(site, call)
+
+
+def wanted(names):
+    return {name: number for name, number in {**tracer.MUTATING, **tracer.READING}.items() if name in names}
+
+
+def count(scenario, names, looks):
+    """How many such calls an undisturbed run makes."""
+    site = scenario.base.copy(scenario.base.path + "-counted")
+    hits = []
+    tracer.run(site.run_command(SECOND), lambda c: hits.append(1) if matches(site, c, names, looks) else None,
+               site.path + ".log", wanted=wanted(names))
+    os.system(f"rm -rf '{site.path}'")
+    return len(hits)
+
+
+def one(scenario, item, path):
+    code_name, kind, names, looks, nth, sticky = item
+    number = getattr(errno, code_name)
+    site = scenario.bases[nth % len(scenario.bases)].copy(path)
+    seen = {"n": 0, "hit": None}
+
+    def decide(call):
+        if not matches(site, call, names, looks):
+            return None
+        seen["n"] += 1
+        if seen["n"] == nth:
+            seen["hit"] = (call.name, call.path)
+        return ("error", number) if seen["n"] == nth or (sticky and seen["n"] > nth) else None
+
+    log = site.path + ".log"
+    code = tracer.run(site.run_command(SECOND), decide, log, wanted=wanted(names))
+    with open(log, errors="replace") as file:
+        text = file.read()
+    call, hit = seen["hit"] or ("nothing", "")
+    short = hit.replace(site.path + "/", "")
+    what = f"{scenario.name}: {code_name}{' from' if sticky else ' at'} {kind} {nth} ({call} {short})"
+    if "panicked" in text or "RUST_BACKTRACE" in text or code not in (0, 1, 3, 4):
+        raise Failed(f"{what}: ended with {code}: {text}")
+    is_new = scenario.check_served(site, f"{what}, exit {code}")
+    changes = scenario.old != scenario.new
+    if code == 1 and is_new and changes or code in (0, 3, 4) and not is_new and seen["hit"] and code != 3:
+        raise Failed(f"{what}: exit {code}, but {'the new' if is_new else 'the old'} generation is served: {text}")
+    if seen["hit"] and code != 0:
+        problems = message_lacks(site, text, number, hit)
+        if problems:
+            raise Failed(f"{what}: exit {code}, and the message {problems}: {tail(text)}")
+    harmless = code == 0 and seen["hit"]
+    if harmless and not any(re.search(p, pattern(call, short)) for p in HARMLESS):
+        raise Failed(f"{what}: exit 0, though this is nothing that a run can do without")
+    scenario.check_next(site, is_new, what)
+    return code, pattern(call, short) if harmless else None
+
+
+def tail(text):
+    lines = [line for line in text.splitlines() if "step:" not in line]
+    return "\n".join(lines[-8:])
+
+
+def message_lacks(site, text, number, hit):
+    """A message has to name the cause and the file, or what the file is for."""
+    said = os.strerror(number)
+    if said not in text:
+        return f"does not say {said!r}"
+    places = {hit, os.path.dirname(hit), re.sub(r"/\.aptmerge-tmp-[^/]*", "", hit)}
+    # rsync names files relative to what it copies.
+    if not any(place and place in text for place in places) and os.path.basename(hit) not in text:
+        return f"does not name {hit}"
+    return None
+
+
+def pattern(call, short):
+    short = re.sub(r"[0-9a-f]{64}", "HASH", short)
+    short = re.sub(r"\.aptmerge-tmp-\w+", "TMP", short)
+    short = re.sub(r"objects/[0-9a-f]{2}", "objects/xx", short)
+    return f"{call} {short}"
+
+
+def run(bench, chosen):
+    for scenario in chosen(bench):
+        start = time.monotonic()
+        items = []
+        for at, (code_name, kind, names, looks) in enumerate(KINDS):
+            total = count(scenario, names, looks)
+            if total == 0:
+                continue
+            chance = random.Random(f"{bench.options.seed} {scenario.name} {at}")
+            points = min(bench.options.points, total)
+            for part in range(points):
+                nth = 1 + int((part + chance.random()) * total / points) if points < total else part + 1
+                # A full disk stays full; an error of the medium may be a single one.
+                items.append((code_name, kind, names, looks, nth, code_name != "EIO" and part % 2 == 0))
+        codes, harmless = collections.Counter(), collections.Counter()
+        for _, (code, where) in bench.each(lambda item, path: one(scenario, item, path), items):
+            codes[code] += 1
+            if where:
+                harmless[where] += 1
+        told = ", ".join(f"exit {code}: {count}" for code, count in sorted(codes.items()))
+        print(f"errors {scenario.name} ({scenario.describe}): {len(items)} faults of {len(KINDS)} kinds: {told}; "
+              f"{time.monotonic() - start:.0f} s", flush=True)
+        for where, times in sorted(harmless.items()):
+            print(f"  no error of the run: {where} ({times})", flush=True)
