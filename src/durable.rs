@@ -34,6 +34,22 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
         .map_err(Error::io("fsync the directory", path))
 }
 
+/// Forces the name of a directory to the disk, and those of all that it lies in. What may not be read was not made by us.
+pub(crate) fn sync_ancestors(path: &Path) -> Result<()> {
+    let path = path
+        .canonicalize()
+        .map_err(Error::io("look at the directory", path))?;
+    for dir in path.ancestors().skip(1) {
+        match File::open(dir).and_then(|dir| dir.sync_all()) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            // Some file systems have nothing to force out in a directory.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            other => other.map_err(Error::io("fsync the directory", dir))?,
+        }
+    }
+    Ok(())
+}
+
 /// The directory that a path lies in.
 fn parent(path: &Path) -> &Path {
     match path.parent() {

@@ -1,4 +1,19 @@
 //! The link: what it points at, the swap, and what a run that died left of it.
+//!
+//! Why a loss of power leaves the link at a tree that is whole, whatever of the last moments it takes:
+//!
+//! - Files are forced out before they get their names, and all directories of volatile, and the root, before the link is
+//!   renamed to it. So from the moment that the link may be at volatile, all of volatile is on the disk.
+//! - The rename is forced out before production is touched. So as long as production may be half synced, the link is at
+//!   volatile. In the same way production, and every directory of it that changed, is forced out before the link comes back,
+//!   and that is forced out before the next run throws volatile away.
+//! - Before the first generation, the directories that the root lies in are forced out as well.
+//! - A run that was killed has perhaps not come to force out what it did, and the next one sees it done. So recovery
+//!   begins with forcing out what it goes on from: the root with the link, the state, and, if the link is at volatile,
+//!   production as it was left.
+//!
+//! Nothing in this relies on directories being forced out in the order in which they were changed, as the journals of ext4
+//! and xfs would have it. `scripts/faults/run power` replays it.
 
 use std::fs;
 use std::io;
@@ -54,6 +69,8 @@ pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result
     let layout = workspace.layout().clone();
     durable::clear_litter(layout.root())?;
     durable::clear_litter(&layout.state())?;
+    durable::sync_dir(layout.root())?;
+    durable::sync_dir(&layout.state())?;
     match served(&layout)? {
         Served::Nothing | Served::Production => {
             workspace.forget_staged()?;
@@ -61,6 +78,9 @@ pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result
         }
         Served::Volatile => {
             listener.warn("the last run died after its swap; finishing what it began");
+            if layout.production().is_dir() {
+                sync::sync_tree(&layout.production())?;
+            }
             finish(workspace)?;
             Ok(true)
         }

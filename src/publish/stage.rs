@@ -201,6 +201,10 @@ impl Checked {
     /// Points the link at volatile, in one step. From here on the new generation is served.
     pub fn swap(self, workspace: &Workspace<'_>) -> Result<Swapped> {
         workspace.record_staged(&self.0.generation)?;
+        if link::served(workspace.layout())? == link::Served::Nothing {
+            // What is published for the first time may lie in a directory that is as new.
+            durable::sync_ancestors(workspace.layout().root())?;
+        }
         link::swap(workspace.layout(), VOLATILE)?;
         Ok(Swapped(self.0))
     }
