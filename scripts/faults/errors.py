@@ -14,7 +14,7 @@ import time
 
 import tracer
 from kill import inside
-from sites import ARCHIVES, SECOND, Failed
+from sites import ARCHIVES, SECOND, Failed, shown
 
 WRITE = {"write", "writev", "pwrite64", "pwritev", "fallocate", "copy_file_range", "sendfile"}
 OPEN = {"open", "openat", "creat"}
@@ -65,15 +65,17 @@ def one(scenario, item, path):
     code_name, kind, names, looks, nth, sticky = item
     number = getattr(errno, code_name)
     site = scenario.bases[nth % len(scenario.bases)].copy(path)
-    seen = {"n": 0, "hit": None}
+    seen, failed = {"n": 0, "hit": None}, []
 
     def decide(call):
         if not matches(site, call, names, looks):
             return None
         seen["n"] += 1
-        if seen["n"] == nth:
-            seen["hit"] = (call.name, call.path)
-        return ("error", number) if seen["n"] == nth or (sticky and seen["n"] > nth) else None
+        if seen["n"] < nth or (seen["n"] > nth and not sticky):
+            return None
+        seen["hit"] = seen["hit"] or (call.name, call.path)
+        failed.append(call.path)
+        return ("error", number)
 
     log = site.path + ".log"
     code = tracer.run(site.run_command(SECOND), decide, log, wanted=wanted(names))
@@ -89,7 +91,7 @@ def one(scenario, item, path):
     if code == 1 and is_new and changes or code in (0, 3, 4) and not is_new and seen["hit"] and code != 3:
         raise Failed(f"{what}: exit {code}, but {'the new' if is_new else 'the old'} generation is served: {text}")
     if seen["hit"] and code != 0:
-        problems = message_lacks(site, text, number, hit)
+        problems = message_lacks(text, number, failed)
         if problems:
             raise Failed(f"{what}: exit {code}, and the message {problems}: {tail(text)}")
     harmless = code == 0 and seen["hit"]
@@ -104,16 +106,17 @@ def tail(text):
     return "\n".join(lines[-8:])
 
 
-def message_lacks(site, text, number, hit):
-    """A message has to name the cause and the file, or what the file is for."""
+def message_lacks(text, number, failed):
+    """A message has to name the cause and a file that failed, or what that file is for."""
     said = os.strerror(number)
     if said not in text:
         return f"does not say {said!r}"
-    places = {hit, os.path.dirname(hit), re.sub(r"/\.aptmerge-tmp-[^/]*", "", hit)}
-    # rsync names files relative to what it copies.
-    if not any(place and place in text for place in places) and os.path.basename(hit) not in text:
-        return f"does not name {hit}"
-    return None
+    for path in failed:
+        # rsync names files relative to what it copies.
+        places = (path, os.path.dirname(path), re.sub(r"/\.aptmerge-tmp-[^/]*", "", path))
+        if any(place and place in text for place in places) or os.path.basename(path) in text:
+            return None
+    return f"names none of {shown(failed)}"
 
 
 def pattern(call, short):
