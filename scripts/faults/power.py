@@ -72,7 +72,8 @@ class Recorder:
             directory.now[base] = node
 
     def decide(self, call):
-        if not inside(self.site, call) or call.path.endswith(" (deleted)"):
+        is_top = call.path == self.site.path and call.name == "fsync"
+        if not (inside(self.site, call) or is_top) or call.path.endswith(" (deleted)"):
             return None
         call.started = self.time
         if call.name in ("write", "writev", "pwrite64"):
