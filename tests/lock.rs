@@ -343,3 +343,35 @@ fn a_lock_that_cannot_be_made_is_no_held_lock() {
     );
     assert_eq!(site.served(), None);
 }
+
+#[test]
+fn crons_an_operator_and_wrappers_that_are_killed_never_write_at_once() {
+    // Runs that are killed at odd moments, while others wait, leave or come through flock(1).
+    let site = Site::new("");
+    site.expect(0, &["run"]);
+    let start = |arguments: &[&str]| {
+        let mut command = site.aptmerge(arguments);
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for round in 0..8_u64 {
+        let mut victim = start(&["run", "--rebuild", "--lock-wait", "30"]);
+        let others = [
+            start(&["run", "--rebuild"]),
+            start(&["merge", "--rebuild", "--lock-wait", "30"]),
+            start(&["lock", "--lock-wait", "30", "--", "true"]),
+        ];
+        thread::sleep(std::time::Duration::from_millis(40 * round));
+        let _ = victim.kill();
+        victim.wait().unwrap();
+        for other in others {
+            let output = other.wait_with_output().unwrap();
+            let (code, told) = (output.status.code(), stderr(&output));
+            assert!(matches!(code, Some(0 | 75)), "{round}: {code:?} {told}");
+            assert!(code == Some(0) || told.contains("held by"), "{told}");
+        }
+        site.expect(0, &["verify"]);
+    }
+    site.expect(0, &["run", "--rebuild"]);
+    site.expect(0, &["verify"]);
+    assert_eq!(site.litter(), Vec::<std::path::PathBuf>::new());
+}
