@@ -432,3 +432,20 @@ fn a_daemon_left_behind_by_a_transfer_holds_nothing() {
     assert!(is_alive(daemon));
     kill(daemon, Signal::SIGKILL);
 }
+
+#[test]
+fn a_generation_that_counts_anew_is_pushed_though_a_target_has_its_number() {
+    // As the hint for a damaged state has it: remove it, and the next run builds every suite anew, as generation 1 again.
+    if !has("rsync") {
+        return;
+    }
+    let mut site = Site::new("");
+    let there = site.path().join("target");
+    site.set_extra(&target("near", there.to_str().unwrap(), ""));
+    site.expect(0, &["run", "--clock", "2026-02-01T00:00:00Z"]);
+    fs::remove_file(site.root().join("state/published.json")).unwrap();
+    let overlay = raised_overlay("1.1");
+    site.set_overlay(overlay.path());
+    site.expect(0, &["run", "--clock", "2026-02-02T00:00:00Z"]);
+    check_target(&site, &there);
+}

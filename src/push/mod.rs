@@ -26,6 +26,9 @@ use crate::workspace::Workspace;
 pub struct PushRecord {
     /// The generation that it has.
     pub generation: u64,
+    /// The latest Date in it: where the state was lost, numbers begin anew, and Dates do not.
+    #[serde(default)]
+    pub date: Option<i64>,
     /// The address that it was pushed to.
     pub target: String,
 }
@@ -46,6 +49,7 @@ pub fn push_all(
     listener: &dyn Listener,
 ) -> Vec<Error> {
     let generation = workspace.published().number;
+    let date = workspace.published().suites.values().map(|s| s.date).max();
     let mut failures = Vec::new();
     for target in &config.push {
         let recorded = match workspace.read_state::<PushRecord>(&record_name(target)) {
@@ -55,7 +59,9 @@ pub fn push_all(
                 continue;
             }
         };
-        let has_it = recorded.generation == generation && recorded.target == target.rsync;
+        let has_it = recorded.generation == generation
+            && recorded.date == date
+            && recorded.target == target.rsync;
         if generation == 0 || (has_it && !force) {
             continue;
         }
@@ -70,6 +76,7 @@ pub fn push_all(
         let pushed = rsync::push(workspace, target, guardian).and_then(|()| {
             let record = PushRecord {
                 generation,
+                date,
                 target: target.rsync.clone(),
             };
             workspace.write_state(&record_name(target), &record)
