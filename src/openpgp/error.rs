@@ -216,6 +216,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// gpg ran and did not end.
+    #[error("{} did not end within {minutes} minutes and was stopped", program.display())]
+    GpgHangs {
+        /// The program.
+        program: PathBuf,
+        /// How long it had.
+        minutes: u64,
+    },
     /// gpg ran and failed, or made nothing.
     #[error("{} failed ({status}): {}", program.display(), said(stderr))]
     Gpg {
@@ -272,6 +280,9 @@ impl Error {
             }
             Error::NotPrivateKey { .. } => "export one: gpg --export-secret-keys KEY > signing.key".into(),
             Error::NoSigningKey { .. } => "prolong the key, or make a new one and announce it to the clients first".into(),
+            Error::GpgHangs { .. } => {
+                "its agent may be waiting for a passphrase or a card: unlock the key before the run, or sign with a key file".into()
+            }
             Error::NoKeys => "name the keys to sign with in `signing`".into(),
             Error::SelfCheck { source, .. } => return source.hint(),
             _ => return None,

@@ -1,14 +1,18 @@
 //! Signing through the gpg program: for keys in an agent or on a card, which no file of ours should hold.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sequoia_openpgp::{Cert, KeyHandle};
 
 use super::{Error, Keyring, Signed};
+
+/// How long a gpg may take: long enough for somebody to find the card or the passphrase that its agent asks for.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// A gpg, and the keys in it to sign with.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl Gpg {
         if let Some(homedir) = &self.homedir {
             command.args([OsStr::new("--homedir"), homedir.as_os_str()]);
         }
-        let mut child = command
+        let child = command
             .args(args)
             // Its words end up in our messages, which are in English.
             .env("LC_ALL", "C")
@@ -68,18 +72,13 @@ impl Gpg {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(not_run)?;
-        let stdin = child.stdin.take();
-        // Fed from a thread of its own: gpg may fill its output pipe before it has read all of its input.
-        let output = thread::scope(|scope| {
-            scope.spawn(move || {
-                if let Some(mut stdin) = stdin {
-                    // A gpg that fails does not read to the end, and its exit code tells.
-                    let _ = stdin.write_all(input);
-                }
+        let output = wait(child, input, PATIENCE).map_err(not_run)?;
+        let Some(output) = output else {
+            return Err(Error::GpgHangs {
+                program: self.program.clone(),
+                minutes: PATIENCE.as_secs() / 60,
             });
-            child.wait_with_output()
-        })
-        .map_err(not_run)?;
+        };
         if !output.status.success() || output.stdout.is_empty() {
             return Err(Error::Gpg {
                 program: self.program.clone(),
@@ -89,6 +88,57 @@ impl Gpg {
         }
         Ok(output.stdout)
     }
+}
+
+/// Feeds a child and hears it to its end; `None`, and the child is killed, if that does not come in time.
+///
+/// Each pipe has a thread of its own: gpg may fill its output pipe before it has read all of its input. Nobody waits for these
+/// threads when time is up, since something that the child has left behind may hold its pipes open.
+fn wait(mut child: Child, input: &[u8], patience: Duration) -> io::Result<Option<Output>> {
+    let (stdin, input) = (child.stdin.take(), input.to_vec());
+    thread::spawn(move || {
+        if let Some(mut stdin) = stdin {
+            // A gpg that fails does not read to the end, and its exit code tells.
+            let _ = stdin.write_all(&input);
+        }
+    });
+    let stdout = read_aside(child.stdout.take());
+    let stderr = read_aside(child.stderr.take());
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()?
+            && stdout.is_finished()
+            && stderr.is_finished()
+        {
+            let text = |reader: thread::JoinHandle<io::Result<Vec<u8>>>| {
+                let lost = |_| io::Error::other("its output could not be read");
+                reader.join().map_err(lost)?
+            };
+            return Ok(Some(Output {
+                status,
+                stdout: text(stdout)?,
+                stderr: text(stderr)?,
+            }));
+        }
+        if begun.elapsed() >= patience {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+fn read_aside(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<io::Result<Vec<u8>>> {
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_end(&mut text)?;
+        }
+        Ok(text)
+    })
 }
 
 /// gpg signs with whatever key of a certificate it likes best, even if a subkey was named, unless `!` follows the name.
@@ -106,5 +156,37 @@ fn exact(key: &str, certs: &[Cert]) -> String {
         format!("{key}!")
     } else {
         key.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn shell(script: &str) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    #[test]
+    fn one_that_never_ends_is_killed_and_one_that_ends_is_heard_out() {
+        let brief = Duration::from_millis(100);
+        assert!(
+            wait(shell("exec sleep 1000"), b"", brief)
+                .unwrap()
+                .is_none()
+        );
+        // What it leaves behind holds its pipes open.
+        let left = wait(shell("sleep 3 & exit 0"), b"", brief).unwrap();
+        assert!(left.is_none());
+        let large = vec![b'x'; 1 << 20];
+        let output = wait(shell("cat; echo why >&2; exit 3"), &large, PATIENCE);
+        let output = output.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!((output.stdout, output.stderr), (large, b"why\n".to_vec()));
     }
 }
