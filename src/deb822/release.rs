@@ -202,7 +202,8 @@ fn text_fields(data: &[u8], stanza: Stanza<'_>) -> Result<Vec<(String, String)>,
             let at = stanza.offset + field.value_offset;
             let value = std::str::from_utf8(field.value)
                 .map_err(|_| SyntaxError::at(data, at, "this is not UTF-8"))?;
-            if value.contains(['\0', '\r']) {
+            // Its values go into messages and into our own Release.
+            if value.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
                 return Err(SyntaxError::at(data, at, "a control character").into());
             }
             let name = String::from_utf8_lossy(field.name).into_owned();
