@@ -169,6 +169,14 @@ pub enum FetchError {
         /// What the Release says.
         size: u64,
     },
+    /// An index is what the Release says, and cannot be merged.
+    #[error("{uri}: the archive signed an index that cannot be used: {why}")]
+    Index {
+        /// The file, in its plain form.
+        uri: String,
+        /// What is wrong with it, and on which line.
+        why: String,
+    },
     /// The spool cannot be written.
     #[error(transparent)]
     Spool(Box<Error>),
@@ -219,6 +227,13 @@ impl FetchError {
             FetchError::OtherSuite { .. } => Some("check `from` of the suites that use it".into()),
             FetchError::NothingWanted { .. } => {
                 Some("check `components`, `architectures` and `indices` against what the archive has".into())
+            }
+            FetchError::Rollback { .. } => Some(
+                "if the archive went back on purpose, remove the suite's file below spool/, which remembers what was seen"
+                    .into(),
+            ),
+            FetchError::Index { .. } => {
+                Some("tell the archive's maintainers; its next Release is tried as usual".into())
             }
             FetchError::Spool(e) => e.hint(),
             _ => None,

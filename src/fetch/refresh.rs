@@ -10,7 +10,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::openpgp::Keyring;
-use crate::workspace::Workspace;
+use crate::workspace::{Generation, Workspace};
 
 use super::FetchError;
 use super::spool::{self, Freshness, Spool, SpooledSuite, SuiteCopy};
@@ -51,7 +51,15 @@ pub fn refresh(
         wanted
             .into_par_iter()
             .map(|(name, suite)| {
-                let old = spool::read_copy(&dir, &name, &suite)?;
+                let (old, last_published) = match spool::read_copy(&dir, &name, &suite) {
+                    Ok(old) => (old, None),
+                    Err(error @ Error::State { .. }) => {
+                        let last = last_published(workspace.published(), &name, &suite);
+                        listener.warn(copy_is_lost(&name, &suite, &error, last));
+                        (None, last)
+                    }
+                    Err(error) => return Err(error),
+                };
                 let archive = &config.archives[&name];
                 let outcome = match &keyrings[&name] {
                     Ok(keyring) => SuiteFetch {
@@ -63,6 +71,7 @@ pub fn refresh(
                         transport: &transport,
                         spool: &dir,
                         old: old.as_ref(),
+                        last_published,
                         options,
                         listener,
                     }
@@ -87,6 +96,36 @@ pub fn refresh(
         spool::collect_garbage(&dir)?;
     }
     Ok(Spool::new(dir, fetched))
+}
+
+/// The Date of the latest Release of an archive's suite that something published was made from.
+fn last_published(
+    published: &Generation,
+    name: &ArchiveName,
+    suite: &SuiteName,
+) -> Option<Timestamp> {
+    let key = format!("{name} {suite}");
+    let dates = published.suites.values().map(|s| s.archives.get(&key));
+    Timestamp::from_second(*dates.flatten().max()?).ok()
+}
+
+/// What to say of a copy that cannot be read: what it protected against, and what of that is left.
+fn copy_is_lost(
+    name: &ArchiveName,
+    suite: &SuiteName,
+    error: &Error,
+    last_published: Option<Timestamp>,
+) -> String {
+    let left = match last_published {
+        Some(date) => format!(
+            "a Release older than the one of {date}, which was published last, is still refused, but this once a change of Origin, Label or Codename is not noticed"
+        ),
+        None => "nothing is on record of what was published from it, so this once neither a rollback nor a change of Origin, Label or Codename is noticed".to_owned(),
+    };
+    format!(
+        "suite `{suite}` of archive `{name}` is fetched anew, since its copy is lost: {}; {left}",
+        crate::error::chain(error)
+    )
 }
 
 /// Makes of an attempt what goes on: the new copy, or the last good one.

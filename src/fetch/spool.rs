@@ -231,7 +231,13 @@ pub(super) fn read_copy(
     archive: &ArchiveName,
     suite: &SuiteName,
 ) -> Result<Option<SuiteCopy>> {
-    read_json(&copy_path(spool, archive, suite))
+    let path = copy_path(spool, archive, suite);
+    let copy: Option<SuiteCopy> = read_json(&path)?;
+    if let Some(Err(why)) = copy.as_ref().map(SuiteCopy::parse_release) {
+        let source = serde::de::Error::custom(why);
+        return Err(Error::State { path, source });
+    }
+    Ok(copy)
 }
 
 pub(super) fn write_copy(
@@ -271,15 +277,17 @@ pub(super) fn clear_litter(spool: &Path) -> Result<()> {
 pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
     let mut named = BTreeSet::new();
     for file in files_below(spool, 2)? {
-        if file.extension().is_some_and(|e| e == "json")
-            && let Some(copy) = read_json::<SuiteCopy>(&file)?
-        {
-            named.extend(
-                copy.indices
-                    .into_values()
-                    .map(|index| object_path(spool, &index.sha256)),
-            );
+        if file.extension().is_none_or(|e| e != "json") {
+            continue;
         }
+        let copy = match read_json::<SuiteCopy>(&file) {
+            Ok(Some(copy)) => copy,
+            // One that cannot be understood is of no use, and so are the objects that it names.
+            Ok(None) | Err(Error::State { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let objects = copy.indices.into_values();
+        named.extend(objects.map(|index| object_path(spool, &index.sha256)));
     }
     for object in files_below(&spool.join("objects"), 2)? {
         if !named.contains(&object) {
@@ -340,15 +348,7 @@ impl Input for SpoolInput<'_> {
         let Some(stored) = self.copy.indices.get(&name.to_string()) else {
             return Ok(None);
         };
-        let path = object_path(&self.spool.dir, &stored.sha256);
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
-        let decoder = zstd::Decoder::new(file).map_err(Error::io("read", &path))?;
-        Ok(Some(Box::new(CheckedObject {
-            reader: decoder.take(stored.size + 1),
-            hasher: Some(Hasher::new()),
-            stored,
-            path,
-        })))
+        Ok(Some(Box::new(open_object(&self.spool.dir, stored)?)))
     }
 
     fn digest(&self, name: &IndexName) -> Option<String> {
@@ -391,6 +391,28 @@ impl Input for SpoolInput<'_> {
     }
 }
 
+/// Opens an object to be read as a stream.
+pub(super) fn open_object<'a>(
+    spool: &Path,
+    stored: &'a StoredIndex,
+) -> Result<impl Read + Send + use<'a>> {
+    let path = object_path(spool, &stored.sha256);
+    let file = File::open(&path).map_err(Error::io("open", &path))?;
+    let decoder = zstd::Decoder::new(file).map_err(Error::io("read", &path))?;
+    Ok(CheckedObject {
+        reader: decoder.take(stored.size.saturating_add(1)),
+        hasher: Some(Hasher::new()),
+        stored,
+        path,
+    })
+}
+
+/// Whether an object is what was verified when it was fetched.
+pub(super) fn is_sound(spool: &Path, stored: &StoredIndex) -> Result<bool> {
+    let mut object = open_object(spool, stored)?;
+    Ok(std::io::copy(&mut object, &mut std::io::sink()).is_ok())
+}
+
 /// An object that is read as a stream; that it is not what was verified shows at its end.
 struct CheckedObject<'a, R> {
     reader: R,
@@ -426,7 +448,7 @@ fn read_object(path: &Path, stored: &StoredIndex) -> Result<Vec<u8>, String> {
     let decoder = zstd::Decoder::new(file).map_err(|e| e.to_string())?;
     let mut data = Vec::with_capacity(usize::try_from(stored.size).unwrap_or(0).min(1 << 30));
     decoder
-        .take(stored.size + 1)
+        .take(stored.size.saturating_add(1))
         .read_to_end(&mut data)
         .map_err(|e| e.to_string())?;
     if data.len() as u64 != stored.size || hex::encode(Sha256::digest(&data)) != stored.sha256 {

@@ -9,14 +9,16 @@ use rayon::prelude::*;
 
 use crate::config::{Archive, ArchiveName, Config, Suite, SuiteName};
 use crate::deb822::Release;
+use crate::durable;
 use crate::events::Listener;
 use crate::indices::{self, IndexName};
+use crate::merge::check_index;
 use crate::openpgp::{Keyring, Verified};
 
 use super::FetchError;
 use super::index::IndexFetch;
 use super::refresh::FetchOptions;
-use super::spool::{StoredIndex, SuiteCopy, object_path, seconds};
+use super::spool::{StoredIndex, SuiteCopy, is_sound, object_path, open_object, seconds};
 use super::transport::{Conditions, Fetched, Transport};
 use super::unclaimed::unclaimed;
 use super::uri::Uri;
@@ -40,6 +42,8 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) transport: &'a Transport,
     pub(super) spool: &'a Path,
     pub(super) old: Option<&'a SuiteCopy>,
+    /// The Date of what was last published from the suite, where its copy in the spool is lost.
+    pub(super) last_published: Option<Timestamp>,
     pub(super) options: FetchOptions,
     pub(super) listener: &'a dyn Listener,
 }
@@ -324,10 +328,17 @@ impl SuiteFetch<'_> {
         release: &Release,
         body: &[u8],
     ) -> Result<(), FetchError> {
-        let Some(old) = self.old else {
-            return Ok(());
-        };
         let uri = base.to_string();
+        let Some(old) = self.old else {
+            return match self.last_published {
+                Some(seen) if release.date < seen => Err(FetchError::Rollback {
+                    uri,
+                    date: release.date.to_string(),
+                    seen: seen.to_string(),
+                }),
+                _ => Ok(()),
+            };
+        };
         let before = self.parse(base, old.release.as_bytes())?;
         if release.date < before.date {
             return Err(FetchError::Rollback {
@@ -392,8 +403,12 @@ impl SuiteFetch<'_> {
                     max_plain: self.config.fetch.max_index.bytes(),
                     listener: self.listener,
                 };
-                match index.run() {
+                match self.usable(&index, name) {
                     Ok(stored) => Ok((plain, Some(stored))),
+                    Err(error @ FetchError::Index { .. }) if name.is_optional() => {
+                        self.listener.warn(format!("{error}; going on without it"));
+                        Ok((plain, None))
+                    }
                     Err(error @ FetchError::Missing { .. }) if name.is_optional() => {
                         self.listener.info(format!("{error}; going on without it"));
                         Ok((plain, None))
@@ -410,6 +425,32 @@ impl SuiteFetch<'_> {
             }
         }
         Ok(indices)
+    }
+
+    /// Brings an index into the spool, and reads it as the merge will, unless the last good copy has it already.
+    fn usable(&self, index: &IndexFetch<'_>, name: &IndexName) -> Result<StoredIndex, FetchError> {
+        let mut stored = index.run()?;
+        let known = |stored: &StoredIndex| {
+            let old = self.old.and_then(|old| old.indices.get(index.plain));
+            old == Some(stored)
+        };
+        if known(&stored) {
+            return Ok(stored);
+        }
+        let mut outcome = check_index(name, open_object(self.spool, &stored)?);
+        if outcome.is_err() && !is_sound(self.spool, &stored)? {
+            // It was here from before, and our own disk has spoilt it.
+            durable::remove_file(&object_path(self.spool, &stored.sha256))?;
+            stored = index.run()?;
+            outcome = check_index(name, open_object(self.spool, &stored)?);
+        }
+        match outcome {
+            Ok(()) => Ok(stored),
+            Err(why) => Err(FetchError::Index {
+                uri: index.base.join(index.plain)?.to_string(),
+                why,
+            }),
+        }
     }
 
     /// The merged suites that are made from this one.

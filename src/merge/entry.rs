@@ -44,12 +44,23 @@ pub(crate) fn entries<'a>(
     rank: u16,
     component: u16,
 ) -> Result<Vec<Entry<'a>>, SyntaxError> {
-    if let Some(at) = memchr::memchr(0, data) {
-        return Err(SyntaxError::at(data, at, "a NUL byte"));
-    }
+    no_nul(data)?;
     Stanzas::new(data)
         .map(|stanza| entry(data, stanza, kind, rank, component))
         .collect()
+}
+
+/// Reads every stanza as [`entries`] does, and keeps none.
+pub(crate) fn check_entries(data: &[u8], kind: Kind) -> Result<(), SyntaxError> {
+    no_nul(data)?;
+    Stanzas::new(data).try_for_each(|stanza| entry(data, stanza, kind, 0, 0).map(drop))
+}
+
+fn no_nul(data: &[u8]) -> Result<(), SyntaxError> {
+    match memchr::memchr(0, data) {
+        Some(at) => Err(SyntaxError::at(data, at, "a NUL byte")),
+        None => Ok(()),
+    }
 }
 
 fn entry<'a>(

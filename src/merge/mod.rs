@@ -6,6 +6,7 @@
 //! it is made of are in memory: stanzas are passed on as slices of the input, and only a path in each is rewritten.
 
 mod all;
+mod check;
 mod commands;
 mod contents;
 mod dep11;
@@ -22,6 +23,7 @@ mod sources;
 mod suite;
 mod translations;
 
+pub use check::check_index;
 pub use derived::DerivedKey;
 pub use explain::{explain, known_names};
 pub use explanation::{

@@ -1,0 +1,38 @@
+//! Whether an index that an archive signed can be merged at all: asked when it is fetched, so that an archive that signs a
+//! broken index keeps its last good copy, instead of ending every run until it publishes again.
+
+use std::io::Read;
+
+use crate::indices::IndexName;
+
+use super::entry::{Kind, check_entries};
+
+/// Reads an index as the merge will read it.
+///
+/// Of the families that a suite can do without, only the icons can be so broken that there is no going on: of the others, the
+/// merge leaves out what it cannot make out, and says so.
+///
+/// # Errors
+/// What is wrong, and on which line.
+pub fn check_index(name: &IndexName, mut index: impl Read) -> Result<(), String> {
+    let kind = match name {
+        IndexName::Packages(..) | IndexName::Installer(..) => Kind::Binary,
+        IndexName::Sources(_) => Kind::Source,
+        IndexName::Icons(..) => return check_icons(index).map_err(|e| e.to_string()),
+        IndexName::Contents(..)
+        | IndexName::SuiteContents(_)
+        | IndexName::Translation(..)
+        | IndexName::Dep11(..)
+        | IndexName::Commands(..) => return Ok(()),
+    };
+    let mut data = Vec::new();
+    index.read_to_end(&mut data).map_err(|e| e.to_string())?;
+    check_entries(&data, kind).map_err(|e| e.to_string())
+}
+
+fn check_icons(index: impl Read) -> std::io::Result<()> {
+    for entry in tar::Archive::new(index).entries()? {
+        std::io::copy(&mut entry?, &mut std::io::sink())?;
+    }
+    Ok(())
+}
