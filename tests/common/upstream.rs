@@ -26,6 +26,12 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
+/// A directory in memory where there is such a place: every run forces hundreds of files out, and no test here cuts the power.
+fn quick_dir() -> TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// When what a test signs was signed.
 pub(crate) fn signing_time() -> SystemTime {
     let time: jiff::Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
@@ -93,7 +99,7 @@ impl Site {
     /// One merged suite, `daedalus`, of two archives: `overlay` without by-hash, `main` with it.
     pub(crate) fn new() -> Site {
         let site = Site {
-            dir: tempfile::tempdir().unwrap(),
+            dir: quick_dir(),
             runs: Cell::new(0),
             binary: env!("CARGO_BIN_EXE_aptmerge").into(),
         };

@@ -1,0 +1,15 @@
+//! Hostile upstreams, as a catalogue: what an archive, a mirror or somebody on the way may do, and what becomes of it. Each
+//! entry ends in bounded time and memory, names the file and the reason, and leaves the last good state served and verifying.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod attacks;
+mod catalogue;
+mod indices;
+mod packed;
+mod release;
+mod signatures;
+mod transport;
+mod wire;
