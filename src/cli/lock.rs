@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 use aptmerge::error::{Error, Result};
 use aptmerge::push::guardian::{TRANSFER_COMMAND, exit_code};
 use clap::Args;
+use nix::sys::stat::{Mode, umask};
 
 use super::context::{Context, LockOptions};
 
@@ -18,9 +19,11 @@ pub(super) struct LockArgs {
     command: Vec<OsString>,
 }
 
-pub(super) fn lock(context: &Context, args: &LockArgs) -> Result<ExitCode> {
+/// `callers_umask` is what the command gets: what it makes is its own matter.
+pub(super) fn lock(context: &Context, args: &LockArgs, callers_umask: Mode) -> Result<ExitCode> {
     let config = context.config()?;
     let _lock = context.lock(&config, &args.lock)?;
+    umask(callers_umask);
     // The command has no descriptor of the lock, so a daemon that it leaves behind does not hold it; and the kernel kills it
     // with us, so that it does not go on without the lock.
     let status = Command::new(Context::itself())

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use nix::sys::stat::{Mode, umask};
 
 use context::Context;
 
@@ -92,7 +93,7 @@ enum Verb {
 /// Runs what the command line asks for.
 pub(crate) fn main() -> ExitCode {
     // What is published must be readable for the web server, whatever the caller's umask is.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let callers_umask = umask(Mode::from_bits_truncate(0o022));
     let cli = Cli::parse();
     let context = Context::new(&cli.global);
     let outcome = match cli.verb {
@@ -107,9 +108,12 @@ pub(crate) fn main() -> ExitCode {
         #[cfg(feature = "serve")]
         Verb::Serve(args) => serve::serve(&context, &args),
         Verb::Config(verb) => config::config(&context, &verb),
-        Verb::Lock(args) => lock::lock(&context, &args),
+        Verb::Lock(args) => lock::lock(&context, &args, callers_umask),
         Verb::GuardPush(args) => guardian::guard(&args),
-        Verb::BecomeTransfer(args) => guardian::become_transfer(&args),
+        Verb::BecomeTransfer(args) => {
+            umask(callers_umask);
+            guardian::become_transfer(&args)
+        }
     };
     match outcome {
         Ok(code) => code,

@@ -1,0 +1,164 @@
+//! Least privilege: an ordinary user is enough, and what is made has the same modes whatever umask the run had.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::site::has;
+use common::upstream::{NEWER, Said, Site, stanza};
+
+/// The modes of everything below a site's root.
+fn modes(site: &Site) -> BTreeMap<PathBuf, u32> {
+    let mut modes = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(site.root()) {
+        let entry = entry.unwrap();
+        let meta = entry.path().symlink_metadata().unwrap();
+        let path = entry.path().strip_prefix(site.root()).unwrap();
+        // What is named by a hash differs from run to run, since signatures do.
+        let is_by_hash = path.components().any(|part| part.as_os_str() == "SHA256");
+        if !meta.is_symlink() && !is_by_hash {
+            modes.insert(path.to_owned(), meta.mode() & 0o7777);
+        }
+    }
+    modes
+}
+
+/// Runs twice under a umask, with something new the second time.
+fn run_under(umask: &str) -> BTreeMap<PathBuf, u32> {
+    let site = Site::new();
+    for _ in 0..2 {
+        let inner = site.command(&["run"]);
+        let out = Command::new("sh")
+            .args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env_remove("APTMERGE_CONFIG")
+            .output();
+        Said::of(&out.unwrap()).expect(0, &[]);
+        let mut suite = site.main();
+        suite.set("Date", NEWER);
+        suite.append_stanza("main/binary-amd64/Packages", &stanza("newcomer"));
+        suite.sign();
+    }
+    modes(&site)
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let usual = run_under("022");
+    assert!(usual.len() > 40, "{usual:?}");
+    for (path, mode) in &usual {
+        let is_tree = path.starts_with("merged-production") || path.starts_with("merged-volatile");
+        if is_tree {
+            assert!(
+                [0o644, 0o755].contains(mode),
+                "{}: {mode:o}",
+                path.display()
+            );
+        }
+        assert_eq!(mode & 0o022, 0, "{}: {mode:o}", path.display());
+    }
+    for umask in ["077", "000"] {
+        let odd = run_under(umask);
+        for (path, mode) in &usual {
+            let found = odd.get(path).copied().unwrap_or_default();
+            assert_eq!(
+                found,
+                *mode,
+                "umask {umask}, {}: {found:o} {mode:o}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// Gives a place to nobody.
+fn give_away(path: &Path) {
+    for entry in walkdir::WalkDir::new(path) {
+        std::os::unix::fs::lchown(entry.unwrap().path(), Some(65534), Some(65534)).unwrap();
+    }
+}
+
+#[test]
+fn an_ordinary_user_is_enough() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: not root, so every other test shows it");
+        return;
+    }
+    if !has("setpriv") {
+        return;
+    }
+    let mut site = Site::new();
+    let binary = site.path("aptmerge");
+    fs::copy(env!("CARGO_BIN_EXE_aptmerge"), &binary).unwrap();
+    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    site.use_binary(binary);
+    fs::create_dir(site.root()).unwrap();
+    give_away(&site.path("."));
+    let as_nobody = |arguments: &[&str]| {
+        let inner = site.command(arguments);
+        let out = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .args([
+                "--inh-caps=-all",
+                "--bounding-set=-all",
+                "--no-new-privs",
+                "--",
+            ])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env_remove("APTMERGE_CONFIG")
+            .env("HOME", "/nonexistent")
+            .current_dir("/")
+            .output();
+        Said::of(&out.unwrap())
+    };
+    let said = as_nobody(&["run"]);
+    said.expect(0, &[]);
+    assert_eq!(said.stderr, "");
+    as_nobody(&["verify"]).expect(0, &[]);
+    site.news();
+    give_away(&site.path("archives"));
+    as_nobody(&["run"]).expect(0, &[]);
+    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    assert!(text.contains("Package: newcomer\n"));
+}
+
+#[test]
+fn a_secret_key_that_anybody_else_can_touch_is_refused() {
+    for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601] {
+        let site = Site::new();
+        let key = site.path("keys/publish-a.secret.asc");
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let shown = format!("{mode:o}");
+        site.run(&[])
+            .expect(1, &["keys/publish-a.secret.asc", &shown, "chmod 0600"]);
+        assert!(site.served().is_empty());
+    }
+    let site = Site::new();
+    let key = site.path("keys/publish-a.secret.asc");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
+    site.run(&[]).expect(0, &[]);
+}
+
+#[test]
+fn a_command_under_the_lock_keeps_its_callers_umask() {
+    let site = Site::new();
+    for umask in ["0077", "0002"] {
+        let inner = site.command(&["lock"]);
+        let out = Command::new("sh")
+            .args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .args(["--", "sh", "-c", "umask"])
+            .output();
+        let said = Said::of(&out.unwrap());
+        said.expect(0, &[]);
+        assert_eq!(said.stdout.trim(), umask);
+    }
+}
