@@ -54,10 +54,19 @@ impl PoolStrings {
     }
 }
 
+/// The longest path that a file can have on Linux, more or less.
+const MAX_PATH_BYTES: usize = 4000;
+
+/// How often a path may be percent-encoded over again; no honest one is more than once.
+const MAX_ENCODED_TIMES: usize = 4;
+
 /// Why a path of an index is refused.
 fn check(path: &[u8]) -> Result<(), &'static str> {
     if path.is_empty() {
         return Err("it is empty");
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Err("it is longer than any file's may be");
     }
     if path.first() == Some(&b'/') {
         return Err("it is absolute");
@@ -74,6 +83,7 @@ fn check(path: &[u8]) -> Result<(), &'static str> {
     }
     // Some servers decode before they resolve, and some do it twice.
     let mut decoded = path.to_vec();
+    let mut rounds = 0;
     while let Some(next) = percent_decoded(&decoded) {
         if climbs(&next) || next.iter().any(|b| b.is_ascii_control() || *b == b'\\') {
             return Err("percent-encoded characters in it climb or are control characters");
@@ -84,6 +94,10 @@ fn check(path: &[u8]) -> Result<(), &'static str> {
             return Err("a percent-encoded slash stands in it");
         }
         decoded = next;
+        rounds += 1;
+        if rounds > MAX_ENCODED_TIMES {
+            return Err("it is percent-encoded again and again");
+        }
     }
     Ok(())
 }
@@ -116,6 +130,9 @@ pub(crate) fn insertion(path: &[u8]) -> Result<Insertion, &'static str> {
         cut += 2;
     }
     let rest = &path[cut..];
+    if rest.first() == Some(&b'/') {
+        return Err("it is absolute");
+    }
     let (keep, what) = if rest == b"pool" {
         (4, Inserted::NameAtEnd)
     } else if rest.starts_with(b"pool/") && !rest.starts_with(b"pool/_/") && rest != b"pool/_" {
@@ -196,9 +213,16 @@ mod tests {
             "pool/a%2fb",
             "pool/%00",
             "pool/%5c",
+            ".//etc/passwd",
+            "././/etc/passwd",
         ] {
             assert!(insertion(bad.as_bytes()).is_err(), "{bad:?}");
         }
+        // Each round of decoding takes two bytes away; nobody waits for half a million rounds.
+        let again = |times| format!("pool/%{}", "25".repeat(times));
+        assert!(insertion(again(1).as_bytes()).is_ok());
+        assert!(insertion(again(9).as_bytes()).is_err());
+        assert!(insertion(again(500_000).as_bytes()).is_err());
     }
 
     proptest! {

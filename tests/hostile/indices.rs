@@ -183,8 +183,19 @@ fn paths() {
     };
     check(&[
         filename("climbs", "pool/../../etc/passwd", "climbs"),
+        filename(
+            "percent again and again",
+            &format!("pool/%{}", "25".repeat(1500)),
+            "again and again",
+        ),
+        filename(
+            "a path of 1 MB",
+            &format!("pool/%{}", "25".repeat(500_000)),
+            "longer than any",
+        ),
         filename("absolute", "/etc/passwd", "absolute"),
         filename("percent", "pool/%2e%2e/x.deb", "percent-encoded"),
+        filename("absolute behind a dot", ".//etc/passwd", "absolute"),
         filename("percent twice", "pool/%252e%252e/x.deb", "percent-encoded"),
         filename(
             "an encoded slash",
