@@ -12,6 +12,9 @@ mod durable;
 pub mod error;
 pub mod events;
 pub mod fetch;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod indices;
 pub mod lock;
 pub mod merge;

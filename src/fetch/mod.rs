@@ -14,3 +14,15 @@ pub mod uri;
 pub use error::FetchError;
 pub use refresh::{FetchOptions, refresh};
 pub use spool::{Freshness, Spool, SpoolInput, SpooledSuite, StoredIndex, SuiteCopy};
+
+/// A decoder, by number, with a limit.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_decode<'a>(
+    number: usize,
+    data: &'a [u8],
+    limit: u64,
+) -> std::io::Result<impl std::io::Read + 'a> {
+    let all = decode::Compression::ALL;
+    let reader = decode::decoder(all[number % all.len()], data)?;
+    Ok(decode::Limited::new(reader, limit))
+}

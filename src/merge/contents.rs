@@ -128,3 +128,20 @@ fn published_owners<'a>(
         is_published.then(|| owner.to_vec())
     })
 }
+
+/// Lines come in order, and none has a line end in it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_contents(data: &[u8]) {
+    let open = || {
+        let reader: Box<dyn std::io::Read + Send> = Box::new(std::io::Cursor::new(data.to_vec()));
+        Ok(Some(reader))
+    };
+    let mut lines = Lines::sorted(&open, "fuzz".into()).expect("memory can be read");
+    let mut last = Vec::new();
+    while let Some(line) = lines.next().expect("memory can be read") {
+        assert!(line.path >= last && !line.path.is_empty());
+        assert!(!line.path.contains(&b'\n') && !line.owners.contains(&b'\n'));
+        last = line.path;
+    }
+    assert!(lines.faults().0.len() <= MAX_TOLD + 1);
+}

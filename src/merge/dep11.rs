@@ -272,6 +272,20 @@ fn copy_icons(
     Ok(())
 }
 
+/// Documents are the file, blank lines aside.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_dep11(data: &[u8]) {
+    let squeezed = |bytes: &[u8]| bytes.iter().filter(|b| **b != b'\n').count();
+    let mut found = 0;
+    for document in split(data) {
+        assert!(!document.is_empty());
+        found += squeezed(document);
+        let value = top_level(document, b"Package").unwrap_or_default();
+        assert!(!value.contains(&b'\n'));
+    }
+    assert_eq!(found, squeezed(data));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

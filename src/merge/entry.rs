@@ -254,3 +254,36 @@ impl<'a> Entry<'a> {
         self.insertion
     }
 }
+
+/// Whatever is let through is still the same package once it is published.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_entries(data: &[u8]) {
+    for (kind, pool) in [(Kind::Binary, &b"POOL/"[..]), (Kind::Source, b"POOL/")] {
+        assert_eq!(
+            check_entries(data, kind).is_ok(),
+            entries(data, kind, 0, 0).is_ok()
+        );
+        for entry in entries(data, kind, 0, 0).into_iter().flatten() {
+            let (name, version) = entry.source();
+            assert!(name.len() <= entry.raw.len() && version.len() <= entry.raw.len());
+            let _ = entry.outside();
+            let inserted: &[u8] = match entry.insertion().what {
+                Inserted::Name => pool,
+                Inserted::NameAtEnd => b"/POOL",
+                Inserted::Outside => b"pool/POOL/_/",
+            };
+            let text = entry.published(inserted).concat();
+            let again = entries(&text, kind, 0, 0).expect("what is published can be read");
+            assert_eq!(again.len(), 1);
+            assert_eq!(
+                (
+                    again[0].name,
+                    again[0].version,
+                    again[0].architecture,
+                    again[0].depends
+                ),
+                (entry.name, entry.version, entry.architecture, entry.depends)
+            );
+        }
+    }
+}

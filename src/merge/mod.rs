@@ -23,6 +23,11 @@ mod sources;
 mod suite;
 mod translations;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use {
+    contents::fuzz_contents, dep11::fuzz_dep11, entry::fuzz_entries, translations::fuzz_translation,
+};
+
 pub use check::check_index;
 pub use derived::DerivedKey;
 pub use explain::{explain, known_names};

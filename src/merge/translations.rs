@@ -136,3 +136,13 @@ fn key<'a>(data: &'a [u8], stanza: Stanza<'a>) -> Result<(&'a [u8], &'a [u8]), S
         md5.ok_or_else(|| missing("Description-md5"))?,
     ))
 }
+
+/// A key is a part of its stanza.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_translation(data: &[u8]) {
+    for stanza in Stanzas::new(data) {
+        if let Ok((name, md5)) = key(data, stanza) {
+            assert!(name.len() + md5.len() < stanza.raw.len());
+        }
+    }
+}

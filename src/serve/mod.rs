@@ -210,3 +210,15 @@ pub fn serve(
     runtime.shutdown_background();
     outcome.map_err(start)
 }
+
+/// A path of a request leads down, or nowhere.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_path(text: &str) {
+    for segment in path::segments(text).into_iter().flatten() {
+        assert!(segment.name.as_ref() != b".." && !segment.name.contains(&b'/'));
+        assert!(!segment.name.contains(&0));
+    }
+    if let Some(package) = path::pool_path(text) {
+        assert!(package.split('/').all(|part| part != ".."), "{package}");
+    }
+}
