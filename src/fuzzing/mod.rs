@@ -15,8 +15,11 @@ use crate::fetch::uri::{Scheme, Uri};
 use crate::indices::IndexName;
 use crate::openpgp::Keyring;
 
+/// What a target runs.
+pub type Target = fn(&[u8]);
+
 /// Every target, by the name of its file below `fuzz/fuzz_targets` and of its seeds' directory.
-pub const TARGETS: [(&str, fn(&[u8])); 15] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("release", release),
     ("clear_signed", clear_signed),
     ("keyring", keyring),
