@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(crate) fn serve(root: &Path, behave: impl Fn(&str) -> Act + Send + Sync + 's
 }
 
 /// One request, and the end of the connection.
-fn talk(mut stream: TcpStream, root: &PathBuf, behave: &Behave) -> Option<()> {
+fn talk(mut stream: TcpStream, root: &Path, behave: &Behave) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     let first = lines.next()?.ok()?;
     let path = first.split(' ').nth(1)?.trim_start_matches('/').to_owned();
