@@ -305,8 +305,11 @@ mod tests {
             .collect()
     }
 
-    /// Each target over its seeds and changes of them: more where a change costs little.
+    /// Each target over its seeds and changes of them: more where a change costs little, and so many times that as
+    /// `APTMERGE_FUZZ_TIMES` says, for a long run without cargo-fuzz.
     fn exercise(names: &[&str], changes: usize) {
+        let times = std::env::var("APTMERGE_FUZZ_TIMES").ok();
+        let changes = changes * times.and_then(|t| t.parse().ok()).unwrap_or(1);
         let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
         for name in names {
             let seeds = seeds(name);
