@@ -93,6 +93,10 @@ impl Memory<'_> {
 }
 
 impl Input for Memory<'_> {
+    fn digest(&self, _: &IndexName) -> Option<String> {
+        None
+    }
+
     fn pool(&self) -> &PoolName {
         &self.pool
     }

@@ -63,10 +63,15 @@ pub trait Sink: Sync {
 
     /// Takes over indices that were made from what the key stands for, if all of them are there still; gives what was worth
     /// a warning when they were made.
-    fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>>;
+    fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>> {
+        let _ = (names, key);
+        Ok(None)
+    }
 
     /// Notes what indices were made from, for a later [`Sink::recall`].
-    fn remember(&self, names: &[IndexName], key: &DerivedKey, warnings: &BTreeSet<String>);
+    fn remember(&self, names: &[IndexName], key: &DerivedKey, warnings: &BTreeSet<String>) {
+        let _ = (names, key, warnings);
+    }
 }
 
 /// What to merge: a suite and its inputs, highest priority first.
