@@ -56,15 +56,17 @@ pub fn parse(script: &[u8]) -> Result<Patch, EdError> {
         if hunks.last().is_some_and(|below| end >= below.start) {
             return Err(bad());
         }
-        while inserts {
-            match lines.next() {
-                Some((_, b".\n")) => break,
-                Some((_, line)) if line.ends_with(b"\n") => hunk.lines.extend_from_slice(line),
-                _ => return Err(bad()),
+        if inserts {
+            loop {
+                match lines.next() {
+                    Some((_, b".\n")) => break,
+                    Some((_, line)) if line.ends_with(b"\n") => hunk.lines.extend_from_slice(line),
+                    _ => return Err(bad()),
+                }
             }
-        }
-        if inserts && hunk.lines.is_empty() {
-            return Err(bad());
+            if hunk.lines.is_empty() {
+                return Err(bad());
+            }
         }
         hunks.push(hunk);
     }

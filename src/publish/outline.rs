@@ -175,7 +175,7 @@ pub(super) fn compare<'a>(
             (None, None) => break,
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(old), Some(new)) => old.name.cmp(&new.name),
+            (Some(old), Some(new)) => old.name.cmp(new.name),
         };
         let (before, after);
         (before, olds) = match order.is_le() {
