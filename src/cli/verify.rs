@@ -45,6 +45,7 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
         &CheckOptions {
             keyring: &keyring,
             now: context.now(),
+            known: None,
         },
     );
     if context.json {

@@ -356,6 +356,11 @@ impl Input for SpoolInput<'_> {
         Some(stored.sha256.clone())
     }
 
+    fn size(&self, name: &IndexName) -> u64 {
+        let stored = self.copy.indices.get(&name.to_string());
+        stored.map_or(0, |stored| stored.size)
+    }
+
     fn optional(&self) -> Vec<IndexName> {
         let paths = self.copy.indices.keys();
         paths

@@ -12,21 +12,23 @@ mod lines;
 mod sources;
 
 use std::collections::BTreeSet;
-use std::io::Write;
-
-use rayon::prelude::*;
+use std::io::{self, Write};
 
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
 use super::derived::{KeyOf, unless_unchanged};
+use super::queue;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
-use lines::{Line, Lines};
+use lines::{Line, Lines, Next};
 use sources::Source;
 
 /// The column at which owners begin where the path leaves room, as archives have it.
 const OWNER_COLUMN: usize = 56;
+
+/// How much is handed on at a time.
+const BATCH_BYTES: usize = 64 << 10;
 
 /// How many faulty lines of one index are told of.
 const MAX_TOLD: usize = 5;
@@ -36,112 +38,225 @@ pub(super) fn merge(
     selected: &Selected,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    let warnings = sources::of_published(merge, selected)
-        .into_par_iter()
-        .map(|(name, sources)| {
-            let make = || {
-                let mut warnings = BTreeSet::new();
-                sink.stream(&name, &mut |out| {
-                    warnings = merge_index(merge, selected, &name, &sources, out)?;
-                    Ok(())
-                })?;
-                Ok(warnings)
-            };
-            // Where an index is handed out to components, it matters in which one each package lies.
-            if sources.iter().any(|s| s.only_component.is_some()) {
-                return make();
-            }
-            let read: BTreeSet<_> = sources.iter().map(|s| s.index.clone()).collect();
-            let read: Vec<_> = read.into_iter().collect();
-            let key = KeyOf::inputs(merge, &read).published(selected, [name.architecture()]);
-            unless_unchanged(sink, std::slice::from_ref(&name), key, make)
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let mut indices: Vec<_> = sources::of_published(merge, selected).into_iter().collect();
+    // The longest work first, so that none of it is left over for one thread at the end.
+    indices.sort_by_cached_key(|(_, sources)| {
+        let size = |source: &Source| Some(merge.input(source.rank)?.size(&source.index));
+        std::cmp::Reverse(sources.iter().filter_map(size).sum::<u64>())
+    });
+    let warnings = queue::each(indices, |(name, sources)| {
+        let make = || write_index(merge, selected, sink, &name, &sources);
+        // Where an index is handed out to components, it matters in which one each package lies.
+        if sources.iter().any(|s| s.only_component.is_some()) {
+            return make();
+        }
+        let read: BTreeSet<_> = sources.iter().map(|s| s.index.clone()).collect();
+        let read: Vec<_> = read.into_iter().collect();
+        let key = KeyOf::inputs(merge, &read).published(selected, [name.architecture()]);
+        unless_unchanged(sink, std::slice::from_ref(&name), key, make)
+    })?;
     Ok(warnings.into_iter().flatten().collect())
 }
 
-fn merge_index(
+/// Writes an index; where it turns out that one that it is made from is out of order, once more, with that one sorted.
+fn write_index(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
+    sink: &dyn Sink,
     name: &IndexName,
     sources: &[Source],
-    out: &mut dyn Write,
 ) -> Result<BTreeSet<String>> {
-    let group = name.architecture();
-    let mut heads = Vec::new();
-    let mut all_lines = Vec::new();
-    for source in sources {
-        let Some(input) = merge.inputs.get(usize::from(source.rank)) else {
-            continue;
-        };
-        let open = || input.open(&source.index);
-        let mut lines = Lines::sorted(&open, input.describe(&source.index))?;
-        heads.push(lines.next()?);
-        all_lines.push((source, lines));
-    }
-    let mut owners: Vec<Vec<u8>> = Vec::new();
-    let mut text = Vec::with_capacity(256);
-    while let Some(path) = heads.iter().flatten().map(|line| &line.path).min().cloned() {
-        owners.clear();
-        for (head, (source, lines)) in heads.iter_mut().zip(&mut all_lines) {
-            while let Some(line) = head.take_if(|line| line.path == path) {
-                owners.extend(published_owners(&line, selected, group, source));
-                *head = lines.next()?;
+    let mut unsorted = BTreeSet::new();
+    loop {
+        let known = unsorted.len();
+        let mut warnings = BTreeSet::new();
+        let outcome = sink.stream(name, &mut |out| {
+            let heads = open(merge, sources, &unsorted)?;
+            match merge_index(heads, selected, name, out)? {
+                Merged::Whole(told) => warnings = told,
+                Merged::Disorder(source) => {
+                    unsorted.insert(source);
+                    return Err(Error::io("merge the index", name.to_string())(
+                        io::Error::other("it is not sorted by path"),
+                    ));
+                }
             }
+            Ok(())
+        });
+        if unsorted.len() == known {
+            return outcome.map(|()| warnings);
         }
-        if owners.is_empty() {
-            continue;
-        }
-        owners.sort_unstable();
-        owners.dedup();
-        text.clear();
-        text.extend_from_slice(&path);
-        text.resize(text.len().max(OWNER_COLUMN - 1), b' ');
-        text.push(b' ');
-        text.extend_from_slice(&owners.join(&b','));
-        text.push(b'\n');
-        out.write_all(&text).map_err(|source| Error::Compress {
-            what: name.to_string(),
-            source,
-        })?;
     }
-    let mut warnings = BTreeSet::new();
-    for (_, lines) in all_lines {
-        warnings.extend(lines.faults());
-    }
-    Ok(warnings)
 }
 
-/// The owners of a line that were published from the archive that the line is of, in the component that is asked for.
-fn published_owners<'a>(
-    line: &'a Line,
-    selected: &'a Selected,
-    group: &'a str,
+/// An index that is read, and its next line.
+struct Head<'a> {
+    /// Its place among the sources of the index.
+    number: usize,
     source: &'a Source,
-) -> impl Iterator<Item = Vec<u8>> + 'a {
-    line.owners.split(|b| *b == b',').filter_map(move |owner| {
-        let name = owner.rsplit(|b| *b == b'/').next()?;
-        let is_published = match source.only_component {
-            Some(component) => selected.places.has(group, name, source.rank, component),
-            None => selected.has(group, name, source.rank),
+    lines: Lines<'a>,
+    line: Line,
+    next: Next,
+    /// The last owner that was asked for, and whether it was published: most lines have the owner of the one before.
+    last_owner: (Vec<u8>, bool),
+}
+
+impl Head<'_> {
+    fn advance(&mut self) -> Result<()> {
+        self.next = self.lines.next(&mut self.line)?;
+        Ok(())
+    }
+
+    /// Appends the owners of the line that were published from the archive that the line is of, in the component that is asked
+    /// for.
+    fn published_owners(&mut self, selected: &Selected, group: &str, owners: &mut Owners) {
+        for owner in self.line.owners().split(|b| *b == b',') {
+            if owner != self.last_owner.0 {
+                let name = owner.rsplit(|b| *b == b'/').next().unwrap_or_default();
+                let rank = self.source.rank;
+                self.last_owner.1 = match self.source.only_component {
+                    Some(component) => selected.places.has(group, name, rank, component),
+                    None => selected.has(group, name, rank),
+                };
+                self.last_owner.0.clear();
+                self.last_owner.0.extend_from_slice(owner);
+            }
+            if self.last_owner.1 {
+                owners.push(owner);
+            }
+        }
+    }
+}
+
+/// The owners of a path.
+#[derive(Default)]
+struct Owners {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Owners {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, owner: &[u8]) {
+        self.text.extend_from_slice(owner);
+        self.ends.push(self.text.len());
+    }
+
+    /// Writes them sorted, each once, with commas between them.
+    fn write(&self, out: &mut Vec<u8>) {
+        if self.ends.len() == 1 {
+            out.extend_from_slice(&self.text);
+            return;
+        }
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let owners = starts.zip(&self.ends).map(|(a, b)| &self.text[*a..*b]);
+        let sorted: BTreeSet<_> = owners.collect();
+        out.extend(sorted.into_iter().collect::<Vec<_>>().join(&b','));
+    }
+}
+
+fn open<'a>(
+    merge: &'a SuiteMerge<'_>,
+    sources: &'a [Source],
+    unsorted: &BTreeSet<usize>,
+) -> Result<Vec<Head<'a>>> {
+    let mut heads = Vec::new();
+    for (number, source) in sources.iter().enumerate() {
+        let Some(input) = merge.input(source.rank) else {
+            continue;
         };
-        is_published.then(|| owner.to_vec())
-    })
+        let label = input.describe(&source.index);
+        let opened = input.open(&source.index)?;
+        let mut head = Head {
+            number,
+            source,
+            lines: match unsorted.contains(&number) {
+                true => Lines::sorted(opened, label)?,
+                false => Lines::in_order(opened, label),
+            },
+            line: Line::default(),
+            next: Next::End,
+            last_owner: (Vec::new(), false),
+        };
+        head.advance()?;
+        heads.push(head);
+    }
+    Ok(heads)
+}
+
+/// How a merge ended.
+enum Merged {
+    /// At the end of all inputs, with what is worth a warning.
+    Whole(BTreeSet<String>),
+    /// At an input that is not sorted, by its number.
+    Disorder(usize),
+}
+
+fn merge_index(
+    mut heads: Vec<Head<'_>>,
+    selected: &Selected,
+    name: &IndexName,
+    out: &mut dyn Write,
+) -> Result<Merged> {
+    let group = name.architecture();
+    let mut owners = Owners::default();
+    let mut path = Vec::new();
+    let mut text = Vec::with_capacity(2 * BATCH_BYTES);
+    let failed = |source| Error::Compress {
+        what: name.to_string(),
+        source,
+    };
+    loop {
+        let with_line = heads.iter().filter(|head| head.next == Next::Line);
+        let Some(first) = with_line.map(|head| head.line.path()).min() else {
+            break;
+        };
+        path.clear();
+        path.extend_from_slice(first);
+        owners.clear();
+        for head in &mut heads {
+            while head.next == Next::Line && head.line.path() == path {
+                head.published_owners(selected, group, &mut owners);
+                head.advance()?;
+            }
+        }
+        if !owners.ends.is_empty() {
+            let start = text.len();
+            text.extend_from_slice(&path);
+            text.resize(text.len().max(start + OWNER_COLUMN - 1), b' ');
+            text.push(b' ');
+            owners.write(&mut text);
+            text.push(b'\n');
+        }
+        if text.len() >= BATCH_BYTES {
+            out.write_all(&text).map_err(failed)?;
+            text.clear();
+        }
+        if let Some(head) = heads.iter().find(|h| h.next == Next::Disorder) {
+            return Ok(Merged::Disorder(head.number));
+        }
+    }
+    out.write_all(&text).map_err(failed)?;
+    let told = heads.into_iter().flat_map(|head| head.lines.faults());
+    Ok(Merged::Whole(told.collect()))
 }
 
 /// Lines come in order, and none has a line end in it.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_contents(data: &[u8]) {
-    let open = || {
-        let reader: Box<dyn std::io::Read + Send> = Box::new(std::io::Cursor::new(data.to_vec()));
-        Ok(Some(reader))
-    };
-    let mut lines = Lines::sorted(&open, "fuzz".into()).expect("memory can be read");
+    let reader: Box<dyn io::Read + Send> = Box::new(io::Cursor::new(data.to_vec()));
+    let mut lines = Lines::sorted(Some(reader), "fuzz".into()).expect("memory can be read");
     let mut last = Vec::new();
-    while let Some(line) = lines.next().expect("memory can be read") {
-        assert!(line.path >= last && !line.path.is_empty());
-        assert!(!line.path.contains(&b'\n') && !line.owners.contains(&b'\n'));
-        last = line.path;
+    let mut line = Line::default();
+    while lines.next(&mut line).expect("memory can be read") == Next::Line {
+        let (path, owners) = (line.path(), line.owners());
+        assert!(path >= &last[..] && !path.is_empty());
+        assert!(!path.contains(&b'\n') && !owners.contains(&b'\n'));
+        last = path.to_vec();
     }
     assert!(lines.faults().len() <= MAX_TOLD + 2);
 }

@@ -15,6 +15,7 @@ mod entry;
 mod explain;
 mod explanation;
 mod places;
+mod queue;
 mod report;
 pub mod rewrite;
 mod rules;

@@ -14,6 +14,7 @@ use crate::indices::IndexName;
 use super::all::Collector;
 use super::derived::DerivedKey;
 use super::entry::{Entry, Kind, entries};
+use super::queue;
 use super::report::{BannedPackage, SuiteReport};
 use super::rewrite::PoolStrings;
 use super::rules::{self, Outcome, Rules, lossy};
@@ -37,6 +38,11 @@ pub trait Input: Sync {
     fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>>;
     /// A digest of an index's plain text, without reading it; `None` where the input has none of the name.
     fn digest(&self, name: &IndexName) -> Option<String>;
+    /// The length of an index's plain text, as far as that is known without reading it: what is longest is merged first.
+    fn size(&self, name: &IndexName) -> u64 {
+        let _ = name;
+        0
+    }
     /// The indices that it has of the families that a suite can do without.
     fn optional(&self) -> Vec<IndexName>;
     /// Its Packages and Sources, those included that this suite does not read.
@@ -87,10 +93,16 @@ pub struct SuiteMerge<'a> {
 }
 
 impl SuiteMerge<'_> {
+    /// An input, by its place in the order.
+    pub(super) fn input(&self, rank: u16) -> Option<&dyn Input> {
+        self.inputs
+            .get(usize::from(rank))
+            .map(|input| &**input as &dyn Input)
+    }
+
     /// The pool of an input.
     pub(super) fn pool(&self, rank: u16) -> &str {
-        let input = self.inputs.get(usize::from(rank));
-        input.map_or("", |input| input.pool().as_str())
+        self.input(rank).map_or("", |input| input.pool().as_str())
     }
 
     /// The indices of the wanted kind that a suite can do without, in its components, each with the inputs that have it.
@@ -176,17 +188,15 @@ fn binaries(
     let with_all = configured.iter().any(Architecture::is_all);
     let architectures = merge.config.name_spaces_of(merge.suite);
     let collector = Collector::default();
-    architectures
-        .par_iter()
-        .try_for_each(|architecture| -> Result<()> {
-            let group = BinaryGroup {
-                merge,
-                family,
-                architecture,
-            };
-            collect(group.run(&collector, notes, sink)?);
-            Ok(())
-        })?;
+    queue::each(architectures.clone(), |architecture| {
+        let group = BinaryGroup {
+            merge,
+            family,
+            architecture,
+        };
+        collect(group.run(&collector, notes, sink)?);
+        Ok(())
+    })?;
     if !with_all || architectures.iter().any(|a| a.is_all()) {
         return Ok(());
     }

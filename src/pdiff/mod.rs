@@ -187,7 +187,7 @@ fn take_lines(text: &[u8], lines: u64) -> (&[u8], u64, &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use proptest::prelude::*;
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     /// Applies a patch as the definition says.
-    pub(super) fn apply(patch: &Patch, old: &[u8]) -> Vec<u8> {
+    pub(crate) fn apply(patch: &Patch, old: &[u8]) -> Vec<u8> {
         let lines: Vec<_> = old.split_inclusive(|b| *b == b'\n').collect();
         let mut new = Vec::new();
         let mut position = 0;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -29,6 +29,37 @@ pub struct CheckOptions<'a> {
     pub keyring: &'a Keyring,
     /// The present time.
     pub now: Timestamp,
+    /// A tree that was checked before: a file that is one with a file of it, and of which the Releases of both say the same, is
+    /// not read once more.
+    pub known: Option<&'a Path>,
+}
+
+/// A suite that was checked before.
+struct Known {
+    dir: PathBuf,
+    entries: BTreeMap<String, IndexEntry>,
+}
+
+impl Known {
+    fn open(tree: &Path, suite: &str) -> Option<Known> {
+        let dir = tree.join("dists").join(suite);
+        let mut release = Release::parse(&std::fs::read(dir.join("Release")).ok()?).ok()?;
+        add_weak_hashes(&dir, &mut release);
+        let entries = release.entries.into_iter().collect();
+        Some(Known { dir, entries })
+    }
+
+    /// Whether a file was checked before, as what it is listed as now.
+    fn has(&self, path: &str, file: &Path, listed: [(&str, Option<&IndexEntry>); 2]) -> bool {
+        let mut listed = listed.into_iter();
+        listed.all(|(path, entry)| self.entries.get(path) == entry)
+            && is_same_file(file, &self.dir.join(path))
+    }
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let inode = |path: &Path| path.symlink_metadata().map(|m| (m.dev(), m.ino())).ok();
+    inode(a).is_some() && inode(a) == inode(b)
 }
 
 /// What a check found.
@@ -176,7 +207,8 @@ fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<Tre
     report
         .problems
         .extend(signed_by_problem(dir, &release, &keys));
-    Ok(report.absorb(check_files(dir, &mut release)))
+    let known = options.known.and_then(|tree| Known::open(tree, name));
+    Ok(report.absorb(check_files(dir, &mut release, known.as_ref())))
 }
 
 fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -> Vec<String> {
@@ -232,12 +264,12 @@ fn indices(release: &Release) -> BTreeMap<&str, Vec<(&str, Compression, &IndexEn
     indices
 }
 
-fn check_files(dir: &Path, release: &mut Release) -> TreeReport {
+fn check_files(dir: &Path, release: &mut Release, known: Option<&Known>) -> TreeReport {
     let by_hash = release.says_yes("Acquire-By-Hash");
     let report = add_weak_hashes(dir, release);
     let files = indices(release)
         .into_par_iter()
-        .map(|(plain, forms)| check_index(dir, plain, &forms, by_hash))
+        .map(|(plain, forms)| check_index(dir, plain, &forms, by_hash, known))
         .reduce(TreeReport::default, TreeReport::absorb);
     report.absorb(files)
 }
@@ -272,6 +304,7 @@ fn check_index(
     plain: &str,
     forms: &[(&str, Compression, &IndexEntry)],
     by_hash: bool,
+    known: Option<&Known>,
 ) -> TreeReport {
     let mut report = TreeReport::default();
     let listed_plain = forms
@@ -285,7 +318,12 @@ fn check_index(
             continue;
         }
         present += 1;
-        match check_file(&file, *compression, entry, listed_plain) {
+        let listed = [(*path, Some(*entry)), (plain, listed_plain)];
+        let checked = match known.is_some_and(|known| known.has(path, &file, listed)) {
+            true => Ok(()),
+            false => check_file(&file, *compression, entry, listed_plain),
+        };
+        match checked {
             Ok(()) => {
                 report.files += 1;
                 report.bytes += entry.size;

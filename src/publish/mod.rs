@@ -21,6 +21,7 @@ mod by_hash;
 mod changes;
 mod check;
 mod compare;
+mod lines;
 mod link;
 mod outline;
 mod patches;

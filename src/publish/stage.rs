@@ -185,7 +185,11 @@ impl Staged {
         let report = check_suites(
             &tree,
             self.changed.iter().map(|s| s.as_str().to_owned()).collect(),
-            &CheckOptions { keyring, now },
+            &CheckOptions {
+                keyring,
+                now,
+                known: Some(&workspace.layout().production()),
+            },
         );
         if report.problems.is_empty() {
             return Ok(Checked(self));

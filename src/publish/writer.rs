@@ -19,6 +19,7 @@ use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;
 use super::compare::Comparison;
+use super::lines::LinePatch;
 use super::patches::Patches;
 use super::release::{FileDigest, hasher};
 use super::sync;
@@ -192,13 +193,18 @@ impl Writer<'_> {
         let member = gz::MemberWriter::new(HashingWriter::with(file, hasher(self.hashes)))
             .map_err(failed())?;
         let mut out = HashingWriter::with(member, hasher(self.hashes));
-        produce(&mut out)?;
+        let mut lines = self.line_patch(name);
+        match &mut lines {
+            Some(lines) => produce(&mut Both(&mut out, lines))?,
+            None => produce(&mut out)?,
+        }
         let (member, digests) = out.finish();
         let plain_digest = FileDigest::from(digests);
-        let same = self.listed.get(&plain) == Some(&plain_digest);
-        self.list(plain, plain_digest);
+        let old = self.listed.get(&plain);
+        let same = old == Some(&plain_digest);
+        self.list(plain.clone(), plain_digest);
         if same && self.carry(&path)? {
-            return Ok(());
+            return Patches::new(self, &plain).carry();
         }
         let (buffered, digests) = member.finish().map_err(failed())?.finish();
         let file = buffered
@@ -206,7 +212,28 @@ impl Writer<'_> {
             .map_err(|e| failed()(e.into_error()))?;
         self.place(&path, &FileDigest::from(digests), |target| {
             durable::persist(file, target, Some(self.modified))
-        })
+        })?;
+        if old.is_some() && !same {
+            self.comparison.changes.add_index(name);
+        }
+        match old
+            .zip(lines)
+            .and_then(|(old, lines)| lines.finish((*old).into()))
+        {
+            Some(patch) => self.write_patch(name, &plain_digest, &patch),
+            None => Ok(()),
+        }
+    }
+
+    /// What makes the patch to a list of lines, while that is written.
+    fn line_patch(&self, name: &IndexName) -> Option<LinePatch> {
+        let is_list = matches!(name, IndexName::Contents(..) | IndexName::SuiteContents(_));
+        if !is_list || self.history.patches == 0 {
+            return None;
+        }
+        let plain = name.to_string();
+        let old = self.listed.get(&plain)?;
+        Some(LinePatch::new(self.comparison.open(&plain, old)?))
     }
 
     /// Publishes the patch to an index that has changed, and its forms that are written already.
@@ -249,6 +276,22 @@ impl Writer<'_> {
         self.place(path, &digest, |target| {
             durable::write_file(target, data, Some(self.modified))
         })
+    }
+}
+
+/// Writes the same to two writers.
+struct Both<'a, A, B>(&'a mut A, &'a mut B);
+
+impl<A: Write, B: Write> Write for Both<'_, A, B> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let written = self.0.write(data)?;
+        self.1.write_all(&data[..written])?;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()?;
+        self.1.flush()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lines of a Contents index, one by one, sorted by path.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -18,26 +18,35 @@ const MAX_HEADER_LINES: usize = 200;
 /// How much of an unsorted index is sorted in memory at a time.
 const SORTED_RUN_BYTES: usize = 32 << 20;
 
-/// A line: a path, and the packages that have it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A line: a path, and the packages that have it. It is read into again and again, so that no line costs an allocation.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Line {
-    pub(super) path: Vec<u8>,
-    pub(super) owners: Vec<u8>,
+    text: Vec<u8>,
+    path_end: usize,
+    owners_start: usize,
 }
 
 impl Line {
-    /// Takes a line apart at the last blank in it; `None` where there is none, or nothing on one side of it.
-    fn parse(line: &[u8]) -> Option<Line> {
-        let line = line.trim_ascii_end();
-        let split = line.iter().rposition(|b| matches!(b, b' ' | b'\t'))?;
-        let (path, owners) = (line[..split].trim_ascii_end(), &line[split + 1..]);
-        if path.is_empty() || line.contains(&0) {
-            return None;
-        }
-        Some(Line {
-            path: path.to_vec(),
-            owners: owners.to_vec(),
-        })
+    /// The path.
+    pub(super) fn path(&self) -> &[u8] {
+        &self.text[..self.path_end]
+    }
+
+    /// The owners, with commas between them.
+    pub(super) fn owners(&self) -> &[u8] {
+        &self.text[self.owners_start..]
+    }
+
+    /// Takes the line apart at the last blank in it; `false` where there is none, or nothing on one side of it.
+    fn parse(&mut self) -> bool {
+        self.text.truncate(self.text.trim_ascii_end().len());
+        let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
+        let Some(split) = self.text.iter().rposition(is_blank) else {
+            return false;
+        };
+        self.path_end = self.text[..split].trim_ascii_end().len();
+        self.owners_start = split + 1;
+        self.path_end > 0 && memchr::memchr(0, &self.text).is_none()
     }
 
     fn is_column_titles(line: &[u8]) -> bool {
@@ -46,6 +55,37 @@ impl Line {
             .filter(|w| !w.is_empty());
         words.next() == Some(b"FILE") && words.next() == Some(b"LOCATION") && words.next().is_none()
     }
+}
+
+impl Ord for Line {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.path(), self.owners()).cmp(&(other.path(), other.owners()))
+    }
+}
+
+impl PartialOrd for Line {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Line {}
+
+/// What a look at the next line found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A line.
+    Line,
+    /// The end.
+    End,
+    /// A line whose path stands before the last one's: the index has to be sorted first.
+    Disorder,
 }
 
 type Opened<'a> = Option<Box<dyn Read + Send + 'a>>;
@@ -59,47 +99,34 @@ pub(super) struct Lines<'a> {
 }
 
 enum Source<'a> {
-    InOrder(Raw<'a>),
+    /// As they stand there, with the last path.
+    InOrder(Raw<'a>, Vec<u8>),
     Sorted(BinaryHeap<Reverse<(Line, usize)>>, Vec<Raw<'static>>),
 }
 
 impl<'a> Lines<'a> {
-    /// Opens an index; one whose lines are out of order is sorted first.
-    pub(super) fn sorted(
-        open: &dyn Fn() -> Result<Opened<'a>>,
-        label: String,
-    ) -> Result<Lines<'a>> {
-        let mut lines = Lines {
-            source: Source::InOrder(Raw::new(open()?, true)),
+    /// The lines as they stand there, as long as they are in order.
+    pub(super) fn in_order(opened: Opened<'a>, label: String) -> Lines<'a> {
+        Lines {
+            source: Source::InOrder(Raw::new(opened, true), Vec::new()),
             label,
             told: Vec::new(),
             untold: 0,
-        };
-        if !lines.is_in_order(open()?)? {
-            lines
-                .told
-                .push(format!("{}: its lines are not sorted by path", lines.label));
-            lines.sort(open()?)?;
         }
+    }
+
+    /// The lines of an index that is out of order.
+    pub(super) fn sorted(opened: Opened<'a>, label: String) -> Result<Lines<'a>> {
+        let mut lines = Lines::in_order(None, label);
+        let told = format!("{}: its lines are not sorted by path", lines.label);
+        lines.told.push(told);
+        lines.sort(opened)?;
         Ok(lines)
     }
 
     fn failed(&self) -> impl Fn(io::Error) -> Error + use<> {
         let label = self.label.clone();
         move |error| Error::io("read the index", &label)(error)
-    }
-
-    fn is_in_order(&self, opened: Opened<'_>) -> Result<bool> {
-        let mut raw = Raw::new(opened, true);
-        let mut last = Vec::new();
-        while let Some((_, line)) = raw.next().map_err(self.failed())? {
-            let Some(line) = line else { continue };
-            if line.path < last {
-                return Ok(false);
-            }
-            last = line.path;
-        }
-        Ok(true)
     }
 
     /// Sorts an index in parts, each into a file without a name, and reads those side by side.
@@ -109,13 +136,16 @@ impl<'a> Lines<'a> {
         let mut runs = Vec::new();
         let mut run: Vec<Line> = Vec::new();
         let mut bytes = 0;
-        while let Some((number, line)) = raw.next().map_err(&failed)? {
-            let Some(line) = line else {
-                self.tell(number);
-                continue;
-            };
-            bytes += line.path.len() + line.owners.len() + size_of::<Line>();
-            run.push(line);
+        let mut line = Line::default();
+        loop {
+            match raw.next(&mut line).map_err(&failed)? {
+                Found::End => break,
+                Found::Fault => self.tell(raw.number),
+                Found::Line => {
+                    bytes += line.text.len() + size_of::<Line>();
+                    run.push(line.clone());
+                }
+            }
             if bytes >= SORTED_RUN_BYTES {
                 runs.push(write_run(&mut run).map_err(&failed)?);
                 bytes = 0;
@@ -124,32 +154,43 @@ impl<'a> Lines<'a> {
         runs.push(write_run(&mut run).map_err(&failed)?);
         let mut heap = BinaryHeap::new();
         for (number, run) in runs.iter_mut().enumerate() {
-            if let Some((_, Some(line))) = run.next().map_err(&failed)? {
-                heap.push(Reverse((line, number)));
+            if run.next(&mut line).map_err(&failed)? == Found::Line {
+                heap.push(Reverse((line.clone(), number)));
             }
         }
         self.source = Source::Sorted(heap, runs);
         Ok(())
     }
 
-    /// The next line that is one.
-    pub(super) fn next(&mut self) -> Result<Option<Line>> {
-        let failed = self.failed();
+    /// Reads the next line that is one.
+    pub(super) fn next(&mut self, line: &mut Line) -> Result<Next> {
         loop {
             match &mut self.source {
-                Source::InOrder(raw) => match raw.next().map_err(&failed)? {
-                    Some((_, Some(line))) => return Ok(Some(line)),
-                    Some((number, None)) => self.tell(number),
-                    None => return Ok(None),
+                Source::InOrder(raw, last) => match raw.next(line) {
+                    Ok(Found::Line) if line.path() < &last[..] => return Ok(Next::Disorder),
+                    Ok(Found::Line) => {
+                        last.clear();
+                        last.extend_from_slice(line.path());
+                        return Ok(Next::Line);
+                    }
+                    Ok(Found::Fault) => {
+                        let number = raw.number;
+                        self.tell(number);
+                    }
+                    Ok(Found::End) => return Ok(Next::End),
+                    Err(error) => return Err(self.failed()(error)),
                 },
                 Source::Sorted(heap, runs) => {
-                    let Some(Reverse((line, number))) = heap.pop() else {
-                        return Ok(None);
+                    let Some(Reverse((mut first, number))) = heap.pop() else {
+                        return Ok(Next::End);
                     };
-                    if let Some((_, Some(next))) = runs[number].next().map_err(&failed)? {
-                        heap.push(Reverse((next, number)));
+                    std::mem::swap(line, &mut first);
+                    match runs[number].next(&mut first) {
+                        Ok(Found::Line) => heap.push(Reverse((first, number))),
+                        Ok(_) => {}
+                        Err(error) => return Err(self.failed()(error)),
                     }
-                    return Ok(Some(line));
+                    return Ok(Next::Line);
                 }
             }
         }
@@ -181,9 +222,9 @@ fn write_run(run: &mut Vec<Line>) -> io::Result<Raw<'static>> {
     run.sort_unstable();
     let mut file = BufWriter::new(tempfile::tempfile()?);
     for line in run.drain(..) {
-        file.write_all(&line.path)?;
+        file.write_all(line.path())?;
         file.write_all(b" ")?;
-        file.write_all(&line.owners)?;
+        file.write_all(line.owners())?;
         file.write_all(b"\n")?;
     }
     let mut file: File = file.into_inner()?;
@@ -191,9 +232,19 @@ fn write_run(run: &mut Vec<Line>) -> io::Result<Raw<'static>> {
     Ok(Raw::new(Some(Box::new(file)), false))
 }
 
-/// The lines as they stand in a file: their numbers, and what could be made out of them.
+/// What was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Line,
+    /// A line of which nothing can be made out.
+    Fault,
+    End,
+}
+
+/// The lines as they stand in a file.
 struct Raw<'a> {
     reader: Option<BufReader<Box<dyn Read + Send + 'a>>>,
+    /// The number of the last line that was read.
     number: usize,
     /// Lines that were read to look for a header and were none.
     ahead: VecDeque<Vec<u8>>,
@@ -210,24 +261,28 @@ impl<'a> Raw<'a> {
         }
     }
 
-    fn next(&mut self) -> io::Result<Option<(usize, Option<Line>)>> {
+    fn next(&mut self, line: &mut Line) -> io::Result<Found> {
         if std::mem::take(&mut self.header) {
             self.skip_header()?;
         }
-        let line = match self.ahead.pop_front() {
-            Some(line) => line,
-            None => match self.read_line()? {
-                Some(line) => line,
-                None => return Ok(None),
-            },
-        };
+        match self.ahead.pop_front() {
+            Some(ahead) => line.text = ahead,
+            None if self.read_line(&mut line.text)? => {}
+            None => return Ok(Found::End),
+        }
         self.number += 1;
-        Ok(Some((self.number, Line::parse(&line))))
+        Ok(match line.parse() {
+            true => Found::Line,
+            false => Found::Fault,
+        })
     }
 
     fn skip_header(&mut self) -> io::Result<()> {
         for _ in 0..MAX_HEADER_LINES {
-            let Some(line) = self.read_line()? else { break };
+            let mut line = Vec::new();
+            if !self.read_line(&mut line)? {
+                break;
+            }
             if Line::is_column_titles(&line) {
                 self.number = self.ahead.len() + 1;
                 self.ahead.clear();
@@ -238,24 +293,21 @@ impl<'a> Raw<'a> {
         Ok(())
     }
 
-    fn read_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// Reads a line; `false` at the end.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+        line.clear();
         let Some(reader) = &mut self.reader else {
-            return Ok(None);
+            return Ok(false);
         };
-        let mut line = Vec::with_capacity(128);
-        if reader
-            .by_ref()
-            .take(MAX_LINE_BYTES)
-            .read_until(b'\n', &mut line)?
-            == 0
-        {
-            return Ok(None);
+        let mut limited = reader.by_ref().take(MAX_LINE_BYTES);
+        if limited.read_until(b'\n', line)? == 0 {
+            return Ok(false);
         }
         if line.last() != Some(&b'\n') && line.len() as u64 == MAX_LINE_BYTES {
             reader.skip_until(b'\n')?;
             // No line of a Contents is empty: this one is told of and left out.
             line.clear();
         }
-        Ok(Some(line))
+        Ok(true)
     }
 }

@@ -1,0 +1,78 @@
+//! Large pieces of work, a few at a time.
+//!
+//! rayon fills all cores with small work, but a thread of its pool that waits takes up the next large piece meanwhile, and then
+//! everything that is large is in memory at once. So what is large waits here on threads of its own, of which there are few, and
+//! only what it is made of goes to the pool.
+
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::Result;
+
+/// How many are in work at once: enough to keep the pool busy while one of them reads.
+fn in_flight() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+    (cores / 2).clamp(2, 4)
+}
+
+/// Does all of the work, what comes first first; stops at the first failure. The results are in no order.
+pub(super) fn each<T: Send, R: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let threads = in_flight().min(items.len());
+    let queue = Mutex::new(Some(items.into_iter()));
+    let take = || {
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_mut().and_then(Iterator::next)
+    };
+    let worker = || -> Result<Vec<R>> {
+        let mut done = Vec::new();
+        while let Some(item) = take() {
+            match work(item) {
+                Ok(result) => done.push(result),
+                Err(error) => {
+                    // Nobody needs the rest any more.
+                    queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(done)
+    };
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let done: Result<Vec<Vec<R>>> = outcomes.into_iter().collect();
+    Ok(done?.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn all_is_done_once_and_a_failure_stops_the_rest() {
+        let mut done = each((0..100).collect(), Ok).unwrap();
+        done.sort_unstable();
+        assert_eq!(done, (0..100).collect::<Vec<_>>());
+        assert!(each(Vec::<u8>::new(), Ok).unwrap().is_empty());
+        let begun = Mutex::new(0);
+        let outcome = each((0..10_000).collect(), |n: u32| {
+            *begun.lock().unwrap() += 1;
+            match n {
+                3 => Err(Error::Cancelled),
+                _ => Ok(()),
+            }
+        });
+        assert!(matches!(outcome, Err(Error::Cancelled)));
+        assert!(*begun.lock().unwrap() < 10_000);
+    }
+}
