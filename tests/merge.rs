@@ -947,7 +947,7 @@ fn by_hash_files_are_kept_for_generations_and_days_and_go_after_both() {
     let site = Site::new(DAEDALUS);
     site.configure(
         "[signing]",
-        "[publish]\nby-hash = { generations = 3, days = 2 }\n\n[signing]",
+        "[publish]\nby-hash = { generations = 3, days = 2 }\npdiff = { patches = 0 }\n\n[signing]",
     );
     let by_hash = |release: &str| -> Vec<String> {
         let entries = entries(release).into_iter();
@@ -1055,6 +1055,7 @@ fn json_says_what_was_done_and_what_is_served() {
         serde_json::json!({
             "generation": 1,
             "changed": ["daedalus"],
+            "difference": {"daedalus": {"is-new": true, "changes": [], "omitted": 0, "indices": []}},
             "removed": [],
             "recovered": false,
             "kept": [],
