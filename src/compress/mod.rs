@@ -65,27 +65,33 @@ const fn kind(form: Form) -> &'static str {
     }
 }
 
-/// Compresses a text in some forms, piece by piece; what was compressed before is taken from the cache.
-pub fn pack(text: &Text<'_>, forms: &[Form], cache: &Cache) -> io::Result<Vec<Vec<Packed>>> {
-    let pieces = pieces(text);
-    let names: Vec<_> = pieces.par_iter().map(Piece::name).collect();
-    let pack = |form, (piece, name): (&Piece<'_>, &EntryName)| {
-        let known = cache.get(kind(form), name);
-        if let Some(packed) = known.and_then(|entry| Packed::from_entry(&entry)) {
-            return Ok(packed);
-        }
-        let packed = encode(form, piece)?;
-        let [plain, note] = [packed.plain.to_le_bytes(), packed.note.to_le_bytes()];
-        cache.put(kind(form), name, &[&plain, &note, &packed.bytes]);
-        Ok(packed)
-    };
-    forms
-        .iter()
-        .map(|form| {
-            let pieces = pieces.par_iter().zip(&names);
-            pieces.map(|piece| pack(*form, piece)).collect()
-        })
-        .collect()
+/// A text that is cut into pieces, each with its name.
+pub struct Pieces<'a>(Vec<(Piece<'a>, EntryName)>);
+
+impl<'a> Pieces<'a> {
+    /// Cuts a text.
+    pub fn of(text: &Text<'a>) -> Self {
+        let named = pieces(text).into_par_iter().map(|piece| {
+            let name = piece.name();
+            (piece, name)
+        });
+        Self(named.collect())
+    }
+
+    /// Compresses all pieces; what was compressed before is taken from the cache.
+    pub fn pack(&self, form: Form, cache: &Cache) -> io::Result<Vec<Packed>> {
+        let pack = |(piece, name): &(Piece<'_>, EntryName)| {
+            let known = cache.get(kind(form), name);
+            if let Some(packed) = known.and_then(|entry| Packed::from_entry(&entry)) {
+                return Ok(packed);
+            }
+            let packed = encode(form, piece)?;
+            let [plain, note] = [packed.plain.to_le_bytes(), packed.note.to_le_bytes()];
+            cache.put(kind(form), name, &[&plain, &note, &packed.bytes]);
+            Ok(packed)
+        };
+        self.0.par_iter().map(pack).collect()
+    }
 }
 
 impl Piece<'_> {

@@ -20,9 +20,29 @@ pub(crate) struct Selection {
     groups: Mutex<HashMap<String, Names>>,
     descriptions: Mutex<HashSet<Description>>,
     places: Mutex<Places>,
+    wanted: Wanted,
+}
+
+/// What the families that are merged ask of a selection; the rest is not gathered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// Names and archives, for Contents and DEP-11.
+    pub(crate) names: bool,
+    /// Descriptions, for translations.
+    pub(crate) descriptions: bool,
+    /// Versions and components, for commands, and for Contents of all components in one.
+    pub(crate) places: bool,
 }
 
 impl Selection {
+    /// Gathers what is wanted.
+    pub(crate) fn new(wanted: Wanted) -> Self {
+        Self {
+            wanted,
+            ..Self::default()
+        }
+    }
+
     /// Notes what was published of a group: `amd64`, `udeb-amd64`, `source`. What is `Architecture: all` in it is noted
     /// under `all`, or `udeb-all`, as well.
     pub(crate) fn add<'a>(&self, group: &str, published: &[Entry<'a>]) {
@@ -30,6 +50,13 @@ impl Selection {
             Some(_) => "udeb-all",
             None => "all",
         };
+        if self.wanted.places {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.add(group, all, published);
+        }
+        if !self.wanted.names {
+            return;
+        }
         let mut names = Names::with_capacity(published.len());
         let mut names_of_all = Names::new();
         for entry in published {
@@ -44,8 +71,6 @@ impl Selection {
                     .insert(entry.rank);
             }
         }
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.add(group, all, published);
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         for (group, names) in [(group, names), (all, names_of_all)] {
             let known = groups.entry(group.to_owned()).or_default();
@@ -57,6 +82,9 @@ impl Selection {
 
     /// Notes the descriptions of published packages.
     pub(crate) fn add_descriptions<'a>(&self, published: &[Entry<'a>]) {
+        if !self.wanted.descriptions {
+            return;
+        }
         let mut descriptions = self
             .descriptions
             .lock()

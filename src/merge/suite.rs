@@ -18,7 +18,7 @@ use super::queue;
 use super::report::{BannedPackage, SuiteReport};
 use super::rewrite::PoolStrings;
 use super::rules::{self, Outcome, Rules, lossy};
-use super::selection::{Selected, Selection};
+use super::selection::{Selected, Selection, Wanted as Selecting};
 use super::sources::{self, Needed, SourceOutcome};
 use super::{PackageKey, Text, commands, contents, dep11, translations};
 
@@ -100,6 +100,20 @@ impl SuiteMerge<'_> {
             .map(|input| &**input as &dyn Input)
     }
 
+    /// What the merged families ask of what was published.
+    fn wanted(&self) -> Selecting {
+        let has = |family| self.config.indices.contains(&family);
+        let mut inputs = self.inputs.iter();
+        let beside = |name: &IndexName| matches!(name, IndexName::SuiteContents(_));
+        Selecting {
+            names: has(Family::Contents) || has(Family::Dep11) || has(Family::Commands),
+            descriptions: has(Family::Translations),
+            places: has(Family::Commands)
+                || (has(Family::Contents)
+                    && inputs.any(|input| input.optional().iter().any(beside))),
+        }
+    }
+
     /// The pool of an input.
     pub(super) fn pool(&self, rank: u16) -> &str {
         self.input(rank).map_or("", |input| input.pool().as_str())
@@ -127,7 +141,7 @@ impl SuiteMerge<'_> {
 pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteReport> {
     let report = Mutex::new(SuiteReport::default());
     let needed = Needed::default();
-    let selection = Selection::default();
+    let selection = Selection::new(merge.wanted());
     let collect = |group: SuiteReport| {
         report
             .lock()

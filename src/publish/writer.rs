@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::cache::Cache;
-use crate::compress::{Packed, assemble, gz, pack};
+use crate::compress::{Packed, Pieces, assemble, gz};
 use crate::config::{Form, HashKind, PatchHistory};
 use crate::durable;
 use crate::error::{Error, Result};
@@ -311,12 +311,17 @@ impl Sink for Writer<'_> {
                 forms.push(*form);
             }
         }
-        let packed = pack(text, &forms, self.cache).map_err(|source| Error::Compress {
-            what: plain.clone(),
-            source,
-        })?;
-        for (form, pieces) in forms.iter().zip(packed) {
-            self.write_form(&format!("{plain}{}", form.suffix()), *form, &pieces)?;
+        if !forms.is_empty() {
+            let pieces = Pieces::of(text);
+            for form in forms {
+                let path = format!("{plain}{}", form.suffix());
+                let packed = pieces.pack(form, self.cache);
+                let packed = packed.map_err(|source| Error::Compress {
+                    what: path.clone(),
+                    source,
+                })?;
+                self.write_form(&path, form, &packed)?;
+            }
         }
         if same {
             return Patches::new(self, &plain).carry();
