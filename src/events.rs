@@ -1,5 +1,7 @@
 //! What the library has to say while it works. Who listens decides what becomes of it: the library itself never prints.
 
+use crate::progress::{Progress, Task};
+
 /// Something worth telling while a run goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,8 @@ pub enum Event {
     Info(String),
     /// Something that an operator should look at, though the run goes on.
     Warning(String),
+    /// Long work begins, goes on or ends.
+    Progress(Task, Progress),
 }
 
 /// Listens to a run, and can stop it.

@@ -20,6 +20,7 @@ pub mod lock;
 pub mod merge;
 pub mod openpgp;
 pub mod pdiff;
+pub mod progress;
 pub mod publish;
 pub mod push;
 pub mod report;

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::fetch::{self, FetchOptions, Spool};
 use crate::openpgp::Signer;
+use crate::progress::{Meter, Task};
 use crate::publish::{self, Allowances, Plan};
 use crate::push;
 use crate::report;
@@ -134,18 +135,22 @@ pub fn publish_spool(
     let signer = signer(config)?;
     let staged = plan.stage(workspace, &signer, options.allow, listener)?;
     listener.step("check");
+    let checking = Meter::begin(listener, Task::Check);
     let checked = staged.check(
         workspace,
         &signer.certificates()?,
         (options.clock)().max(now),
     )?;
+    drop(checking);
     if listener.is_cancelled() {
         return Err(Error::Cancelled);
     }
     listener.step("swap");
     let swapped = checked.swap(workspace)?;
     listener.step("sync");
+    let syncing = Meter::begin(listener, Task::Sync);
     let done = swapped.finish(workspace).map_err(unfinished)?;
+    drop(syncing);
     listener.info(format!("published generation {}", done.number));
     outcome.generation = done.number;
     outcome.changed = done.changed.iter().map(ToString::to_string).collect();

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aptmerge::config::Config;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Global;
+use super::progress::Bars;
 
 /// The exit codes; see DESIGN and the README.
 pub(super) mod exit {
@@ -55,6 +57,8 @@ pub(super) struct Context {
     /// Whether what was asked for is printed as JSON.
     pub(super) json: bool,
     clock: Option<Timestamp>,
+    /// Where there is a person to watch them.
+    bars: Option<Arc<Bars>>,
 }
 
 impl Context {
@@ -65,6 +69,7 @@ impl Context {
             quiet: global.quiet,
             json: global.json,
             clock: global.clock,
+            bars: Bars::on_terminal(global.quiet).map(Arc::new),
         }
     }
 
@@ -116,7 +121,9 @@ impl Context {
 
     /// Prints what was asked for. A reader that has gone away is no error.
     pub(super) fn print(&self, text: &str) {
-        let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+        self.above_bars(|| {
+            let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+        });
     }
 
     pub(super) fn print_json(&self, value: &impl Serialize) {
@@ -145,8 +152,17 @@ impl Context {
         }
     }
 
+    fn above_bars(&self, write: impl FnOnce()) {
+        match &self.bars {
+            Some(bars) => bars.above(write),
+            None => write(),
+        }
+    }
+
     fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "aptmerge: {text}");
+        self.above_bars(|| {
+            let _ = writeln!(std::io::stderr(), "aptmerge: {text}");
+        });
     }
 
     /// Says what failed, why, and what to do; gives the exit code.
@@ -176,6 +192,11 @@ impl Listener for Context {
         match event {
             Event::Step(step) if self.verbose => self.say(&format!("step: {step}")),
             Event::Info(text) if self.verbose => self.say(&text),
+            Event::Progress(task, progress) => {
+                if let Some(bars) = &self.bars {
+                    bars.show(task, progress);
+                }
+            }
             Event::Warning(text) if !self.quiet => self.say(&format!("warning: {text}")),
             _ => {}
         }

@@ -7,6 +7,7 @@ mod guardian;
 #[cfg(feature = "import-amprolla")]
 mod import;
 mod lock;
+mod progress;
 mod run;
 #[cfg(feature = "serve")]
 mod serve;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use aptmerge::difference::Difference;
 use aptmerge::error::{Error, Result, chain};
 use aptmerge::fetch::Spool;
+use aptmerge::progress::{Meter, Task};
 use aptmerge::publish::{self, Action, Allowances, Plan};
 use aptmerge::run::{self as cycle, Outcome, RunOptions};
 use aptmerge::workspace::Workspace;
@@ -127,7 +128,9 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let plan = Plan::new(&config, &spool, &workspace, now, allow.rebuild)?;
     let signer = cycle::signer(&config)?;
     let staged = plan.stage(&workspace, &signer, allow, context)?;
+    let checking = Meter::begin(context, Task::Check);
     staged.check(&workspace, &signer.certificates()?, now)?;
+    drop(checking);
     context.tell(&describe(&plan, &BTreeMap::new()));
     Ok(ExitCode::SUCCESS)
 }

@@ -78,9 +78,15 @@ impl<'a> Pieces<'a> {
         Self(named.collect())
     }
 
-    /// Compresses all pieces; what was compressed before is taken from the cache.
-    pub fn pack(&self, form: Form, cache: &Cache) -> io::Result<Vec<Packed>> {
-        let pack = |(piece, name): &(Piece<'_>, EntryName)| {
+    /// Compresses all pieces; what was compressed before is taken from the cache. `advanced` hears of every piece how long it
+    /// is.
+    pub fn pack(
+        &self,
+        form: Form,
+        cache: &Cache,
+        advanced: &(dyn Fn(u64) + Sync),
+    ) -> io::Result<Vec<Packed>> {
+        let pack = |(piece, name): &(Piece<'_>, EntryName)| -> io::Result<Packed> {
             let known = cache.get(kind(form), name);
             if let Some(packed) = known.and_then(|entry| Packed::from_entry(&entry)) {
                 return Ok(packed);
@@ -90,7 +96,12 @@ impl<'a> Pieces<'a> {
             cache.put(kind(form), name, &[&plain, &note, &packed.bytes]);
             Ok(packed)
         };
-        self.0.par_iter().map(pack).collect()
+        let packed = self.0.par_iter().map(|piece| {
+            let packed = pack(piece)?;
+            advanced(piece.0.length);
+            Ok(packed)
+        });
+        packed.collect()
     }
 }
 

@@ -8,11 +8,13 @@ use crate::deb822::{IndexEntry, Release};
 use crate::durable;
 use crate::error::Error;
 use crate::events::Listener;
+use crate::progress::Share;
 
 use super::FetchError;
 use super::decode::{Compression, Limited, decoder};
 use super::error::is_over_limit;
 use super::hashing::{Digests, Hasher, HashingWriter};
+use super::metered::Metered;
 use super::spool::{StoredIndex, object_path};
 use super::transport::{self, Conditions, Fetched, Transport};
 use super::uri::Uri;
@@ -30,6 +32,8 @@ pub(super) struct IndexFetch<'a> {
     pub(super) spool: &'a Path,
     pub(super) max_plain: u64,
     pub(super) listener: &'a dyn Listener,
+    /// Its part of what the suite's fetch has to transfer.
+    pub(super) share: Share<'a>,
 }
 
 impl IndexFetch<'_> {
@@ -60,8 +64,9 @@ impl IndexFetch<'_> {
             }
         }
         let mut missing = None;
-        for (path, entry, compression) in self.forms() {
+        for (path, entry, compression) in forms(self.release, self.plain) {
             let uri = self.base.join(&path)?;
+            self.share.plan(entry.size);
             match self.download(&path, &uri, entry) {
                 Ok(file) => return self.unpack(file, compression, plain, &uri),
                 Err(error @ FetchError::Missing { .. }) => {
@@ -73,31 +78,6 @@ impl IndexFetch<'_> {
         Err(missing.unwrap_or(FetchError::Missing {
             uri: self.base.join(self.plain)?.to_string(),
         }))
-    }
-
-    /// The forms that the Release lists, the smallest first; the plain one last, since many archives list it and do not ship it.
-    fn forms(&self) -> Vec<(String, &IndexEntry, Compression)> {
-        let known = [
-            Compression::Xz,
-            Compression::Gzip,
-            Compression::Bzip2,
-            Compression::Zstd,
-            Compression::None,
-        ];
-        let mut forms: Vec<_> = known
-            .into_iter()
-            .filter_map(|compression| {
-                let path = match compression {
-                    Compression::None => self.plain.to_owned(),
-                    packed => format!("{}.{}", self.plain, packed.extension()),
-                };
-                let entry = self.release.entries.get(&path)?;
-                Some((path, entry, compression))
-            })
-            .collect();
-        forms
-            .sort_by_key(|(_, entry, compression)| (*compression == Compression::None, entry.size));
-        forms
     }
 
     /// Brings a file here, by its hash where the archive has it so, and checks length and hash.
@@ -123,7 +103,8 @@ impl IndexFetch<'_> {
         for candidate in candidates {
             let file = tempfile::tempfile_in(self.spool)
                 .map_err(Error::io("create a temporary file in", self.spool))?;
-            let mut sink = HashingWriter::with(file, Hasher::with_sha512());
+            let sink = HashingWriter::with(file, Hasher::with_sha512());
+            let mut sink = Metered::new(sink, &self.share);
             let fetched = self.transport.fetch(
                 &candidate,
                 &Conditions::default(),
@@ -135,7 +116,7 @@ impl IndexFetch<'_> {
                 Fetched::NotFound => continue,
                 Fetched::NotModified | Fetched::Stored { .. } => {}
             }
-            let (mut file, digests) = sink.finish();
+            let (mut file, digests) = sink.into_inner().finish();
             check(&digests, entry, &candidate, "")?;
             file.seek(SeekFrom::Start(0))
                 .map_err(Error::io("read a temporary file in", self.spool))?;
@@ -202,6 +183,44 @@ impl IndexFetch<'_> {
             size: digests.length,
         })
     }
+}
+
+/// The forms of an index that the Release lists, the smallest first; the plain one last, since many archives list it and do not
+/// ship it.
+fn forms<'r>(release: &'r Release, plain: &str) -> Vec<(String, &'r IndexEntry, Compression)> {
+    let known = [
+        Compression::Xz,
+        Compression::Gzip,
+        Compression::Bzip2,
+        Compression::Zstd,
+        Compression::None,
+    ];
+    let mut forms: Vec<_> = known
+        .into_iter()
+        .filter_map(|compression| {
+            let path = match compression {
+                Compression::None => plain.to_owned(),
+                packed => format!("{plain}.{}", packed.extension()),
+            };
+            let entry = release.entries.get(&path)?;
+            Some((path, entry, compression))
+        })
+        .collect();
+    forms.sort_by_key(|(_, entry, compression)| (*compression == Compression::None, entry.size));
+    forms
+}
+
+/// How many bytes an index takes to fetch, as far as can be known before: none if the spool has it already.
+pub(super) fn planned_bytes(release: &Release, plain: &str, spool: &Path) -> u64 {
+    let entry = release.entries.get(plain);
+    let sha256 = entry.and_then(|entry| entry.sha256).map(hex::encode);
+    if entry.is_some_and(|entry| entry.size == 0)
+        || sha256.is_some_and(|sha256| object_path(spool, &sha256).exists())
+    {
+        return 0;
+    }
+    let first = forms(release, plain).into_iter().next();
+    first.map_or(0, |(_, entry, _)| entry.size)
 }
 
 enum Failure {

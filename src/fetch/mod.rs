@@ -4,6 +4,7 @@ pub mod decode;
 mod error;
 pub mod hashing;
 mod index;
+mod metered;
 mod refresh;
 mod spool;
 mod suite;

@@ -10,6 +10,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::openpgp::Keyring;
+use crate::progress::{Meter, Task};
 use crate::workspace::{Generation, Workspace};
 
 use super::FetchError;
@@ -74,6 +75,7 @@ pub fn refresh(
                         last_published,
                         options,
                         listener,
+                        meter: Meter::begin(listener, task(&name, &suite)),
                     }
                     .run(),
                     Err(error) => {
@@ -96,6 +98,13 @@ pub fn refresh(
         spool::collect_garbage(&dir)?;
     }
     Ok(Spool::new(dir, fetched))
+}
+
+fn task(name: &ArchiveName, suite: &SuiteName) -> Task {
+    Task::Fetch {
+        archive: name.to_string(),
+        suite: suite.to_string(),
+    }
 }
 
 /// The Date of the latest Release of an archive's suite that something published was made from.

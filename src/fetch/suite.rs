@@ -14,9 +14,10 @@ use crate::events::Listener;
 use crate::indices::{self, IndexName};
 use crate::merge::check_index;
 use crate::openpgp::{Keyring, Verified};
+use crate::progress::Meter;
 
 use super::FetchError;
-use super::index::IndexFetch;
+use super::index::{IndexFetch, planned_bytes};
 use super::refresh::FetchOptions;
 use super::spool::{StoredIndex, SuiteCopy, is_sound, object_path, open_object, seconds};
 use super::transport::{Conditions, Fetched, Transport};
@@ -46,6 +47,8 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) last_published: Option<Timestamp>,
     pub(super) options: FetchOptions,
     pub(super) listener: &'a dyn Listener,
+    /// Counts the bytes of the indices.
+    pub(super) meter: Meter<'a>,
 }
 
 /// A signed Release as it came, or word that it has not changed.
@@ -124,6 +127,7 @@ impl SuiteFetch<'_> {
     }
 
     fn attempt(&self, uri: &str, unconditional: bool) -> Result<Option<SuiteCopy>, FetchError> {
+        self.meter.restart();
         let base = Uri::parse(uri)?.join(&format!("dists/{}", self.suite))?;
         let trusted = self.keyring.fingerprints();
         let old = self
@@ -376,33 +380,41 @@ impl SuiteFetch<'_> {
         release: &Release,
         old: Option<&SuiteCopy>,
     ) -> Result<Indices, FetchError> {
-        let wanted = self.wanted(release);
+        let wanted = self.wanted(release).into_iter();
+        let wanted: Vec<_> = wanted.map(|name| (name.to_string(), name)).collect();
         if wanted.is_empty() {
             return Err(FetchError::NothingWanted {
                 uri: base.to_string(),
             });
         }
-        let fetched = wanted
-            .par_iter()
-            .map(|name| {
-                let plain = name.to_string();
-                let stored = old.and_then(|old| old.indices.get(&plain));
-                if let Some(stored) = stored.filter(|s| object_path(self.spool, &s.sha256).exists())
-                {
-                    return Ok((plain, Some(stored.clone())));
-                }
-                if old.is_some_and(|old| old.absent.contains(&plain)) {
-                    return Ok((plain, None));
-                }
+        let mut indices = Indices::default();
+        let mut fetches = Vec::new();
+        for (plain, name) in &wanted {
+            let stored = old.and_then(|old| old.indices.get(plain));
+            if let Some(stored) = stored.filter(|s| object_path(self.spool, &s.sha256).exists()) {
+                indices.stored.insert(plain.clone(), stored.clone());
+            } else if old.is_some_and(|old| old.absent.contains(plain)) {
+                indices.absent.insert(plain.clone());
+            } else {
+                let planned = planned_bytes(release, plain, self.spool);
                 let index = IndexFetch {
                     base,
                     release,
-                    plain: &plain,
+                    plain,
                     transport: self.transport,
                     spool: self.spool,
                     max_plain: self.config.fetch.max_index.bytes(),
                     listener: self.listener,
+                    share: self.meter.share(planned),
                 };
+                fetches.push((index, name));
+            }
+        }
+        self.meter.tell();
+        let fetched = fetches
+            .into_par_iter()
+            .map(|(index, name)| {
+                let plain = index.plain.to_owned();
                 match self.usable(&index, name) {
                     Ok(stored) => Ok((plain, Some(stored))),
                     Err(error @ FetchError::Index { .. }) if name.is_optional() => {
@@ -417,7 +429,6 @@ impl SuiteFetch<'_> {
                 }
             })
             .collect::<Result<Vec<_>, FetchError>>()?;
-        let mut indices = Indices::default();
         for (plain, stored) in fetched {
             match stored {
                 Some(stored) => drop(indices.stored.insert(plain, stored)),

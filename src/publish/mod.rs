@@ -30,6 +30,7 @@ mod release;
 mod stage;
 mod suite;
 mod sync;
+mod watch;
 mod writer;
 
 pub use check::{CheckOptions, TreeReport, check_tree};

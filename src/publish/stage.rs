@@ -13,6 +13,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::openpgp::{Keyring, Signer};
+use crate::progress::{Meter, Task};
 use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};
@@ -72,7 +73,7 @@ impl Plan<'_> {
                 (Action::Keep, Some(record)) => stage.keep(record)?,
                 (action, _) => {
                     listener.info(format!("suite {}: {}", suite.name, why(action)));
-                    let record = stage.make(signer)?;
+                    let record = stage.make(signer, listener)?;
                     for warning in &record.report.warnings {
                         listener.warn(format!("suite {}: {warning}", suite.name));
                     }
@@ -94,6 +95,7 @@ impl Plan<'_> {
                 None => place_alias(&volatile.join(path), target)?,
             }
         }
+        let _syncing = Meter::begin(listener, Task::Sync);
         sync::sync_tree(&volatile)?;
         durable::sync_dir(layout.root())?;
         Ok(Staged {

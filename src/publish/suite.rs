@@ -12,15 +12,18 @@ use crate::deb822::Release;
 use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
+use crate::events::Listener;
 use crate::indices;
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
+use crate::progress::{Meter, Task};
 use crate::workspace::{DerivedRecord, LastReferenced, SuiteRecord};
 
 use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
+use super::watch::Watch;
 use super::writer::{Writer, Written, by_hash_paths};
 use super::{by_hash, patches, sync};
 
@@ -98,7 +101,7 @@ impl SuiteStage<'_> {
     }
 
     /// The suite anew.
-    pub(super) fn make(&self, signer: &Signer) -> Result<SuiteRecord> {
+    pub(super) fn make(&self, signer: &Signer, listener: &dyn Listener) -> Result<SuiteRecord> {
         let plan = self.plan;
         let old_release = self.old_release()?;
         let inherited = release::inherited(plan.config, plan.spool, self.suite.suite)?;
@@ -106,6 +109,8 @@ impl SuiteStage<'_> {
         self.guard_date(old_release.as_ref())?;
         self.guard_identity(old_release.as_ref(), &identity)?;
         let listed = self.listed(old_release.as_ref());
+        let meter = Meter::begin(listener, self.task());
+        let watch = Watch::new(&meter, plan, self.suite);
         let writer = Writer {
             old: &self.old,
             new: &self.new,
@@ -116,6 +121,7 @@ impl SuiteStage<'_> {
             hashes: &plan.config.publish.hashes,
             modified: SystemTime::from(plan.now),
             cache: self.cache,
+            watch: &watch,
             derived_before: self.suite.record.map_or(&NONE_DERIVED, |r| &r.derived),
             derived: Mutex::default(),
             files: Mutex::default(),
@@ -128,7 +134,7 @@ impl SuiteStage<'_> {
             }
             _ => {
                 let merge = plan.merge(self.suite)?;
-                merge::merge_suite(&merge, &writer)?
+                merge::merge_suite(&merge, &watch.over(&writer))?
             }
         };
         self.guard_shrinking(&report)?;
@@ -145,6 +151,9 @@ impl SuiteStage<'_> {
             derived,
             changes,
         } = writer.finish();
+        // Nothing is drawn while gpg may have something to ask.
+        drop(watch);
+        drop(meter);
         let text = release::suite_release(
             plan.config,
             self.suite.suite,
@@ -176,6 +185,12 @@ impl SuiteStage<'_> {
             },
             retained,
         })
+    }
+
+    fn task(&self) -> Task {
+        Task::Merge {
+            suite: self.suite.name.to_string(),
+        }
     }
 
     /// The Release that is served now.

@@ -23,6 +23,7 @@ use super::lines::LinePatch;
 use super::patches::Patches;
 use super::release::{FileDigest, hasher};
 use super::sync;
+use super::watch::Watch;
 
 /// Where a file lies under by-hash: once for each hash that its Release lists.
 pub(super) fn by_hash_paths(
@@ -50,6 +51,7 @@ pub(super) struct Writer<'a> {
     pub(super) hashes: &'a BTreeSet<HashKind>,
     pub(super) modified: SystemTime,
     pub(super) cache: &'a Cache,
+    pub(super) watch: &'a Watch<'a>,
     /// What the served indices were made from, as far as that is on record.
     pub(super) derived_before: &'a BTreeMap<String, DerivedRecord>,
     /// The same of the new ones.
@@ -313,9 +315,12 @@ impl Sink for Writer<'_> {
         }
         if !forms.is_empty() {
             let pieces = Pieces::of(text);
+            // Of a piece in two forms, half of its length each time.
+            let share = forms.len() as u64;
+            let advanced = |bytes| self.watch.advance(&plain, bytes / share);
             for form in forms {
                 let path = format!("{plain}{}", form.suffix());
-                let packed = pieces.pack(form, self.cache);
+                let packed = pieces.pack(form, self.cache, &advanced);
                 let packed = packed.map_err(|source| Error::Compress {
                     what: path.clone(),
                     source,

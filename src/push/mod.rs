@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Push};
 use crate::error::Error;
 use crate::events::Listener;
+use crate::progress::{Meter, Task};
 use crate::workspace::Workspace;
 
 /// What is recorded of a target.
@@ -73,6 +74,10 @@ pub fn push_all(
             "pushing generation {generation} to {}",
             target.name
         ));
+        let task = Task::Push {
+            target: target.name.to_string(),
+        };
+        let _pushing = Meter::begin(listener, task);
         let pushed = rsync::push(workspace, target, guardian).and_then(|()| {
             let record = PushRecord {
                 generation,

@@ -1,0 +1,352 @@
+//! How far long work has come: counted here, told as events, shown by whoever listens.
+//!
+//! A [`Meter`] stands for one [`Task`]. What it expects is the sum of its [`Share`]s, and each share answers for its part of the sum
+//! until it is gone: what it planned and did not need is taken off again, what it needed beyond its plan is added. So at the
+//! end as many bytes are done as are expected, whatever was retried, found elsewhere or left out on the way.
+//!
+//! A monotonic clock is read here, to tell not too often: no result depends on what time it is.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::events::{Event, Listener};
+
+/// Between two events of a task lie so many bytes …
+const TELL_BYTES: u64 = 256 << 10;
+
+/// … or so much time.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// Work that takes its time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Task {
+    /// A suite of an archive is fetched; its bytes are those of the files as they are transferred.
+    Fetch {
+        /// The archive.
+        archive: String,
+        /// Its suite.
+        suite: String,
+    },
+    /// A suite is merged; its bytes are the plain bytes of its inputs.
+    Merge {
+        /// The merged suite.
+        suite: String,
+    },
+    /// What was built is read back; has no bytes.
+    Check,
+    /// Trees are forced to the disk and brought into line; has no bytes.
+    Sync,
+    /// Production is pushed; has no bytes.
+    Push {
+        /// The target's name.
+        target: String,
+    },
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Task::Fetch { archive, suite } => write!(f, "fetch {archive} {suite}"),
+            Task::Merge { suite } => write!(f, "merge {suite}"),
+            Task::Check => f.write_str("check"),
+            Task::Sync => f.write_str("sync"),
+            Task::Push { target } => write!(f, "push to {target}"),
+        }
+    }
+}
+
+/// What becomes of a task. It begins once, and then ends once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// It begins; how much there is to do is not known yet.
+    Began,
+    /// So many bytes of so many are done. Both may become less: what has to be done again is not done.
+    Reached {
+        /// The bytes that are done.
+        done: u64,
+        /// The bytes that are expected, those included.
+        expected: u64,
+    },
+    /// It ended, well or not.
+    Ended,
+}
+
+/// Counts what is done of a task, and tells of it: that it begins when it is made, that it ends when it is dropped.
+pub struct Meter<'a> {
+    listener: &'a dyn Listener,
+    task: Task,
+    count: Mutex<Count>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    done: u64,
+    expected: u64,
+    told: Option<(u64, u64)>,
+    told_at: Option<Instant>,
+}
+
+impl<'a> Meter<'a> {
+    /// Says that a task begins.
+    pub fn begin(listener: &'a dyn Listener, task: Task) -> Self {
+        listener.event(Event::Progress(task.clone(), Progress::Began));
+        Self {
+            listener,
+            task,
+            count: Mutex::default(),
+        }
+    }
+
+    /// A part of the task, which is expected to take so many bytes.
+    pub fn share(&self, bytes: u64) -> Share<'_> {
+        self.change(|count| count.expected += bytes);
+        Share {
+            meter: self,
+            part: Mutex::new(Part {
+                done: 0,
+                planned: bytes,
+            }),
+        }
+    }
+
+    /// Forgets everything: the task is begun afresh. There must be no share left.
+    pub fn restart(&self) {
+        self.change(|count| (count.done, count.expected) = (0, 0));
+    }
+
+    /// Tells at once how far it is.
+    pub fn tell(&self) {
+        self.tell_of(&mut lock(&self.count));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Count)) {
+        let mut count = lock(&self.count);
+        change(&mut count);
+        let (done, _) = count.told.unwrap_or_default();
+        if count.done.abs_diff(done) >= TELL_BYTES
+            || count.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY)
+        {
+            self.tell_of(&mut count);
+        }
+    }
+
+    /// Under the lock, so that events come in the order of what they tell.
+    fn tell_of(&self, count: &mut Count) {
+        let (done, expected) = (count.done, count.expected);
+        count.told_at = Some(Instant::now());
+        if count.told.unwrap_or_default() == (done, expected) {
+            return;
+        }
+        count.told = Some((done, expected));
+        let reached = Progress::Reached { done, expected };
+        self.listener
+            .event(Event::Progress(self.task.clone(), reached));
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        self.tell();
+        self.listener
+            .event(Event::Progress(self.task.clone(), Progress::Ended));
+    }
+}
+
+/// A part of a task, which answers for its part of what is expected; any thread may advance it.
+pub struct Share<'a> {
+    meter: &'a Meter<'a>,
+    part: Mutex<Part>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    done: u64,
+    planned: u64,
+}
+
+impl Share<'_> {
+    /// From here on so many bytes are to come.
+    pub fn plan(&self, bytes: u64) {
+        self.change(|part| part.planned = part.done.saturating_add(bytes));
+    }
+
+    /// So many bytes more are done; what goes beyond the plan was to be done as well.
+    pub fn advance(&self, bytes: u64) {
+        self.change(|part| {
+            part.done = part.done.saturating_add(bytes);
+            part.planned = part.planned.max(part.done);
+        });
+    }
+
+    /// So many bytes more are done, but no more than are planned: where one kind of bytes stands for another.
+    pub fn advance_within(&self, bytes: u64) {
+        self.change(|part| part.done = part.done.saturating_add(bytes).min(part.planned));
+    }
+
+    /// So many bytes have to be done again.
+    pub fn take_back(&self, bytes: u64) {
+        self.change(|part| part.done = part.done.saturating_sub(bytes));
+    }
+
+    /// All that was planned is done.
+    pub fn complete(&self) {
+        self.change(|part| part.done = part.planned);
+    }
+
+    /// What was planned and is not done need not be done.
+    pub fn forgo(&self) {
+        self.change(|part| part.planned = part.done);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Part)) {
+        let mut part = lock(&self.part);
+        let before = *part;
+        change(&mut part);
+        let after = *part;
+        self.meter.change(|count| {
+            count.done = (count.done + after.done).saturating_sub(before.done);
+            count.expected = (count.expected + after.planned).saturating_sub(before.planned);
+        });
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.forgo();
+    }
+}
+
+/// A count is whole at any moment, so a panic of another thread has not spoilt it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rayon::prelude::*;
+
+    use super::*;
+
+    /// Remembers what it heard.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Progress>>);
+
+    impl Listener for Heard {
+        fn event(&self, event: Event) {
+            if let Event::Progress(task, progress) = event {
+                assert_eq!(task, Task::Check);
+                lock(&self.0).push(progress);
+            }
+        }
+    }
+
+    impl Heard {
+        fn reached(&self) -> Vec<(u64, u64)> {
+            let heard = lock(&self.0);
+            let reached = heard.iter().filter_map(|progress| match progress {
+                Progress::Reached { done, expected } => Some((*done, *expected)),
+                _ => None,
+            });
+            reached.collect()
+        }
+
+        /// The sum of the steps forward and back, which ends at what was done.
+        fn last(&self) -> (u64, u64) {
+            *self.reached().last().unwrap()
+        }
+    }
+
+    #[test]
+    fn what_is_advanced_adds_up_to_what_is_expected() {
+        let heard = Heard::default();
+        let sizes = [3_000_000, 700, 0, 40_000_000];
+        {
+            let meter = Meter::begin(&heard, Task::Check);
+            let shares: Vec<_> = sizes.iter().map(|size| meter.share(*size)).collect();
+            meter.tell();
+            shares
+                .into_par_iter()
+                .zip(&sizes)
+                .for_each(|(share, size)| {
+                    let mut left: u64 = *size;
+                    while left > 0 {
+                        let step = left.min(60_000);
+                        share.advance(step);
+                        left -= step;
+                    }
+                });
+        }
+        let total = sizes.iter().sum::<u64>();
+        let reached = heard.reached();
+        assert_eq!(reached.first(), Some(&(0, total)));
+        assert!(reached.is_sorted());
+        assert!(reached.iter().all(|(done, expected)| done <= expected));
+        let steps = reached.windows(2).map(|pair| pair[1].0 - pair[0].0);
+        assert_eq!(steps.sum::<u64>(), total);
+        assert_eq!(heard.last(), (total, total));
+        let all = lock(&heard.0);
+        assert_eq!(all.first(), Some(&Progress::Began));
+        assert_eq!(all.last(), Some(&Progress::Ended));
+    }
+
+    #[test]
+    fn small_steps_are_told_of_together() {
+        let heard = Heard::default();
+        let meter = Meter::begin(&heard, Task::Check);
+        let share = meter.share(TELL_BYTES * 4);
+        let begun = Instant::now();
+        (0..TELL_BYTES * 4)
+            .step_by(64)
+            .for_each(|_| share.advance(64));
+        let by_time = begun.elapsed().as_millis() / TELL_EVERY.as_millis();
+        let told = heard.reached().len() as u128;
+        assert!(told <= 4 + 1 + by_time, "{told} events");
+        drop(share);
+        drop(meter);
+        assert_eq!(heard.last(), (TELL_BYTES * 4, TELL_BYTES * 4));
+    }
+
+    #[test]
+    fn retries_other_sizes_and_what_is_left_out_change_what_is_expected() {
+        let heard = Heard::default();
+        let meter = Meter::begin(&heard, Task::Check);
+        {
+            let cut = meter.share(100);
+            cut.advance(60);
+            cut.take_back(60);
+            cut.advance(100);
+            let other_form = meter.share(100);
+            other_form.plan(150);
+            other_form.advance(150);
+            let known_already = meter.share(1000);
+            drop(known_already);
+            let twice = meter.share(10);
+            twice.advance(10);
+            twice.plan(10);
+            twice.advance(10);
+            let longer = meter.share(5);
+            longer.advance(7);
+            let capped = meter.share(50);
+            capped.advance_within(80);
+            let completed = meter.share(30);
+            completed.advance_within(10);
+            completed.complete();
+            meter.tell();
+        }
+        meter.tell();
+        let sum = 100 + 150 + 20 + 7 + 50 + 30;
+        assert_eq!(heard.last(), (sum, sum));
+        meter.restart();
+        let share = meter.share(9);
+        meter.tell();
+        assert_eq!(heard.last(), (0, 9));
+        drop(share);
+        drop(meter);
+        assert_eq!(heard.last(), (0, 0));
+    }
+}
