@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::config::Family;
 use crate::events::{Event, Listener};
 
 /// Between two events of a task lie so many bytes …
@@ -29,10 +30,20 @@ pub enum Task {
         /// Its suite.
         suite: String,
     },
-    /// A suite is merged; its bytes are the plain bytes of its inputs.
+    /// What was fetched of a suite is unpacked into the spool; its bytes are plain ones.
+    Unpack {
+        /// The archive.
+        archive: String,
+        /// Its suite.
+        suite: String,
+    },
+    /// Indices of a suite are merged; its bytes are the plain bytes of their inputs. Each family is a task of its own, since a
+    /// byte of one may cost ten times what it costs in another: a rate means something within a family only.
     Merge {
         /// The merged suite.
         suite: String,
+        /// The family.
+        family: Family,
     },
     /// What was built is read back; has no bytes.
     Check,
@@ -49,11 +60,25 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Task::Fetch { archive, suite } => write!(f, "fetch {archive} {suite}"),
-            Task::Merge { suite } => write!(f, "merge {suite}"),
+            Task::Unpack { archive, suite } => write!(f, "unpack {archive} {suite}"),
+            Task::Merge { suite, family } => write!(f, "merge {suite} {}", word(*family)),
             Task::Check => f.write_str("check"),
             Task::Sync => f.write_str("sync"),
             Task::Push { target } => write!(f, "push to {target}"),
         }
+    }
+}
+
+/// A family as the configuration spells it.
+fn word(family: Family) -> &'static str {
+    match family {
+        Family::Packages => "packages",
+        Family::Sources => "sources",
+        Family::Installer => "installer",
+        Family::Contents => "contents",
+        Family::Translations => "translations",
+        Family::Dep11 => "dep11",
+        Family::Commands => "commands",
     }
 }
 
@@ -87,12 +112,21 @@ struct Count {
     expected: u64,
     told: Option<(u64, u64)>,
     told_at: Option<Instant>,
+    /// Whether it was told that the task begins.
+    begun: bool,
 }
 
 impl<'a> Meter<'a> {
     /// Says that a task begins.
     pub fn begin(listener: &'a dyn Listener, task: Task) -> Self {
         listener.event(Event::Progress(task.clone(), Progress::Began));
+        let meter = Self::later(listener, task);
+        lock(&meter.count).begun = true;
+        meter
+    }
+
+    /// A task that begins once there is something to expect; it may never begin.
+    pub fn later(listener: &'a dyn Listener, task: Task) -> Self {
         Self {
             listener,
             task,
@@ -140,6 +174,11 @@ impl<'a> Meter<'a> {
         if count.told.unwrap_or_default() == (done, expected) {
             return;
         }
+        if !count.begun {
+            let began = Event::Progress(self.task.clone(), Progress::Began);
+            self.listener.event(began);
+            count.begun = true;
+        }
         count.told = Some((done, expected));
         let reached = Progress::Reached { done, expected };
         self.listener
@@ -150,8 +189,10 @@ impl<'a> Meter<'a> {
 impl Drop for Meter<'_> {
     fn drop(&mut self) {
         self.tell();
-        self.listener
-            .event(Event::Progress(self.task.clone(), Progress::Ended));
+        if lock(&self.count).begun {
+            let ended = Event::Progress(self.task.clone(), Progress::Ended);
+            self.listener.event(ended);
+        }
     }
 }
 

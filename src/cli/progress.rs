@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aptmerge::progress::{Progress, Task};
 use indicatif::{BinaryBytes, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -24,13 +24,23 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long bytes have to flow before there is a rate.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// For how long bytes may stay away before there is no rate any more.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Beyond this there is no telling.
 const LONGEST_LEFT: Duration = Duration::from_secs(100 * 3600);
 
 /// The lines at the bottom of a terminal.
 pub(super) struct Bars {
     all: MultiProgress,
-    running: Mutex<BTreeMap<Task, ProgressBar>>,
+    running: Mutex<BTreeMap<Task, Line>>,
+}
+
+/// The line of a task.
+struct Line {
+    bar: ProgressBar,
+    /// When bytes came the last time.
+    moved: Arc<Mutex<Instant>>,
 }
 
 impl Bars {
@@ -53,21 +63,21 @@ impl Bars {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match progress {
             Progress::Began => {
-                let bar = self.all.add(ProgressBar::no_length());
-                bar.set_style(spinner());
-                bar.set_prefix(task.to_string());
+                let bar = ProgressBar::no_length().with_style(spinner());
+                let bar = self.all.add(bar.with_prefix(task.to_string()));
                 bar.enable_steady_tick(TICK);
-                running.insert(task, bar);
+                let moved = Arc::new(Mutex::new(Instant::now()));
+                running.insert(task, Line { bar, moved });
             }
             Progress::Reached { done, expected } => {
-                if let Some(bar) = running.get(&task) {
-                    reach(bar, done, expected);
+                if let Some(line) = running.get(&task) {
+                    line.reach(done, expected);
                 }
             }
             Progress::Ended => {
-                if let Some(bar) = running.remove(&task) {
-                    bar.finish_and_clear();
-                    self.all.remove(&bar);
+                if let Some(line) = running.remove(&task) {
+                    line.bar.finish_and_clear();
+                    self.all.remove(&line.bar);
                 }
             }
             _ => {}
@@ -75,21 +85,33 @@ impl Bars {
     }
 }
 
-fn reach(bar: &ProgressBar, done: u64, expected: u64) {
-    if expected == 0 {
-        // There is nothing to count, or not any more.
-        bar.set_style(spinner());
-        bar.unset_length();
-    } else if bar.length().is_none() {
-        bar.set_length(expected);
-        bar.set_style(bytes());
-        bar.set_position(done);
-        // Only now do bytes begin to flow.
-        bar.reset_elapsed();
-        bar.reset_eta();
-    } else {
-        bar.set_length(expected);
-        bar.set_position(done);
+impl Line {
+    fn reach(&self, done: u64, expected: u64) {
+        let bar = &self.bar;
+        let before = bar.position();
+        match (bar.length(), expected) {
+            (None, 0) => return,
+            (Some(_), 0) => {
+                // There is nothing to count any more.
+                bar.unset_length();
+                bar.set_style(spinner());
+            }
+            (length, _) => {
+                bar.set_length(expected);
+                if length.is_none() {
+                    bar.set_style(bytes(Arc::clone(&self.moved)));
+                }
+            }
+        }
+        if before == 0 && done > 0 {
+            // The time before the first bytes says nothing of how fast they come.
+            bar.reset_elapsed();
+            bar.reset_eta();
+        }
+        if done != before {
+            *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            bar.set_position(done);
+        }
     }
 }
 
@@ -99,7 +121,7 @@ fn spinner() -> ProgressStyle {
         .tick_chars("-\\|/ ")
 }
 
-fn bytes() -> ProgressStyle {
+fn bytes(moved: Arc<Mutex<Instant>>) -> ProgressStyle {
     ProgressStyle::with_template(BYTES)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
@@ -112,35 +134,47 @@ fn bytes() -> ProgressStyle {
                 let _ = write!(to, "{}", BinaryBytes(state.len().unwrap_or_default()));
             },
         )
-        .with_key("pace", |state: &ProgressState, to: &mut dyn fmt::Write| {
-            let pace = pace(
-                state.pos(),
-                state.len().unwrap_or_default(),
-                state.per_sec(),
-                state.elapsed(),
-            );
-            let _ = to.write_str(&pace);
-        })
+        .with_key(
+            "pace",
+            move |state: &ProgressState, to: &mut dyn fmt::Write| {
+                let moved = *moved.lock().unwrap_or_else(PoisonError::into_inner);
+                let pace = Pace {
+                    done: state.pos(),
+                    expected: state.len().unwrap_or_default(),
+                    bytes_per_second: state.per_sec(),
+                    elapsed: state.elapsed(),
+                    idle: moved.elapsed(),
+                };
+                let _ = write!(to, "{pace}");
+            },
+        )
 }
 
-/// The rate and the time left in words, as far as there is something true to say: nothing before bytes have flown for a while, no
-/// time while they do not flow, and none once all are there and only looked at.
-fn pace(done: u64, expected: u64, bytes_per_second: f64, elapsed: Duration) -> String {
-    if done >= expected {
-        return ", finishing".into();
+/// The rate and the time left, as far as there is something true to say: nothing before bytes have flown for a while, nothing
+/// while they do not flow, and nothing once all are there.
+struct Pace {
+    done: u64,
+    expected: u64,
+    bytes_per_second: f64,
+    /// Since the first bytes.
+    elapsed: Duration,
+    /// Since the last ones.
+    idle: Duration,
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_flowing = self.done > 0 && self.elapsed >= SETTLED && self.idle < PATIENCE;
+        if !is_flowing || self.done >= self.expected || self.bytes_per_second < 1.0 {
+            return Ok(());
+        }
+        write!(f, ", {}/s", BinaryBytes(self.bytes_per_second as u64))?;
+        let left = (self.expected - self.done) as f64 / self.bytes_per_second;
+        match Duration::try_from_secs_f64(left) {
+            Ok(left) if left < LONGEST_LEFT => write!(f, ", {} left", in_words(left)),
+            _ => Ok(()),
+        }
     }
-    if done == 0 || elapsed < SETTLED {
-        return String::new();
-    }
-    if bytes_per_second < 1.0 {
-        return ", stalled".into();
-    }
-    let mut text = format!(", {}/s", BinaryBytes(bytes_per_second as u64));
-    let left = Duration::try_from_secs_f64((expected - done) as f64 / bytes_per_second);
-    if let Some(left) = left.ok().filter(|left| *left < LONGEST_LEFT) {
-        text.push_str(&format!(", {} left", in_words(left)));
-    }
-    text
 }
 
 fn in_words(left: Duration) -> String {
@@ -162,18 +196,30 @@ mod tests {
 
     #[test]
     fn time_is_told_only_where_there_is_a_rate() {
-        let second = Duration::from_secs(1);
+        let pace = |done, expected, bytes_per_second, half_seconds, idle| {
+            let pace = Pace {
+                done,
+                expected,
+                bytes_per_second,
+                elapsed: Duration::from_millis(half_seconds * 500),
+                idle: Duration::from_secs(idle),
+            };
+            pace.to_string()
+        };
         let rate = 2.0 * MIB as f64;
-        assert_eq!(pace(0, 100 * MIB, 0.0, 9 * second), "");
-        assert_eq!(pace(MIB, 100 * MIB, rate, second / 2), "");
+        let flowing = pace(50 * MIB, 100 * MIB, rate, 50, 0);
+        assert_eq!(flowing, ", 2.00 MiB/s, 25 s left");
+        assert_eq!(pace(0, 100 * MIB, 0.0, 50, 0), "", "nothing has come");
+        assert_eq!(pace(MIB, 100 * MIB, rate, 1, 0), "", "it has just begun");
         assert_eq!(
-            pace(50 * MIB, 100 * MIB, rate, 25 * second),
-            ", 2.00 MiB/s, 25 s left"
+            pace(MIB, 100 * MIB, rate, 50, 5),
+            "",
+            "nothing comes any more"
         );
-        assert_eq!(pace(50 * MIB, 100 * MIB, 0.01, 99 * second), ", stalled");
-        assert_eq!(pace(1, 1 << 50, 1.5, 9 * second), ", 1 B/s");
-        assert_eq!(pace(7, 7, rate, 9 * second), ", finishing");
-        assert_eq!(pace(8, 7, f64::NAN, 9 * second), ", finishing");
+        assert_eq!(pace(MIB, 100 * MIB, 0.01, 50, 0), "", "as good as nothing");
+        assert_eq!(pace(1, 1 << 50, 1.5, 50, 0), ", 1 B/s", "for ever");
+        assert_eq!(pace(7, 7, rate, 50, 0), "", "all is there");
+        assert_eq!(pace(8, 7, rate, 50, 0), "", "more than all is there");
     }
 
     #[test]

@@ -32,8 +32,10 @@ pub(super) struct IndexFetch<'a> {
     pub(super) spool: &'a Path,
     pub(super) max_plain: u64,
     pub(super) listener: &'a dyn Listener,
-    /// Its part of what the suite's fetch has to transfer.
-    pub(super) share: Share<'a>,
+    /// Its part of what is transferred for the suite.
+    pub(super) transfer: Share<'a>,
+    /// Its part of what is unpacked.
+    pub(super) unpacking: Share<'a>,
 }
 
 impl IndexFetch<'_> {
@@ -66,7 +68,7 @@ impl IndexFetch<'_> {
         let mut missing = None;
         for (path, entry, compression) in forms(self.release, self.plain) {
             let uri = self.base.join(&path)?;
-            self.share.plan(entry.size);
+            self.transfer.plan(entry.size);
             match self.download(&path, &uri, entry) {
                 Ok(file) => return self.unpack(file, compression, plain, &uri),
                 Err(error @ FetchError::Missing { .. }) => {
@@ -104,7 +106,7 @@ impl IndexFetch<'_> {
             let file = tempfile::tempfile_in(self.spool)
                 .map_err(Error::io("create a temporary file in", self.spool))?;
             let sink = HashingWriter::with(file, Hasher::with_sha512());
-            let mut sink = Metered::new(sink, &self.share);
+            let mut sink = Metered::new(sink, &self.transfer);
             let fetched = self.transport.fetch(
                 &candidate,
                 &Conditions::default(),
@@ -145,6 +147,7 @@ impl IndexFetch<'_> {
         plain: Option<&IndexEntry>,
         uri: &Uri,
     ) -> Result<StoredIndex, FetchError> {
+        self.unpacking.plan(plain.map_or(0, |entry| entry.size));
         let limit = plain.map_or(self.max_plain, |entry| entry.size);
         let objects = self.spool.join("objects");
         let temporary = durable::temporary(&objects.join("x"))?;
@@ -153,7 +156,12 @@ impl IndexFetch<'_> {
         let mut sink = HashingWriter::with(encoder, Hasher::with_sha512());
         let unpacked =
             decoder(compression, BufReader::with_capacity(128 << 10, file)).map_err(failed)?;
-        copy(&mut Limited::new(unpacked, limit), &mut sink).map_err(|failure| match failure {
+        copy(
+            &mut Limited::new(unpacked, limit),
+            &mut sink,
+            &self.unpacking,
+        )
+        .map_err(|failure| match failure {
             Failure::Write(source) => failed(source),
             Failure::Read(source) if is_over_limit(&source) && plain.is_none() => {
                 FetchError::TooLarge {
@@ -210,17 +218,19 @@ fn forms<'r>(release: &'r Release, plain: &str) -> Vec<(String, &'r IndexEntry, 
     forms
 }
 
-/// How many bytes an index takes to fetch, as far as can be known before: none if the spool has it already.
-pub(super) fn planned_bytes(release: &Release, plain: &str, spool: &Path) -> u64 {
+/// How many bytes of an index will be transferred, and how many unpacked, as far as can be known before: none if the spool has it
+/// already.
+pub(super) fn planned_bytes(release: &Release, plain: &str, spool: &Path) -> (u64, u64) {
     let entry = release.entries.get(plain);
     let sha256 = entry.and_then(|entry| entry.sha256).map(hex::encode);
     if entry.is_some_and(|entry| entry.size == 0)
         || sha256.is_some_and(|sha256| object_path(spool, &sha256).exists())
     {
-        return 0;
+        return (0, 0);
     }
     let first = forms(release, plain).into_iter().next();
-    first.map_or(0, |(_, entry, _)| entry.size)
+    let packed = first.map_or(0, |(_, entry, _)| entry.size);
+    (packed, entry.map_or(0, |entry| entry.size))
 }
 
 enum Failure {
@@ -229,12 +239,15 @@ enum Failure {
 }
 
 /// Copies, and tells on which side it failed: a bad upstream and a full disk are not the same.
-fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<(), Failure> {
+fn copy(from: &mut impl Read, to: &mut impl Write, share: &Share<'_>) -> Result<(), Failure> {
     let mut buffer = vec![0; 128 << 10];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(n) => to.write_all(&buffer[..n]).map_err(Failure::Write)?,
+            Ok(n) => {
+                to.write_all(&buffer[..n]).map_err(Failure::Write)?;
+                share.advance(n as u64);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Failure::Read(error)),
         }

@@ -75,7 +75,8 @@ pub fn refresh(
                         last_published,
                         options,
                         listener,
-                        meter: Meter::begin(listener, task(&name, &suite)),
+                        transfer: Meter::begin(listener, fetch_of(&name, &suite)),
+                        unpacking: Meter::later(listener, unpack_of(&name, &suite)),
                     }
                     .run(),
                     Err(error) => {
@@ -100,8 +101,15 @@ pub fn refresh(
     Ok(Spool::new(dir, fetched))
 }
 
-fn task(name: &ArchiveName, suite: &SuiteName) -> Task {
+fn fetch_of(name: &ArchiveName, suite: &SuiteName) -> Task {
     Task::Fetch {
+        archive: name.to_string(),
+        suite: suite.to_string(),
+    }
+}
+
+fn unpack_of(name: &ArchiveName, suite: &SuiteName) -> Task {
+    Task::Unpack {
         archive: name.to_string(),
         suite: suite.to_string(),
     }

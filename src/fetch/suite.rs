@@ -47,8 +47,10 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) last_published: Option<Timestamp>,
     pub(super) options: FetchOptions,
     pub(super) listener: &'a dyn Listener,
-    /// Counts the bytes of the indices.
-    pub(super) meter: Meter<'a>,
+    /// Counts the bytes of the indices as they come.
+    pub(super) transfer: Meter<'a>,
+    /// Counts their plain bytes.
+    pub(super) unpacking: Meter<'a>,
 }
 
 /// A signed Release as it came, or word that it has not changed.
@@ -127,7 +129,8 @@ impl SuiteFetch<'_> {
     }
 
     fn attempt(&self, uri: &str, unconditional: bool) -> Result<Option<SuiteCopy>, FetchError> {
-        self.meter.restart();
+        self.transfer.restart();
+        self.unpacking.restart();
         let base = Uri::parse(uri)?.join(&format!("dists/{}", self.suite))?;
         let trusted = self.keyring.fingerprints();
         let old = self
@@ -396,7 +399,7 @@ impl SuiteFetch<'_> {
             } else if old.is_some_and(|old| old.absent.contains(plain)) {
                 indices.absent.insert(plain.clone());
             } else {
-                let planned = planned_bytes(release, plain, self.spool);
+                let (packed_bytes, plain_bytes) = planned_bytes(release, plain, self.spool);
                 let index = IndexFetch {
                     base,
                     release,
@@ -405,12 +408,14 @@ impl SuiteFetch<'_> {
                     spool: self.spool,
                     max_plain: self.config.fetch.max_index.bytes(),
                     listener: self.listener,
-                    share: self.meter.share(planned),
+                    transfer: self.transfer.share(packed_bytes),
+                    unpacking: self.unpacking.share(plain_bytes),
                 };
                 fetches.push((index, name));
             }
         }
-        self.meter.tell();
+        self.transfer.tell();
+        self.unpacking.tell();
         let fetched = fetches
             .into_par_iter()
             .map(|(index, name)| {

@@ -16,14 +16,13 @@ use crate::events::Listener;
 use crate::indices;
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
-use crate::progress::{Meter, Task};
 use crate::workspace::{DerivedRecord, LastReferenced, SuiteRecord};
 
 use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::writer::{Writer, Written, by_hash_paths};
 use super::{by_hash, patches, sync};
 
@@ -109,8 +108,8 @@ impl SuiteStage<'_> {
         self.guard_date(old_release.as_ref())?;
         self.guard_identity(old_release.as_ref(), &identity)?;
         let listed = self.listed(old_release.as_ref());
-        let meter = Meter::begin(listener, self.task());
-        let watch = Watch::new(&meter, plan, self.suite);
+        let meters = watch::meters(listener, self.suite);
+        let watch = Watch::new(&meters, plan, self.suite);
         let writer = Writer {
             old: &self.old,
             new: &self.new,
@@ -153,7 +152,7 @@ impl SuiteStage<'_> {
         } = writer.finish();
         // Nothing is drawn while gpg may have something to ask.
         drop(watch);
-        drop(meter);
+        drop(meters);
         let text = release::suite_release(
             plan.config,
             self.suite.suite,
@@ -185,12 +184,6 @@ impl SuiteStage<'_> {
             },
             retained,
         })
-    }
-
-    fn task(&self) -> Task {
-        Task::Merge {
-            suite: self.suite.name.to_string(),
-        }
     }
 
     /// The Release that is served now.

@@ -7,16 +7,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use crate::config::Config;
+use crate::config::{Config, Family};
 use crate::error::Result;
+use crate::events::Listener;
 use crate::indices::{self, IndexName};
 use crate::merge::{DerivedKey, Sink, Text};
-use crate::progress::{Meter, Share};
+use crate::progress::{Meter, Share, Task};
 
-use super::plan::{Plan, SuitePlan};
+use super::plan::{Action, Plan, SuitePlan};
 
 /// How many bytes of a stream are counted at a time.
 const COUNT_BYTES: u64 = 64 << 10;
+
+/// A meter for each family, in the order in which they are merged.
+pub(super) type Meters<'a> = Vec<(Family, Meter<'a>)>;
+
+/// The meters of a suite's merge.
+pub(super) fn meters<'a>(listener: &'a dyn Listener, suite: &SuitePlan<'_>) -> Meters<'a> {
+    let families = [
+        Family::Packages,
+        Family::Installer,
+        Family::Sources,
+        Family::Contents,
+        Family::Translations,
+        Family::Dep11,
+        Family::Commands,
+    ];
+    let meter = |family| {
+        let suite = suite.name.to_string();
+        let task = Task::Merge { suite, family };
+        (family, Meter::later(listener, task))
+    };
+    families.map(meter).into()
+}
 
 /// What is still to be done of a suite's merge, by index.
 pub(super) struct Watch<'a> {
@@ -25,14 +48,18 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Expects what the spool has of a suite's inputs.
-    pub(super) fn new(meter: &'a Meter<'a>, plan: &Plan<'_>, suite: &SuitePlan<'_>) -> Self {
-        let sizes = plain_bytes(plan, suite).into_iter();
-        let shares = sizes.map(|(name, bytes)| (name, meter.share(bytes)));
-        let watch = Self {
-            shares: shares.collect(),
-        };
-        meter.tell();
-        watch
+    pub(super) fn new(meters: &'a Meters<'a>, plan: &Plan<'_>, suite: &SuitePlan<'_>) -> Self {
+        let mut shares = BTreeMap::new();
+        if matches!(suite.action, Action::Sign(_)) {
+            return Self { shares }; // nothing is read
+        }
+        let sizes = plain_bytes(plan, suite);
+        for (family, meter) in meters {
+            let of_family = sizes.iter().filter(|(name, _)| name.family() == *family);
+            shares.extend(of_family.map(|(name, bytes)| (name.to_string(), meter.share(*bytes))));
+            meter.tell();
+        }
+        Self { shares }
     }
 
     /// So many bytes more of an index are written.
@@ -61,19 +88,16 @@ impl<'a> Watch<'a> {
 }
 
 /// The plain bytes of the indices that a merge reads, summed over its inputs.
-fn plain_bytes(plan: &Plan<'_>, suite: &SuitePlan<'_>) -> BTreeMap<String, u64> {
+fn plain_bytes(plan: &Plan<'_>, suite: &SuitePlan<'_>) -> BTreeMap<IndexName, u64> {
     let config: &Config = plan.config;
-    let published: BTreeSet<String> = indices::published(config, suite.suite)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let published = indices::published(config, suite.suite);
     let components = config.components_of(suite.suite);
-    let is_read = |plain: &str| {
-        published.contains(plain)
-            || IndexName::parse_optional(plain).is_some_and(|name| {
-                config.indices.contains(&name.family())
-                    && name.component().is_none_or(|c| components.contains(c))
-            })
+    let is_read = |name: &IndexName| {
+        let is_ours = || {
+            config.indices.contains(&name.family())
+                && name.component().is_none_or(|c| components.contains(c))
+        };
+        published.contains(name) || (name.is_optional() && is_ours())
     };
     let mut sizes = BTreeMap::new();
     for (archive, _, upstream) in config.inputs(suite.suite) {
@@ -81,8 +105,10 @@ fn plain_bytes(plan: &Plan<'_>, suite: &SuitePlan<'_>) -> BTreeMap<String, u64> 
             continue;
         };
         for (plain, stored) in &spooled.copy.indices {
-            if is_read(plain) {
-                *sizes.entry(plain.clone()).or_default() += stored.size;
+            let name =
+                IndexName::parse_packages(plain).or_else(|| IndexName::parse_optional(plain));
+            if let Some(name) = name.filter(is_read) {
+                *sizes.entry(name).or_default() += stored.size;
             }
         }
     }
