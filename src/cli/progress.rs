@@ -196,16 +196,17 @@ mod tests {
 
     #[test]
     fn time_is_told_only_where_there_is_a_rate() {
-        let pace = |done, expected, bytes_per_second, half_seconds, idle| {
-            let pace = Pace {
-                done,
-                expected,
-                bytes_per_second,
-                elapsed: Duration::from_millis(half_seconds * 500),
-                idle: Duration::from_secs(idle),
+        let pace =
+            |done: u64, expected: u64, bytes_per_second: f64, half_seconds: u64, idle: u64| {
+                let pace = Pace {
+                    done,
+                    expected,
+                    bytes_per_second,
+                    elapsed: Duration::from_millis(half_seconds * 500),
+                    idle: Duration::from_secs(idle),
+                };
+                pace.to_string()
             };
-            pace.to_string()
-        };
         let rate = 2.0 * MIB as f64;
         let flowing = pace(50 * MIB, 100 * MIB, rate, 50, 0);
         assert_eq!(flowing, ", 2.00 MiB/s, 25 s left");
