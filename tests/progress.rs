@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -217,4 +218,25 @@ fn without_colours_there_are_bars_all_the_same() {
     assert!(drawn.contains("fetch main bookworm"), "{drawn}");
     assert_eq!(screen(&drawn), ["exit 0"], "{drawn:?}");
     assert!(!has_colour(&drawn), "{drawn:?}");
+}
+
+#[test]
+fn a_push_is_shown_with_its_target() {
+    if !has_script() {
+        return;
+    }
+    let site = Site::new();
+    let program = site.path("transfer");
+    fs::write(&program, "#!/bin/sh\nsleep 0.2\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    site.write_config(&format!(
+        "{}\n[[push]]\nname = \"near\"\nrsync = \"{}\"\nprogram = \"{}\"\n",
+        site.config(),
+        site.path("target").display(),
+        program.display()
+    ));
+    let (drawn, _, code) = at_terminal(&site, "", "run");
+    assert_eq!(code, 0, "{drawn}");
+    assert!(drawn.contains("push to near"), "{drawn}");
+    assert_eq!(screen(&drawn), ["exit 0"], "{drawn:?}");
 }

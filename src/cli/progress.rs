@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aptmerge::progress::{Progress, Task};
-use indicatif::{BinaryBytes, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{
+    BinaryBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 
 /// A task whose bytes are not known, or that has none.
 const SPINNER: &str = "{prefix} {spinner} {elapsed}";
@@ -20,6 +22,9 @@ const BYTES: &str = "{prefix} [{wide_bar}] {done} of {expected}{pace}";
 
 /// How often a line is drawn anew though nothing happens: so that a rate sinks while nothing comes.
 const TICK: Duration = Duration::from_millis(200);
+
+/// More often than this nothing is drawn: a line from afar may be slow.
+const DRAWS_PER_SECOND: u8 = 8;
 
 /// How long bytes have to flow before there is a rate.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -48,7 +53,9 @@ impl Bars {
     pub(super) fn on_terminal(quiet: bool) -> Option<Self> {
         let can_draw = std::env::var_os("TERM").is_some_and(|t| !t.is_empty() && t != "dumb");
         (!quiet && can_draw && std::io::stderr().is_terminal()).then(|| Self {
-            all: MultiProgress::new(), // it draws on stderr
+            all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(
+                DRAWS_PER_SECOND,
+            )),
             running: Mutex::default(),
         })
     }
