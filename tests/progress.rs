@@ -3,14 +3,24 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
+
+use aptmerge::config::Config;
+use aptmerge::events::{Event, Listener};
+use aptmerge::lock::{Holder, RunLock};
+use aptmerge::progress::{Progress, Task};
+use aptmerge::publish::Allowances;
+use aptmerge::run::RunOptions;
+use aptmerge::workspace::Workspace;
 
 use common::site::has;
 use common::upstream::Site;
-use common::web::Mirror;
+use common::web::{Mirror, Request};
 
 const COLUMNS: usize = 100;
 
@@ -33,10 +43,15 @@ fn slow_site() -> (Site, Mirror) {
 /// Runs aptmerge at a terminal; gives what came there, what went to a stdout that is a file, and the exit code.
 fn at_terminal(site: &Site, environment: &str, arguments: &str) -> (String, String, i32) {
     let stdout = site.path("stdout");
+    // The same clock as elsewhere, so that the fixtures' Releases and keys are good.
+    let command = site.command(&arguments.split(' ').collect::<Vec<_>>());
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words
+        .map(|w| format!("'{}'", w.to_str().unwrap()))
+        .collect();
     let line = format!(
-        "stty cols {COLUMNS} rows 24; export TERM=xterm {environment}; '{}' --config '{}' {arguments} > '{}'; echo \"exit $?\"",
-        env!("CARGO_BIN_EXE_aptmerge"),
-        site.path("aptmerge.toml").display(),
+        "stty cols {COLUMNS} rows 24; export TERM=xterm {environment}; {} > '{}'; echo \"exit $?\"",
+        words.join(" "),
         stdout.display(),
     );
     let Output { stdout: drawn, .. } = Command::new("script")
@@ -239,4 +254,87 @@ fn a_push_is_shown_with_its_target() {
     assert_eq!(code, 0, "{drawn}");
     assert!(drawn.contains("push to near"), "{drawn}");
     assert_eq!(screen(&drawn), ["exit 0"], "{drawn:?}");
+}
+
+/// Remembers how far each task came.
+#[derive(Default)]
+struct Heard {
+    open: Mutex<BTreeSet<Task>>,
+    reached: Mutex<BTreeMap<Task, Vec<(u64, u64)>>>,
+}
+
+impl Listener for Heard {
+    fn event(&self, event: Event) {
+        let Event::Progress(task, progress) = event else {
+            return;
+        };
+        match progress {
+            Progress::Began => assert!(self.open.lock().unwrap().insert(task)),
+            Progress::Ended => assert!(self.open.lock().unwrap().remove(&task)),
+            Progress::Reached { done, expected } => {
+                assert!(self.open.lock().unwrap().contains(&task));
+                let mut reached = self.reached.lock().unwrap();
+                reached.entry(task).or_default().push((done, expected));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_task_ends_with_all_that_was_expected() {
+    let (site, mirror) = slow_site();
+    // One form is listed and not there: the next has another size.
+    mirror.behave(|path| {
+        let gone = path.starts_with("overlay/") && path.ends_with("main/binary-amd64/Packages.xz");
+        gone.then(|| (404, Vec::new()))
+    });
+    let config = Config::load(&site.path("aptmerge.toml")).unwrap();
+    let holder = Holder {
+        command: "a test".into(),
+        started: "now".into(),
+    };
+    fs::create_dir_all(&config.root).unwrap();
+    let lock = RunLock::acquire(&config.lock, &holder, Duration::ZERO).unwrap();
+    let mut workspace = Workspace::open(&lock, &config.root).unwrap();
+    let heard = Heard::default();
+    let options = RunOptions {
+        clock: &|| "2026-03-01T00:00:00Z".parse().unwrap(),
+        allow: Allowances::default(),
+        guardian: env!("CARGO_BIN_EXE_aptmerge").into(),
+        listener: &heard,
+    };
+    aptmerge::run::run(&mut workspace, &config, &options).unwrap();
+    assert!(heard.open.lock().unwrap().is_empty());
+    let reached = heard.reached.lock().unwrap();
+    for (task, steps) in reached.iter() {
+        let (done, expected) = *steps.last().unwrap();
+        assert_eq!(done, expected, "{task}: {steps:?}");
+        assert!(expected > 0, "{task}: {steps:?}");
+    }
+    // What was transferred is what the mirror served, and what it stands for is what was unpacked and merged.
+    let requests = mirror.requests();
+    assert!(requests.iter().any(|r| r.status == 404), "{requests:?}");
+    let served = |archive: &str| -> u64 {
+        let path = |r: &Request| site.path("archives").join(&r.path);
+        let indices = requests.iter().filter(|r| {
+            r.status == 200 && r.path.starts_with(archive) && !r.path.contains("Release")
+        });
+        indices.map(|r| path(r).metadata().unwrap().len()).sum()
+    };
+    let of = |name: &str| {
+        let (_, steps) = reached.iter().find(|(t, _)| t.to_string() == name).unwrap();
+        steps.last().unwrap().0
+    };
+    assert_eq!(of("fetch overlay daedalus"), served("overlay/"));
+    assert_eq!(of("fetch main bookworm"), served("main/"));
+    let plain: u64 = ["overlay daedalus", "main bookworm"]
+        .map(|suite| of(&format!("unpack {suite}")))
+        .iter()
+        .sum();
+    let merged = reached
+        .iter()
+        .filter(|(t, _)| matches!(t, Task::Merge { .. }));
+    let merged: u64 = merged.map(|(_, steps)| steps.last().unwrap().0).sum();
+    assert!(merged > 0 && merged <= plain, "{merged} of {plain}");
 }
