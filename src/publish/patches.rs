@@ -1,12 +1,14 @@
 //! The patches beside an index: made when it changes, carried on while it does not.
 //!
 //! Each leads straight to the present index. When that changes, the patch from the last state to the new one is put behind each
-//! patch that there is, so the history needs no file but what is published. Names follow from the content, so no patch ever
-//! changes in place, and those of earlier lists are kept as long as files under by-hash.
+//! patch that there is, so the history needs no file but what is published. Names follow from the old index and the content, so no patch
+//! ever changes in place, and those of earlier lists are kept as long as files under by-hash.
 
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use crate::config::PatchHistory;
 use crate::durable;
@@ -19,7 +21,7 @@ use super::release::FileDigest;
 use super::sync;
 use super::writer::Writer;
 
-/// How many digits of a script's hash are its name.
+/// How many digits of a hash are a patch's name.
 const NAME_DIGITS: usize = 20;
 
 /// An index whose patches are looked after.
@@ -65,10 +67,13 @@ impl<'a> Patches<'a> {
         Some(index)
     }
 
-    /// Takes list and patches over as they are, where the index did not change.
-    pub(super) fn carry(&self) -> Result<()> {
+    /// Takes list and patches over as they are, where the index did not change; as many as are wanted now.
+    pub(super) fn carry(&self, history: PatchHistory) -> Result<()> {
         match self.served() {
-            Some(index) => self.publish(&index),
+            Some(mut index) => {
+                within(history, &mut index.entries);
+                self.publish(&index)
+            }
             None => Ok(()),
         }
     }
