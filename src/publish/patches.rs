@@ -144,6 +144,19 @@ impl<'a> Patches<'a> {
     }
 }
 
+/// Leaves out what a history is too short for, the oldest first; entries end with the youngest.
+fn within(history: PatchHistory, entries: &mut Vec<Entry>) {
+    let mut left = history.max_size.bytes();
+    let youngest = entries.iter().rev().take(history.patches);
+    let fits = |entry: &&Entry| {
+        let rest = left.checked_sub(entry.download.size);
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    let kept = youngest.take_while(fits).count();
+    entries.drain(..entries.len() - kept);
+}
+
 /// The patches that a list of a suite names, as paths below the suite.
 pub(super) fn named(suite: &Path, index_path: &str) -> Result<Vec<String>> {
     let path = suite.join(index_path);
@@ -161,13 +174,18 @@ fn pack(old: Hashed, script: &[u8]) -> io::Result<(Entry, Vec<u8>)> {
     let mut encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
     encoder.write_all(script)?;
     let packed = encoder.finish()?;
-    let patch = Hashed::of(script);
-    let mut name = hex::encode(patch.sha256);
+    let download = Hashed::of(&packed);
+    // One script may lead from several old files: a version that replaces each of several earlier ones. apt looks a patch up by
+    // its name, so each entry has one of its own.
+    let whole = Sha256::new()
+        .chain_update(old.sha256)
+        .chain_update(download.sha256);
+    let mut name = hex::encode(whole.finalize());
     name.truncate(NAME_DIGITS);
     let entry = Entry {
         old,
-        patch,
-        download: Hashed::of(&packed),
+        patch: Hashed::of(script),
+        download,
         name,
     };
     Ok((entry, packed))

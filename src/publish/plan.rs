@@ -94,6 +94,8 @@ struct ReleaseInputs<'a> {
     overrides: &'a BTreeMap<String, String>,
     inherited: Vec<(String, String)>,
     valid_for: Option<crate::config::TimeSpan>,
+    /// How many patches it lists.
+    pdiff: crate::config::PatchHistory,
     signing: &'a crate::config::Signing,
 }
 
@@ -122,6 +124,7 @@ impl<'a> Plan<'a> {
                 overrides: &suite.release,
                 inherited: super::release::inherited(config, spool, suite)?,
                 valid_for: config.publish.valid_for,
+                pdiff: config.publish.pdiff,
                 signing: &config.signing,
             });
             let record = published
@@ -264,7 +267,7 @@ fn action(
         return Action::Merge("its inputs or rules changed".into());
     }
     if record.release != release {
-        return Action::Sign("its Release fields or keys changed".into());
+        return Action::Sign("its Release fields, keys or patches changed".into());
     }
     // Signed again when half of its time is over, so that it never lapses while it is served.
     let (Some(valid_for), Some(until)) = (config.publish.valid_for, record.valid_until) else {

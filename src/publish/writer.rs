@@ -135,7 +135,7 @@ impl Writer<'_> {
             .filter(|(path, _)| !path.ends_with("/Release"));
         for (path, digest) in indices {
             if let Some(plain) = path.strip_suffix(".diff/Index") {
-                Patches::new(self, plain).carry()?;
+                Patches::new(self, plain).carry(self.history)?;
                 continue;
             }
             if self.carry(path)? {
@@ -329,7 +329,7 @@ impl Sink for Writer<'_> {
             }
         }
         if same {
-            return Patches::new(self, &plain).carry();
+            return Patches::new(self, &plain).carry(self.history);
         }
         if let Some(patch) = self.comparison.packages(index, &digest, text) {
             self.write_patch(index, &digest, &patch)?;
@@ -363,7 +363,7 @@ impl Sink for Writer<'_> {
                     return Ok(None);
                 }
             }
-            Patches::new(self, &plain).carry()?;
+            Patches::new(self, &plain).carry(self.history)?;
             self.list(plain, *digest);
             warnings.extend(record.warnings.iter().cloned());
         }
