@@ -24,7 +24,8 @@ const CHECKSUM_BYTES: usize = 32;
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
-    now: SystemTime,
+    /// What is used gets this time; where there is none, nothing is written at all.
+    now: Option<SystemTime>,
 }
 
 impl Cache {
@@ -32,7 +33,15 @@ impl Cache {
     pub fn new(dir: &Path, now: SystemTime) -> Self {
         Self {
             dir: dir.to_owned(),
-            now,
+            now: Some(now),
+        }
+    }
+
+    /// The cache in a directory, to be read and left as it is.
+    pub fn read_only(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            now: None,
         }
     }
 
@@ -49,8 +58,10 @@ impl Cache {
         if begin != checksum(name, &[content]) {
             return None;
         }
-        // Where that fails it goes too early, and is made again.
-        let _ = File::open(&path).and_then(|file| file.set_modified(self.now));
+        if let Some(now) = self.now {
+            // Where that fails it goes too early, and is made again.
+            let _ = File::open(&path).and_then(|file| file.set_modified(now));
+        }
         Some(content.to_vec())
     }
 
@@ -61,6 +72,9 @@ impl Cache {
     }
 
     fn write(&self, kind: &str, name: &EntryName, content: &[&[u8]]) -> io::Result<()> {
+        let Some(now) = self.now else {
+            return Ok(());
+        };
         let path = self.path(kind, name);
         let dir = path.parent().unwrap_or(&self.dir);
         fs::create_dir_all(dir)?;
@@ -71,15 +85,17 @@ impl Cache {
         for part in content {
             file.write_all(part)?;
         }
-        file.as_file().set_modified(self.now)?;
+        file.as_file().set_modified(now)?;
         file.persist(path)?;
         Ok(())
     }
 
     /// Removes an entry, if it is there.
     pub fn remove(&self, kind: &str, name: &EntryName) {
-        // What stays goes when the cache is full.
-        let _ = fs::remove_file(self.path(kind, name));
+        if self.now.is_some() {
+            // What stays goes when the cache is full.
+            let _ = fs::remove_file(self.path(kind, name));
+        }
     }
 
     /// Removes what was not used for longest, until the rest is within a bound, and what a crash left.
@@ -144,6 +160,21 @@ mod tests {
             fs::write(&path, &damaged).unwrap();
             assert_eq!(cache.get("a", &name), None, "{at}");
         }
+    }
+
+    #[test]
+    fn one_that_is_only_read_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000);
+        let cache = Cache::new(dir.path(), long_ago);
+        cache.put("a", &[1; 32], &[b"bytes"]);
+        let reader = Cache::read_only(dir.path());
+        assert_eq!(reader.get("a", &[1; 32]), Some(b"bytes".to_vec()));
+        reader.put("a", &[2; 32], &[b"more"]);
+        reader.remove("a", &[1; 32]);
+        let time = cache.path("a", &[1; 32]).metadata().unwrap().modified();
+        assert_eq!(time.unwrap(), long_ago);
+        assert_eq!(cache.get("a", &[2; 32]), None);
     }
 
     #[test]

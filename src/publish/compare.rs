@@ -8,7 +8,7 @@ use crate::cache::Cache;
 use crate::config::{Config, Form};
 use crate::error::Result;
 use crate::fetch::decode::{Compression, decoder};
-use crate::fetch::hashing::Hasher;
+use crate::fetch::hashing::{Hasher, HashingWriter};
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;
@@ -33,27 +33,30 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares an index of packages that changed, and gives the patch to the new one, if there is an old one.
+    /// Compares an index of packages with the one that is served, and gives the patch to the new one, if there is an old one.
     pub(super) fn packages(
         &self,
         name: &IndexName,
         digest: &FileDigest,
         text: &Text<'_>,
     ) -> Option<Patch> {
+        let listed = self.listed.get(&name.to_string());
+        let same = listed.is_some_and(|old| old.sha256 == digest.sha256);
         let Some(new) = Outline::of(text) else {
-            self.changes.add_index(name);
+            if !same {
+                self.changes.add_index(name);
+            }
             return None;
         };
-        let listed = self.listed.get(&name.to_string());
         let kept = listed.and_then(|old| Outline::recall(self.cache, &old.sha256));
         if self.keeps {
             new.keep(self.cache, &digest.sha256);
-            if let Some(old) = listed {
+            if let Some(old) = listed.filter(|_| !same) {
                 Outline::forget(self.cache, &old.sha256);
             }
         }
         // Where the suite itself is new, that says it all.
-        if self.listed.is_empty() {
+        if same || self.listed.is_empty() {
             return None;
         }
         let plain;
@@ -72,6 +75,14 @@ impl Comparison<'_> {
         let (patch, changed) = outline::compare(&old, &new, text);
         self.changes.add(self.config, name, &changed);
         listed.map(|_| patch)
+    }
+
+    /// Compares an index that was written as a stream.
+    pub(super) fn stream(&self, name: &IndexName, digest: &FileDigest) {
+        let old = self.listed.get(&name.to_string());
+        if old.map(|old| old.sha256) != Some(digest.sha256) {
+            self.changes.add_index(name);
+        }
     }
 
     /// The plain text of an index that is served; `None` if it is not what its Release lists.
@@ -120,9 +131,11 @@ impl Sink for Comparer<'_> {
     fn stream(
         &self,
         name: &IndexName,
-        _: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+        produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
     ) -> Result<()> {
-        self.comparison.changes.add_index(name);
+        let mut out = HashingWriter::with(std::io::sink(), Hasher::new());
+        produce(&mut out)?;
+        self.comparison.stream(name, &out.finish().1.into());
         Ok(())
     }
 

@@ -125,18 +125,21 @@ impl<'p> Plan<'p> {
         }
     }
 
-    /// What the planned generation would change in each suite that would be merged. Nothing is written.
+    /// What the planned generation would change in each suite that would be made anew: what the run will record. Nothing
+    /// is written.
     pub fn compare(&self, workspace: &Workspace<'_>) -> Result<BTreeMap<String, Difference>> {
         let layout = workspace.layout();
-        let cache = Cache::new(&layout.cache(), SystemTime::from(self.now));
-        let merged = self
-            .suites
-            .iter()
-            .filter(|s| matches!(s.action, Action::Merge(_)));
-        merged
+        let cache = Cache::read_only(&layout.cache());
+        let changed = self.suites.iter().filter(|s| s.action != Action::Keep);
+        changed
             .map(|suite| {
                 let stage = self.suite_stage(suite, layout, &cache, Allowances::default());
-                Ok((suite.name.to_string(), stage.compare()?))
+                let difference = match suite.action {
+                    // Its indices stay as they are.
+                    Action::Sign(_) => Difference::default(),
+                    _ => stage.compare()?,
+                };
+                Ok((suite.name.to_string(), difference))
             })
             .collect()
     }

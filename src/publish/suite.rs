@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::cache::Cache;
+use crate::config::HashKind;
 use crate::deb822::Release;
 use crate::difference::Difference;
 use crate::durable;
@@ -58,8 +59,7 @@ impl SuiteStage<'_> {
             || self.plan.config.suites.keys().any(|s| is_suite(s.as_str()))
     }
 
-    /// The suite as it is.
-    /// What the Release that is served lists.
+    /// What the Release that is served lists, as far as its files may be taken over.
     fn listed(&self, old: Option<&Release>) -> BTreeMap<String, FileDigest> {
         // With --rebuild, no file that was published before is trusted.
         let old = old.filter(|_| !self.allow.rebuild);
@@ -67,15 +67,21 @@ impl SuiteStage<'_> {
             .unwrap_or_default()
     }
 
-    pub(super) fn comparison<'c>(
+    /// What the Release that is served lists, to be compared with: whatever may be taken over of it.
+    fn served(&self, old: Option<&Release>) -> BTreeMap<String, FileDigest> {
+        old.map(|old| release::listed(old, &BTreeSet::from([HashKind::Sha256])))
+            .unwrap_or_default()
+    }
+
+    fn comparison<'c>(
         &'c self,
-        listed: &'c BTreeMap<String, FileDigest>,
+        served: &'c BTreeMap<String, FileDigest>,
         keeps: bool,
     ) -> Comparison<'c> {
         Comparison {
             config: self.plan.config,
             old: &self.old,
-            listed,
+            listed: served,
             cache: self.cache,
             keeps,
             changes: Changes::default(),
@@ -84,16 +90,18 @@ impl SuiteStage<'_> {
 
     /// What making the suite anew would change; nothing is written.
     pub(super) fn compare(&self) -> Result<Difference> {
-        let listed = self.listed(self.old_release()?.as_ref());
+        let old_release = self.old_release()?;
+        let served = self.served(old_release.as_ref());
         let comparer = Comparer {
-            comparison: self.comparison(&listed, false),
+            comparison: self.comparison(&served, false),
             derived: self.suite.record.map_or(&NONE_DERIVED, |r| &r.derived),
         };
         let report = merge::merge_suite(&self.plan.merge(self.suite)?, &comparer)?;
         let changes = comparer.comparison.changes;
-        Ok(changes.finish(listed.is_empty(), &report))
+        Ok(changes.finish(old_release.is_none(), &report))
     }
 
+    /// The suite as it is.
     pub(super) fn keep(&self, record: &SuiteRecord) -> Result<SuiteRecord> {
         sync::link_tree(&self.old, &self.new, &|path| self.is_other_suite(path))?;
         Ok(record.clone())
@@ -110,11 +118,12 @@ impl SuiteStage<'_> {
         let listed = self.listed(old_release.as_ref());
         let meters = watch::meters(listener, self.suite);
         let watch = Watch::new(&meters, plan, self.suite);
+        let served = self.served(old_release.as_ref());
         let writer = Writer {
             old: &self.old,
             new: &self.new,
             listed: &listed,
-            comparison: self.comparison(&listed, true),
+            comparison: self.comparison(&served, true),
             history: plan.config.publish.pdiff,
             forms: &plan.config.publish.compress,
             hashes: &plan.config.publish.hashes,

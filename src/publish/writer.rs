@@ -202,11 +202,12 @@ impl Writer<'_> {
         }
         let (member, digests) = out.finish();
         let plain_digest = FileDigest::from(digests);
+        self.comparison.stream(name, &plain_digest);
         let old = self.listed.get(&plain);
         let same = old == Some(&plain_digest);
         self.list(plain.clone(), plain_digest);
         if same && self.carry(&path)? {
-            return Patches::new(self, &plain).carry();
+            return Patches::new(self, &plain).carry(self.history);
         }
         let (buffered, digests) = member.finish().map_err(failed())?.finish();
         let file = buffered
@@ -215,9 +216,6 @@ impl Writer<'_> {
         self.place(&path, &FileDigest::from(digests), |target| {
             durable::persist(file, target, Some(self.modified))
         })?;
-        if old.is_some() && !same {
-            self.comparison.changes.add_index(name);
-        }
         match old
             .zip(lines)
             .and_then(|(old, lines)| lines.finish((*old).into()))
