@@ -83,16 +83,18 @@ pub struct Origin {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let versions = |origins: &BTreeSet<Origin>| {
-            let of = |archive: &str| {
-                let some = origins.iter().filter(|o| o.archive == archive);
-                some.map(|o| o.version.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            let archives: BTreeSet<_> = origins.iter().map(|o| o.archive.as_str()).collect();
-            let archives = archives.into_iter();
-            archives
-                .map(|archive| format!("{archive} {}", of(archive)))
+            let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            for origin in origins {
+                // Where it lies is worth a word where that is what changes.
+                let place = match self.what {
+                    What::Moved => format!("{} {}", origin.archive, origin.component),
+                    _ => origin.archive.clone(),
+                };
+                places.entry(place).or_default().push(&origin.version);
+            }
+            let places = places.into_iter();
+            places
+                .map(|(place, versions)| format!("{place} {}", versions.join(", ")))
                 .collect::<Vec<_>>()
                 .join("; ")
         };
