@@ -263,3 +263,31 @@ fn changes_are_told_without_cache_and_without_record() {
         assert_eq!(change(&difference, "newcomer")[0], "removed", "{lost}");
     }
 }
+
+#[test]
+fn what_a_component_or_an_architecture_had_is_told_when_it_goes() {
+    let mut history = with_packages(&[
+        ["base", "main", "stays", "1.0"],
+        ["base", "contrib", "goes", "1.0"],
+        ["base", "contrib", "moves", "1.0"],
+        ["overlay", "main", "further", "1.0"],
+    ]);
+    history.write();
+    foretold(&history, &[]);
+    history.pass();
+    history.settings.components = vec!["main"];
+    put(&mut history, ["base", "main", "moves", "1.1"]);
+    history.write();
+    let difference = foretold(&history, &["--allow-shrink"]);
+    assert_eq!(change(&difference, "goes")[0], "removed");
+    assert_eq!(change(&difference, "moves")[0], "moved");
+    assert_eq!(changes_of(&difference).len(), 3, "{difference:#}");
+    history.pass();
+    history.settings.architectures = vec!["all", "arm64"];
+    let difference = foretold(&history, &["--allow-shrink"]);
+    for package in ["stays", "moves", "further"] {
+        assert_eq!(change(&difference, package)[0], "removed");
+    }
+    let unreadable = difference["one"]["indices"].to_string();
+    assert!(!unreadable.contains("Packages"), "{unreadable}");
+}

@@ -48,33 +48,64 @@ impl Comparison<'_> {
             }
             return None;
         };
-        let kept = listed.and_then(|old| Outline::recall(self.cache, &old.sha256));
+        // Where the suite itself is new, that says it all.
+        let patch = match listed {
+            _ if same || self.listed.is_empty() => None,
+            None => {
+                let nothing = Outline::default();
+                let (_, changed) = outline::compare(&nothing, &new, text);
+                self.changes.add(self.config, name, &changed);
+                None
+            }
+            Some(old) => self.with_old(name, old, |old| {
+                let (patch, changed) = outline::compare(old, &new, text);
+                self.changes.add(self.config, name, &changed);
+                patch
+            }),
+        };
         if self.keeps {
             new.keep(self.cache, &digest.sha256);
             if let Some(old) = listed.filter(|_| !same) {
                 Outline::forget(self.cache, &old.sha256);
             }
         }
-        // Where the suite itself is new, that says it all.
-        if same || self.listed.is_empty() {
-            return None;
-        }
-        let plain;
-        let old = match (listed, kept.as_deref().and_then(Outline::parse)) {
-            (None, _) => Some(Outline::default()),
-            (Some(_), Some(old)) => Some(old),
-            (Some(old), None) => {
-                plain = self.read(&name.to_string(), old).unwrap_or_default();
-                Outline::read(&plain).filter(|_| plain.len() as u64 == old.size)
+        patch
+    }
+
+    /// Adds the packages of indices that are no longer published: those of a component or an architecture that went.
+    pub(super) fn gone(&self, published: &BTreeSet<IndexName>) {
+        for (path, old) in self.listed {
+            let name = IndexName::parse_packages(path).filter(|name| !published.contains(name));
+            if let Some(name) = name {
+                self.with_old(&name, old, |old| {
+                    self.changes.add(self.config, &name, &outline::gone(old));
+                });
             }
-        };
-        let Some(old) = old else {
-            self.changes.add_index(name);
-            return None;
-        };
-        let (patch, changed) = outline::compare(&old, &new, text);
-        self.changes.add(self.config, name, &changed);
-        listed.map(|_| patch)
+        }
+    }
+
+    /// Looks at an index that is served; where it cannot be read, it is noted that it changes, and that is all.
+    fn with_old<T>(
+        &self,
+        name: &IndexName,
+        digest: &FileDigest,
+        look: impl FnOnce(&Outline<'_>) -> T,
+    ) -> Option<T> {
+        if digest.size == 0 {
+            return Some(look(&Outline::default()));
+        }
+        let kept = Outline::recall(self.cache, &digest.sha256);
+        if let Some(old) = kept.as_deref().and_then(Outline::parse) {
+            return Some(look(&old));
+        }
+        let plain = self.read(&name.to_string(), digest);
+        match plain.as_deref().and_then(Outline::read) {
+            Some(old) => Some(look(&old)),
+            None => {
+                self.changes.add_index(name);
+                None
+            }
+        }
     }
 
     /// Compares an index that was written as a stream.

@@ -195,6 +195,18 @@ pub(super) fn compare<'a>(
     (patch.finish(), changed)
 }
 
+/// What changes where an index goes: all its stanzas.
+pub(super) fn gone<'a>(old: &'a Outline<'a>) -> Vec<Changed<'a>> {
+    let mut changed = Vec::new();
+    let mut rest = &old.notes[..];
+    while !rest.is_empty() {
+        let (name, others) = Outline::split_name(rest);
+        changed.push((name, &rest[..0]));
+        rest = others;
+    }
+    changed
+}
+
 /// The part of a patch that is about one name: stanzas that are the same at either end are kept.
 fn patch_name(
     patch: &mut PatchBuilder,

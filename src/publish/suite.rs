@@ -97,6 +97,8 @@ impl SuiteStage<'_> {
             derived: self.suite.record.map_or(&NONE_DERIVED, |r| &r.derived),
         };
         let report = merge::merge_suite(&self.plan.merge(self.suite)?, &comparer)?;
+        let published = indices::published(self.plan.config, self.suite.suite);
+        comparer.comparison.gone(&published);
         let changes = comparer.comparison.changes;
         Ok(changes.finish(old_release.is_none(), &report))
     }
@@ -146,7 +148,9 @@ impl SuiteStage<'_> {
             }
         };
         self.guard_shrinking(&report)?;
-        for index in indices::published(plan.config, self.suite.suite) {
+        let published = indices::published(plan.config, self.suite.suite);
+        writer.comparison.gone(&published);
+        for index in published {
             let path = format!("{}/Release", index.directory());
             writer.write_small(
                 &path,
