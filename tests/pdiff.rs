@@ -490,13 +490,13 @@ fn the_length_of_the_history_is_heeded_at_once() {
 }
 
 #[test]
-fn a_lost_or_damaged_patch_ends_the_history_and_nothing_else() {
-    let site = site("");
+fn a_lost_or_damaged_patch_is_left_out_and_nothing_else() {
+    let site = site("patches = 9");
     for number in 1..=3 {
         change(&site, number, &format!("{number}"));
     }
     let dir = format!("{SUITE}/{PACKAGES}.diff");
-    for (number, damage) in [(4, false), (5, true)] {
+    for (number, damage) in [(4, false), (5, true), (6, true)] {
         let index = site.merged(&format!("{dir}/Index"));
         let oldest = list(&index).entries[0][3].clone();
         let path = site.merged(&dir).join(oldest);
@@ -506,8 +506,16 @@ fn a_lost_or_damaged_patch_ends_the_history_and_nothing_else() {
             bytes[15] ^= 1;
             fs::write(&path, bytes).unwrap();
         }
-        change(&site, number, &format!("{number}"));
-        // One went, and one came.
-        assert_eq!(patches(&site), Some(3));
+        if number == 6 {
+            // No index changes, so every patch but the damaged one is carried on.
+            site.configure("patches = 9", "patches = 8");
+            publish(&site, number);
+            assert_eq!(patches(&site), Some(2));
+        } else {
+            change(&site, number, &format!("{number}"));
+            // One went, and one came.
+            assert_eq!(patches(&site), Some(3));
+        }
+        site.ok(&["verify"]);
     }
 }

@@ -52,7 +52,8 @@ impl<'a> Patches<'a> {
         self.writer.new.join(&self.dir).join(entry.file_name())
     }
 
-    /// The list that is served, as far as its patches are there.
+    /// The list that is served, as far as its patches are there and sound: clients do without one, and a run that carried on a
+    /// damaged one would fail its own check.
     fn served(&self) -> Option<DiffIndex> {
         let listed = self.writer.listed.get(&self.index_path())?;
         let text = fs::read(self.writer.old.join(self.index_path())).ok()?;
@@ -60,10 +61,11 @@ impl<'a> Patches<'a> {
             return None;
         }
         let mut index = DiffIndex::parse(&text)?;
-        let is_there = |path: &Path, size| path.metadata().is_ok_and(|m| m.len() == size);
-        index
-            .entries
-            .retain(|entry| is_there(&self.old(entry), entry.download.size));
+        let is_sound = |entry: &Entry| {
+            let found = fs::read(self.old(entry));
+            found.is_ok_and(|found| Hashed::of(&found) == entry.download)
+        };
+        index.entries.retain(is_sound);
         Some(index)
     }
 
