@@ -11,6 +11,7 @@ use crate::config::{Architecture, Family};
 use crate::error::Result;
 use crate::indices::IndexName;
 
+use super::binaries::BinaryGroup;
 use super::entry::{Entry, Kind};
 use super::explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
@@ -18,7 +19,7 @@ use super::explanation::{
 use super::rewrite::PoolStrings;
 use super::rules::{self, Drop, Outcome, Rules, lossy};
 use super::sources::{self, Needed};
-use super::suite::{BinaryGroup, SuiteMerge, load, parse, pools, wanted_sources};
+use super::suite::{SuiteMerge, load, parse, pools, wanted_sources};
 
 /// Explains a package: in all architectures and as a source, or in one of them (`source` for sources).
 pub fn explain(

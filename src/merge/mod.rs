@@ -6,6 +6,7 @@
 //! it is made of are in memory: stanzas are passed on as slices of the input, and only a path in each is rewritten.
 
 mod all;
+mod binaries;
 mod check;
 mod commands;
 mod contents;

@@ -6,18 +6,18 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::config::{Architecture, Config, Family, PoolName, Suite, SuiteName};
+use crate::config::{Config, Family, PoolName, Suite, SuiteName};
 use crate::deb822::SyntaxError;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
-use super::all::Collector;
+use super::binaries::{Binaries, Notes};
 use super::derived::DerivedKey;
 use super::entry::{Entry, Kind, entries};
 use super::queue;
 use super::report::{BannedPackage, SuiteReport};
 use super::rewrite::PoolStrings;
-use super::rules::{self, Outcome, Rules, lossy};
+use super::rules::{Outcome, Rules, lossy};
 use super::selection::{Selected, Selection, Wanted as Selecting};
 use super::sources::{self, Needed, SourceOutcome};
 use super::{PackageKey, Text, commands, contents, dep11, translations};
@@ -148,18 +148,33 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .absorb(group);
     };
-    for family in [Family::Packages, Family::Installer] {
-        if merge.config.indices.contains(&family) {
-            let notes = Notes {
-                needed: &needed,
-                selection: &selection,
-            };
-            binaries(merge, family, notes, sink, &collect)?;
-        }
-    }
+    let notes = Notes {
+        needed: &needed,
+        selection: &selection,
+    };
+    let families = [Family::Packages, Family::Installer];
+    let of_binaries = families.iter().filter(|f| merge.config.indices.contains(f));
+    let binaries: Vec<_> = of_binaries.map(|f| Binaries::new(merge, *f)).collect();
+    let groups: Vec<_> = binaries.iter().flat_map(Binaries::groups).collect();
+    queue::each(groups, |(group, collector)| {
+        collect(group.run(collector, notes, sink)?);
+        Ok(())
+    })?;
+    // What follows from them: the sources, which take longest, and binary-all.
+    let mut rest: Vec<Box<dyn FnOnce() -> Result<SuiteReport> + Send>> = Vec::new();
     if merge.config.indices.contains(&Family::Sources) {
-        collect(source_group(merge, needed, &selection, sink)?);
+        let selection = &selection;
+        rest.push(Box::new(move || {
+            source_group(merge, needed, selection, sink)
+        }));
     }
+    for binaries in binaries {
+        rest.push(Box::new(move || binaries.all(sink)));
+    }
+    queue::each(rest, |group| {
+        collect(group()?);
+        Ok(())
+    })?;
     let selected = selection.finish();
     let families: [(Family, FamilyMerge); 4] = [
         (Family::Contents, contents::merge),
@@ -183,76 +198,6 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
 
 /// Merges the indices of a family that speaks of what was published; gives what is worth a warning.
 type FamilyMerge = fn(&SuiteMerge<'_>, &Selected, &dyn Sink) -> Result<BTreeSet<String>>;
-
-/// What the groups of binaries leave behind for those that follow from them.
-#[derive(Clone, Copy)]
-struct Notes<'a> {
-    needed: &'a Needed,
-    selection: &'a Selection,
-}
-
-fn binaries(
-    merge: &SuiteMerge<'_>,
-    family: Family,
-    notes: Notes<'_>,
-    sink: &dyn Sink,
-    collect: &(dyn Fn(SuiteReport) + Sync),
-) -> Result<()> {
-    let configured = merge.config.architectures_of(merge.suite);
-    let with_all = configured.iter().any(Architecture::is_all);
-    let architectures = merge.config.name_spaces_of(merge.suite);
-    let collector = Collector::default();
-    queue::each(architectures.clone(), |architecture| {
-        let group = BinaryGroup {
-            merge,
-            family,
-            architecture,
-        };
-        collect(group.run(&collector, notes, sink)?);
-        Ok(())
-    })?;
-    if !with_all || architectures.iter().any(|a| a.is_all()) {
-        return Ok(());
-    }
-    let all = Architecture::new("all").map_err(|e| Error::Usage(e.to_string()))?;
-    let collected = collector.finish();
-    let counts = merge
-        .config
-        .components_of(merge.suite)
-        .par_iter()
-        .enumerate()
-        .map(|(number, component)| {
-            let text = collected.text(number as u16, merge);
-            let name = binary_name(family, component.clone(), all.clone());
-            sink.text(&name, &text)?;
-            Ok(text.stanzas() as u64)
-        })
-        .collect::<Result<Vec<u64>>>()?;
-    let mut report = SuiteReport::default();
-    report
-        .packages
-        .insert(group_name(family, all.as_str()), counts.iter().sum());
-    collect(report);
-    Ok(())
-}
-
-fn binary_name(
-    family: Family,
-    component: crate::config::Component,
-    architecture: Architecture,
-) -> IndexName {
-    match family {
-        Family::Installer => IndexName::Installer(component, architecture),
-        _ => IndexName::Packages(component, architecture),
-    }
-}
-
-fn group_name(family: Family, architecture: &str) -> String {
-    match family {
-        Family::Installer => format!("installer-{architecture}"),
-        _ => architecture.to_owned(),
-    }
-}
 
 /// An index that was read, with its place in the merge.
 pub(super) struct Loaded {
@@ -300,7 +245,7 @@ pub(super) fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
 }
 
 /// Indices with text that is not what it should be, though it can be passed on.
-fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
+pub(super) fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
     let odd = loaded.par_iter().filter_map(|index| {
         let error = SyntaxError::not_utf8(&index.data)?;
         Some(format!("{}, {error}", index.label))
@@ -309,7 +254,7 @@ fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
 }
 
 /// The texts of the components, from the entries in the order of publication.
-fn texts<'a>(
+pub(super) fn texts<'a>(
     merge: &'a SuiteMerge<'_>,
     kept: &'a [Entry<'a>],
     pools: &'a [PoolStrings],
@@ -329,7 +274,7 @@ fn texts<'a>(
     texts
 }
 
-fn published<'a>(entry: &Entry<'a>, pools: &'a [PoolStrings]) -> [&'a [u8]; 5] {
+pub(super) fn published<'a>(entry: &Entry<'a>, pools: &'a [PoolStrings]) -> [&'a [u8]; 5] {
     let inserted = pools
         .get(usize::from(entry.rank))
         .map_or(&b""[..], |pool| pool.get(entry.insertion().what));
@@ -344,7 +289,11 @@ pub(super) fn pools(merge: &SuiteMerge<'_>) -> Vec<PoolStrings> {
         .collect()
 }
 
-fn describe(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: String) -> SuiteReport {
+pub(super) fn describe(
+    merge: &SuiteMerge<'_>,
+    outcome: &Outcome<'_>,
+    group: String,
+) -> SuiteReport {
     let mut report = SuiteReport::default();
     let outside = outcome.kept.iter().filter_map(|entry| {
         let input = merge.inputs.get(usize::from(entry.rank))?;
@@ -363,92 +312,6 @@ fn describe(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: String) -> Sui
         .older
         .extend(older.map(|o| (o.package, o.winner, o.hidden)));
     report
-}
-
-/// The packages, or the udebs, of one architecture.
-pub(super) struct BinaryGroup<'a> {
-    pub(super) merge: &'a SuiteMerge<'a>,
-    pub(super) family: Family,
-    pub(super) architecture: &'a Architecture,
-}
-
-impl BinaryGroup<'_> {
-    fn run(&self, collector: &Collector, notes: Notes<'_>, sink: &dyn Sink) -> Result<SuiteReport> {
-        let merge = self.merge;
-        let components = merge.config.components_of(merge.suite);
-        let loaded = load(merge, self.wanted())?;
-        let rules = Rules::new(merge, Some(self.architecture));
-        let outcome = rules::apply(parse(&loaded, Kind::Binary)?, &rules);
-        let pools = pools(merge);
-        collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
-        notes.needed.add(outcome.kept.iter());
-        if self.family == Family::Packages {
-            notes.selection.add_descriptions(&outcome.kept);
-            notes
-                .selection
-                .add(self.architecture.as_str(), &outcome.kept);
-        } else {
-            notes
-                .selection
-                .add(&format!("udeb-{}", self.architecture), &outcome.kept);
-        }
-        let mut report = describe(
-            merge,
-            &outcome,
-            group_name(self.family, self.architecture.as_str()),
-        );
-        report.warnings = odd_texts(&loaded);
-        if self.family == Family::Packages {
-            for (watch, packages) in &merge.config.reports.watch {
-                let users = outcome
-                    .kept
-                    .iter()
-                    .filter(|e| rules::needs_any(e, packages.iter()));
-                report
-                    .watched
-                    .insert(watch.to_string(), users.map(|e| lossy(e.name)).collect());
-            }
-        }
-        let texts = texts(merge, &outcome.kept, &pools);
-        components
-            .par_iter()
-            .zip(&texts)
-            .try_for_each(|(component, text)| {
-                sink.text(
-                    &binary_name(self.family, component.clone(), self.architecture.clone()),
-                    text,
-                )
-            })?;
-        Ok(report)
-    }
-
-    /// The architecture's own indices, and binary-all where an input says that it must be read beside them.
-    pub(super) fn wanted(&self) -> Vec<Wanted> {
-        let mut wanted = Vec::new();
-        let all = Architecture::new("all").ok();
-        for (number, component) in self
-            .merge
-            .config
-            .components_of(self.merge.suite)
-            .iter()
-            .enumerate()
-        {
-            for (rank, input) in self.merge.inputs.iter().enumerate() {
-                let own = binary_name(self.family, component.clone(), self.architecture.clone());
-                if input.has(&own) {
-                    wanted.push((rank, number, own));
-                }
-                let Some(all) = all.clone().filter(|_| !self.architecture.is_all()) else {
-                    continue;
-                };
-                let all = binary_name(self.family, component.clone(), all);
-                if input.has(&all) {
-                    wanted.push((rank, number, all));
-                }
-            }
-        }
-        wanted
-    }
 }
 
 /// The Sources of all inputs.

@@ -1,0 +1,193 @@
+//! The packages, or the udebs, of all architectures: each architecture is a name space of its own; binary-all holds what the
+//! others have of it.
+
+use rayon::prelude::*;
+
+use crate::config::{Architecture, Family};
+use crate::error::Result;
+use crate::indices::IndexName;
+
+use super::all::Collector;
+use super::entry::Kind;
+use super::report::SuiteReport;
+use super::rules::{self, Rules, lossy};
+use super::selection::Selection;
+use super::sources::Needed;
+use super::suite::{
+    Sink, SuiteMerge, Wanted, describe, load, odd_texts, parse, pools, published, texts,
+};
+
+/// What the groups of binaries leave behind for those that follow from them.
+#[derive(Clone, Copy)]
+pub(super) struct Notes<'a> {
+    pub(super) needed: &'a Needed,
+    pub(super) selection: &'a Selection,
+}
+
+/// The packages, or the udebs, of all architectures.
+pub(super) struct Binaries<'a> {
+    merge: &'a SuiteMerge<'a>,
+    family: Family,
+    collector: Collector,
+}
+
+impl<'a> Binaries<'a> {
+    pub(super) fn new(merge: &'a SuiteMerge<'a>, family: Family) -> Self {
+        Self {
+            merge,
+            family,
+            collector: Collector::default(),
+        }
+    }
+
+    pub(super) fn groups(&self) -> Vec<(BinaryGroup<'_>, &Collector)> {
+        let architectures = self.merge.config.name_spaces_of(self.merge.suite);
+        let group = |architecture| BinaryGroup {
+            merge: self.merge,
+            family: self.family,
+            architecture,
+        };
+        let groups = architectures.into_iter().map(group);
+        groups.map(|group| (group, &self.collector)).collect()
+    }
+
+    /// binary-all, of what the groups have collected; nothing where it is not published, or is a group of its own.
+    pub(super) fn all(self, sink: &dyn Sink) -> Result<SuiteReport> {
+        let merge = self.merge;
+        let mut report = SuiteReport::default();
+        let configured = merge.config.architectures_of(merge.suite);
+        let mut name_spaces = merge.config.name_spaces_of(merge.suite).into_iter();
+        let Some(all) = configured.iter().find(|a| a.is_all()) else {
+            return Ok(report);
+        };
+        if name_spaces.any(Architecture::is_all) {
+            return Ok(report);
+        }
+        let collected = self.collector.finish();
+        let counts = merge
+            .config
+            .components_of(merge.suite)
+            .par_iter()
+            .enumerate()
+            .map(|(number, component)| {
+                let text = collected.text(number as u16, merge);
+                let name = binary_name(self.family, component.clone(), all.clone());
+                sink.text(&name, &text)?;
+                Ok(text.stanzas() as u64)
+            })
+            .collect::<Result<Vec<u64>>>()?;
+        report
+            .packages
+            .insert(group_name(self.family, all.as_str()), counts.iter().sum());
+        Ok(report)
+    }
+}
+
+pub(super) fn binary_name(
+    family: Family,
+    component: crate::config::Component,
+    architecture: Architecture,
+) -> IndexName {
+    match family {
+        Family::Installer => IndexName::Installer(component, architecture),
+        _ => IndexName::Packages(component, architecture),
+    }
+}
+
+pub(super) fn group_name(family: Family, architecture: &str) -> String {
+    match family {
+        Family::Installer => format!("installer-{architecture}"),
+        _ => architecture.to_owned(),
+    }
+}
+
+/// The packages, or the udebs, of one architecture.
+pub(super) struct BinaryGroup<'a> {
+    pub(super) merge: &'a SuiteMerge<'a>,
+    pub(super) family: Family,
+    pub(super) architecture: &'a Architecture,
+}
+
+impl BinaryGroup<'_> {
+    pub(super) fn run(
+        &self,
+        collector: &Collector,
+        notes: Notes<'_>,
+        sink: &dyn Sink,
+    ) -> Result<SuiteReport> {
+        let merge = self.merge;
+        let components = merge.config.components_of(merge.suite);
+        let loaded = load(merge, self.wanted())?;
+        let rules = Rules::new(merge, Some(self.architecture));
+        let outcome = rules::apply(parse(&loaded, Kind::Binary)?, &rules);
+        let pools = pools(merge);
+        collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
+        notes.needed.add(outcome.kept.iter());
+        if self.family == Family::Packages {
+            notes.selection.add_descriptions(&outcome.kept);
+            notes
+                .selection
+                .add(self.architecture.as_str(), &outcome.kept);
+        } else {
+            notes
+                .selection
+                .add(&format!("udeb-{}", self.architecture), &outcome.kept);
+        }
+        let mut report = describe(
+            merge,
+            &outcome,
+            group_name(self.family, self.architecture.as_str()),
+        );
+        report.warnings = odd_texts(&loaded);
+        if self.family == Family::Packages {
+            for (watch, packages) in &merge.config.reports.watch {
+                let users = outcome
+                    .kept
+                    .iter()
+                    .filter(|e| rules::needs_any(e, packages.iter()));
+                report
+                    .watched
+                    .insert(watch.to_string(), users.map(|e| lossy(e.name)).collect());
+            }
+        }
+        let texts = texts(merge, &outcome.kept, &pools);
+        components
+            .par_iter()
+            .zip(&texts)
+            .try_for_each(|(component, text)| {
+                sink.text(
+                    &binary_name(self.family, component.clone(), self.architecture.clone()),
+                    text,
+                )
+            })?;
+        Ok(report)
+    }
+
+    /// The architecture's own indices, and binary-all where an input says that it must be read beside them.
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        let all = Architecture::new("all").ok();
+        for (number, component) in self
+            .merge
+            .config
+            .components_of(self.merge.suite)
+            .iter()
+            .enumerate()
+        {
+            for (rank, input) in self.merge.inputs.iter().enumerate() {
+                let own = binary_name(self.family, component.clone(), self.architecture.clone());
+                if input.has(&own) {
+                    wanted.push((rank, number, own));
+                }
+                let Some(all) = all.clone().filter(|_| !self.architecture.is_all()) else {
+                    continue;
+                };
+                let all = binary_name(self.family, component.clone(), all);
+                if input.has(&all) {
+                    wanted.push((rank, number, all));
+                }
+            }
+        }
+        wanted
+    }
+}
