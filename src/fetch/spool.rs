@@ -307,7 +307,10 @@ fn files_below(dir: &Path, depth: usize) -> Result<Vec<PathBuf>> {
                 if error
                     .io_error()
                     .is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => {}
-            Err(error) => return Err(Error::io("list", dir)(error.into())),
+            Err(error) => {
+                let at = error.path().unwrap_or(dir).to_owned();
+                return Err(Error::io("list", at)(error.into()));
+            }
         }
     }
     Ok(files)

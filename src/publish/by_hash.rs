@@ -20,7 +20,10 @@ pub(super) fn existing(suite: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<BTr
         .into_iter()
         .filter_entry(|e| !skip(e.path()))
     {
-        let entry = entry.map_err(|e| Error::io("list", suite)(e.into()))?;
+        let entry = entry.map_err(|error| {
+            let at = error.path().unwrap_or(suite).to_owned();
+            Error::io("list", at)(error.into())
+        })?;
         let path = entry.path().strip_prefix(suite).unwrap_or(entry.path());
         let in_by_hash = path
             .parent()
