@@ -9,7 +9,7 @@ use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
 use rayon::prelude::*;
 
-use super::{Packed, Piece};
+use super::Packed;
 
 /// Magic, deflate, no flags, no time, no extra flags, Unix: nothing that differs from one run to the next.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
@@ -18,21 +18,19 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 const EMPTY_FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
 
 /// Compresses a piece at gzip's level 6, to raw deflate that ends in a full flush.
-pub fn encode(piece: &Piece<'_>) -> io::Result<Packed> {
+pub fn encode(piece: &[u8]) -> io::Result<Packed> {
     let mut deflate = Compress::new(Compression::new(6), false);
     let mut checksum = Hasher::new();
-    let mut bytes = Vec::with_capacity(piece.length as usize / 3 + 1024);
-    for slice in &piece.slices {
-        checksum.update(slice);
-        let mut rest = *slice;
-        while !rest.is_empty() {
-            bytes.reserve(64 << 10);
-            let before = deflate.total_in();
-            deflate
-                .compress_vec(rest, &mut bytes, FlushCompress::None)
-                .map_err(io::Error::other)?;
-            rest = &rest[(deflate.total_in() - before) as usize..];
-        }
+    let mut bytes = Vec::with_capacity(piece.len() / 3 + 1024);
+    checksum.update(piece);
+    let mut rest = piece;
+    while !rest.is_empty() {
+        bytes.reserve(64 << 10);
+        let before = deflate.total_in();
+        deflate
+            .compress_vec(rest, &mut bytes, FlushCompress::None)
+            .map_err(io::Error::other)?;
+        rest = &rest[(deflate.total_in() - before) as usize..];
     }
     // A flush is done once it leaves room in the buffer.
     loop {
@@ -46,7 +44,7 @@ pub fn encode(piece: &Piece<'_>) -> io::Result<Packed> {
     }
     Ok(Packed {
         bytes,
-        plain: piece.length,
+        plain: piece.len() as u64,
         note: u64::from(checksum.finalize()),
     })
 }
@@ -100,12 +98,7 @@ impl<W: Write> MemberWriter<W> {
         let parts = self
             .waiting
             .par_chunks(STREAM_PIECE_BYTES)
-            .map(|chunk| {
-                encode(&Piece {
-                    slices: vec![chunk],
-                    length: chunk.len() as u64,
-                })
-            })
+            .map(encode)
             .collect::<io::Result<Vec<_>>>()?;
         for part in parts {
             self.out.write_all(&part.bytes)?;
@@ -170,16 +163,7 @@ mod tests {
     }
 
     fn assembled(parts: &[Vec<u8>]) -> Vec<u8> {
-        let parts: Vec<_> = parts
-            .iter()
-            .map(|p| {
-                encode(&Piece {
-                    slices: p.chunks(100).collect(),
-                    length: p.len() as u64,
-                })
-                .unwrap()
-            })
-            .collect();
+        let parts: Vec<_> = parts.iter().map(|p| encode(p).unwrap()).collect();
         let mut file = Vec::new();
         assemble(&parts, &mut file).unwrap();
         file

@@ -51,9 +51,11 @@ pub struct Packed {
 
 /// Compresses a piece.
 fn encode(form: Form, piece: &Piece<'_>) -> io::Result<Packed> {
+    // Encoders are slow to take up many small slices.
+    let piece = piece.slices.concat();
     match form {
-        Form::Xz => xz::encode(piece),
-        Form::Gz => gz::encode(piece),
+        Form::Xz => xz::encode(&piece),
+        Form::Gz => gz::encode(&piece),
     }
 }
 

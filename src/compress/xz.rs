@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use liblzma::stream::{Action, Check, Filters, LzmaOptions, Status, Stream};
 
-use super::{Packed, Piece};
+use super::Packed;
 
 const HEADER_BYTES: usize = 12;
 const FOOTER_BYTES: usize = 12;
@@ -40,18 +40,16 @@ fn encoder() -> io::Result<Stream> {
 }
 
 /// Compresses a piece to a block.
-pub fn encode(piece: &Piece<'_>) -> io::Result<Packed> {
+pub fn encode(piece: &[u8]) -> io::Result<Packed> {
     let mut stream = encoder()?;
     // Indices shrink to a fifth or less.
-    let mut out = Vec::with_capacity(piece.length as usize / 4 + 1024);
-    for slice in &piece.slices {
-        let mut rest = *slice;
-        while !rest.is_empty() {
-            out.reserve(64 << 10);
-            let before = stream.total_in();
-            stream.process_vec(rest, &mut out, Action::Run)?;
-            rest = &rest[(stream.total_in() - before) as usize..];
-        }
+    let mut out = Vec::with_capacity(piece.len() / 4 + 1024);
+    let mut rest = piece;
+    while !rest.is_empty() {
+        out.reserve(64 << 10);
+        let before = stream.total_in();
+        stream.process_vec(rest, &mut out, Action::Run)?;
+        rest = &rest[(stream.total_in() - before) as usize..];
     }
     loop {
         out.reserve(64 << 10);
@@ -59,7 +57,7 @@ pub fn encode(piece: &Piece<'_>) -> io::Result<Packed> {
             break;
         }
     }
-    cut_out_block(out, piece.length)
+    cut_out_block(out, piece.len() as u64)
 }
 
 /// Cuts the one block out of a stream.
@@ -152,16 +150,7 @@ mod tests {
     use super::*;
 
     fn assembled(parts: &[Vec<u8>]) -> Vec<u8> {
-        let blocks: Vec<_> = parts
-            .iter()
-            .map(|p| {
-                encode(&Piece {
-                    slices: vec![&p[..]],
-                    length: p.len() as u64,
-                })
-                .unwrap()
-            })
-            .collect();
+        let blocks: Vec<_> = parts.iter().map(|p| encode(p).unwrap()).collect();
         let mut file = Vec::new();
         assemble(&blocks, &mut file).unwrap();
         file

@@ -80,7 +80,10 @@ fn stages(production: &Path) -> Result<Vec<Stage>> {
     let mut release = Vec::new();
     let mut inline = Vec::new();
     for entry in WalkDir::new(production.join("dists")) {
-        let entry = entry.map_err(|e| Error::io("list", production)(e.into()))?;
+        let entry = entry.map_err(|error| {
+            let at = error.path().unwrap_or(production).to_owned();
+            Error::io("list", at)(error.into())
+        })?;
         let path = entry.path();
         let Some(dir) = path.parent().filter(|dir| dir.join("InRelease").is_file()) else {
             continue; // only a suite's own directory has an InRelease
