@@ -8,13 +8,12 @@
 
 use std::collections::BTreeSet;
 
-use rayon::prelude::*;
-
 use crate::deb822::{Stanza, Stanzas, SyntaxError, compare_versions, eq_name};
 use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::Text;
+use super::derived::side_by_side;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
@@ -30,11 +29,9 @@ pub(super) fn merge(
         IndexName::Commands(_, architecture) => selected.group(architecture.as_str()).is_some(),
         _ => false,
     });
-    let warnings = indices
-        .into_par_iter()
-        .map(|(name, ranks)| one_index(merge, selected, sink, &name, &ranks))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(warnings.into_iter().flatten().collect())
+    side_by_side(indices, |(name, ranks)| {
+        one_index(merge, selected, sink, &name, &ranks)
+    })
 }
 
 /// A stanza of a package, and what it is found by.
@@ -60,14 +57,7 @@ fn one_index(
     };
     let architecture = name.architecture();
     let mut warnings = BTreeSet::new();
-    let mut loaded = Vec::new();
-    for &rank in ranks {
-        if let Some(input) = merge.inputs.get(rank)
-            && let Some(data) = input.read(name)?
-        {
-            loaded.push((rank as u16, input.describe(name), data));
-        }
-    }
+    let loaded = merge.read_of(ranks, name)?;
     let mut kept = Vec::new();
     for (rank, label, data) in &loaded {
         let (read, faults) = read(data);

@@ -11,6 +11,8 @@
 mod lines;
 mod sources;
 
+pub(crate) use lines::split;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 

@@ -8,14 +8,12 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
-use rayon::prelude::*;
-
 use crate::deb822::SyntaxError;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
 use super::Text;
-use super::derived::{KeyOf, unless_unchanged};
+use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
@@ -35,26 +33,22 @@ pub(super) fn merge(
         IndexName::Icons(..) => true,
         _ => false,
     });
-    let warnings = indices
-        .into_par_iter()
-        .map(|(name, ranks)| {
-            let names = [name];
-            let [name] = &names;
-            let key = KeyOf::inputs(merge, &names);
-            if let IndexName::Icons(..) = name {
-                let architectures = merge.config.architectures_of(merge.suite);
-                let key = key.published(selected, architectures.iter().map(|a| a.as_str()));
-                return unless_unchanged(sink, &names, key, || {
-                    icons(merge, selected, sink, name, &ranks)
-                });
-            }
-            let key = key.published(selected, [name.architecture()]);
-            unless_unchanged(sink, &names, key, || {
-                documents(merge, selected, sink, name, &ranks)
-            })
+    side_by_side(indices, |(name, ranks)| {
+        let names = [name];
+        let [name] = &names;
+        let key = KeyOf::inputs(merge, &names);
+        if let IndexName::Icons(..) = name {
+            let architectures = merge.config.architectures_of(merge.suite);
+            let key = key.published(selected, architectures.iter().map(|a| a.as_str()));
+            return unless_unchanged(sink, &names, key, || {
+                icons(merge, selected, sink, name, &ranks)
+            });
+        }
+        let key = key.published(selected, [name.architecture()]);
+        unless_unchanged(sink, &names, key, || {
+            documents(merge, selected, sink, name, &ranks)
         })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(warnings.into_iter().flatten().collect())
+    })
 }
 
 fn documents(
@@ -65,14 +59,7 @@ fn documents(
     ranks: &[usize],
 ) -> Result<BTreeSet<String>> {
     let mut warnings = BTreeSet::new();
-    let mut loaded = Vec::new();
-    for &rank in ranks {
-        if let Some(input) = merge.inputs.get(rank)
-            && let Some(data) = input.read(name)?
-        {
-            loaded.push((rank as u16, input.describe(name), data));
-        }
-    }
+    let loaded = merge.read_of(ranks, name)?;
     let group = name.architecture();
     let mut headers = Vec::new();
     let mut kept: Vec<(&[u8], &[u8])> = Vec::new();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
@@ -60,6 +61,15 @@ impl KeyOf {
     fn finish(self) -> DerivedKey {
         self.0.finalize().into()
     }
+}
+
+/// Makes indices side by side; gives what is worth a warning about any of them.
+pub(super) fn side_by_side<I: IntoParallelIterator>(
+    indices: I,
+    make: impl Fn(I::Item) -> Result<BTreeSet<String>> + Sync + Send,
+) -> Result<BTreeSet<String>> {
+    let warnings: Vec<_> = indices.into_par_iter().map(make).collect::<Result<_>>()?;
+    Ok(warnings.into_iter().flatten().collect())
 }
 
 /// Makes some indices, unless they are there already, made from the same; gives what is worth a warning about them.

@@ -119,6 +119,23 @@ impl SuiteMerge<'_> {
         self.input(rank).map_or("", |input| input.pool().as_str())
     }
 
+    /// An index of some inputs: the place of each in the order, how messages name its index, and the text.
+    pub(super) fn read_of(
+        &self,
+        ranks: &[usize],
+        name: &IndexName,
+    ) -> Result<Vec<(u16, String, Vec<u8>)>> {
+        let mut read = Vec::new();
+        for &rank in ranks {
+            if let Some(input) = self.inputs.get(rank)
+                && let Some(data) = input.read(name)?
+            {
+                read.push((rank as u16, input.describe(name), data));
+            }
+        }
+        Ok(read)
+    }
+
     /// The indices of the wanted kind that a suite can do without, in its components, each with the inputs that have it.
     pub(super) fn ranks_by_optional_index(
         &self,

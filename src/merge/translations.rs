@@ -5,15 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rayon::prelude::*;
-
 use crate::config::Component;
 use crate::deb822::{Stanza, Stanzas, SyntaxError, eq_name};
 use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::Text;
-use super::derived::{KeyOf, unless_unchanged};
+use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
@@ -37,21 +35,17 @@ pub(super) fn merge(
             }
         }
     }
-    let warnings = languages
-        .into_par_iter()
-        .map(|(language, numbers)| {
-            let of =
-                |component: &Component| IndexName::Translation(component.clone(), language.clone());
-            let read: Vec<_> = components.iter().map(of).collect();
-            let written = numbers.iter().filter_map(|n| read.get(*n).cloned());
-            let written: Vec<_> = written.collect();
-            let key = KeyOf::inputs(merge, &read).descriptions(selected);
-            unless_unchanged(sink, &written, key, || {
-                one_language(merge, selected, sink, &language, &numbers)
-            })
+    side_by_side(languages, |(language, numbers)| {
+        let of =
+            |component: &Component| IndexName::Translation(component.clone(), language.clone());
+        let read: Vec<_> = components.iter().map(of).collect();
+        let written = numbers.iter().filter_map(|n| read.get(*n).cloned());
+        let written: Vec<_> = written.collect();
+        let key = KeyOf::inputs(merge, &read).descriptions(selected);
+        unless_unchanged(sink, &written, key, || {
+            one_language(merge, selected, sink, &language, &numbers)
         })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(warnings.into_iter().flatten().collect())
+    })
 }
 
 /// A language: the stanzas of all inputs, by package and description, handed out to the components that publish them.

@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use crate::fetch::hashing::HashingReader;
+use crate::merge::split_contents_line;
 use crate::pdiff::index::Hashed;
 use crate::pdiff::{Patch, PatchBuilder};
 
@@ -109,9 +110,7 @@ impl Write for LinePatch {
 
 /// What lines are sorted by.
 fn key(line: &[u8]) -> &[u8] {
-    let line = line.trim_ascii_end();
-    let end = line.iter().rposition(|b| matches!(b, b' ' | b'\t'));
-    end.map_or(line, |end| line[..end].trim_ascii_end())
+    split_contents_line(line).map_or(line.trim_ascii_end(), |(path, _)| path)
 }
 
 #[cfg(test)]

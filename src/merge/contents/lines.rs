@@ -40,12 +40,10 @@ impl Line {
     /// Takes the line apart at the last blank in it; `false` where there is none, or nothing on one side of it.
     fn parse(&mut self) -> bool {
         self.text.truncate(self.text.trim_ascii_end().len());
-        let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
-        let Some(split) = self.text.iter().rposition(is_blank) else {
+        let Some((path, owners)) = split(&self.text) else {
             return false;
         };
-        self.path_end = self.text[..split].trim_ascii_end().len();
-        self.owners_start = split + 1;
+        (self.path_end, self.owners_start) = (path.len(), self.text.len() - owners.len());
         self.path_end > 0 && memchr::memchr(0, &self.text).is_none()
     }
 
@@ -55,6 +53,13 @@ impl Line {
             .filter(|w| !w.is_empty());
         words.next() == Some(b"FILE") && words.next() == Some(b"LOCATION") && words.next().is_none()
     }
+}
+
+/// The path of a line, by which lines are sorted, and its owners: what stands before and behind the last blank.
+pub(crate) fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.trim_ascii_end();
+    let blank = line.iter().rposition(|b| matches!(b, b' ' | b'\t'))?;
+    Some((line[..blank].trim_ascii_end(), &line[blank + 1..]))
 }
 
 impl Ord for Line {
