@@ -181,6 +181,4 @@ impl Sink for Comparer<'_> {
             .collect();
         Ok(records.map(|warnings| warnings.into_iter().flatten().cloned().collect()))
     }
-
-    fn remember(&self, _: &[IndexName], _: &DerivedKey, _: &BTreeSet<String>) {}
 }

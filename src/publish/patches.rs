@@ -94,6 +94,9 @@ impl<'a> Patches<'a> {
         // From the youngest to the oldest.
         let mut patches = vec![(Hashed::from(*old), Some(patch.clone()))];
         for entry in served.iter().flat_map(|index| index.entries.iter().rev()) {
+            if patches.len() >= history.patches {
+                break; // no more are published
+            }
             let known = patches.iter().any(|(from, _)| *from == entry.old);
             if !known && entry.old != current {
                 let earlier = read_script(&self.old(entry), entry);

@@ -27,9 +27,6 @@ use super::watch::{self, Watch};
 use super::writer::{Writer, Written, by_hash_paths};
 use super::{by_hash, patches, sync};
 
-/// What is on record of the indices of a suite that is new.
-static NONE_DERIVED: BTreeMap<String, DerivedRecord> = BTreeMap::new();
-
 /// One suite, on its way from production to volatile.
 pub(super) struct SuiteStage<'a> {
     pub(super) plan: &'a Plan<'a>,
@@ -73,6 +70,13 @@ impl SuiteStage<'_> {
             .unwrap_or_default()
     }
 
+    /// What the served indices were made from, as far as that is on record.
+    fn derived(&self) -> &BTreeMap<String, DerivedRecord> {
+        /// That of a suite that is new.
+        static NONE: BTreeMap<String, DerivedRecord> = BTreeMap::new();
+        self.suite.record.map_or(&NONE, |record| &record.derived)
+    }
+
     fn comparison<'c>(
         &'c self,
         served: &'c BTreeMap<String, FileDigest>,
@@ -94,7 +98,7 @@ impl SuiteStage<'_> {
         let served = self.served(old_release.as_ref());
         let comparer = Comparer {
             comparison: self.comparison(&served, false),
-            derived: self.suite.record.map_or(&NONE_DERIVED, |r| &r.derived),
+            derived: self.derived(),
         };
         let report = merge::merge_suite(&self.plan.merge(self.suite)?, &comparer)?;
         let published = indices::published(self.plan.config, self.suite.suite);
@@ -130,9 +134,8 @@ impl SuiteStage<'_> {
             forms: &plan.config.publish.compress,
             hashes: &plan.config.publish.hashes,
             modified: SystemTime::from(plan.now),
-            cache: self.cache,
             watch: &watch,
-            derived_before: self.suite.record.map_or(&NONE_DERIVED, |r| &r.derived),
+            derived_before: self.derived(),
             derived: Mutex::default(),
             files: Mutex::default(),
         };

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::cache::Cache;
+use tempfile::NamedTempFile;
+
 use crate::compress::{Packed, Pieces, assemble, gz};
 use crate::config::{Form, HashKind, PatchHistory};
 use crate::durable;
@@ -50,7 +51,6 @@ pub(super) struct Writer<'a> {
     pub(super) forms: &'a BTreeSet<Form>,
     pub(super) hashes: &'a BTreeSet<HashKind>,
     pub(super) modified: SystemTime,
-    pub(super) cache: &'a Cache,
     pub(super) watch: &'a Watch<'a>,
     /// What the served indices were made from, as far as that is on record.
     pub(super) derived_before: &'a BTreeMap<String, DerivedRecord>,
@@ -164,65 +164,27 @@ impl Writer<'_> {
 
     /// Writes one compressed form.
     fn write_form(&self, path: &str, form: Form, pieces: &[Packed]) -> Result<()> {
-        let target = self.new.join(path);
-        let failed = || Error::io("write", &target);
-        let file = durable::temporary(&target)?;
-        let file = BufWriter::with_capacity(1 << 20, file);
-        let mut out = HashingWriter::with(file, hasher(self.hashes));
-        assemble(form, pieces, &mut out).map_err(failed())?;
-        let (buffered, digests) = out.finish();
-        let file = buffered
-            .into_inner()
-            .map_err(|e| failed()(e.into_error()))?;
-        let digest = FileDigest::from(digests);
-        self.place(path, &digest, |target| {
-            durable::persist(file, target, Some(self.modified))
-        })
+        let mut out = self.create(path)?;
+        assemble(form, pieces, &mut out).map_err(Error::io("write", self.new.join(path)))?;
+        self.publish(path, out)
     }
 
-    /// Writes a file under a temporary name through `produce`, which returns the digest of the plain text.
-    fn write_stream(
-        &self,
-        name: &IndexName,
-        produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
-    ) -> Result<()> {
-        let plain = name.to_string();
-        let path = format!("{plain}{}", Self::STREAM_FORM.suffix());
-        let target = self.new.join(&path);
-        durable::create_dir(&self.new.join(name.directory()))?;
-        let failed = || Error::io("write", &target);
-        let file = BufWriter::with_capacity(1 << 20, durable::temporary(&target)?);
-        let member = gz::MemberWriter::new(HashingWriter::with(file, hasher(self.hashes)))
-            .map_err(failed())?;
-        let mut out = HashingWriter::with(member, hasher(self.hashes));
-        let mut lines = self.line_patch(name);
-        match &mut lines {
-            Some(lines) => produce(&mut Both(&mut out, lines))?,
-            None => produce(&mut out)?,
-        }
-        let (member, digests) = out.finish();
-        let plain_digest = FileDigest::from(digests);
-        self.comparison.stream(name, &plain_digest);
-        let old = self.listed.get(&plain);
-        let same = old == Some(&plain_digest);
-        self.list(plain.clone(), plain_digest);
-        if same && self.carry(&path)? {
-            return Patches::new(self, &plain).carry(self.history);
-        }
-        let (buffered, digests) = member.finish().map_err(failed())?.finish();
+    /// Begins a file under a temporary name, in a directory that is there.
+    fn create(&self, path: &str) -> Result<NewFile> {
+        let file = durable::temporary(&self.new.join(path))?;
+        let file = BufWriter::with_capacity(1 << 20, file);
+        Ok(HashingWriter::with(file, hasher(self.hashes)))
+    }
+
+    /// Gives a file its name, now that it is written.
+    fn publish(&self, path: &str, file: NewFile) -> Result<()> {
+        let (buffered, digests) = file.finish();
         let file = buffered
             .into_inner()
-            .map_err(|e| failed()(e.into_error()))?;
-        self.place(&path, &FileDigest::from(digests), |target| {
+            .map_err(|e| Error::io("write", self.new.join(path))(e.into_error()))?;
+        self.place(path, &FileDigest::from(digests), |target| {
             durable::persist(file, target, Some(self.modified))
-        })?;
-        match old
-            .zip(lines)
-            .and_then(|(old, lines)| lines.finish((*old).into()))
-        {
-            Some(patch) => self.write_patch(name, &plain_digest, &patch),
-            None => Ok(()),
-        }
+        })
     }
 
     /// What makes the patch to a list of lines, while that is written.
@@ -254,17 +216,6 @@ impl Writer<'_> {
         Patches::new(self, &plain).extend(old, digest, patch, full, self.history)
     }
 
-    fn remember_as(&self, names: &[IndexName], key: String, warnings: &BTreeSet<String>) {
-        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in names {
-            let record = DerivedRecord {
-                key: key.clone(),
-                warnings: warnings.clone(),
-            };
-            derived.insert(name.to_string(), record);
-        }
-    }
-
     /// Writes a small file, or carries it on if it did not change.
     pub(super) fn write_small(&self, path: &str, data: &[u8]) -> Result<()> {
         let mut hasher = hasher(self.hashes);
@@ -278,6 +229,9 @@ impl Writer<'_> {
         })
     }
 }
+
+/// A file that is being written.
+type NewFile = HashingWriter<BufWriter<NamedTempFile>>;
 
 /// Writes the same to two writers.
 struct Both<'a, A, B>(&'a mut A, &'a mut B);
@@ -318,7 +272,7 @@ impl Sink for Writer<'_> {
             let advanced = |bytes| self.watch.advance(&plain, bytes / share);
             for form in forms {
                 let path = format!("{plain}{}", form.suffix());
-                let packed = pieces.pack(form, self.cache, &advanced);
+                let packed = pieces.pack(form, self.comparison.cache, &advanced);
                 let packed = packed.map_err(|source| Error::Compress {
                     what: path.clone(),
                     source,
@@ -340,11 +294,42 @@ impl Sink for Writer<'_> {
         name: &IndexName,
         produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
     ) -> Result<()> {
-        self.write_stream(name, produce)
+        let plain = name.to_string();
+        let path = format!("{plain}{}", Self::STREAM_FORM.suffix());
+        durable::create_dir(&self.new.join(name.directory()))?;
+        let failed = || Error::io("write", self.new.join(&path));
+        let member = gz::MemberWriter::new(self.create(&path)?).map_err(failed())?;
+        let mut out = HashingWriter::with(member, hasher(self.hashes));
+        let mut lines = self.line_patch(name);
+        match &mut lines {
+            Some(lines) => produce(&mut Both(&mut out, lines))?,
+            None => produce(&mut out)?,
+        }
+        let (member, digests) = out.finish();
+        let digest = FileDigest::from(digests);
+        self.comparison.stream(name, &digest);
+        let old = self.listed.get(&plain);
+        let same = old == Some(&digest);
+        self.list(plain.clone(), digest);
+        if same && self.carry(&path)? {
+            return Patches::new(self, &plain).carry(self.history);
+        }
+        self.publish(&path, member.finish().map_err(failed())?)?;
+        match old
+            .zip(lines)
+            .and_then(|(old, lines)| lines.finish((*old).into()))
+        {
+            Some(patch) => self.write_patch(name, &digest, &patch),
+            None => Ok(()),
+        }
     }
 
-    fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>> {
-        let key = hex::encode(key);
+    fn recall(
+        &self,
+        names: &[IndexName],
+        derived_key: &DerivedKey,
+    ) -> Result<Option<BTreeSet<String>>> {
+        let key = hex::encode(derived_key);
         let mut warnings = BTreeSet::new();
         for name in names {
             let plain = name.to_string();
@@ -365,11 +350,18 @@ impl Sink for Writer<'_> {
             self.list(plain, *digest);
             warnings.extend(record.warnings.iter().cloned());
         }
-        self.remember_as(names, key, &warnings);
+        self.remember(names, derived_key, &warnings);
         Ok(Some(warnings))
     }
 
     fn remember(&self, names: &[IndexName], key: &DerivedKey, warnings: &BTreeSet<String>) {
-        self.remember_as(names, hex::encode(key), warnings);
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            let record = DerivedRecord {
+                key: hex::encode(key),
+                warnings: warnings.clone(),
+            };
+            derived.insert(name.to_string(), record);
+        }
     }
 }
