@@ -7,8 +7,12 @@
 //! - The file is never unlinked by us. Should somebody else remove or replace it, two processes could hold locks on two
 //!   inodes of one name. So after locking, the path is looked at again: if it does not name the inode that was locked, the
 //!   lock is worthless and everything begins anew.
-//! - The descriptor is close-on-exec, so no child inherits it by accident: an ssh master or a gpg-agent that a child leaves
-//!   behind cannot hold the lock for ever. The one process that is handed the lock on purpose is the guardian of a push
+//! - That alone would leave the first holder of a removed file at work beside the holder of the new one. So whoever opens the
+//!   state takes a second flock, on the directory of the state itself ([`RunLock::claim`]): also a run that goes on its
+//!   caller's word. It is always taken after the first and nobody waits for the first while holding it, so there is no
+//!   deadlock. A file system that cannot lock directories (NFS) leaves the first lock to decide alone.
+//! - The descriptors are close-on-exec, so no child inherits them by accident: an ssh master or a gpg-agent that a child leaves
+//!   behind cannot hold a lock for ever. The one process that is handed them on purpose is the guardian of a push
 //!   ([`crate::push`]), which outlives a killed run just until the push that it guards is dead.
 //! - [`RunLock`] is a guard, and [`crate::workspace::Workspace`] borrows it. State is therefore read after the lock was
 //!   taken and cannot be used once it was let go; both do not compile.
@@ -43,6 +47,19 @@ pub enum LockError {
         /// What the holder wrote into it.
         holder: String,
     },
+    /// A run that does not hold the lock file is at work on the state.
+    #[error(
+        "{directory} is in use by {user}, without the lock {lock}: either that file was removed or replaced since, \
+         or both runs were told that their caller holds it"
+    )]
+    InUse {
+        /// The directory of the state.
+        directory: PathBuf,
+        /// The lock file.
+        lock: PathBuf,
+        /// Who is at work.
+        user: String,
+    },
     /// The lock file cannot be opened or locked.
     #[error("cannot {action} the lock file {path}")]
     Unusable {
@@ -66,6 +83,7 @@ impl LockError {
     pub fn hint(&self) -> Option<String> {
         match self {
             LockError::Held { .. } => Some("wait for it with --lock-wait SECONDS, or try again later".into()),
+            LockError::InUse { .. } => Some("wait for it to end; and find out what removes the lock file, for aptmerge never does".into()),
             LockError::Unusable { source, .. } => match Errno::from_raw(source.raw_os_error()?) {
                 Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS => {
                     Some("its file system knows no flock(2): set `lock` to a path on a local one, /run/lock/aptmerge.lock".into())
@@ -93,6 +111,22 @@ pub struct RunLock {
     path: PathBuf,
     /// `None` where the caller vouched for holding it.
     held: Option<Flock<File>>,
+    /// How long to wait for others.
+    deadline: Option<Instant>,
+}
+
+/// The second lock, on the directory of the state; see the head of this module.
+#[derive(Debug)]
+pub struct Claim {
+    /// `None` where the file system cannot lock directories.
+    held: Option<Flock<File>>,
+}
+
+impl Claim {
+    /// A second descriptor of it, as [`RunLock::share`] has it.
+    pub(crate) fn share(&self) -> io::Result<Option<File>> {
+        self.held.as_ref().map(|file| file.try_clone()).transpose()
+    }
 }
 
 impl RunLock {
@@ -107,10 +141,11 @@ impl RunLock {
                     return Ok(RunLock {
                         path: path.to_owned(),
                         held: Some(file),
+                        deadline,
                     });
                 }
                 Attempt::Busy(holder) => {
-                    if deadline.is_some_and(|d| Instant::now() >= d) {
+                    if passed(deadline) {
                         return Err(LockError::Held {
                             path: path.to_owned(),
                             holder,
@@ -129,8 +164,51 @@ impl RunLock {
         let lock = RunLock {
             path: path.to_owned(),
             held: None,
+            deadline: None,
         };
         Ok((lock, holder(path).is_some()))
+    }
+
+    /// Takes the second lock, on the directory of the state, waiting for it as long as for the first.
+    ///
+    /// Only who held the first lock, and lost its file, can be in the way; or another run whose caller vouched for it.
+    pub fn claim(&self, directory: &Path) -> Result<Claim, LockError> {
+        let unusable = |action| {
+            move |source| LockError::Unusable {
+                action,
+                path: directory.to_owned(),
+                source,
+            }
+        };
+        loop {
+            let file = File::open(directory).map_err(unusable("open"))?;
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => return Ok(Claim { held: Some(file) }),
+                Err((file, Errno::EWOULDBLOCK)) => {
+                    if self.deadline.is_none_or(|_| passed(self.deadline)) {
+                        return Err(LockError::InUse {
+                            directory: directory.to_owned(),
+                            lock: self.path.clone(),
+                            user: user_of(&file),
+                        });
+                    }
+                    std::thread::sleep(RETRY_EVERY);
+                }
+                Err((_, Errno::EINTR)) => {}
+                // NFS turns this lock into one that a directory cannot have.
+                Err((
+                    _,
+                    Errno::EBADF
+                    | Errno::EINVAL
+                    | Errno::ENOLCK
+                    | Errno::ENOSYS
+                    | Errno::EOPNOTSUPP,
+                )) => {
+                    return Ok(Claim { held: None });
+                }
+                Err((_, errno)) => return Err(unusable("lock")(errno.into())),
+            }
+        }
     }
 
     /// The lock file.
@@ -150,6 +228,28 @@ impl Drop for RunLock {
         if let Some(file) = &self.held {
             let _ = file.set_len(0);
         }
+    }
+}
+
+fn passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+/// Who holds the flock on a file, as far as the kernel tells (proc_locks(5)).
+fn user_of(file: &File) -> String {
+    let inode = file.metadata().map(|m| m.ino()).ok();
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let pid = locks.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, place, ..] = fields[..] else {
+            return None;
+        };
+        let named: u64 = place.rsplit(':').next()?.parse().ok()?;
+        (inode == Some(named)).then_some(pid)
+    });
+    match pid {
+        Some(pid) => format!("a run with pid {pid}, or its push"),
+        None => "another run".to_owned(),
     }
 }
 

@@ -70,7 +70,7 @@ use serde::{Deserialize, Serialize};
 use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::lock::RunLock;
+use crate::lock::{Claim, RunLock};
 use crate::merge::SuiteReport;
 
 /// The paths below the root.
@@ -199,20 +199,23 @@ pub struct Workspace<'lock> {
     layout: Layout,
     published: Generation,
     lock: &'lock RunLock,
+    claim: Claim,
 }
 
 impl<'lock> Workspace<'lock> {
-    /// Makes the directories that are missing and reads the recorded state.
+    /// Makes the directories that are missing, takes the second lock, and reads the recorded state.
     pub fn open(lock: &'lock RunLock, root: &Path) -> Result<Workspace<'lock>> {
         let layout = Layout::new(root);
         for dir in [layout.spool(), layout.cache(), layout.state(), layout.log()] {
             durable::create_dir(&dir)?;
         }
+        let claim = lock.claim(&layout.state())?;
         let published = read_published(&layout)?;
         Ok(Workspace {
             layout,
             published,
             lock,
+            claim,
         })
     }
 
@@ -224,6 +227,11 @@ impl<'lock> Workspace<'lock> {
     /// The lock that this state is read under.
     pub fn lock(&self) -> &'lock RunLock {
         self.lock
+    }
+
+    /// The second lock; see [`crate::lock`].
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
     }
 
     /// What production holds.

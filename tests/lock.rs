@@ -215,6 +215,88 @@ fn a_lock_file_removed_under_its_holder_is_made_anew_and_decides_again() {
 }
 
 #[test]
+fn a_run_whose_lock_file_was_removed_is_still_the_only_one_that_writes() {
+    let mut site = Site::new("");
+    let path = site.path().display().to_string();
+    let program = site.script(
+        "slow",
+        &format!(
+            "#!/bin/sh\necho $$ > {path}/inside\nwhile test -d {path} && ! test -e {path}/go; do sleep 0.05; done\n"
+        ),
+    );
+    site.set_extra(&format!(
+        "[[push]]\nname = \"slow\"\nrsync = \"{path}/target\"\nprogram = \"{}\"\n",
+        program.display()
+    ));
+    let start = || site.aptmerge(&["run"]).spawn().unwrap();
+    let mut first = start();
+    pid_in(&site.path().join("inside"));
+    let state = site.root().join("state");
+    let recorded = || {
+        let files = fs::read_dir(&state)
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        let mut files: Vec<_> = files.map(|path| (fs::read(&path).unwrap(), path)).collect();
+        files.sort();
+        files
+    };
+    for _ in 0..2 {
+        let before = recorded();
+        fs::remove_file(site.lock_file()).unwrap();
+        for arguments in [
+            &["run"][..],
+            &["publish"],
+            &["fetch"],
+            &["push"],
+            &["run", "--lock-wait", "1"],
+            &["run", "--no-lock-i-am-sure"],
+            &[
+                "lock",
+                "--",
+                common::site::APTMERGE,
+                "--config",
+                site.config().to_str().unwrap(),
+                "run",
+                "--no-lock-i-am-sure",
+            ],
+        ] {
+            let told = site.expect(75, arguments);
+            assert!(told.contains("is in use by a run with pid "), "{told}");
+            assert!(told.contains(&format!("pid {},", first.id())), "{told}");
+            assert!(
+                told.contains(&site.lock_file().display().to_string()),
+                "{told}"
+            );
+            assert!(told.contains("hint"), "{told}");
+        }
+        assert_eq!(recorded(), before);
+        // Killed in the same state: its push dies before anybody else gets in.
+        let transfer = pid_in(&site.path().join("inside"));
+        first.kill().unwrap();
+        first.wait().unwrap();
+        wait_until("the push is dead", || !is_alive(transfer));
+        fs::remove_file(site.path().join("inside")).unwrap();
+        first = site
+            .aptmerge(&["run", "--lock-wait", "60"])
+            .spawn()
+            .unwrap();
+        pid_in(&site.path().join("inside"));
+    }
+    // One that waits gets in when the other is done.
+    fs::remove_file(site.lock_file()).unwrap();
+    let mut waiting = site
+        .aptmerge(&["run", "--lock-wait", "60"])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(waiting.try_wait().unwrap(), None);
+    fs::write(site.path().join("go"), "").unwrap();
+    assert!(first.wait().unwrap().success());
+    assert!(waiting.wait().unwrap().success());
+    site.expect(0, &["verify"]);
+}
+
+#[test]
 fn a_stopped_holder_keeps_the_others_out() {
     let site = Site::new("");
     let holder = hold(&site);

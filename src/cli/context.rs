@@ -179,7 +179,7 @@ impl Context {
         self.say(&text);
         ExitCode::from(match error {
             Error::Config(_) => exit::CONFIG,
-            Error::Lock(LockError::Held { .. }) => exit::LOCKED,
+            Error::Lock(LockError::Held { .. } | LockError::InUse { .. }) => exit::LOCKED,
             Error::Usage(_) => exit::USAGE,
             Error::Unfinished { .. } => exit::UNFINISHED,
             _ => exit::FAILED,

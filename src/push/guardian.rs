@@ -1,8 +1,9 @@
 //! The guardian of a push: a process of its own, which holds the lock for as long as the transfer lives.
 //!
-//! Its standard input is a descriptor of the lock. It starts the transfer in a process group of its own and looks at two
-//! things: whether the transfer has ended, and whether the run that wants it is still there. When the run is gone, the
-//! whole group is killed, and the guardian, and with it the lock, stays until nobody of the group is left.
+//! Its standard input and output are descriptors of the two locks; what the transfer says goes to its standard error. It
+//! starts the transfer in a process group of its own and looks at two things: whether the transfer has ended, and whether
+//! the run that wants it is still there. When the run is gone, the whole group is killed, and the guardian, and with it
+//! the locks, stays until nobody of the group is left.
 //!
 //! The transfer itself is started through a second step, which asks the kernel to kill it when the guardian dies, and then
 //! becomes the transfer.
@@ -46,6 +47,7 @@ pub fn guard(
         .arg(program)
         .args(arguments)
         .stdin(Stdio::null())
+        .stdout(io::stderr())
         .process_group(0)
         .spawn()?;
     let group = Pid::from_raw(i32::try_from(transfer.id()).map_err(io::Error::other)?);

@@ -1,6 +1,5 @@
 //! A target of rsync's: a path, an address over ssh, or one of a daemon.
 
-use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -158,15 +157,17 @@ fn run(
     let state = workspace.layout().state();
     let mut output =
         tempfile::tempfile_in(&state).map_err(Error::io("create a temporary file in", &state))?;
-    let shared = |file: &fs::File| {
-        file.try_clone()
-            .map(Stdio::from)
-            .map_err(Error::io("share a temporary file in", &state))
-    };
+    let errors = output
+        .try_clone()
+        .map_err(Error::io("share a temporary file in", &state))?;
     let lock = workspace
         .lock()
         .share()
         .map_err(Error::io("share the lock", workspace.lock().path()))?;
+    let claim = workspace
+        .claim()
+        .share()
+        .map_err(Error::io("share the lock", &state))?;
     let status = Command::new(guardian)
         .arg(guardian::COMMAND)
         .arg(std::process::id().to_string())
@@ -174,8 +175,8 @@ fn run(
         .arg(&target.program)
         .args(&arguments)
         .stdin(lock.map_or_else(Stdio::null, Stdio::from))
-        .stdout(shared(&output)?)
-        .stderr(shared(&output)?)
+        .stdout(claim.map_or_else(Stdio::null, Stdio::from))
+        .stderr(errors)
         .status()
         .map_err(|e| {
             failed(format!(
