@@ -92,7 +92,10 @@ def read_string(tid, address):
         while b"\0" not in data and len(data) < 8192:
             memory.seek(address + len(data))
             page_left = 4096 - (address + len(data)) % 4096
-            data += memory.read(page_left)
+            part = memory.read(page_left)
+            if not part:
+                raise OSError(f"the memory of {tid} is gone")
+            data += part
         return os.fsdecode(data.split(b"\0")[0])
 
 
