@@ -3,11 +3,12 @@
 //! A part ends in a full flush, so it begins and ends at a whole byte and refers to nothing before it. An empty final block
 //! closes the member; its CRC32 is combined from those of the parts.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver};
 
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
-use rayon::prelude::*;
 
 use super::Packed;
 
@@ -67,20 +68,28 @@ fn checksum_of(part: &Packed) -> Hasher {
     Hasher::new_with_initial_len(part.note as u32, part.plain)
 }
 
-/// How much is gathered before its pieces are compressed side by side.
-const BATCH_BYTES: usize = 8 << 20;
-
 /// How long a piece of a stream is.
 const STREAM_PIECE_BYTES: usize = 1 << 20;
 
-/// A writer of one member, for what is too large to be in memory. Without [`MemberWriter::finish`] the member has no end.
+/// How many pieces of a stream are compressed at a time: enough that what makes the text goes on meanwhile.
+const STREAM_PIECES: usize = 8;
+
+/// A writer of one member, for what is too large to be in memory. Pieces are compressed by rayon's pool while the next ones
+/// are written. Without [`MemberWriter::finish`] the member has no end.
 #[derive(Debug)]
 pub struct MemberWriter<W> {
     out: W,
     waiting: Vec<u8>,
+    /// The pieces that are being compressed, in their order.
+    begun: VecDeque<Begun>,
+    /// Buffers that pieces were in.
+    spare: Vec<Vec<u8>>,
     checksum: Hasher,
     plain: u64,
 }
+
+/// Brings what a piece was compressed to, and the buffer that it was in.
+type Begun = Receiver<(io::Result<Packed>, Vec<u8>)>;
 
 impl<W: Write> MemberWriter<W> {
     /// Begins a member.
@@ -88,30 +97,61 @@ impl<W: Write> MemberWriter<W> {
         out.write_all(&HEADER)?;
         Ok(Self {
             out,
-            waiting: Vec::with_capacity(BATCH_BYTES),
+            waiting: Vec::with_capacity(STREAM_PIECE_BYTES),
+            begun: VecDeque::new(),
+            spare: Vec::new(),
             checksum: Hasher::new(),
             plain: 0,
         })
     }
 
-    fn compress_waiting(&mut self) -> io::Result<()> {
-        let parts = self
-            .waiting
-            .par_chunks(STREAM_PIECE_BYTES)
-            .map(encode)
-            .collect::<io::Result<Vec<_>>>()?;
-        for part in parts {
-            self.out.write_all(&part.bytes)?;
-            self.checksum.combine(&checksum_of(&part));
-            self.plain += part.plain;
+    /// Sends what is waiting to be compressed.
+    fn begin_piece(&mut self) -> io::Result<()> {
+        while self.begun.len() >= STREAM_PIECES {
+            self.write_piece()?;
         }
-        self.waiting.clear();
+        let mut next = self.spare.pop().unwrap_or_default();
+        next.reserve_exact(STREAM_PIECE_BYTES);
+        let mut piece = std::mem::replace(&mut self.waiting, next);
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let compress = move || {
+            let packed = encode(&piece);
+            piece.clear();
+            // Nobody listens any more where the writer was given up.
+            let _ = sender.send((packed, piece));
+        };
+        match rayon::current_thread_index() {
+            // A thread of the pool must not wait for the pool.
+            Some(_) => compress(),
+            None => rayon::spawn(compress),
+        }
+        self.begun.push_back(receiver);
+        Ok(())
+    }
+
+    /// Waits for the first piece that was begun, and writes it.
+    fn write_piece(&mut self) -> io::Result<()> {
+        let Some(begun) = self.begun.pop_front() else {
+            return Ok(());
+        };
+        let gone = |_| io::Error::other("a thread that compresses has ended");
+        let (packed, buffer) = begun.recv().map_err(gone)?;
+        self.spare.push(buffer);
+        let packed = packed?;
+        self.out.write_all(&packed.bytes)?;
+        self.checksum.combine(&checksum_of(&packed));
+        self.plain += packed.plain;
         Ok(())
     }
 
     /// Ends the member.
     pub fn finish(mut self) -> io::Result<W> {
-        self.compress_waiting()?;
+        if !self.waiting.is_empty() {
+            self.begin_piece()?;
+        }
+        while !self.begun.is_empty() {
+            self.write_piece()?;
+        }
         write_end(self.checksum, self.plain, &mut self.out)?;
         Ok(self.out)
     }
@@ -119,10 +159,10 @@ impl<W: Write> MemberWriter<W> {
 
 impl<W: Write> Write for MemberWriter<W> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let taken = data.len().min(BATCH_BYTES - self.waiting.len());
+        let taken = data.len().min(STREAM_PIECE_BYTES - self.waiting.len());
         self.waiting.extend_from_slice(&data[..taken]);
-        if self.waiting.len() == BATCH_BYTES {
-            self.compress_waiting()?;
+        if self.waiting.len() == STREAM_PIECE_BYTES {
+            self.begin_piece()?;
         }
         Ok(taken)
     }
@@ -176,11 +216,19 @@ mod tests {
 
     #[test]
     fn a_stream_of_any_length_is_one_member() {
-        for length in [0, 1, BATCH_BYTES - 1, BATCH_BYTES, BATCH_BYTES + 5] {
+        let piece = STREAM_PIECE_BYTES;
+        for length in [0, 1, piece - 1, piece, piece + 5, 20 * piece + 3] {
             let data: Vec<u8> = (0..length).map(|n| (n / 1000) as u8).collect();
-            let mut writer = MemberWriter::new(Vec::new()).unwrap();
-            writer.write_all(&data).unwrap();
-            assert_eq!(decoded(&writer.finish().unwrap()), data);
+            let written = || {
+                let mut writer = MemberWriter::new(Vec::new()).unwrap();
+                writer.write_all(&data).unwrap();
+                writer.finish().unwrap()
+            };
+            let file = written();
+            assert_eq!(decoded(&file), data);
+            // Within the pool it comes out alike, and ends.
+            let (within, other) = rayon::join(written, written);
+            assert_eq!((&within, &other), (&file, &file));
         }
     }
 
