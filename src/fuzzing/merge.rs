@@ -182,7 +182,20 @@ fn body(stanza: &str) -> String {
         .join("\n")
 }
 
+/// Merges of a fuzzer are done by its own thread: handing such small work to others costs more than the work.
+fn stay_in_this_thread() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let pool = rayon::ThreadPoolBuilder::new();
+        // Where there is a pool already, it works as well.
+        let _ = pool.num_threads(1).use_current_thread().build_global();
+    });
+}
+
 pub(super) fn merge(data: &[u8]) {
+    if cfg!(fuzzing) {
+        stay_in_this_thread();
+    }
     let worlds = world(data);
     let out = merged(&worlds);
     let packages = stanzas(&out["main/binary-amd64/Packages"]);

@@ -20,7 +20,11 @@ pub(super) fn each<T: Send, R: Send>(
     items: Vec<T>,
     work: impl Fn(T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let threads = in_flight().min(items.len());
+    // A fuzzer runs small merges by the thousand, each in one thread.
+    let threads = match cfg!(fuzzing) {
+        true => 1,
+        false => in_flight().min(items.len()),
+    };
     let queue = Mutex::new(Some(items.into_iter()));
     let take = || {
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,6 +44,9 @@ pub(super) fn each<T: Send, R: Send>(
         }
         Ok(done)
     };
+    if threads == 1 && (cfg!(fuzzing) || rayon::current_thread_index().is_none()) {
+        return worker();
+    }
     let outcomes: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         let joined = threads.into_iter().map(|thread| thread.join());
