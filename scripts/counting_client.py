@@ -22,8 +22,8 @@ class AptClient:
         self.server = None
 
     def update(self):
-        """The bytes that were sent for one update."""
-        sent = []
+        """The bytes that were sent for one update: of the signed Releases, and of all else."""
+        sent = {"Release": 0, "index": 0}
         tree = self.tree
 
         class Counting(SimpleHTTPRequestHandler):
@@ -34,7 +34,7 @@ class AptClient:
 
             def copyfile(self, source, outputfile):
                 data = source.read()
-                sent.append(len(data))
+                sent["Release" if self.path.endswith(("/InRelease", "/Release", "/Release.gpg")) else "index"] += len(data)
                 outputfile.write(data)
 
             def log_message(self, *_):
@@ -50,7 +50,7 @@ class AptClient:
                 self.apt_get_update()
             finally:
                 server.shutdown()
-        return sum(sent)
+        return sent
 
     def apt_get_update(self):
         source = f"[arch={self.arch} signed-by={self.keyring}] http://127.0.0.1:{self.server}/"
