@@ -45,6 +45,11 @@ def load(path):
         return Node("file", file.read())
 
 
+class OutOfOrder(Failed):
+    """Of two threads, the one that used a directory was told of before the one that made it: what the tracer hears of first
+    is not always what was first."""
+
+
 class Recorder:
     """What runs do below a site's directory."""
 
@@ -63,7 +68,7 @@ class Recorder:
     def name(self, path, node):
         directory = self.find(os.path.dirname(path))
         if directory is None:
-            raise Failed(f"{path} is named in a directory that nobody made")
+            raise OutOfOrder(f"{path} is named in a directory that nobody made")
         base = os.path.basename(path)
         directory.changes.append((self.time, (base, node)))
         if node is None:
@@ -262,9 +267,19 @@ def served_live(self):
 Loss.served_live = served_live
 
 
-def record(scenario, part):
+def record(scenario, part, tries=5):
     """A run of a scenario; with the number of a call, a run killed there and the one that recovers. Gives the states that may be served."""
-    site = scenario.base.copy(f"{scenario.base.path}-recorded-{part}")
+    while True:
+        tries -= 1
+        try:
+            return record_once(scenario, part, f"{scenario.base.path}-recorded-{part}-{tries}")
+        except OutOfOrder:
+            if tries == 0:
+                raise
+
+
+def record_once(scenario, part, path):
+    site = scenario.base.copy(path)
     recorder = Recorder(site)
     allowed = [live(recorder)]
     if part:
