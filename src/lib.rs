@@ -16,6 +16,7 @@ pub mod fetch;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod indices;
+mod listing;
 pub mod lock;
 pub mod merge;
 pub mod openpgp;

@@ -23,6 +23,7 @@ use crate::deb822::Release;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
+use crate::listing;
 use crate::merge::{Input, SuiteMerge};
 use crate::workspace::{View, Workspace, read_json, write_json};
 
@@ -299,18 +300,12 @@ pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
 
 fn files_below(dir: &Path, depth: usize) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(dir).max_depth(depth) {
+    for entry in listing::below(dir, depth, |_| true) {
         match entry {
             Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
             Ok(_) => {}
-            Err(error)
-                if error
-                    .io_error()
-                    .is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => {}
-            Err(error) => {
-                let at = error.path().unwrap_or(dir).to_owned();
-                return Err(Error::io("list", at)(error.into()));
-            }
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(files)

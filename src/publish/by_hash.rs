@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use walkdir::WalkDir;
-
 use crate::config::Retention;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::listing;
 use crate::workspace::LastReferenced;
 
 /// The by-hash files and patches of a suite's directory, by path below it; sub-directories that `skip` names belong to other
@@ -16,14 +15,8 @@ pub(super) fn existing(suite: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<BTr
     if !suite.is_dir() {
         return Ok(found);
     }
-    for entry in WalkDir::new(suite)
-        .into_iter()
-        .filter_entry(|e| !skip(e.path()))
-    {
-        let entry = entry.map_err(|error| {
-            let at = error.path().unwrap_or(suite).to_owned();
-            Error::io("list", at)(error.into())
-        })?;
+    for entry in listing::below(suite, usize::MAX, |path| !skip(path)) {
+        let entry = entry?;
         let path = entry.path().strip_prefix(suite).unwrap_or(entry.path());
         let in_by_hash = path
             .parent()

@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::Serialize;
-use walkdir::WalkDir;
 
 use crate::config::HashKind;
 use crate::deb822::{IndexEntry, Release};
 use crate::fetch::decode::{Compression, Limited, decoder};
 use crate::fetch::hashing::{Digests, Hasher};
+use crate::listing;
 use crate::openpgp::Keyring;
 use crate::pdiff::index::{DiffIndex, Hashed};
 
@@ -98,7 +98,7 @@ pub fn check_tree(tree: &Path, options: &CheckOptions<'_>) -> TreeReport {
     let dists = tree.join("dists");
     let mut suites = BTreeSet::new();
     let mut report = TreeReport::default();
-    for entry in WalkDir::new(&dists).max_depth(5) {
+    for entry in listing::below(&dists, 5, |_| true) {
         match entry {
             Ok(entry) if entry.file_type().is_dir() => {
                 let path = entry.path();
@@ -122,7 +122,11 @@ pub fn check_tree(tree: &Path, options: &CheckOptions<'_>) -> TreeReport {
                 }
             }
             Ok(_) => {}
-            Err(error) => report.problems.push(format!("{error}")),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                let cause = cause.unwrap_or_default();
+                report.problems.push(format!("{error}{cause}"));
+            }
         }
     }
     if suites.is_empty() && report.problems.is_empty() {

@@ -4,10 +4,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use walkdir::WalkDir;
-
 use crate::config::Push;
 use crate::error::{Error, Result};
+use crate::listing;
 use crate::workspace::Workspace;
 
 use super::guardian;
@@ -78,11 +77,8 @@ pub(super) fn push(workspace: &Workspace<'_>, target: &Push, guardian: &Path) ->
 fn stages(production: &Path) -> Result<Vec<Stage>> {
     let mut release = Vec::new();
     let mut inline = Vec::new();
-    for entry in WalkDir::new(production.join("dists")) {
-        let entry = entry.map_err(|error| {
-            let at = error.path().unwrap_or(production).to_owned();
-            Error::io("list", at)(error.into())
-        })?;
+    for entry in listing::below(&production.join("dists"), usize::MAX, |_| true) {
+        let entry = entry?;
         let path = entry.path();
         let Some(dir) = path.parent().filter(|dir| dir.join("InRelease").is_file()) else {
             continue; // only a suite's own directory has an InRelease
