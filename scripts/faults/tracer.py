@@ -222,12 +222,19 @@ def run(argv, decide, stderr, wanted=MUTATING, after=None, timeout=120, cwd="/")
                 _stopped(tid, status, groups, pending, decide, after)
             except OSError:
                 pass  # it was killed meanwhile
-    except TimedOut:
+    except BaseException:
+        # Nothing of it may be left for the next run to wait for.
+        signal.alarm(0)
         for group in set(groups.values()):
             try:
                 os.kill(group, signal.SIGKILL)
             except OSError:
                 pass
+        try:
+            while True:
+                os.waitpid(-1, WALL)
+        except ChildProcessError:
+            pass
         raise
     finally:
         signal.alarm(0)
