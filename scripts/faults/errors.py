@@ -37,6 +37,8 @@ HARMLESS = [
     r"site/aptmerge\.lock$",  # the holder's name is for people; the lock is held all the same
     r"^(read|openat|open) site/log/",  # a report that cannot be read is written anew
     r" target/",  # rsync's own business: what counts is that the target converges
+    r"^read site/spool/#|^open\w* site/spool/objects/..$",  # what comes from an archive is fetched once more
+    r"^open\w* site/merged-\w+/dists/.*\.diff/[0-9a-f]+\.gz$",  # a patch that cannot be read is written anew, or left out
     r" site/cache/",  # it costs the next run time, and nothing else
 ]
 

@@ -380,15 +380,17 @@ impl Input for SpoolInput<'_> {
         let path = object_path(&self.spool.dir, &stored.sha256);
         match read_object(&path, stored) {
             Ok(data) => Ok(Some(data)),
-            Err(why) if self.spool.read_only => Err(Error::Io {
-                action: "read",
-                path,
-                source: std::io::Error::other(why),
-            }),
-            Err(why) => {
+            // That a disk cannot be read says nothing of what is on it.
+            Err(error) if self.spool.read_only || is_of_the_system(&error) => {
+                Err(Error::io("read", path)(error))
+            }
+            Err(error) => {
                 // Out of the way, so that the next run fetches it again.
                 durable::remove_file(&path)?;
-                Err(Error::SpoolDamaged { path, why })
+                Err(Error::SpoolDamaged {
+                    path,
+                    why: error.to_string(),
+                })
             }
         }
     }
@@ -446,16 +448,20 @@ impl<R: Read> Read for CheckedObject<'_, R> {
     }
 }
 
-fn read_object(path: &Path, stored: &StoredIndex) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let decoder = zstd::Decoder::new(file).map_err(|e| e.to_string())?;
+/// Whether an error is the system's, and not that of a file which is damaged or gone.
+fn is_of_the_system(error: &std::io::Error) -> bool {
+    error.raw_os_error().is_some() && error.kind() != std::io::ErrorKind::NotFound
+}
+
+fn read_object(path: &Path, stored: &StoredIndex) -> std::io::Result<Vec<u8>> {
+    let decoder = zstd::Decoder::new(File::open(path)?)?;
     let mut data = Vec::with_capacity(usize::try_from(stored.size).unwrap_or(0).min(1 << 30));
     decoder
         .take(stored.size.saturating_add(1))
-        .read_to_end(&mut data)
-        .map_err(|e| e.to_string())?;
+        .read_to_end(&mut data)?;
     if data.len() as u64 != stored.size || hex::encode(Sha256::digest(&data)) != stored.sha256 {
-        return Err("it is not what was verified when it was fetched".into());
+        let why = "it is not what was verified when it was fetched";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
     }
     Ok(data)
 }
