@@ -16,7 +16,7 @@ use crate::events::Listener;
 use crate::fetch::{self, FetchOptions, Spool};
 use crate::openpgp::Signer;
 use crate::progress::{Meter, Task};
-use crate::publish::{self, Allowances, Plan};
+use crate::publish::{self, Allowances, Plan, Served};
 use crate::push;
 use crate::report;
 use crate::workspace::Workspace;
@@ -146,7 +146,13 @@ pub fn publish_spool(
         return Err(Error::Cancelled);
     }
     listener.step("swap");
-    let swapped = checked.swap(workspace)?;
+    let swapped = checked.swap(workspace).map_err(|error| {
+        // The link may have been renamed before it failed: all that was left was to force that out.
+        match publish::served(workspace.layout()) {
+            Ok(Served::Volatile) => unfinished(error),
+            _ => error,
+        }
+    })?;
     listener.step("sync");
     let syncing = Meter::begin(listener, Task::Sync);
     let done = swapped.finish(workspace).map_err(unfinished)?;

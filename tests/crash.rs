@@ -356,6 +356,42 @@ fn a_push_killed_anywhere_is_made_up_for() {
 }
 
 #[test]
+fn what_cannot_be_forced_out_around_the_swap_is_told_by_what_is_served() {
+    if !can_trace() {
+        return;
+    }
+    let overlay = raised_overlay("1.1");
+    let before = site_with_small_change(overlay.path());
+    let points = trace(&before.copy(), SECOND);
+    let old = before.served().unwrap();
+    let old = contents(&before.root().join(old));
+    let around =
+        |point: &&Point| point.syscall == "fsync" && (point.step == "swap" || point.step == "sync");
+    let mut codes = BTreeSet::new();
+    for point in points.iter().filter(around).take(8) {
+        let site = before.copy();
+        let options = [
+            "-e".into(),
+            "trace=fsync".into(),
+            "-e".into(),
+            format!("inject=fsync:error=EIO:when={}", point.nth),
+        ];
+        let output = strace(&site, &site.path().join("trace"), &options, SECOND)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        let code = output.status.code().unwrap();
+        let is_old = contents(&site.root().join(site.served().unwrap())) == old;
+        assert_eq!(code, if is_old { 1 } else { 4 }, "{point:?}: {told}");
+        assert!(told.contains("Input/output error"), "{told}");
+        codes.insert(code);
+        site.expect(0, &["run", "--clock", THIRD]);
+        site.expect(0, &["verify", "--clock", THIRD]);
+    }
+    assert!(codes.contains(&4), "{codes:?}");
+}
+
+#[test]
 fn the_swap_is_one_rename() {
     if !can_trace() {
         return;
