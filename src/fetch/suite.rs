@@ -1,6 +1,7 @@
 //! One suite of one archive: its Release, fetched and verified, and the indices that it lists.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +11,7 @@ use rayon::prelude::*;
 use crate::config::{Archive, ArchiveName, Config, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::durable;
+use crate::error::Error;
 use crate::events::Listener;
 use crate::indices::{self, IndexName};
 use crate::merge::check_index;
@@ -453,12 +455,12 @@ impl SuiteFetch<'_> {
         if known(&stored) {
             return Ok(stored);
         }
-        let mut outcome = check_index(name, open_object(self.spool, &stored)?);
+        let mut outcome = self.check(name, &stored)?;
         if outcome.is_err() && !is_sound(self.spool, &stored)? {
             // It was here from before, and our own disk has spoilt it.
             durable::remove_file(&object_path(self.spool, &stored.sha256))?;
             stored = index.run()?;
-            outcome = check_index(name, open_object(self.spool, &stored)?);
+            outcome = self.check(name, &stored)?;
         }
         match outcome {
             Ok(()) => Ok(stored),
@@ -466,6 +468,29 @@ impl SuiteFetch<'_> {
                 uri: index.base.join(index.plain)?.to_string(),
                 why,
             }),
+        }
+    }
+
+    /// Whether an index can be merged. That our own disk cannot be read is not the archive's fault.
+    fn check(
+        &self,
+        name: &IndexName,
+        stored: &StoredIndex,
+    ) -> Result<Result<(), String>, FetchError> {
+        let mut failure = None;
+        let outcome = check_index(
+            name,
+            Noting {
+                reader: open_object(self.spool, stored)?,
+                failure: &mut failure,
+            },
+        );
+        match failure {
+            Some(source) => {
+                let path = object_path(self.spool, &stored.sha256);
+                Err(Error::io("read", path)(source).into())
+            }
+            None => Ok(outcome),
         }
     }
 
@@ -483,6 +508,22 @@ impl SuiteFetch<'_> {
         self.merged()
             .flat_map(|suite| indices::wanted(self.config, suite, self.archive, release))
             .collect()
+    }
+}
+
+/// A reader that keeps what the system said when it failed.
+struct Noting<'a, R> {
+    reader: R,
+    failure: &'a mut Option<io::Error>,
+}
+
+impl<R: Read> Read for Noting<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                *self.failure = error.raw_os_error().map(io::Error::from_raw_os_error);
+            }
+        })
     }
 }
 
