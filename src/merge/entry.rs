@@ -272,6 +272,14 @@ pub(crate) fn fuzz_entries(data: &[u8]) {
                 Inserted::NameAtEnd => b"/POOL",
                 Inserted::Outside => b"pool/POOL/_/",
             };
+            let path = match kind {
+                Kind::Binary => "Filename",
+                Kind::Source => "Directory",
+            };
+            // What the insertion makes too long is refused by whoever merges what is published here.
+            if entry.field(path).len() + inserted.len() > super::rewrite::MAX_PATH_BYTES {
+                continue;
+            }
             let text = entry.published(inserted).concat();
             let again = entries(&text, kind, 0, 0).expect("what is published can be read");
             assert_eq!(again.len(), 1);

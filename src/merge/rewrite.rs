@@ -55,7 +55,7 @@ impl PoolStrings {
 }
 
 /// The longest path that a file can have on Linux, more or less.
-const MAX_PATH_BYTES: usize = 4000;
+pub(crate) const MAX_PATH_BYTES: usize = 4000;
 
 /// How often a path may be percent-encoded over again; no honest one is more than once.
 const MAX_ENCODED_TIMES: usize = 4;
