@@ -111,7 +111,7 @@ pub struct RunLock {
     path: PathBuf,
     /// `None` where the caller vouched for holding it.
     held: Option<Flock<File>>,
-    /// How long to wait for others.
+    /// Until when to wait for others; `None` is for ever.
     deadline: Option<Instant>,
 }
 
@@ -125,8 +125,12 @@ pub struct Claim {
 impl Claim {
     /// A second descriptor of it, as [`RunLock::share`] has it.
     pub(crate) fn share(&self) -> io::Result<Option<File>> {
-        self.held.as_ref().map(|file| file.try_clone()).transpose()
+        second_descriptor(&self.held)
     }
+}
+
+fn second_descriptor(held: &Option<Flock<File>>) -> io::Result<Option<File>> {
+    held.as_ref().map(|file| file.try_clone()).transpose()
 }
 
 impl RunLock {
@@ -164,7 +168,7 @@ impl RunLock {
         let lock = RunLock {
             path: path.to_owned(),
             held: None,
-            deadline: None,
+            deadline: Some(Instant::now()),
         };
         Ok((lock, holder(path).is_some()))
     }
@@ -185,7 +189,7 @@ impl RunLock {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => return Ok(Claim { held: Some(file) }),
                 Err((file, Errno::EWOULDBLOCK)) => {
-                    if self.deadline.is_none_or(|_| passed(self.deadline)) {
+                    if passed(self.deadline) {
                         return Err(LockError::InUse {
                             directory: directory.to_owned(),
                             lock: self.path.clone(),
@@ -218,7 +222,7 @@ impl RunLock {
 
     /// A second descriptor of the same lock, for the guardian of a push: the lock is held until both are closed.
     pub(crate) fn share(&self) -> io::Result<Option<File>> {
-        self.held.as_ref().map(|file| file.try_clone()).transpose()
+        second_descriptor(&self.held)
     }
 }
 

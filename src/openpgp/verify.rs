@@ -373,14 +373,10 @@ fn warning(problem: &Error) -> String {
             ids.join(", ")
         );
     }
-    let mut text = format!("a signature was passed over: {problem}");
-    let mut cause = std::error::Error::source(problem);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    format!(
+        "a signature was passed over: {}",
+        crate::error::chain(problem)
+    )
 }
 
 fn check_size(what: &str, bytes: &[u8]) -> Result<(), Error> {

@@ -122,11 +122,7 @@ pub fn check_tree(tree: &Path, options: &CheckOptions<'_>) -> TreeReport {
                 }
             }
             Ok(_) => {}
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                let cause = cause.unwrap_or_default();
-                report.problems.push(format!("{error}{cause}"));
-            }
+            Err(error) => report.problems.push(crate::error::chain(&error)),
         }
     }
     if suites.is_empty() && report.problems.is_empty() {
