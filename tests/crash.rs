@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use common::site::{
     APTMERGE, Contents, Site, content_without_dates, contents, differing, has, raised_overlay,
@@ -167,18 +167,23 @@ fn last_step(stderr: &str) -> String {
         .to_owned()
 }
 
-/// Runs until the first thread comes to a system call, and kills that process there; says in which step that was.
-fn kill_at(site: &Site, point: &Point, clock: &str) -> String {
+/// Runs, and does something to the first thread that comes to a system call: `fault` is in strace's words.
+fn inject(site: &Site, point: &Point, fault: &str, clock: &str) -> Output {
     let (call, nth) = (&point.syscall, point.nth);
     let options = [
         "-e".into(),
         format!("trace={call}"),
         "-e".into(),
-        format!("inject={call}:signal=KILL:when={nth}"),
+        format!("inject={call}:{fault}:when={nth}"),
     ];
-    let output = strace(site, &site.path().join("trace"), &options, clock)
+    strace(site, &site.path().join("trace"), &options, clock)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs until the first thread comes to a system call, and kills that process there; says in which step that was.
+fn kill_at(site: &Site, point: &Point, clock: &str) -> String {
+    let output = inject(site, point, "signal=KILL", clock);
     last_step(&String::from_utf8_lossy(&output.stderr))
 }
 
@@ -370,15 +375,7 @@ fn what_cannot_be_forced_out_around_the_swap_is_told_by_what_is_served() {
     let mut codes = BTreeSet::new();
     for point in points.iter().filter(around).take(8) {
         let site = before.copy();
-        let options = [
-            "-e".into(),
-            "trace=fsync".into(),
-            "-e".into(),
-            format!("inject=fsync:error=EIO:when={}", point.nth),
-        ];
-        let output = strace(&site, &site.path().join("trace"), &options, SECOND)
-            .output()
-            .unwrap();
+        let output = inject(&site, point, "error=EIO", SECOND);
         let told = String::from_utf8_lossy(&output.stderr);
         let code = output.status.code().unwrap();
         let is_old = contents(&site.root().join(site.served().unwrap())) == old;

@@ -34,19 +34,27 @@ fn let_go(site: &Site, mut holder: Child) {
     assert!(holder.wait().unwrap().success());
 }
 
-#[test]
-fn of_fifty_runs_at_once_one_publishes_and_the_others_name_it() {
-    let mut site = Site::new("");
-    // The push of the one that gets in takes until all others have left.
+/// Has the site push with a program that writes its pid to `inside` and goes on until `go` appears in the site's directory, or
+/// that is gone.
+fn push_until_go(site: &mut Site) {
     let path = site.path().display().to_string();
     let program = site.script(
         "slow",
-        &format!("#!/bin/sh\nwhile ! test -e {path}/go; do sleep 0.05; done\n"),
+        &format!(
+            "#!/bin/sh\necho $$ > {path}/inside\nwhile test -d {path} && ! test -e {path}/go; do sleep 0.05; done\n"
+        ),
     );
     site.set_extra(&format!(
         "[[push]]\nname = \"slow\"\nrsync = \"{path}/target\"\nprogram = \"{}\"\n",
         program.display()
     ));
+}
+
+#[test]
+fn of_fifty_runs_at_once_one_publishes_and_the_others_name_it() {
+    let mut site = Site::new("");
+    // The push of the one that gets in takes until all others have left.
+    push_until_go(&mut site);
     let mut runs: Vec<Child> = (0..50)
         .map(|_| {
             site.aptmerge(&["run"])
@@ -217,19 +225,8 @@ fn a_lock_file_removed_under_its_holder_is_made_anew_and_decides_again() {
 #[test]
 fn a_run_whose_lock_file_was_removed_is_still_the_only_one_that_writes() {
     let mut site = Site::new("");
-    let path = site.path().display().to_string();
-    let program = site.script(
-        "slow",
-        &format!(
-            "#!/bin/sh\necho $$ > {path}/inside\nwhile test -d {path} && ! test -e {path}/go; do sleep 0.05; done\n"
-        ),
-    );
-    site.set_extra(&format!(
-        "[[push]]\nname = \"slow\"\nrsync = \"{path}/target\"\nprogram = \"{}\"\n",
-        program.display()
-    ));
-    let start = || site.aptmerge(&["run"]).spawn().unwrap();
-    let mut first = start();
+    push_until_go(&mut site);
+    let mut first = site.aptmerge(&["run"]).spawn().unwrap();
     pid_in(&site.path().join("inside"));
     let state = site.root().join("state");
     let recorded = || {
