@@ -350,11 +350,13 @@ fn read_holder(file: &mut File) -> String {
 }
 
 /// What the lock file says of its holder, or `None` where nobody holds the lock; changes nothing, and keeps nobody out.
+///
+/// Nobody can hold it where the file system knows no locks.
 pub fn holder(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
     match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Ok(_) => None,
-        Err((mut file, _)) => Some(read_holder(&mut file)),
+        Err((mut file, Errno::EWOULDBLOCK)) => Some(read_holder(&mut file)),
+        _ => None,
     }
 }
 

@@ -1,9 +1,11 @@
 //! Shows that there is one holder of the lock at any time, whatever happens to it, and that the others are told who it is.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
@@ -421,6 +423,104 @@ fn a_lock_that_cannot_be_made_is_no_held_lock() {
         "{told}"
     );
     assert_eq!(site.served(), None);
+}
+
+/// A mounted file system whose files cannot be locked; `None`, aloud, where there can be none.
+struct Flockless {
+    server: Child,
+    place: tempfile::TempDir,
+}
+
+impl Flockless {
+    fn mount(error: &str) -> Option<Flockless> {
+        if !has("python3") {
+            return None;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/faults/flockless.py");
+        let mut server = Command::new("python3")
+            .arg(script)
+            .arg(place.path())
+            .arg(error)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut output = BufReader::new(server.stdout.take().unwrap());
+        output.read_line(&mut said).unwrap();
+        if said == "mounted\n" {
+            return Some(Flockless { server, place });
+        }
+        let output = server.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(77), "{}", stderr(&output));
+        eprint!("{}", stderr(&output));
+        None
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.place.path().join("aptmerge.lock")
+    }
+}
+
+impl Drop for Flockless {
+    fn drop(&mut self) {
+        drop(self.server.stdin.take());
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn a_file_system_without_locks_is_no_held_lock() {
+    for (error, said) in [
+        ("ENOLCK", "No locks available"),
+        ("EOPNOTSUPP", "Operation not supported"),
+        ("ENOSYS", "Function not implemented"),
+    ] {
+        let Some(place) = Flockless::mount(error) else {
+            return;
+        };
+        let site = Site::new("");
+        let text = fs::read_to_string(site.config()).unwrap();
+        let lock = format!("lock = \"{}\"\n", place.lock_file().display());
+        fs::write(site.config(), format!("{lock}{text}")).unwrap();
+        for arguments in [
+            &["run"][..],
+            &["run", "--lock-wait", "60"],
+            &["merge"],
+            &[
+                "lock",
+                "--",
+                "touch",
+                site.path().join("ran").to_str().unwrap(),
+            ],
+        ] {
+            let told = site.expect(1, arguments);
+            assert!(told.contains(said), "{told}");
+            assert!(
+                told.contains(&place.lock_file().display().to_string()),
+                "{told}"
+            );
+            assert!(
+                told.contains("hint: ") && told.contains("flock(2)"),
+                "{told}"
+            );
+        }
+        assert!(!site.path().join("ran").exists());
+        assert_eq!(site.served(), None);
+        assert!(
+            !site.root().join("state").exists(),
+            "something was written without the lock"
+        );
+        // Nobody can hold it, so nobody is named, and a caller who vouches for it is contradicted.
+        fs::write(place.lock_file(), "pid 1 on elsewhere: aptmerge run\n").unwrap();
+        let vouched = site.expect(0, &["run", "--no-lock-i-am-sure"]);
+        assert!(vouched.contains("NOBODY HOLDS"), "{vouched}");
+        let status = site.expect(0, &["status"]);
+        assert!(!status.contains("pid 1 on elsewhere"), "{status}");
+        site.expect(0, &["verify"]);
+    }
 }
 
 #[test]
