@@ -51,9 +51,9 @@ pub struct SuiteCopy {
     pub etag: Option<String>,
     /// The same, by date.
     pub last_modified: Option<String>,
-    /// The keys that the archive's keyring had when the signature was verified: with other keys, it is verified anew.
+    /// Its signatures, in base64: they are verified once more where the archive says that nothing has changed.
     #[serde(default)]
-    pub keyring: Vec<String>,
+    pub signature: String,
     /// When it was fetched, in seconds since 1970.
     pub fetched: i64,
     /// The keys that signed it.

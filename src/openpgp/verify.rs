@@ -30,6 +30,8 @@ pub struct Verified {
     /// 7.1), plus that one LF; spaces and tabs at the ends of lines are not part of it. So it equals the Release beside
     /// the InRelease, as long as that has none.
     pub body: Vec<u8>,
+    /// The signatures as they came, for [`Keyring::verify_again`].
+    pub signature: Vec<u8>,
     /// The certificates (fingerprints of primary keys, upper-case hexadecimal) with a good signature, each once.
     pub signers: Vec<String>,
     /// What was passed over, in words.
@@ -45,7 +47,7 @@ impl Keyring {
         let verdict = self.judge(&text, signatures, now)?;
         let mut body = text;
         body.push(b'\n');
-        Ok(verdict.about(body))
+        Ok(verdict.about(body, blocks.concat()))
     }
 
     /// Verifies a text (a Release) with signatures that are kept apart from it (its Release.gpg), at the time `now`.
@@ -68,7 +70,27 @@ impl Keyring {
         } else {
             SignatureFile::armored(&clearsign::split_detached(signature)?)?
         };
-        Ok(self.judge(body, signatures, now)?.about(body.to_vec()))
+        let verdict = self.judge(body, signatures, now)?;
+        Ok(verdict.about(body.to_vec(), signature.to_vec()))
+    }
+
+    /// Verifies once more what was verified before, at the time `now`: keys and signatures expire, and keys are revoked.
+    ///
+    /// `signature` is [`Verified::signature`], of a clear-signed message if `inline`.
+    pub fn verify_again(
+        &self,
+        body: &[u8],
+        signature: &[u8],
+        inline: bool,
+        now: SystemTime,
+    ) -> Result<Verified, Error> {
+        if !inline {
+            return self.verify_detached(body, signature, now);
+        }
+        let signatures = SignatureFile::armored(&clearsign::split_detached(signature)?)?;
+        let text = body.strip_suffix(b"\n").unwrap_or(body);
+        let verdict = self.judge(text, signatures, now)?;
+        Ok(verdict.about(body.to_vec(), signature.to_vec()))
     }
 
     fn judge(
@@ -130,9 +152,10 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn about(self, body: Vec<u8>) -> Verified {
+    fn about(self, body: Vec<u8>, signature: Vec<u8>) -> Verified {
         Verified {
             body,
+            signature,
             signers: self.signers,
             warnings: self.warnings,
         }

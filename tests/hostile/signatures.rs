@@ -319,16 +319,18 @@ impl Odd {
         entry(
             name,
             &[&["Release.gpg: the signature is refused"], words].concat(),
-            move |site| {
-                let mut suite = site.main();
-                suite.set("Date", NEWER);
-                fs::remove_file(suite.dir.join("InRelease")).unwrap();
-                fs::write(suite.dir.join("Release"), &suite.body).unwrap();
-                let signature = self.sign(suite.body.as_bytes());
-                fs::write(suite.dir.join("Release.gpg"), signature).unwrap();
-                trust(site, self.issuer.as_ref().unwrap_or(&self.cert));
-            },
+            move |site| self.take_over(site),
         )
+    }
+
+    fn take_over(&self, site: &Site) {
+        let mut suite = site.main();
+        suite.set("Date", NEWER);
+        fs::remove_file(suite.dir.join("InRelease")).unwrap();
+        fs::write(suite.dir.join("Release"), &suite.body).unwrap();
+        let signature = self.sign(suite.body.as_bytes());
+        fs::write(suite.dir.join("Release.gpg"), signature).unwrap();
+        trust(site, self.issuer.as_ref().unwrap_or(&self.cert));
     }
 }
 
@@ -366,4 +368,59 @@ fn odd_signatures() {
         primary.entry("a key that may not sign", &["key"]),
         issuer.entry("a wrong issuer", &["BAD signature"]),
     ]);
+}
+
+/// From when what is signed in tests was signed to between the first run and the second.
+const UNTIL_THE_FIRST_RUN: Duration = Duration::from_secs(28 * 24 * 60 * 60 + 90 * 60);
+
+#[test]
+fn what_lapses_while_an_archive_says_that_nothing_changed() {
+    let key = |lives: Option<Duration>| {
+        let builder = builder().add_signing_subkey();
+        let lives = lives.map(|lives| 100 * DAY + lives);
+        builder.set_validity_period(lives).generate().unwrap().0
+    };
+    let brief = Odd {
+        valid: Some(UNTIL_THE_FIRST_RUN),
+        ..Odd::new()
+    };
+    let expiring = key(Some(UNTIL_THE_FIRST_RUN));
+    let stolen = key(None);
+    let revoked = revoked(stolen.clone(), ReasonForRevocation::KeyCompromised);
+    type Step<'a> = &'a dyn Fn(&Site);
+    let cases: [(Step<'_>, Step<'_>, &str); 4] = [
+        (
+            &|site| take_over(site, &expiring),
+            &|_| {},
+            "which expired on 2026-03-01",
+        ),
+        (
+            &|site| take_over(site, &stolen),
+            &|site| trust(site, &revoked),
+            "which was revoked",
+        ),
+        (
+            &|site| take_over(site, &stolen),
+            &|site| trust(site, &expiring),
+            "not in the keyring",
+        ),
+        (&|site| brief.take_over(site), &|_| {}, "expired"),
+    ];
+    for (before, after, said) in cases {
+        let site = Site::new();
+        before(&site);
+        site.run(&[]).expect(0, &[]);
+        let served = site.served();
+        after(&site);
+        for _ in 0..2 {
+            site.run(&[])
+                .expect(3, &[REFUSED, said, "stays at its last good copy"]);
+            assert_eq!(site.served(), served);
+        }
+    }
+    // What is still good is not fetched anew, nor told of.
+    let site = Site::new();
+    take_over(&site, &stolen);
+    site.run(&[]).expect(0, &[]);
+    site.run(&["-v"]).expect(0, &["nothing changed"]);
 }
