@@ -1,11 +1,12 @@
 //! The merge over small worlds: three bytes make a package of one of two archives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
 use crate::config::{Config, PoolName};
+use crate::deb822::compare_versions;
 use crate::error::Result;
 use crate::indices::IndexName;
 use crate::merge::{Input, Sink, SuiteMerge, Text, merge_suite};
@@ -37,58 +38,141 @@ fn config() -> &'static Config {
     CONFIG_CELL.get_or_init(|| Config::parse(CONFIG, Path::new("/fuzz/x.toml")).unwrap())
 }
 
-type Index = Vec<String>;
+/// The names, versions and architectures of packages; what a package is follows from three bytes.
+const NAMES: [&str; 6] = ["a", "b", "b-c", "b+", "banned", "lib9"];
+const VERSIONS: [&str; 8] = ["1", "1-1", "1.0", "2~rc", "2", "1:0.5", "1-1+b1", "01"];
+const ARCHITECTURES: [&str; 2] = ["amd64", "all"];
+const POOLS: [&str; 2] = ["HIGH", "LOW"];
+/// What packages depend on, and whether they go with what is banned.
+const DEPENDS: [(&str, bool); 4] = [
+    ("", false),
+    ("Depends: banned\n", true),
+    ("Depends: a | banned\n", false),
+    ("Pre-Depends: b,banned (>= 1)\n", true),
+];
+/// Where files lie, and where they do in a merged pool, below the archive's name.
+const PATHS: [(&str, &str); 3] = [("pool/", ""), ("./pool/", ""), ("extra/", "_/extra/")];
+/// The source of a package, where that is not called as itself: name and version by their places above.
+const SOURCES: [(&str, Option<usize>, Option<usize>); 3] = [
+    ("", None, None),
+    ("Source: a\n", Some(0), None),
+    ("Source: b (1)\n", Some(1), Some(0)),
+];
 
-/// An archive: its stanzas of each index.
-#[derive(Default, Clone)]
-struct World {
-    binaries: Index,
-    sources: Index,
+/// A package or a source of an archive.
+struct Package {
+    rank: usize,
+    name: usize,
+    version: usize,
+    architecture: usize,
+    is_banned: bool,
+    /// Name and version of the source that it was built from.
+    source: (usize, usize),
+    /// Its stanza as the archive has it.
+    text: String,
+    /// The same as it is to be published.
+    published: String,
 }
 
-fn world(data: &[u8]) -> [World; 2] {
-    let mut worlds = [World::default(), World::default()];
+impl Package {
+    /// A number for each name, version and architecture.
+    fn key(&self) -> usize {
+        (self.name * VERSIONS.len() + self.version) * ARCHITECTURES.len() + self.architecture
+    }
+}
+
+const KEYS: usize = NAMES.len() * VERSIONS.len() * ARCHITECTURES.len();
+
+/// Two archives, by the numbers that are in the stanzas.
+#[derive(Default)]
+struct World {
+    binaries: BTreeMap<usize, Package>,
+    sources: BTreeMap<usize, Package>,
+}
+
+fn world(data: &[u8]) -> World {
+    let mut world = World::default();
     for (n, bytes) in data.chunks_exact(3).take(200).enumerate() {
-        let [kind, name, version] = [bytes[0], bytes[1], bytes[2]];
-        let names = ["a", "b", "b-c", "b+", "banned", "lib9"];
-        let name = names[usize::from(name) % names.len()];
-        let versions = ["1", "1-1", "1.0", "2~rc", "2", "1:0.5", "1-1+b1", "01"];
-        let version = versions[usize::from(version) % versions.len()];
-        let world = &mut worlds[usize::from(kind & 1)];
+        let [kind, name, version] = [bytes[0], bytes[1], bytes[2]].map(usize::from);
+        let (rank, name, version) = (kind & 1, name % NAMES.len(), version % VERSIONS.len());
+        let head = format!("Package: {}\nVersion: {}\n", NAMES[name], VERSIONS[version]);
+        let pool = POOLS[rank];
+        let mut package = Package {
+            rank,
+            name,
+            version,
+            architecture: 0,
+            is_banned: NAMES[name] == "banned",
+            source: (name, version),
+            text: String::new(),
+            published: String::new(),
+        };
         if kind & 2 != 0 {
-            world.sources.push(format!(
-                "Package: {name}\nVersion: {version}\nArchitecture: any\nDirectory: pool/{n}\n"
-            ));
+            let stanza = |path| format!("{head}Architecture: any\nDirectory: {path}{n}\n");
+            package.text = stanza("pool/");
+            package.published = stanza(&format!("pool/{pool}/"));
+            world.sources.insert(n, package);
             continue;
         }
-        let arch = if kind & 4 != 0 { "all" } else { "amd64" };
-        let depends = [
-            "",
-            "Depends: banned\n",
-            "Depends: a | banned\n",
-            "Pre-Depends: b,banned (>= 1)\n",
-        ];
-        let depends = depends[usize::from(kind >> 3) % 4];
-        let source = ["", "Source: a\n", "Source: b (1)\n"][usize::from(kind >> 5) % 3];
-        let path = ["pool/", "./pool/", "extra/"][usize::from(kind >> 4) % 3];
-        world.binaries.push(format!("Package: {name}\nVersion: {version}\nArchitecture: {arch}\n{source}{depends}X-Number: {n}\nFilename: {path}{n}\n"));
+        package.architecture = usize::from(kind & 4 != 0);
+        let (depends, goes) = DEPENDS[(kind >> 3) % DEPENDS.len()];
+        package.is_banned |= goes;
+        let (source, source_name, source_version) = SOURCES[(kind >> 5) % SOURCES.len()];
+        package.source = (
+            source_name.unwrap_or(name),
+            source_version.unwrap_or(version),
+        );
+        let (path, merged) = PATHS[(kind >> 4) % PATHS.len()];
+        let architecture = ARCHITECTURES[package.architecture];
+        let stanza = |path| {
+            format!(
+                "{head}Architecture: {architecture}\n{source}{depends}X-Number: {n}\nFilename: {path}{n}\n"
+            )
+        };
+        package.text = stanza(path);
+        package.published = stanza(&format!("pool/{pool}/{merged}"));
+        world.binaries.insert(n, package);
     }
-    worlds
+    world
+}
+
+/// An archive's indices.
+#[derive(Default)]
+struct Indices {
+    binaries: String,
+    sources: String,
+}
+
+/// The indices of each archive, the stanzas in the order of their numbers or the other way round.
+fn indices(world: &World, is_reversed: bool) -> [Indices; 2] {
+    let index = |packages: &BTreeMap<usize, Package>, rank| {
+        let of_archive = packages.values().filter(|p| p.rank == rank);
+        let mut texts: Vec<_> = of_archive.map(|p| &p.text[..]).collect();
+        if is_reversed {
+            texts.reverse();
+        }
+        texts.join("\n")
+    };
+    [0, 1].map(|rank| Indices {
+        binaries: index(&world.binaries, rank),
+        sources: index(&world.sources, rank),
+    })
 }
 
 struct Memory<'a> {
-    world: &'a World,
+    indices: &'a Indices,
     pool: PoolName,
 }
 
 impl Memory<'_> {
     fn text(&self, name: &IndexName) -> Option<Vec<u8>> {
-        let stanzas = match name {
-            IndexName::Packages(_, a) if a.as_str() == "amd64" => &self.world.binaries,
-            IndexName::Sources(_) => &self.world.sources,
-            _ => return None,
-        };
-        Some(stanzas.join("\n").into_bytes())
+        match name {
+            IndexName::Packages(_, a) if a.as_str() == "amd64" => {
+                Some(self.indices.binaries.clone().into_bytes())
+            }
+            IndexName::Sources(_) => Some(self.indices.sources.clone().into_bytes()),
+            _ => None,
+        }
     }
 }
 
@@ -141,13 +225,12 @@ impl Sink for Published {
     }
 }
 
-fn merged(worlds: &[World]) -> BTreeMap<String, String> {
+fn merged(archives: &[Indices]) -> BTreeMap<String, String> {
     let config = config();
     let (name, suite) = config.suites.iter().next().unwrap();
-    let pools = ["HIGH", "LOW"];
-    let inputs = worlds.iter().zip(pools).map(|(world, pool)| {
+    let inputs = archives.iter().zip(POOLS).map(|(indices, pool)| {
         let pool = PoolName::new(pool).unwrap();
-        Box::new(Memory { world, pool }) as Box<dyn Input>
+        Box::new(Memory { indices, pool }) as Box<dyn Input>
     });
     let merge = SuiteMerge {
         config,
@@ -160,26 +243,33 @@ fn merged(worlds: &[World]) -> BTreeMap<String, String> {
     sink.0.into_inner().unwrap()
 }
 
-fn stanzas(text: &str) -> Index {
-    let stanzas = text.split_terminator("\n\n");
-    stanzas.map(|s| format!("{s}\n")).collect()
+fn stanzas(text: &str) -> impl Iterator<Item = &str> {
+    // Each with the end of its last line, and without the empty one.
+    text.split_inclusive("\n\n").map(|s| &s[..s.len() - 1])
 }
 
-fn field<'a>(stanza: &'a str, name: &str) -> &'a str {
-    let value = stanza
-        .lines()
-        .find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
-    value.unwrap_or_default()
+/// The packages of an index, each of which has to be published just as its archive's stanza says.
+fn published<'a>(
+    text: &str,
+    packages: &'a BTreeMap<usize, Package>,
+    number: fn(&str) -> Option<&str>,
+) -> Vec<&'a Package> {
+    let find = |stanza| {
+        let number = number(stanza).unwrap().parse().unwrap();
+        let package = packages.get(&number).expect("a stanza of no input");
+        assert_eq!(stanza, package.published);
+        package
+    };
+    stanzas(text).map(find).collect()
 }
 
-/// A stanza without the line that a merge rewrites.
-fn body(stanza: &str) -> String {
-    let is_path = |l: &&str| l.starts_with("Filename: ") || l.starts_with("Directory: ");
-    stanza
-        .lines()
-        .filter(|l| !is_path(l))
-        .collect::<Vec<_>>()
-        .join("\n")
+fn number_of_binary(stanza: &str) -> Option<&str> {
+    let (_, rest) = stanza.split_once("X-Number: ")?;
+    rest.lines().next()
+}
+
+fn number_of_source(stanza: &str) -> Option<&str> {
+    stanza.trim_end().rsplit('/').next()
 }
 
 /// Merges of a fuzzer are done by its own thread: handing such small work to others costs more than the work.
@@ -196,89 +286,100 @@ pub(super) fn merge(data: &[u8]) {
     if cfg!(fuzzing) {
         stay_in_this_thread();
     }
-    let worlds = world(data);
-    let out = merged(&worlds);
-    let packages = stanzas(&out["main/binary-amd64/Packages"]);
-    let sources = stanzas(&out["main/source/Sources"]);
-
-    // Nothing that no input had, all of a name from one archive, and that the first which has it.
-    for stanza in &packages {
-        let (name, path) = (field(stanza, "Package"), field(stanza, "Filename"));
-        let has = |world: &World| world.binaries.iter().any(|s| field(s, "Package") == name);
-        let owner = worlds.iter().position(has).unwrap();
-        assert!(
-            path.starts_with(["pool/HIGH/", "pool/LOW/"][owner]),
-            "{stanza}"
-        );
-        let same = |s: &&String| body(s) == body(stanza);
-        assert!(worlds[owner].binaries.iter().any(|s| same(&s)), "{stanza}");
-        assert_ne!(name, "banned");
-        assert!(
-            !["Depends: banned", "Pre-Depends"]
-                .iter()
-                .any(|d| stanza.contains(d)),
-            "{stanza}"
-        );
-    }
-    // Nothing is lost that precedence and bans let through.
-    let keys = |index: &Index| -> BTreeSet<[String; 3]> {
-        let key =
-            |s: &String| ["Package", "Version", "Architecture"].map(|f| field(s, f).to_owned());
-        index.iter().map(key).collect()
-    };
-    let published = keys(&packages);
-    assert_eq!(published.len(), packages.len(), "one stanza twice");
-    let key = |s: &str| ["Package", "Version", "Architecture"].map(|f| field(s, f).to_owned());
-    let is_banned = |s: &str| {
-        let needs = ["Depends: banned", "Pre-Depends"];
-        field(s, "Package") == "banned" || needs.iter().any(|d| s.contains(d))
-    };
-    for (rank, world) in worlds.iter().enumerate() {
-        for stanza in &world.binaries {
-            let has = |s: &String| field(s, "Package") == field(stanza, "Package");
-            let is_hidden = rank == 1 && worlds[0].binaries.iter().any(has);
-            // Of several stanzas of one key any one may stand for all, a banned one as well.
-            let mut same = world.binaries.iter().filter(|s| key(s) == key(stanza));
-            let lost =
-                !is_hidden && !same.any(|s| is_banned(s)) && !published.contains(&key(stanza));
-            assert!(!lost, "{stanza}");
-        }
-    }
-    // binary-all is what the other index has of it.
-    let all = stanzas(&out["main/binary-all/Packages"]);
-    let of_all = |s: &&String| field(s, "Architecture") == "all";
-    assert_eq!(
-        keys(&all),
-        keys(&packages.iter().filter(of_all).cloned().collect())
+    let world = world(data);
+    let out = merged(&indices(&world, false));
+    let text = &out["main/binary-amd64/Packages"];
+    let packages = published(text, &world.binaries, number_of_binary);
+    let sources = published(
+        &out["main/source/Sources"],
+        &world.sources,
+        number_of_source,
     );
+
+    // All of a name from the first archive that has it, nothing that is banned, nothing twice.
+    let mut owners = [None; NAMES.len()];
+    for package in world.binaries.values() {
+        let owner: &mut Option<usize> = &mut owners[package.name];
+        *owner = Some(owner.map_or(package.rank, |o| o.min(package.rank)));
+    }
+    let mut is_published = [false; KEYS];
+    for package in &packages {
+        assert_eq!(owners[package.name], Some(package.rank), "{}", package.text);
+        assert!(!package.is_banned, "{}", package.text);
+        let before = std::mem::replace(&mut is_published[package.key()], true);
+        assert!(!before, "twice: {}", package.text);
+    }
+    // Nothing is lost that precedence and bans let through. Of several stanzas of one key any one may stand for all, a banned
+    // one as well.
+    let mut may_be_gone = [[false; KEYS]; 2];
+    for package in world.binaries.values().filter(|p| p.is_banned) {
+        may_be_gone[package.rank][package.key()] = true;
+    }
+    for package in world.binaries.values() {
+        let is_hidden = owners[package.name] != Some(package.rank);
+        let lost =
+            !is_hidden && !may_be_gone[package.rank][package.key()] && !is_published[package.key()];
+        assert!(!lost, "{}", package.text);
+    }
+    // Ordered by name, version and architecture; and binary-all has of it what is for all.
+    for pair in packages.windows(2) {
+        let [a, b] = [pair[0], pair[1]];
+        let versions = [a, b].map(|p| VERSIONS[p.version].as_bytes());
+        let order = NAMES[a.name]
+            .cmp(NAMES[b.name])
+            .then(compare_versions(versions[0], versions[1]))
+            // Of one version in two spellings.
+            .then(versions[0].cmp(versions[1]))
+            .then(ARCHITECTURES[a.architecture].cmp(ARCHITECTURES[b.architecture]));
+        assert!(order.is_le(), "{}{}", a.text, b.text);
+    }
+    let all = published(
+        &out["main/binary-all/Packages"],
+        &world.binaries,
+        number_of_binary,
+    );
+    let of_all = packages
+        .iter()
+        .filter(|p| ARCHITECTURES[p.architecture] == "all");
+    assert!(of_all.map(|p| p.key()).eq(all.iter().map(|p| p.key())));
     // Every source that a published binary names is there, if any archive has it.
-    let have = keys(&sources);
-    for stanza in &packages {
-        let source = field(stanza, "Source");
-        let (name, version) = match source.split_once(" (") {
-            Some((name, version)) => (name, version.trim_end_matches(')')),
-            None if source.is_empty() => (field(stanza, "Package"), field(stanza, "Version")),
-            None => (source, field(stanza, "Version")),
-        };
-        let key = [name, version, "any"].map(str::to_owned);
-        let exists = worlds.iter().any(|w| keys(&w.sources).contains(&key));
-        assert!(!exists || have.contains(&key), "{stanza}");
+    let named = |packages: &mut dyn Iterator<Item = &Package>| {
+        let mut found = [false; KEYS];
+        packages.for_each(|p| found[p.key()] = true);
+        found
+    };
+    let exists = named(&mut world.sources.values());
+    let has = named(&mut sources.iter().copied());
+    for package in &packages {
+        let (name, version) = package.source;
+        let key = (name * VERSIONS.len() + version) * ARCHITECTURES.len();
+        assert!(!exists[key] || has[key], "{}", package.text);
     }
     // The order of stanzas within a file says nothing.
-    let reversed = worlds.clone().map(|mut world| {
-        world.binaries.reverse();
-        world.sources.reverse();
-        world
-    });
-    assert_eq!(merged(&reversed), out);
+    assert_eq!(merged(&indices(&world, true)), out);
     // What was merged, merged again, is the same but for its paths.
-    let again = merged(&[World {
-        binaries: packages.clone(),
-        sources: sources.clone(),
+    let texts = |packages: &[&Package]| {
+        let texts: Vec<_> = packages.iter().map(|p| &p.text[..]).collect();
+        texts.join("\n")
+    };
+    let again = merged(&[Indices {
+        binaries: texts(&packages),
+        sources: texts(&sources),
     }]);
-    let bodies = |index: &Index| index.iter().map(|s| body(s)).collect::<Vec<_>>();
-    assert_eq!(
-        bodies(&stanzas(&again["main/binary-amd64/Packages"])),
-        bodies(&packages)
-    );
+    for (index, before) in [
+        ("main/binary-amd64/Packages", &packages),
+        ("main/source/Sources", &sources),
+    ] {
+        let after = stanzas(&again[index]).map(without_path);
+        assert!(
+            after.eq(before.iter().map(|p| without_path(&p.text))),
+            "{index}"
+        );
+    }
+}
+
+/// A stanza without its last line, which is the one that a merge rewrites.
+fn without_path(stanza: &str) -> &str {
+    let end = stanza.trim_end().rfind('\n').unwrap_or_default();
+    &stanza[..end]
 }
