@@ -8,7 +8,9 @@ mod release;
 mod stanza;
 mod version;
 
-pub use relations::{Alternative, Operator, alternatives, alternatives_of, clauses};
+pub use relations::{
+    Alternative, Operator, alternatives, alternatives_of, check_relations, clauses,
+};
 pub(crate) use release::format_date;
 pub use release::{IndexEntry, Release, ReleaseError};
 pub use stanza::{Fields, Stanza, Stanzas, SyntaxError, eq_name};

@@ -1,4 +1,5 @@
-//! Package relations, as far as bans need them: clauses, their alternatives, and the name in each (Policy 7.1).
+//! Package relations, as far as bans need them: clauses, their alternatives, and the name in each (Policy 7.1); and whether apt can
+//! read a field of them.
 
 use std::cmp::Ordering;
 
@@ -65,21 +66,84 @@ impl<'a> Alternative<'a> {
     }
 }
 
+/// What apt takes for a blank: VT is one, which the standard library leaves out.
+fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == b'\x0b'
+}
+
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is_blank(*first)
+    {
+        bytes = rest;
+    }
+    while let [rest @ .., last] = bytes
+        && is_blank(*last)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Whether apt can read a relation field of a binary package (its `debListParser::ParseDepends`). A single one that it cannot read
+/// makes it refuse all that it has fetched.
+///
+/// # Errors
+/// Where in the field, and what is wrong.
+pub fn check_relations(field: &[u8]) -> Result<(), (usize, &'static str)> {
+    let end = field.len() - field.iter().rev().take_while(|b| is_blank(**b)).count();
+    let field = &field[..end];
+    let blanks = |at: usize| at + field[at..].iter().take_while(|b| is_blank(**b)).count();
+    let mut at = blanks(0);
+    while at < end {
+        let name = at;
+        let ends = |b: &u8| is_blank(*b) || b"(),|[]<>".contains(b);
+        at += field[at..].iter().take_while(|b| !ends(b)).count();
+        if at == name {
+            return Err((at, "there is no name"));
+        }
+        if field.get(at) == Some(&b')') {
+            return Err((at, "a `)` without a `(`"));
+        }
+        at = blanks(at);
+        if field.get(at) == Some(&b'(') {
+            at = blanks(at + 1);
+            if at + 3 >= end {
+                return Err((at, "a `(` with too little behind it"));
+            }
+            let operator: &[&[u8]] = &[b"<=", b"<<", b"<", b">=", b">>", b">", b"="];
+            let operator = operator.iter().find(|o| field[at..].starts_with(o));
+            let version = blanks(at + operator.map_or(0, |o| o.len()));
+            match field[version..].iter().position(|b| *b == b')') {
+                None => return Err((version, "a `(` without a `)`")),
+                Some(0) => return Err((version, "there is no version")),
+                Some(length) => at = blanks(version + length + 1),
+            }
+        }
+        match field.get(at) {
+            None => {}
+            Some(b',' | b'|') => at = blanks(at + 1),
+            Some(_) => return Err((at, "neither a comma nor a bar follows")),
+        }
+    }
+    Ok(())
+}
+
 /// The clauses of a relation field, as they stand there. Empty ones (a comma at the end, which real indices have) are left out.
 pub fn clauses(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     field
         .split(|b| *b == b',')
-        .map(<[u8]>::trim_ascii)
+        .map(trim)
         .filter(|clause| !clause.is_empty())
 }
 
 /// The alternatives of a clause.
 pub fn alternatives_of(clause: &[u8]) -> impl Iterator<Item = Alternative<'_>> + Clone {
     clause.split(|b| *b == b'|').map(|alternative| {
-        let trimmed = alternative.trim_ascii();
+        let trimmed = trim(alternative);
         let end = trimmed
             .iter()
-            .position(|b| b.is_ascii_whitespace() || b":([<".contains(b))
+            .position(|b| is_blank(*b) || b":([<".contains(b))
             .unwrap_or(trimmed.len());
         let (name, rest) = trimmed.split_at(end);
         Alternative { name, rest }
@@ -116,6 +180,10 @@ mod tests {
             [vec!["a"], vec!["b", "c"], vec!["d", "e"]]
         );
         assert_eq!(names("systemd:any"), [["systemd"]]);
+        assert_eq!(
+            names("a,\u{b}systemd\u{b}|\u{c}b"),
+            [vec!["a"], vec!["systemd", "b"]]
+        );
         assert_eq!(
             names("foo,\n bar\t(= 1:2-3),baz:amd64(<< 2)"),
             [["foo"], ["bar"], ["baz"]]

@@ -119,6 +119,9 @@ fn stanzas(data: &[u8]) {
 }
 
 fn relations(data: &[u8]) {
+    if let Err((at, _)) = deb822::check_relations(data) {
+        assert!(at <= data.len());
+    }
     for clause in alternatives(data) {
         for alternative in clause {
             let ends = |b: &u8| b.is_ascii_whitespace() || b",|([<:".contains(b);

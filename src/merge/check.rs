@@ -1,11 +1,13 @@
-//! Whether an index that an archive signed can be merged at all: asked when it is fetched, so that an archive that signs a
+//! Whether an index that an archive signed can be merged at all, and be read by clients then: asked when it is fetched, so that an archive that signs a
 //! broken index keeps its last good copy, instead of ending every run until it publishes again.
 
 use std::io::Read;
 
 use crate::indices::IndexName;
 
+use super::client;
 use super::entry::{Kind, check_entries};
+use super::plain_tar::PlainTar;
 
 /// Reads an index as the merge will read it.
 ///
@@ -27,11 +29,13 @@ pub fn check_index(name: &IndexName, mut index: impl Read) -> Result<(), String>
     };
     let mut data = Vec::new();
     index.read_to_end(&mut data).map_err(|e| e.to_string())?;
-    check_entries(&data, kind).map_err(|e| e.to_string())
+    check_entries(&data, kind)
+        .and_then(|()| client::check(&data, kind))
+        .map_err(|e| e.to_string())
 }
 
 fn check_icons(index: impl Read) -> std::io::Result<()> {
-    for entry in tar::Archive::new(index).entries()? {
+    for entry in tar::Archive::new(PlainTar::new(index)).entries()? {
         std::io::copy(&mut entry?, &mut std::io::sink())?;
     }
     Ok(())
