@@ -96,6 +96,43 @@ fn by_hash_that_is_announced_and_not_there_is_no_obstacle() {
 }
 
 #[test]
+fn by_hash_that_may_not_be_read_is_no_obstacle() {
+    let (site, mirror) = site_over_http();
+    for status in [403, 400] {
+        mirror.behave(move |path| path.contains("/by-hash/").then(|| (status, Vec::new())));
+        site.run(&["--rebuild"]).expect(0, &[]);
+        newer_main(&site, NEWER, &format!("newcomer-{status}"));
+    }
+    let requests = mirror.requests();
+    let by_name = |r: &&Request| r.status == 200 && r.path.starts_with("main/dists/bookworm/main/");
+    assert!(requests.iter().filter(by_name).count() >= 2, "{requests:?}");
+}
+
+#[test]
+fn a_password_stays_in_the_configuration() {
+    let (site, _mirror) = site_over_http();
+    let config = fs::read_to_string(site.path("aptmerge.toml")).unwrap();
+    site.write_config(&config.replace("\"http://", "\"http://robot:S3CRET@"));
+    let first = site.run(&["-v"]);
+    first.expect(0, &["fetched main bookworm"]);
+    let second = site.run(&["-v"]);
+    second.expect(0, &["nothing changed"]);
+    let status = site.aptmerge(&["status"]);
+    let json = site.aptmerge(&["status", "--json"]);
+    for said in [first, second, status, json] {
+        assert!(!said.stdout.contains("S3CRET") && !said.stderr.contains("S3CRET"));
+    }
+    for entry in walkdir::WalkDir::new(site.root()) {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            let data = fs::read(entry.path()).unwrap();
+            let found = data.windows(6).any(|bytes| bytes == b"S3CRET");
+            assert!(!found, "{}", entry.path().display());
+        }
+    }
+}
+
+#[test]
 fn a_release_with_its_signature_apart_serves_as_well() {
     let (site, mirror) = site_over_http();
     fs::remove_file(site.main().dir.join("InRelease")).unwrap();

@@ -669,6 +669,62 @@ fn unknown_keys_are_passed_over_but_bad_signatures_are_not() {
 }
 
 #[test]
+fn a_signature_of_a_curve_that_is_not_known_here_is_passed_over() {
+    let Some(gnupg) = Gnupg::new() else { return };
+    let plain = ["--pinentry-mode", "loopback", "--passphrase", ""];
+    for (name, kind) in [("a", "ed25519"), ("b", "brainpoolP256r1")] {
+        let name = format!("{name}@archive.example");
+        gnupg.gpg(
+            &[&plain[..], &["--quick-gen-key", &name, kind, "sign", "0"]].concat(),
+            b"",
+        );
+    }
+    let export = gnupg.gpg(&["--export"], b"");
+    let ring = Keyring::from_bytes(&export).unwrap();
+    let signed_by = |names: &[&str]| {
+        let users = names.iter().flat_map(|name| ["--local-user", name]);
+        let users: Vec<_> = users.collect();
+        gnupg.gpg(&[&users[..], &["--detach-sign"]].concat(), BODY)
+    };
+    let now = SystemTime::now();
+    let both = signed_by(&["a@archive.example", "b@archive.example"]);
+    let verified = ring.verify_detached(BODY, &both, now).unwrap();
+    assert_eq!((verified.signers.len(), verified.warnings.len()), (1, 1));
+    assert!(
+        verified.warnings[0].contains("brainpoolP256r1"),
+        "{verified:?}"
+    );
+    // By itself it proves nothing; and a known key's bad signature is as bad as ever beside it.
+    let alone = ring.verify_detached(BODY, &signed_by(&["b@archive.example"]), now);
+    assert!(
+        matches!(&alone, Err(Error::UnsupportedSignature { .. })),
+        "{alone:?}"
+    );
+    let other = ring.verify_detached(b"Origin: other\n", &both, now);
+    assert!(
+        matches!(&other, Err(Error::BadSignature { .. })),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn what_was_verified_is_verified_again() {
+    let a = key("a");
+    let signed = sign(&[&a]);
+    let ring = keyring(&[&a]);
+    let inline = ring.verify_inline(&signed.inline, at()).unwrap();
+    let detached = ring.verify_detached(BODY, &signed.detached, at()).unwrap();
+    for (verified, is_inline) in [(&inline, true), (&detached, false)] {
+        let again = |body: &[u8]| ring.verify_again(body, &verified.signature, is_inline, at());
+        assert_eq!(&again(&verified.body).unwrap(), verified);
+        assert!(matches!(
+            again(b"Origin: other\n"),
+            Err(Error::BadSignature { .. })
+        ));
+    }
+}
+
+#[test]
 fn expired_keys_and_signatures_do_not_count() {
     let a = key("a");
     let old = builder("old")

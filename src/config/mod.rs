@@ -119,7 +119,7 @@ pub struct Archive {
     /// Refuse a Release whose Date is older than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<TimeSpan>,
-    /// `false` accepts a Release past its Valid-Until, and past `max-age`: for replaying old data.
+    /// `false` accepts a Release past its Valid-Until: for replaying old data. `max-age` counts all the same.
     #[serde(default = "defaults::yes")]
     pub check_valid_until: bool,
     /// Narrows the families that are taken from this archive.
@@ -351,6 +351,8 @@ pub struct Fetch {
     pub timeout: TimeSpan,
     /// Slower than this per second, averaged over a minute, is given up.
     pub minimum_speed: ByteSize,
+    /// How long one suite of an archive may take in all, every URI and repetition included.
+    pub suite_timeout: TimeSpan,
     /// The most that one index may be, unpacked.
     pub max_index: ByteSize,
     /// An HTTP proxy.
@@ -368,6 +370,7 @@ impl Default for Fetch {
             connect_timeout: TimeSpan::from_seconds(20),
             timeout: TimeSpan::from_seconds(60),
             minimum_speed: ByteSize::from_bytes(1024),
+            suite_timeout: TimeSpan::from_seconds(60 * 60),
             max_index: ByteSize::from_bytes(4 << 30),
             proxy: None,
         }

@@ -159,15 +159,33 @@ pub enum FetchError {
         /// Why.
         source: std::io::Error,
     },
-    /// An index is larger than the configuration allows.
-    #[error(
-        "{uri}: the Release says that it has {size} bytes unpacked, more than fetch.max-index allows"
-    )]
+    /// An index is larger than the configuration, or memory, allows.
+    #[error("{uri}: the Release says that it has {size} bytes unpacked, more than {bound}")]
     TooLarge {
         /// The file.
         uri: String,
         /// What the Release says.
         size: u64,
+        /// Which bound.
+        bound: &'static str,
+    },
+    /// An index is larger packed than packing can make it.
+    #[error(
+        "{uri}: the Release says that it has {size} bytes, more than packing could make of what it says of the plain file"
+    )]
+    Swollen {
+        /// The file.
+        uri: String,
+        /// What the Release says.
+        size: u64,
+    },
+    /// It takes too long, though bytes come.
+    #[error("{uri}: given up after {}", crate::config::TimeSpan::from_seconds(*.seconds))]
+    TooLate {
+        /// The file that was on its way.
+        uri: String,
+        /// How long it was tried.
+        seconds: u64,
     },
     /// An index is what the Release says, and cannot be merged.
     #[error("{uri}: the archive signed an index that cannot be used: {why}")]
@@ -216,9 +234,16 @@ impl FetchError {
             FetchError::Uri(e) => e.hint(),
             FetchError::Signature { source, .. } => source.hint(),
             FetchError::Keyring { source, .. } => source.hint(),
-            FetchError::Expired { .. } | FetchError::Stale { .. } => Some(
+            FetchError::Stale { .. } => Some(
+                "the mirror or the archive has stopped being updated; to replay old data on purpose, take max-age out of the archive"
+                    .into(),
+            ),
+            FetchError::Expired { .. } => Some(
                 "the mirror or the archive has stopped being updated; to replay old data on purpose, set check-valid-until = false for the archive"
                     .into(),
+            ),
+            FetchError::TooLate { .. } => Some(
+                "look at the mirror, or raise fetch.suite-timeout where the way to it is slow".into(),
             ),
             FetchError::Future { .. } => Some("check the clock of this machine".into()),
             FetchError::Identity { .. } => {

@@ -7,7 +7,6 @@ use std::path::Path;
 use crate::deb822::{IndexEntry, Release};
 use crate::durable;
 use crate::error::Error;
-use crate::events::Listener;
 use crate::progress::Share;
 
 use super::FetchError;
@@ -15,7 +14,7 @@ use super::decode::{Compression, Limited, decoder};
 use super::error::is_over_limit;
 use super::hashing::{Digests, Hasher, HashingWriter};
 use super::metered::Metered;
-use super::spool::{StoredIndex, object_path};
+use super::spool::{StoredIndex, digests_of_object, object_path};
 use super::transport::{self, Conditions, Fetched, Transport};
 use super::uri::Uri;
 
@@ -30,8 +29,12 @@ pub(super) struct IndexFetch<'a> {
     pub(super) plain: &'a str,
     pub(super) transport: &'a Transport,
     pub(super) spool: &'a Path,
-    pub(super) max_plain: u64,
-    pub(super) listener: &'a dyn Listener,
+    /// The most that it may have unpacked, and what says so.
+    pub(super) max_plain: (u64, &'static str),
+    /// What the last good copy of the suite has under this name.
+    pub(super) known: Option<&'a StoredIndex>,
+    /// Whether it is time to give up.
+    pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
     /// Its part of what is transferred for the suite.
     pub(super) transfer: Share<'a>,
     /// Its part of what is unpacked.
@@ -42,19 +45,11 @@ impl IndexFetch<'_> {
     pub(super) fn run(&self) -> Result<StoredIndex, FetchError> {
         let plain = self.release.entries.get(self.plain);
         if let Some(entry) = plain {
-            if entry.size > self.max_plain {
-                return Err(FetchError::TooLarge {
-                    uri: self.base.join(self.plain)?.to_string(),
-                    size: entry.size,
-                });
+            if entry.size > self.max_plain.0 {
+                return Err(self.too_large(&self.base.join(self.plain)?, entry.size));
             }
-            if let Some(sha256) = entry.sha256.map(hex::encode)
-                && object_path(self.spool, &sha256).exists()
-            {
-                return Ok(StoredIndex {
-                    sha256,
-                    size: entry.size,
-                });
+            if let Some(stored) = self.stored_already(entry)? {
+                return Ok(stored);
             }
             if entry.size == 0 {
                 return self.unpack(
@@ -65,21 +60,72 @@ impl IndexFetch<'_> {
                 );
             }
         }
-        let mut missing = None;
+        let mut refusal = None;
         for (path, entry, compression) in forms(self.release, self.plain) {
             let uri = self.base.join(&path)?;
+            if entry.size > self.max_packed(plain) {
+                refusal.get_or_insert(FetchError::Swollen {
+                    uri: uri.to_string(),
+                    size: entry.size,
+                });
+                continue;
+            }
             self.transfer.plan(entry.size);
             match self.download(&path, &uri, entry) {
                 Ok(file) => return self.unpack(file, compression, plain, &uri),
                 Err(error @ FetchError::Missing { .. }) => {
-                    missing.get_or_insert(error);
+                    refusal.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(missing.unwrap_or(FetchError::Missing {
+        Err(refusal.unwrap_or(FetchError::Missing {
             uri: self.base.join(self.plain)?.to_string(),
         }))
+    }
+
+    fn too_large(&self, uri: &Uri, size: u64) -> FetchError {
+        FetchError::TooLarge {
+            uri: uri.to_string(),
+            size,
+            bound: self.max_plain.1,
+        }
+    }
+
+    /// The most that a compressed form may have: nothing grows by more than this when it is packed.
+    fn max_packed(&self, plain: Option<&IndexEntry>) -> u64 {
+        let plain = plain.map_or(self.max_plain.0, |entry| entry.size);
+        plain.saturating_add(plain / 8).saturating_add(64 << 10)
+    }
+
+    /// An object of the spool that is what the Release lists, whoever had it first. Its name is a hash; that the Release's other
+    /// words fit as well is looked at, unless they are the ones that were looked at before.
+    fn stored_already(&self, entry: &IndexEntry) -> Result<Option<StoredIndex>, FetchError> {
+        let Some(sha256) = entry.sha256.map(hex::encode) else {
+            return Ok(None);
+        };
+        let stored = StoredIndex {
+            sha256,
+            size: entry.size,
+        };
+        let path = object_path(self.spool, &stored.sha256);
+        if !path.exists() {
+            return Ok(None);
+        }
+        if entry.sha512.is_none() && self.known == Some(&stored) {
+            return Ok(Some(stored));
+        }
+        match digests_of_object(&path, &stored.sha256)? {
+            Some(digests) => {
+                check(&digests, entry, &self.base.join(self.plain)?, " unpacked")?;
+                Ok(Some(stored))
+            }
+            None => {
+                // Our own disk has spoilt it.
+                durable::remove_file(&path)?;
+                Ok(None)
+            }
+        }
     }
 
     /// Brings a file here, by its hash where the archive has it so, and checks length and hash.
@@ -100,9 +146,9 @@ impl IndexFetch<'_> {
                 );
             }
         }
+        let by_hash = candidates.len();
         candidates.push(uri.clone());
-        let cancelled = || self.listener.is_cancelled();
-        for candidate in candidates {
+        for (at, candidate) in candidates.into_iter().enumerate() {
             let file = tempfile::tempfile_in(self.spool)
                 .map_err(Error::io("create a temporary file in", self.spool))?;
             let sink = HashingWriter::with(file, Hasher::with_sha512());
@@ -112,11 +158,18 @@ impl IndexFetch<'_> {
                 &Conditions::default(),
                 entry.size,
                 &mut sink,
-                &cancelled,
+                self.cancelled,
             );
-            match fetched.map_err(|error| self.failed(error))? {
-                Fetched::NotFound => continue,
-                Fetched::NotModified | Fetched::Stored { .. } => {}
+            match fetched {
+                Ok(Fetched::NotFound) => continue,
+                Ok(Fetched::NotModified | Fetched::Stored { .. }) => {}
+                // Some servers do not let by-hash be read. What comes under the plain name is held against the same hash.
+                Err(transport::Error::Denied { .. } | transport::Error::Status { .. })
+                    if at < by_hash =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(self.failed(error)),
             }
             let (mut file, digests) = sink.into_inner().finish();
             check(&digests, entry, &candidate, "")?;
@@ -148,7 +201,7 @@ impl IndexFetch<'_> {
         uri: &Uri,
     ) -> Result<StoredIndex, FetchError> {
         self.unpacking.plan(plain.map_or(0, |entry| entry.size));
-        let limit = plain.map_or(self.max_plain, |entry| entry.size);
+        let limit = plain.map_or(self.max_plain.0, |entry| entry.size);
         let objects = self.spool.join("objects");
         let temporary = durable::temporary(&objects.join("x"))?;
         let failed = |source: io::Error| FetchError::from(Error::io("write to", &objects)(source));
@@ -164,10 +217,7 @@ impl IndexFetch<'_> {
         .map_err(|failure| match failure {
             Failure::Write(source) => failed(source),
             Failure::Read(source) if is_over_limit(&source) && plain.is_none() => {
-                FetchError::TooLarge {
-                    uri: uri.to_string(),
-                    size: limit,
-                }
+                self.too_large(uri, limit)
             }
             Failure::Read(source) => FetchError::Unpack {
                 uri: uri.to_string(),

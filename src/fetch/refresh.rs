@@ -1,6 +1,7 @@
 //! All suites of all archives, side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use rayon::prelude::*;
@@ -74,6 +75,7 @@ pub fn refresh(
                         old: old.as_ref(),
                         last_published,
                         options,
+                        deadline: Instant::now() + config.fetch.suite_timeout.duration(),
                         listener,
                         transfer: Meter::begin(listener, fetch_of(&name, &suite)),
                         unpacking: Meter::later(listener, unpack_of(&name, &suite)),

@@ -28,7 +28,7 @@ use crate::merge::{Input, SuiteMerge};
 use crate::workspace::{View, Workspace, read_json, write_json};
 
 use super::FetchError;
-use super::hashing::Hasher;
+use super::hashing::{Digests, Hasher, HashingReader};
 
 /// An index in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct StoredIndex {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SuiteCopy {
-    /// The URI of the archive that it came from.
+    /// The URI of the archive that it came from, without user and password: a spool may be read by all.
     pub uri: String,
     /// Whether it was an InRelease, and not a Release with a Release.gpg.
     pub inline: bool,
@@ -60,9 +60,13 @@ pub struct SuiteCopy {
     pub signers: Vec<String>,
     /// The verified text of the Release.
     pub release: String,
-    /// Indices that its Release lists and that are there in no form, of the families that a suite can do without.
+    /// Indices that its Release lists and that are there in no form, of the families that a suite can do without. They are asked for
+    /// again in every run: a mirror may be in the middle of its own sync.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub absent: BTreeSet<String>,
+    pub missing: BTreeSet<String>,
+    /// Indices of these families that are there and so broken that they cannot be used.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub broken: BTreeSet<String>,
     /// Files that its Release lists and that belong to no family of indices, so that they are not merged.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unclaimed: BTreeSet<String>,
@@ -412,10 +416,19 @@ pub(super) fn open_object<'a>(
     })
 }
 
-/// Whether an object is what was verified when it was fetched.
-pub(super) fn is_sound(spool: &Path, stored: &StoredIndex) -> Result<bool> {
-    let mut object = open_object(spool, stored)?;
-    Ok(std::io::copy(&mut object, &mut std::io::sink()).is_ok())
+/// Length and hashes of an object; `None` where it is not what its name says.
+pub(super) fn digests_of_object(path: &Path, sha256: &str) -> Result<Option<Digests>> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let decoder = zstd::Decoder::new(file).map_err(Error::io("read", path))?;
+    let mut hashed = HashingReader::with(decoder, Hasher::with_sha512());
+    match std::io::copy(&mut hashed, &mut std::io::sink()) {
+        Ok(_) => {
+            let (_, digests) = hashed.finish();
+            Ok((hex::encode(digests.sha256) == sha256).then_some(digests))
+        }
+        Err(error) if is_of_the_system(&error) => Err(Error::io("read", path)(error)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// An object that is read as a stream; that it is not what was verified shows at its end.

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use rayon::prelude::*;
 
-use crate::config::{Archive, ArchiveName, Config, Suite, SuiteName};
+use crate::config::{Archive, ArchiveName, Config, Family, Suite, SuiteName};
 use crate::deb822::Release;
-use crate::durable;
 use crate::error::Error;
 use crate::events::Listener;
 use crate::indices::{self, IndexName};
@@ -22,8 +21,8 @@ use crate::progress::Meter;
 use super::FetchError;
 use super::index::{IndexFetch, planned_bytes};
 use super::refresh::FetchOptions;
-use super::spool::{StoredIndex, SuiteCopy, is_sound, object_path, open_object, seconds};
-use super::transport::{Conditions, Fetched, Transport};
+use super::spool::{StoredIndex, SuiteCopy, object_path, open_object, seconds};
+use super::transport::{self, Conditions, Fetched, Transport};
 use super::unclaimed::unclaimed;
 use super::uri::Uri;
 
@@ -32,6 +31,12 @@ const MAX_RELEASE_BYTES: u64 = 10_000_000;
 
 /// How far ahead of our clock a Release may be dated (apt's own bound).
 const MAX_AHEAD: Duration = Duration::from_secs(10);
+
+/// The most that an index may be, unpacked, that is merged in memory: real ones have some fifty megabytes.
+const MAX_TEXT: (u64, &str) = (512 << 20, "the 512 MiB that an index of its kind may have");
+
+/// How long a Release, or its signature, may take to come: real ones have some hundred kilobytes.
+const RELEASE_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// The longest pause before a suite is begun afresh.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -49,6 +54,8 @@ pub(super) struct SuiteFetch<'a> {
     /// The Date of what was last published from the suite, where its copy in the spool is lost.
     pub(super) last_published: Option<Timestamp>,
     pub(super) options: FetchOptions,
+    /// When to give up, by the clock that only goes forward.
+    pub(super) deadline: Instant,
     pub(super) listener: &'a dyn Listener,
     /// Counts the bytes of the indices as they come.
     pub(super) transfer: Meter<'a>,
@@ -66,7 +73,15 @@ enum Answer {
 #[derive(Default)]
 struct Indices {
     stored: BTreeMap<String, StoredIndex>,
-    absent: BTreeSet<String>,
+    missing: BTreeSet<String>,
+    broken: BTreeSet<String>,
+}
+
+/// What became of an index that was fetched.
+enum FetchedIndex {
+    Stored(StoredIndex),
+    Missing,
+    Broken,
 }
 
 struct New {
@@ -83,15 +98,35 @@ impl SuiteFetch<'_> {
             match self.try_uri(uri) {
                 Ok(copy) => return Ok(copy),
                 Err(error) if error.is_local() => return Err(error),
-                Err(error) => failures.push((uri_for_people(uri), error)),
+                Err(error) => failures.push((uri_for_people(uri), self.told(error))),
             }
-            if self.listener.is_cancelled() {
+            if self.gives_up() {
                 break;
             }
         }
         match failures.len() {
             1 => Err(failures.remove(0).1),
             _ => Err(FetchError::EveryUri(failures)),
+        }
+    }
+
+    /// Whether it is time to stop, since somebody said so or since it takes too long.
+    fn gives_up(&self) -> bool {
+        self.listener.is_cancelled() || Instant::now() >= self.deadline
+    }
+
+    /// What was given up because it took too long is told as that.
+    fn told(&self, error: FetchError) -> FetchError {
+        match error {
+            FetchError::Transport(transport::Error::Cancelled { uri })
+                if !self.listener.is_cancelled() =>
+            {
+                FetchError::TooLate {
+                    uri: uri.to_string(),
+                    seconds: self.config.fetch.suite_timeout.duration().as_secs(),
+                }
+            }
+            other => other,
         }
     }
 
@@ -122,7 +157,7 @@ impl SuiteFetch<'_> {
         let step = Duration::from_millis(50);
         let mut left = pause;
         while !left.is_zero() {
-            if self.listener.is_cancelled() {
+            if self.gives_up() {
                 return false;
             }
             std::thread::sleep(step.min(left));
@@ -137,7 +172,7 @@ impl SuiteFetch<'_> {
         let base = Uri::parse(uri)?.join(&format!("dists/{}", self.suite))?;
         let old = self
             .old
-            .filter(|old| old.uri == uri && self.is_signed_still(old));
+            .filter(|old| old.uri == uri_for_people(uri) && self.is_signed_still(old));
         match self.release(&base, old.filter(|_| !unconditional))? {
             Answer::Same => {
                 let Some(old) = old else {
@@ -150,11 +185,13 @@ impl SuiteFetch<'_> {
                 let indices = self.indices(&base, &release, Some(old))?;
                 let unclaimed = self.unclaimed(&release);
                 let changed = indices.stored != old.indices
-                    || indices.absent != old.absent
+                    || indices.missing != old.missing
+                    || indices.broken != old.broken
                     || unclaimed != old.unclaimed;
                 Ok(changed.then(|| SuiteCopy {
                     indices: indices.stored,
-                    absent: indices.absent,
+                    missing: indices.missing,
+                    broken: indices.broken,
                     unclaimed,
                     ..old.clone()
                 }))
@@ -166,7 +203,7 @@ impl SuiteFetch<'_> {
                 self.check_against_old(&base, &release, &new.verified.body)?;
                 let indices = self.indices(&base, &release, None)?;
                 Ok(Some(SuiteCopy {
-                    uri: uri.to_owned(),
+                    uri: uri_for_people(uri),
                     inline: new.inline,
                     etag: new.validators.etag,
                     last_modified: new.validators.last_modified,
@@ -176,7 +213,8 @@ impl SuiteFetch<'_> {
                     // Its fields were checked to be UTF-8 when it was parsed.
                     release: String::from_utf8_lossy(&new.verified.body).into_owned(),
                     indices: indices.stored,
-                    absent: indices.absent,
+                    missing: indices.missing,
+                    broken: indices.broken,
                     unclaimed: self.unclaimed(&release),
                 }))
             }
@@ -274,10 +312,21 @@ impl SuiteFetch<'_> {
         conditions: &Conditions,
         sink: &mut Vec<u8>,
     ) -> Result<Fetched, FetchError> {
-        let cancelled = || self.listener.is_cancelled();
-        Ok(self
+        let deadline = Instant::now() + RELEASE_TIME;
+        let is_late = || Instant::now() >= deadline;
+        let cancelled = || is_late() || self.gives_up();
+        let fetched = self
             .transport
-            .fetch(uri, conditions, MAX_RELEASE_BYTES, sink, &cancelled)?)
+            .fetch(uri, conditions, MAX_RELEASE_BYTES, sink, &cancelled);
+        match fetched {
+            Err(transport::Error::Cancelled { uri }) if is_late() && !self.gives_up() => {
+                Err(FetchError::TooLate {
+                    uri: uri.to_string(),
+                    seconds: RELEASE_TIME.as_secs(),
+                })
+            }
+            other => Ok(other?),
+        }
     }
 
     fn parse(&self, base: &Uri, body: &[u8]) -> Result<Release, FetchError> {
@@ -318,18 +367,15 @@ impl SuiteFetch<'_> {
             .archive
             .max_age
             .filter(|age| later(release.date, age.duration()) < now);
-        if !self.archive.check_valid_until {
-            if let Some(until) = expired {
-                self.listener.warn(format!(
-                    "{uri}: the Release has expired on {until}; it is used all the same, since check-valid-until = false for archive `{}`",
-                    self.name
-                ));
-            }
-            return Ok(());
-        }
         if let Some(until) = expired {
-            let until = until.to_string();
-            return Err(FetchError::Expired { uri, until });
+            if self.archive.check_valid_until {
+                let until = until.to_string();
+                return Err(FetchError::Expired { uri, until });
+            }
+            self.listener.warn(format!(
+                "{uri}: the Release has expired on {until}; it is used all the same, since check-valid-until = false for archive `{}`",
+                self.name
+            ));
         }
         if let Some(max_age) = stale {
             return Err(FetchError::Stale {
@@ -405,12 +451,13 @@ impl SuiteFetch<'_> {
         }
         let mut indices = Indices::default();
         let mut fetches = Vec::new();
+        let gives_up = || self.gives_up();
         for (plain, name) in &wanted {
             let stored = old.and_then(|old| old.indices.get(plain));
             if let Some(stored) = stored.filter(|s| object_path(self.spool, &s.sha256).exists()) {
                 indices.stored.insert(plain.clone(), stored.clone());
-            } else if old.is_some_and(|old| old.absent.contains(plain)) {
-                indices.absent.insert(plain.clone());
+            } else if old.is_some_and(|old| old.broken.contains(plain)) {
+                indices.broken.insert(plain.clone());
             } else {
                 let (packed_bytes, plain_bytes) = planned_bytes(release, plain, self.spool);
                 let index = IndexFetch {
@@ -419,8 +466,9 @@ impl SuiteFetch<'_> {
                     plain,
                     transport: self.transport,
                     spool: self.spool,
-                    max_plain: self.config.fetch.max_index.bytes(),
-                    listener: self.listener,
+                    max_plain: self.max_plain(name),
+                    known: self.old.and_then(|old| old.indices.get(plain)),
+                    cancelled: &gives_up,
                     transfer: self.transfer.share(packed_bytes),
                     unpacking: self.unpacking.share(plain_bytes),
                 };
@@ -433,47 +481,59 @@ impl SuiteFetch<'_> {
             .into_par_iter()
             .map(|(index, name)| {
                 let plain = index.plain.to_owned();
-                match self.usable(&index, name) {
-                    Ok(stored) => Ok((plain, Some(stored))),
+                let outcome = match self.usable(&index, name) {
+                    Ok(stored) => FetchedIndex::Stored(stored),
                     Err(error @ FetchError::Index { .. }) if name.is_optional() => {
                         self.listener.warn(format!("{error}; going on without it"));
-                        Ok((plain, None))
+                        FetchedIndex::Broken
                     }
                     Err(error @ FetchError::Missing { .. }) if name.is_optional() => {
-                        self.listener.info(format!("{error}; going on without it"));
-                        Ok((plain, None))
+                        self.tell_missing(&plain, &error);
+                        FetchedIndex::Missing
                     }
-                    Err(error) => Err(error),
-                }
+                    Err(error) => return Err(error),
+                };
+                Ok((plain, outcome))
             })
             .collect::<Result<Vec<_>, FetchError>>()?;
-        for (plain, stored) in fetched {
-            match stored {
-                Some(stored) => drop(indices.stored.insert(plain, stored)),
-                None => drop(indices.absent.insert(plain)),
+        for (plain, outcome) in fetched {
+            match outcome {
+                FetchedIndex::Stored(stored) => drop(indices.stored.insert(plain, stored)),
+                FetchedIndex::Missing => drop(indices.missing.insert(plain)),
+                FetchedIndex::Broken => drop(indices.broken.insert(plain)),
             }
         }
         Ok(indices)
     }
 
+    /// A file that was never there is everyday life; one that was is missed by clients.
+    fn tell_missing(&self, plain: &str, error: &FetchError) {
+        match self.old {
+            Some(old) if old.indices.contains_key(plain) => self.listener.warn(format!(
+                "{error}, as it was before; going on without it, and asking again in the next run"
+            )),
+            Some(old) if old.missing.contains(plain) => {}
+            _ => self.listener.info(format!("{error}; going on without it")),
+        }
+    }
+
+    /// The most that an index may have unpacked, and what says so.
+    fn max_plain(&self, name: &IndexName) -> (u64, &'static str) {
+        let configured = self.config.fetch.max_index.bytes();
+        let is_stream = matches!(name.family(), Family::Contents) || name.is_stream();
+        match is_stream || configured <= MAX_TEXT.0 {
+            true => (configured, "fetch.max-index allows"),
+            false => MAX_TEXT,
+        }
+    }
+
     /// Brings an index into the spool, and reads it as the merge will, unless the last good copy has it already.
     fn usable(&self, index: &IndexFetch<'_>, name: &IndexName) -> Result<StoredIndex, FetchError> {
-        let mut stored = index.run()?;
-        let known = |stored: &StoredIndex| {
-            let old = self.old.and_then(|old| old.indices.get(index.plain));
-            old == Some(stored)
-        };
-        if known(&stored) {
+        let stored = index.run()?;
+        if index.known == Some(&stored) {
             return Ok(stored);
         }
-        let mut outcome = self.check(name, &stored)?;
-        if outcome.is_err() && !is_sound(self.spool, &stored)? {
-            // It was here from before, and our own disk has spoilt it.
-            durable::remove_file(&object_path(self.spool, &stored.sha256))?;
-            stored = index.run()?;
-            outcome = self.check(name, &stored)?;
-        }
-        match outcome {
+        match self.check(name, &stored)? {
             Ok(()) => Ok(stored),
             Err(why) => Err(FetchError::Index {
                 uri: index.base.join(index.plain)?.to_string(),
@@ -532,7 +592,10 @@ impl<R: Read> Read for Noting<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reader.read(buffer).inspect_err(|error| {
             if error.kind() != io::ErrorKind::Interrupted {
-                *self.failure = error.raw_os_error().map(io::Error::from_raw_os_error);
+                *self.failure = match error.kind() {
+                    io::ErrorKind::OutOfMemory => Some(error.kind().into()),
+                    _ => error.raw_os_error().map(io::Error::from_raw_os_error),
+                };
             }
         })
     }

@@ -1,6 +1,8 @@
 //! The packages, or the udebs, of all architectures: each architecture is a name space of its own; binary-all holds what the
 //! others have of it.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 
 use crate::config::{Architecture, Family};
@@ -8,13 +10,13 @@ use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::all::Collector;
-use super::entry::Kind;
+use super::entry::{Entry, Kind};
 use super::report::SuiteReport;
 use super::rules::{self, Rules, lossy};
 use super::selection::Selection;
 use super::sources::Needed;
 use super::suite::{
-    Sink, SuiteMerge, Wanted, describe, load, odd_texts, parse, pools, published, texts,
+    Loaded, Sink, SuiteMerge, Wanted, describe, load, odd_texts, parse, pools, published, texts,
 };
 
 /// What the groups of binaries leave behind for those that follow from them.
@@ -119,7 +121,8 @@ impl BinaryGroup<'_> {
         let components = merge.config.components_of(merge.suite);
         let loaded = load(merge, self.wanted())?;
         let rules = Rules::new(merge, Some(self.architecture));
-        let outcome = rules::apply(parse(&loaded, Kind::Binary)?, &rules);
+        let (entries, strays) = self.entries(&loaded)?;
+        let outcome = rules::apply(entries, &rules);
         let pools = pools(merge);
         collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
         notes.needed.add(outcome.kept.iter());
@@ -139,6 +142,7 @@ impl BinaryGroup<'_> {
             group_name(self.family, self.architecture.as_str()),
         );
         report.warnings = odd_texts(&loaded);
+        report.warnings.extend(strays);
         if self.family == Family::Packages {
             for (watch, packages) in &merge.config.reports.watch {
                 let users = outcome
@@ -161,6 +165,35 @@ impl BinaryGroup<'_> {
                 )
             })?;
         Ok(report)
+    }
+
+    /// The packages of its indices; and a warning for each index that has some of another architecture.
+    ///
+    /// Those are left out: apt would take them for packages of that architecture, whose owners, pins and bans were asked elsewhere.
+    pub(super) fn entries<'a>(
+        &self,
+        loaded: &'a [Loaded],
+    ) -> Result<(Vec<Entry<'a>>, BTreeSet<String>)> {
+        let own = self.architecture.as_str().as_bytes();
+        let read = |index: &'a Loaded| {
+            let all = parse(std::slice::from_ref(index), Kind::Binary)?;
+            let is_own = |e: &Entry<'_>| e.architecture == own || e.architecture == b"all";
+            let (kept, strays): (Vec<_>, Vec<_>) = all.into_iter().partition(is_own);
+            let warning = strays.first().map(|first| {
+                format!(
+                    "{}: packages of other architectures are left out, {} of them: `{}` of {}",
+                    index.label(),
+                    strays.len(),
+                    lossy(first.name),
+                    lossy(first.architecture).escape_debug()
+                )
+            });
+            Ok((kept, warning))
+        };
+        let read: Vec<(Vec<_>, Option<String>)> =
+            loaded.par_iter().map(read).collect::<Result<_>>()?;
+        let (kept, warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        Ok((kept.concat(), warnings.into_iter().flatten().collect()))
     }
 
     /// The architecture's own indices, and binary-all where an input says that it must be read beside them.

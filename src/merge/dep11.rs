@@ -14,6 +14,7 @@ use crate::indices::IndexName;
 
 use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
+use super::plain_tar::PlainTar;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
@@ -78,12 +79,12 @@ fn documents(
         let before = kept.len();
         let mut faults = 0;
         for document in documents {
-            if std::str::from_utf8(document).is_err() {
-                // One such would cost its readers the whole file.
+            if let Some(why) = fault(document) {
+                // One such would cost its readers the whole file, or tell them of another package.
                 faults += 1;
                 if faults <= MAX_TOLD {
                     let at = offset_of(document, data);
-                    let fault = SyntaxError::at(data, at, "this is not UTF-8");
+                    let fault = SyntaxError::at(data, at, why);
                     warnings.insert(format!("{label}, {fault}; the document is left out"));
                 }
                 continue;
@@ -133,6 +134,37 @@ fn documents(
     }
     sink.text(name, &text)?;
     Ok(warnings)
+}
+
+/// What readers of YAML stumble over in a document, or read differently: its lines, and whose component it is, have to be plain.
+fn fault(document: &[u8]) -> Option<&'static str> {
+    let Ok(text) = std::str::from_utf8(document) else {
+        return Some("this is not UTF-8");
+    };
+    let is_odd = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{2028}' | '\u{2029}')
+    };
+    if text.contains(is_odd) {
+        return Some("it has a control character, or a line end that YAML knows and others do not");
+    }
+    let mut packages = 0;
+    for line in text.lines().skip(1) {
+        let key = line.split([':', ' ']).next().unwrap_or_default();
+        let is_plain = key.starts_with(|c: char| c.is_ascii_alphabetic())
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            && line[key.len()..].starts_with(':');
+        let is_inner = line.is_empty() || line.starts_with([' ', '-', '#']);
+        if !is_inner && !is_plain {
+            return Some("a line at the left margin is neither `Key:` nor an item of a list");
+        }
+        if line.trim_start_matches(' ').starts_with('\t') {
+            return Some("a line is indented by a tab");
+        }
+        packages += usize::from(is_plain && key == "Package");
+    }
+    (packages > 1).then_some("it names its package twice")
 }
 
 /// Where a part of a file begins in it.
@@ -227,7 +259,7 @@ fn copy_icons(
     is_published: &dyn Fn(&[u8]) -> bool,
     warnings: &mut BTreeSet<String>,
 ) -> io::Result<()> {
-    let mut from = tar::Archive::new(opened);
+    let mut from = tar::Archive::new(PlainTar::new(opened));
     for entry in from.entries()? {
         let mut entry = entry?;
         let path = entry.path_bytes().into_owned();

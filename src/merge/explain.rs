@@ -101,7 +101,7 @@ impl Explainer<'_> {
     fn binaries(&self, group: &BinaryGroup<'_>, needed: &Needed) -> Result<GroupExplanation> {
         let rules = Rules::new(self.merge, Some(group.architecture));
         let loaded = load(self.merge, group.wanted())?;
-        let mut entries = parse(&loaded, Kind::Binary)?;
+        let (mut entries, _) = group.entries(&loaded)?;
         if !rules.is_transitive() {
             // All that the rules look at for these names, and for what was built from a source of this name.
             let names: HashSet<&[u8]> = entries

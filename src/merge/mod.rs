@@ -8,6 +8,7 @@
 mod all;
 mod binaries;
 mod check;
+mod client;
 mod commands;
 mod contents;
 mod dep11;
@@ -16,6 +17,7 @@ mod entry;
 mod explain;
 mod explanation;
 mod places;
+mod plain_tar;
 mod queue;
 mod report;
 pub mod rewrite;
@@ -42,7 +44,7 @@ pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
-pub const MERGE_VERSION: u32 = 2;
+pub const MERGE_VERSION: u32 = 3;
 
 /// Whose stanza it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

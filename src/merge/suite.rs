@@ -224,6 +224,13 @@ pub(super) struct Loaded {
     data: Vec<u8>,
 }
 
+impl Loaded {
+    /// How messages name it.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+}
+
 /// An index to read: the rank of the input, the number of the component, the name.
 pub(super) type Wanted = (usize, usize, IndexName);
 

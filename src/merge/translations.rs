@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::Text;
+use super::client::MAX_STANZA_BYTES;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
@@ -109,6 +110,10 @@ fn one_language(
 
 /// Package and Description-md5 of a stanza.
 fn key<'a>(data: &'a [u8], stanza: Stanza<'a>) -> Result<(&'a [u8], &'a [u8]), SyntaxError> {
+    if stanza.raw.len() > MAX_STANZA_BYTES {
+        let why = "the stanza is longer than apt can read";
+        return Err(SyntaxError::at(data, stanza.offset, why));
+    }
     let (mut name, mut md5) = (None, None);
     for field in stanza.fields() {
         let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;

@@ -152,6 +152,15 @@ pub enum Error {
         #[source]
         source: Cause,
     },
+    /// A signature by a known key, of a kind or curve that cannot be checked here.
+    #[error("the signature by key {key} is of a kind that cannot be checked here")]
+    UnsupportedSignature {
+        /// The fingerprint or id of the key.
+        key: String,
+        /// Which.
+        #[source]
+        source: Cause,
+    },
     /// There are several signatures, and each has something wrong with it.
     #[error("none of the signatures is good: {}", join(problems))]
     NoneGood {

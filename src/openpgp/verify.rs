@@ -239,12 +239,22 @@ impl Helper<'_> {
         // Sequoia stops at the first thing that is wrong, which may be the age of the key. Whether the signature is the
         // key's at all decides between passing it over and refusing the whole, so that is asked first.
         let issuers = sig.get_issuers();
-        let is_genuine = cert
-            .keys()
-            .key_handles(issuers.iter())
-            .any(|key| sig.verify_document(key.key()).is_ok());
+        let mut unsupported = None;
+        let is_genuine = cert.keys().key_handles(issuers.iter()).any(|key| {
+            let outcome = sig.verify_document(key.key());
+            outcome
+                .map_err(|error| unsupported = Some(error).filter(is_unsupported))
+                .is_ok()
+        });
         if !is_genuine {
-            return Err(Error::BadSignature { key: issuer(sig) });
+            let key = issuer(sig);
+            return Err(match unsupported {
+                Some(error) => Error::UnsupportedSignature {
+                    key,
+                    source: error.into(),
+                },
+                None => Error::BadSignature { key },
+            });
         }
         self.check_hash(sig)?;
         self.check_cert(cert, sig)?;
@@ -386,6 +396,17 @@ fn weak(sig: &Signature) -> Error {
         key: issuer(sig),
         hash: sig.hash_algo().to_string(),
     }
+}
+
+/// Whether it says that nothing was checked: the kind of key, or its curve, is none that is known here.
+fn is_unsupported(error: &sequoia_openpgp::anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            sequoia_openpgp::Error::UnsupportedEllipticCurve(_)
+                | sequoia_openpgp::Error::UnsupportedPublicKeyAlgorithm(_)
+        )
+    )
 }
 
 /// What is said of a signature that was passed over: its error and the causes of that, in one line.

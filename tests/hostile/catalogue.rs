@@ -143,6 +143,18 @@ pub(crate) fn let_pass(entries: &[Entry]) {
 }
 
 impl Entry {
+    /// The same, with a change of the site besides.
+    pub(crate) fn on(self, change: impl Fn(&Site) + 'static) -> Entry {
+        let spoil = self.spoil;
+        Entry {
+            spoil: Box::new(move |site| {
+                spoil(site);
+                change(site);
+            }),
+            ..self
+        }
+    }
+
     fn faults<const N: usize>(&self, said: &Said, code: i32, more: [&String; N]) -> Vec<String> {
         let mut faults = Vec::new();
         if said.code != Some(code) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::catalogue::{Entry, PACKAGES, check, entry, let_pass, run, signed};
+use crate::catalogue::{Entry, PACKAGES, check, entry, later, let_pass, run, signed};
 use crate::common::upstream::{NEWER, NEWEST, Site, Suite, gz, stanza};
 
 const SOURCES: &str = "main/source/Sources";
@@ -214,6 +214,149 @@ fn paths() {
     ]);
 }
 
+/// One such stanza, of any archive, and no client can read anything any more; `tests/client.rs` asks apt itself.
+#[test]
+fn what_apt_cannot_read() {
+    let field = |name, field: &str, words: &[&str]| {
+        let name_of_field = field.split(':').next().unwrap();
+        let why = format!("apt cannot read the field `{name_of_field}`");
+        packages(
+            name,
+            ["Size: 1", &format!("{field}\nSize: 1")],
+            field,
+            &[&[&why[..]], words].concat(),
+        )
+    };
+    check(&[
+        field(
+            "a name too many",
+            "Depends: foo bar",
+            &["neither a comma nor a bar"],
+        ),
+        field(
+            "a comma too many",
+            "Pre-Depends: foo,, bar",
+            &["there is no name"],
+        ),
+        field("a semicolon", "Recommends: foo; bar", &["neither"]),
+        field(
+            "an open bracket",
+            "Suggests: foo (>= 1",
+            &["`(` without a `)`"],
+        ),
+        field(
+            "no version",
+            "Conflicts: foo (>=  )",
+            &["there is no version"],
+        ),
+        field("an architecture", "Breaks: foo [amd64]", &["neither"]),
+        field("a profile", "Replaces: foo <!nocheck>", &["neither"]),
+        field("a closing bracket", "Enhances: foo)", &["without a `(`"]),
+        field("a bar in front", "Provides: | foo", &["there is no name"]),
+        field("an empty Provides", "Provides: ", &["it is empty"]),
+        field("a short MD5", "Description-md5: abc", &["32 digits"]),
+        packages(
+            "a line of 10 MB",
+            [
+                "Description: x",
+                &format!("Description: {}", "x".repeat(10_000_000)),
+            ],
+            "Package: odd",
+            &["apt reads none of more than 1 MiB"],
+        ),
+        refused(
+            SOURCES,
+            "a source of 2 MB",
+            format!(
+                "X: {}\n{}",
+                "x".repeat(2_000_000),
+                source("pool/o", "x.dsc")
+            )
+            .as_bytes(),
+            "X: xxx",
+            &["apt reads none of more than 1 MiB"],
+        ),
+    ]);
+}
+
+/// A package in an index of another architecture would be one whose owner nobody asked.
+#[test]
+fn packages_of_another_architecture_are_left_out() {
+    let site = Site::published();
+    let mut suite = site.main();
+    suite.set("Date", NEWER);
+    suite.append_stanza(
+        PACKAGES,
+        &stanza("stray").replace("Architecture: amd64", "Architecture: arm64"),
+    );
+    suite.append_stanza(PACKAGES, &stanza("newcomer"));
+    suite.sign();
+    run(&site, &[]).expect(
+        0,
+        &["main bookworm main/binary-amd64/Packages: packages of other architectures are left out, 1 of them: `stray` of arm64"],
+    );
+    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    assert!(text.contains("Package: newcomer\n") && !text.contains("Package: stray\n"));
+    site.aptmerge(&["verify"]).expect(0, &[]);
+    let told = site.aptmerge(&["explain", "stray"]);
+    assert!(!told.stdout.contains("published"), "{}", told.stdout);
+}
+
+/// A Release may say what it likes of an index that is in the spool already: all of it has to be true.
+#[test]
+fn what_is_said_of_an_index_that_is_known() {
+    let plain_size = |suite: &mut Suite, by: i64| {
+        let lines = suite.body.lines().map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let (hash, size, path) = (words.next(), words.next(), words.next());
+            match (hash, size, path) {
+                (Some(hash), Some(size), Some(PACKAGES)) => {
+                    let size: i64 = size.parse().unwrap();
+                    format!(" {hash} {} {PACKAGES}\n", size + by)
+                }
+                _ => format!("{line}\n"),
+            }
+        });
+        suite.body = lines.collect();
+    };
+    let lies = |name, by| {
+        let words = [
+            &format!("main/dists/bookworm/{PACKAGES}")[..],
+            "the Release says",
+        ];
+        later(name, &words, move |site| {
+            let mut suite = site.main();
+            suite.set("Date", NEWER);
+            plain_size(&mut suite, by);
+            suite.sign();
+        })
+    };
+    check(&[
+        lies("a size that is too large", 5),
+        lies("a size that is too small", -5),
+        signed("a wrong SHA512", &["its hash", PACKAGES], |suite| {
+            let size = suite.index(PACKAGES).len();
+            let line = format!("SHA512:\n {} {size} {PACKAGES}\n", "0".repeat(128));
+            suite.body.push_str(&line);
+        }),
+    ]);
+
+    // Nor does it matter whose index it is: another archive's last good copy stays whole.
+    let site = Site::published();
+    let overlay = site.overlay().index(PACKAGES);
+    let mut suite = site.main();
+    suite.set("Date", NEWER);
+    suite.unlist(PACKAGES);
+    suite.mention(PACKAGES, overlay.as_bytes());
+    plain_size(&mut suite, -7);
+    suite.sign();
+    fs::remove_dir_all(site.path("archives/overlay")).unwrap();
+    for _ in 0..2 {
+        run(&site, &["--rebuild"]).expect(3, &["`main` stays at its", "`overlay` stays at its"]);
+        site.aptmerge(&["verify"]).expect(0, &[]);
+    }
+}
+
 /// Something published as it is, since it does no harm.
 fn passes(name: &'static str, change: impl Fn(&mut Suite) + 'static) -> Entry {
     signed(name, &[], move |suite| change(suite))
@@ -226,15 +369,15 @@ fn what_is_odd_and_does_no_harm() {
             let text = suite.index(PACKAGES) + &"\n".repeat(1_000_000);
             suite.put_index(PACKAGES, text.as_bytes());
         }),
-        passes("a line of 10 MB", |suite| {
+        passes("a line as long as apt can read", |suite| {
             let odd = stanza("odd").replace(
                 "Description: x",
-                &format!("Description: {}", "x".repeat(10_000_000)),
+                &format!("Description: {}", "x".repeat(990_000)),
             );
             suite.append_stanza(PACKAGES, &odd);
         }),
-        passes("10^5 fields", |suite| {
-            let fields: String = (0..100_000).map(|n| format!("X-{n}: y\n")).collect();
+        passes("90,000 fields", |suite| {
+            let fields: String = (0..90_000).map(|n| format!("X-{n}: y\n")).collect();
             suite.append_stanza(PACKAGES, &(stanza("odd") + &fields));
         }),
         passes("a relation of 10^5 clauses", |suite| {
@@ -346,6 +489,51 @@ fn what_a_suite_can_do_without() {
             b"rubbish\n\n".repeat(10_000),
         ),
     ]);
+}
+
+/// A mirror in the middle of its sync may lack an index that a suite can do without; it comes back by itself.
+#[test]
+fn an_index_that_one_can_do_without_comes_back() {
+    let site = Site::new();
+    let all = "indices = [\"packages\", \"sources\", \"translations\"]";
+    site.change_config("indices = [\"packages\", \"sources\"]", all);
+    site.run(&[]).expect(0, &[]);
+    let published = || {
+        let path = site
+            .root()
+            .join("merged/dists/daedalus/main/i18n/Translation-en.gz");
+        fs::read(path).unwrap().len()
+    };
+    let whole = published();
+    let mut suite = site.main();
+    suite.set("Date", NEWER);
+    let kept = site.path("kept");
+    let i18n = suite.dir.join("main/i18n");
+    let mut text = Vec::new();
+    let packed = fs::File::open(i18n.join("Translation-en.xz")).unwrap();
+    std::io::copy(&mut liblzma::read::XzDecoder::new(packed), &mut text).unwrap();
+    text.extend(b"\n");
+    // Another version of it, listed and not there.
+    suite.list("main/i18n/Translation-en", &text);
+    suite.put(
+        "main/i18n/Translation-en.xz",
+        &crate::common::upstream::xz(&text),
+    );
+    suite.unlist("main/i18n/Translation-en.bz2");
+    suite.sign();
+    fs::rename(&i18n, &kept).unwrap();
+    let words = [
+        "Translation-en",
+        "as it was before",
+        "asking again in the next run",
+    ];
+    run(&site, &[]).expect(0, &words);
+    assert!(published() < whole);
+    // It is asked for again, without a word, and is back when the mirror has it.
+    assert_eq!(run(&site, &[]).expect(0, &[]).stderr, "");
+    fs::rename(&kept, &i18n).unwrap();
+    run(&site, &[]).expect(0, &[]);
+    assert!(published() >= whole);
 }
 
 /// The archive's next good state is published as if nothing had happened, and other archives are not kept from theirs.

@@ -80,9 +80,17 @@ fn bomb(form: &str) -> Vec<u8> {
     packed(form, &vec![0; 32 << 20]).repeat(128)
 }
 
+/// As much of one as fits into what packing could make of the plain file.
+fn small_bomb(form: &str) -> Vec<u8> {
+    let one = packed(form, &vec![0; 32 << 20]);
+    one.repeat((60_000 / one.len()).max(1))
+}
+
 #[test]
 fn bombs_that_lie_about_their_size() {
-    check(&of_each(["gz", "xz", "bz2", "zstd"], |form, _| bomb(form)));
+    check(&of_each(["gz", "xz", "bz2", "zstd"], |form, _| {
+        small_bomb(form)
+    }));
 }
 
 #[test]
@@ -95,6 +103,31 @@ fn bombs_that_say_nothing_of_their_size() {
         })
     });
     check(&each.collect::<Vec<_>>());
+}
+
+#[test]
+fn forms_that_are_larger_than_packing_can_make_them() {
+    let entries = FORMS.into_iter().map(|form| {
+        let words = [
+            &format!("Packages.{form}")[..],
+            "more than packing could make",
+        ];
+        entry("10^15 bytes", &words, move |site| {
+            let text = good_text(site);
+            let mut suite = site.main();
+            suite.set("Date", NEWER);
+            let data = packed(form, &text);
+            only_form(&mut suite, form, &data, Some(&text));
+            let said = format!(" {} {PACKAGES}.{form}\n", data.len());
+            assert!(suite.body.contains(&said));
+            let lie = format!(" 1000000000000000 {PACKAGES}.{form}\n");
+            suite.body = suite.body.replace(&said, &lie);
+            // The plain one would do instead.
+            suite.delete(PACKAGES);
+            suite.sign();
+        })
+    });
+    check(&entries.collect::<Vec<_>>());
 }
 
 #[test]

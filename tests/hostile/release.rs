@@ -197,7 +197,7 @@ fn sizes_and_hashes() {
         resized(
             "2^64 - 1",
             "18446744073709551615",
-            &["main/binary-amd64/Packages", "fetch.max-index"],
+            &["main/binary-amd64/Packages", "more than the 512 MiB"],
         ),
         signed(
             "a wrong hash",

@@ -194,3 +194,28 @@ fn endless() {
         }),
     ]);
 }
+
+/// Bytes come all the time, and fast enough for the minimum speed: what bounds them is how long a suite may take.
+#[test]
+fn what_would_take_for_ever() {
+    let slowly = |entry: fn(&'static str, &[&str], fn() -> Act) -> Entry, name, file: &str| {
+        let words = [file, "given up after 1 second", "fetch.suite-timeout"];
+        let drip = || {
+            Act::Drip(
+                "HTTP/1.1 200 OK\r\n\r\n".into(),
+                b"x".repeat(100),
+                Duration::from_millis(50),
+            )
+        };
+        entry(name, &words, drip).on(|site| {
+            let path = site.path("aptmerge.toml");
+            let config = std::fs::read_to_string(&path).unwrap();
+            let bound = "restarts = 0\nsuite-timeout = \"1 second\"";
+            site.write_config(&config.replace("restarts = 0", bound));
+        })
+    };
+    check(&[
+        slowly(for_release, "a Release that drips", "InRelease"),
+        slowly(for_indices, "an index that drips", "binary-amd64/"),
+    ]);
+}
