@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::quoted::quoted;
+
 use super::stanza::{Stanza, Stanzas, SyntaxError};
 
 /// The most entries a Release may have; Debian's largest have some thousands.
@@ -116,7 +118,7 @@ impl Release {
                 _ => value,
             };
             if fields.insert(key, (name.clone(), kept)).is_some() {
-                return Err(ReleaseError::Doubled(name));
+                return Err(ReleaseError::Doubled(quoted(&name)));
             }
         }
         if !strong {
@@ -230,7 +232,7 @@ fn section(
     for line in value.lines().map(str::trim).filter(|l| !l.is_empty()) {
         let malformed = || ReleaseError::Entry {
             section,
-            line: line.chars().take(200).collect(),
+            line: quoted(line),
         };
         let mut words = line.split_ascii_whitespace();
         let (Some(hash), Some(size), Some(path), None) =
@@ -240,7 +242,7 @@ fn section(
         };
         let size = size.parse().map_err(|_| malformed())?;
         if !is_plain_path(path) {
-            return Err(ReleaseError::Path(path.chars().take(200).collect()));
+            return Err(ReleaseError::Path(quoted(path)));
         }
         let known = entries.contains_key(path);
         if entries.len() >= MAX_ENTRIES && !known {
@@ -249,7 +251,7 @@ fn section(
         let entry = entries.entry(path.to_owned()).or_default();
         let fits = store(entry, hash).ok_or_else(malformed)?;
         if !fits || (known && entry.size != size) {
-            return Err(ReleaseError::Contradiction(path.to_owned()));
+            return Err(ReleaseError::Contradiction(quoted(path)));
         }
         entry.size = size;
     }
@@ -285,7 +287,7 @@ pub(crate) fn format_date(date: Timestamp) -> String {
 fn date_field(field: &'static str, value: &str) -> Result<Timestamp, ReleaseError> {
     parse_date(value).ok_or_else(|| ReleaseError::Date {
         field,
-        value: value.to_owned(),
+        value: quoted(value),
     })
 }
 

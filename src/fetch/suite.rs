@@ -17,6 +17,7 @@ use crate::indices::{self, IndexName};
 use crate::merge::check_index;
 use crate::openpgp::{Keyring, Verified};
 use crate::progress::Meter;
+use crate::quoted::quoted;
 
 use super::FetchError;
 use super::index::{IndexFetch, planned_bytes};
@@ -347,8 +348,8 @@ impl SuiteFetch<'_> {
         }
         Err(FetchError::OtherSuite {
             uri: base.to_string(),
-            suite: suite.unwrap_or_default().to_owned(),
-            codename: codename.unwrap_or_default().to_owned(),
+            suite: quoted(suite.unwrap_or_default()),
+            codename: quoted(codename.unwrap_or_default()),
             expected: asked.to_owned(),
         })
     }
@@ -426,8 +427,8 @@ impl SuiteFetch<'_> {
                 return Err(FetchError::Identity {
                     uri,
                     field,
-                    from: from.unwrap_or_default().to_owned(),
-                    to: to.unwrap_or_default().to_owned(),
+                    from: quoted(from.unwrap_or_default()),
+                    to: quoted(to.unwrap_or_default()),
                 });
             }
         }

@@ -13,7 +13,7 @@ pub(crate) struct Places {
 }
 
 /// One published version of a package.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     /// The archive's place in the order, 0 first.
     rank: u16,
@@ -31,6 +31,16 @@ impl Places {
                 self.note(all, entry);
             }
         }
+        // The groups of all architectures have these alike.
+        for places in self
+            .groups
+            .get_mut(all)
+            .into_iter()
+            .flat_map(HashMap::values_mut)
+        {
+            places.sort_unstable();
+            places.dedup();
+        }
     }
 
     fn note(&mut self, group: &str, entry: &Entry<'_>) {
@@ -46,7 +56,6 @@ impl Places {
             version: entry.version.into(),
         };
         match names.get_mut(entry.name) {
-            Some(places) if places.contains(&place) => {}
             Some(places) => places.push(place),
             None => drop(names.insert(entry.name.into(), vec![place])),
         }

@@ -34,6 +34,17 @@ fn fields() {
                 suite.set("Date", "yesterday");
             },
         ),
+        signed("a Date of 15 kB", &[REFUSED, "the Date `xxx"], |suite| {
+            suite.set("Date", &"x".repeat(15_000));
+        }),
+        signed(
+            "a Suite with lines of its own",
+            &["and not of `bookworm`", "y\\n hint: x\\u{202e}"],
+            |suite| {
+                suite.remove("Codename");
+                suite.set("Suite", "y\n hint: x\u{202e}");
+            },
+        ),
         signed("a Date of another zone", &[REFUSED, "+0200"], |suite| {
             suite.set("Date", "Mon, 02 Feb 2026 00:00:00 +0200");
         }),

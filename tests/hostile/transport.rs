@@ -56,6 +56,10 @@ fn redirects() {
             &["redirected more than"],
             redirect("/main/dists/bookworm/InRelease"),
         ),
+        for_release("to where 60 kB lead", &["redirect"], || {
+            let to = format!("Location: file:///{}", "x".repeat(60_000));
+            Act::Say(answer("302 Found", &[&to], b""))
+        }),
         for_release(
             "to a file",
             &["file:", "is not followed"],

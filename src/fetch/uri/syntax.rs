@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::quoted::quoted;
+
 /// What a URI may hold behind its authority as it stands (RFC 3986 sections 3.3 and 3.4), `%` apart.
 const PATH_MARKS: &[u8] = b"-._~!$&'()*+,;=:@/";
 
@@ -133,9 +135,9 @@ pub(in crate::fetch) fn redact(text: &str) -> String {
         None => text.to_owned(),
     };
     let Some(at) = text.rfind('@') else {
-        return text;
+        return quoted(&text);
     };
     let (front, back) = text.split_at(at);
     let slashes = front.find("//").map_or(0, |slashes| slashes + 2);
-    format!("{}…{back}", &front[..slashes])
+    quoted(&format!("{}…{back}", &front[..slashes]))
 }

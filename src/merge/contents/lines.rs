@@ -152,11 +152,11 @@ impl<'a> Lines<'a> {
                 }
             }
             if bytes >= SORTED_RUN_BYTES {
-                runs.push(write_run(&mut run).map_err(&failed)?);
+                runs.push(write_run(&mut run)?);
                 bytes = 0;
             }
         }
-        runs.push(write_run(&mut run).map_err(&failed)?);
+        runs.push(write_run(&mut run)?);
         let mut heap = BinaryHeap::new();
         for (number, run) in runs.iter_mut().enumerate() {
             if run.next(&mut line).map_err(&failed)? == Found::Line {
@@ -223,8 +223,15 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn write_run(run: &mut Vec<Line>) -> io::Result<Raw<'static>> {
+/// Sorts lines and lays them aside, in a file that nobody else sees.
+fn write_run(run: &mut Vec<Line>) -> Result<Raw<'static>> {
     run.sort_unstable();
+    let place = std::env::temp_dir();
+    let file = lay_aside(run).map_err(Error::io("write a temporary file in", place))?;
+    Ok(Raw::new(Some(Box::new(file)), false))
+}
+
+fn lay_aside(run: &mut Vec<Line>) -> io::Result<File> {
     let mut file = BufWriter::new(tempfile::tempfile()?);
     for line in run.drain(..) {
         file.write_all(line.path())?;
@@ -234,7 +241,7 @@ fn write_run(run: &mut Vec<Line>) -> io::Result<Raw<'static>> {
     }
     let mut file: File = file.into_inner()?;
     file.seek(SeekFrom::Start(0))?;
-    Ok(Raw::new(Some(Box::new(file)), false))
+    Ok(file)
 }
 
 /// What was read.
