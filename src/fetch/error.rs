@@ -125,6 +125,18 @@ pub enum FetchError {
         /// The file.
         uri: String,
     },
+    /// The Release has more of what the configuration asks for than any archive.
+    #[error(
+        "{uri}: the Release lists {count} indices of what the configuration asks for, more than {limit}"
+    )]
+    TooManyWanted {
+        /// The file.
+        uri: String,
+        /// How many.
+        count: usize,
+        /// The bound.
+        limit: usize,
+    },
     /// An index that the Release lists is not there.
     #[error("{uri}: the Release lists this file, and it is not there")]
     Missing {
@@ -252,6 +264,9 @@ impl FetchError {
             FetchError::OtherSuite { .. } => Some("check `from` of the suites that use it".into()),
             FetchError::NothingWanted { .. } => {
                 Some("check `components`, `architectures` and `indices` against what the archive has".into())
+            }
+            FetchError::TooManyWanted { .. } => {
+                Some("name the `languages` that are wanted, or narrow `indices` of the archive".into())
             }
             FetchError::Rollback { .. } => Some(
                 "if the archive went back on purpose, remove the suite's file below spool/, which remembers what was seen"

@@ -36,6 +36,9 @@ const MAX_AHEAD: Duration = Duration::from_secs(10);
 /// The most that an index may be, unpacked, that is merged in memory: real ones have some fifty megabytes.
 const MAX_TEXT: (u64, &str) = (512 << 20, "the 512 MiB that an index of its kind may have");
 
+/// The most indices that a suite may have of what is asked for; Debian's largest has some hundreds.
+const MAX_WANTED: usize = 5000;
+
 /// How long a Release, or its signature, may take to come: real ones have some hundred kilobytes.
 const RELEASE_TIME: Duration = Duration::from_secs(5 * 60);
 
@@ -448,6 +451,13 @@ impl SuiteFetch<'_> {
         if wanted.is_empty() {
             return Err(FetchError::NothingWanted {
                 uri: base.to_string(),
+            });
+        }
+        if wanted.len() > MAX_WANTED {
+            return Err(FetchError::TooManyWanted {
+                uri: base.to_string(),
+                count: wanted.len(),
+                limit: MAX_WANTED,
             });
         }
         let mut indices = Indices::default();

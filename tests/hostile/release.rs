@@ -14,6 +14,28 @@ fn listing(name: &'static str, line: &'static str, words: &[&str]) -> Entry {
     })
 }
 
+#[test]
+fn more_languages_than_there_are() {
+    let site = Site::new();
+    site.change_config(
+        "\"packages\", \"sources\"]",
+        "\"packages\", \"sources\", \"translations\"]",
+    );
+    run(&site, &[]).expect(0, &[]);
+    let served = site.served();
+    let mut suite = site.main();
+    suite.set("Date", NEWER);
+    let hash = "0".repeat(64);
+    for n in 0..6000 {
+        let line = format!(" {hash} 10 main/i18n/Translation-x{n}.xz\n");
+        suite.body.push_str(&line);
+    }
+    suite.sign();
+    let words = ["main/dists/bookworm: the Release lists 60", "`languages`"];
+    run(&site, &[]).expect(3, &words);
+    assert_eq!(site.served(), served);
+}
+
 fn replaced(name: &'static str, change: [&'static str; 2], words: &[&str]) -> Entry {
     signed(name, words, move |suite| {
         assert!(suite.body.contains(change[0]), "{}", change[0]);
