@@ -281,10 +281,13 @@ fn what_is_named_comes_before_what_names_it() {
         assert_ne!(before.get(name), after.get(name));
         assert!(at("dists/daedalus/Release") < inline);
         assert!(at("dists/daedalus/Release.gpg") < inline);
-        // All else that is new came before, and what is gone went after.
+        // All else that is new came before, but for aliases, and what is gone went after.
         let last_but_one = contents(&taken[inline - 1]);
         for (file, bytes) in &after {
-            if !file.ends_with("/InRelease") {
+            let is_alias = there.join(file).is_symlink();
+            if is_alias {
+                assert!(!first || at(file) > inline, "{file}");
+            } else if !file.ends_with("/InRelease") {
                 assert_eq!(last_but_one.get(file), Some(bytes), "{file}");
             }
         }
@@ -292,6 +295,66 @@ fn what_is_named_comes_before_what_names_it() {
             assert!(last_but_one.contains_key(file), "{file} went too early");
         }
         first = false;
+    }
+}
+
+#[test]
+fn a_suite_becomes_an_alias_and_an_alias_a_suite() {
+    if !has("rsync") {
+        return;
+    }
+    // After every call the target is kept as it is then.
+    let site = site_with_program(
+        "rsync \"$@\" || exit\n\
+         n=$(ls DIR/snapshots | wc -l); n=$(printf %02d \"$n\"); cp -a DIR/target DIR/snapshots/$n",
+    );
+    let snapshots = site.path().join("snapshots");
+    let there = site.path().join("target");
+    fs::create_dir(&snapshots).unwrap();
+    site.expect(0, &["run"]);
+    check_target(&site, &there);
+    let before = fs::read_to_string(site.config()).unwrap();
+    let turned = before
+        .replace("[suites.daedalus]", "[suites.stable]")
+        .replace("links = [\"stable\"]", "links = [\"daedalus\"]");
+    assert_ne!(turned, before);
+    for (text, suite, alias, known) in [
+        (&turned, "stable", "daedalus", true),
+        // It ends well also where nobody knows what the target has.
+        (&before, "daedalus", "stable", false),
+        (&turned, "stable", "daedalus", true),
+    ] {
+        fs::remove_dir_all(&snapshots).unwrap();
+        fs::create_dir(&snapshots).unwrap();
+        if !known {
+            fs::remove_file(site.root().join("state/push-near.json")).unwrap();
+        }
+        fs::write(site.config(), text).unwrap();
+        site.expect(0, &["run", "--allow-identity-change"]);
+        check_target(&site, &there);
+        assert!(there.join("dists").join(alias).is_symlink());
+        assert!(!there.join("dists").join(suite).is_symlink());
+        let mut taken: Vec<PathBuf> = fs::read_dir(&snapshots)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        taken.sort();
+        let lacks = |name: &str| {
+            let name = format!("dists/{name}/InRelease");
+            taken
+                .iter()
+                .filter(|tree| !tree.join(&name).is_file())
+                .count()
+        };
+        for snapshot in &taken {
+            check_by_hash(snapshot);
+        }
+        assert_eq!(lacks("daedalus-security"), 0);
+        assert_eq!(lacks(alias), 0, "what becomes an alias is always there");
+        if known {
+            // While its own files come: by-hash, indices, Release.
+            assert_eq!(lacks(suite), 3);
+        }
     }
 }
 

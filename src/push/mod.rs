@@ -1,8 +1,9 @@
 //! Push: production to every target, under the lock of the run.
 //!
 //! A target is written in an order that no client of it can trip over: what is named by others first (by-hash, then the
-//! indices), then the Release files, InRelease last, and only then what is gone is deleted. Orders, retries and other kinds
-//! of target have their place here: each kind is a module with one function that brings a tree to a target.
+//! indices), then the Release files, InRelease last, then the aliases of suites, and only then what is gone is deleted
+//! ([`stages`]). Other kinds of target have their place here: each kind is a module with one function that brings a tree to a
+//! target.
 //!
 //! Why a killed run cannot leave a push behind that runs beside the next run's: the transfer is not our child but that of a
 //! guardian ([`guardian`]), which shares the lock. If the run dies, the guardian kills the transfer and holds the lock until the
@@ -11,7 +12,9 @@
 
 pub mod guardian;
 mod rsync;
+mod stages;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,9 @@ pub struct PushRecord {
     pub date: Option<i64>,
     /// The address that it was pushed to.
     pub target: String,
+    /// The aliases of suites that it has, `dists/stable`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub aliases: BTreeSet<String>,
 }
 
 /// Where the record of a target lies, below the state directory.
@@ -51,6 +57,11 @@ pub fn push_all(
 ) -> Vec<Error> {
     let generation = workspace.published().number;
     let date = workspace.published().suites.values().map(|s| s.date).max();
+    let links = workspace.published().links.keys();
+    let aliases: BTreeSet<String> = links
+        .filter(|link| link.starts_with("dists/"))
+        .cloned()
+        .collect();
     let mut failures = Vec::new();
     for target in &config.push {
         let recorded = match workspace.read_state::<PushRecord>(&record_name(target)) {
@@ -78,11 +89,12 @@ pub fn push_all(
             target: target.name.to_string(),
         };
         let _pushing = Meter::begin(listener, task);
-        let pushed = rsync::push(workspace, target, guardian).and_then(|()| {
+        let pushed = rsync::push(workspace, target, guardian, &recorded.aliases).and_then(|()| {
             let record = PushRecord {
                 generation,
                 date,
                 target: target.rsync.clone(),
+                aliases: aliases.clone(),
             };
             workspace.write_state(&record_name(target), &record)
         });

@@ -1,34 +1,34 @@
 //! A target of rsync's: a path, an address over ssh, or one of a daemon.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::config::Push;
 use crate::error::{Error, Result};
-use crate::listing;
 use crate::workspace::Workspace;
 
-use super::guardian;
+use super::{guardian, stages};
 
 /// How much of what rsync says is shown.
 const SHOWN_BYTES: u64 = 4000;
 
-/// One call of rsync: which files of the tree it brings over, by filter rules.
-struct Stage {
-    what: &'static str,
-    filters: Vec<String>,
-    delete: bool,
-}
-
-/// Brings production, and the reports, to a target.
-pub(super) fn push(workspace: &Workspace<'_>, target: &Push, guardian: &Path) -> Result<()> {
+/// Brings production, and the reports, to a target; `aliases` are those that it has, as far as is known.
+pub(super) fn push(
+    workspace: &Workspace<'_>,
+    target: &Push,
+    guardian: &Path,
+    aliases: &BTreeSet<String>,
+) -> Result<()> {
     let layout = workspace.layout();
     let production = layout.production();
-    for stage in stages(&production)? {
+    for stage in stages::stages(&production, aliases)? {
         let mut arguments = vec![
             "--recursive".to_owned(),
             "--links".into(),
+            // What is ours takes the place even of a whole directory: of a suite that is an alias now.
+            "--force".into(),
             // An index that is there under by-hash already is linked, not sent again.
             "--hard-links".into(),
             "--perms".into(),
@@ -71,64 +71,6 @@ pub(super) fn push(workspace: &Workspace<'_>, target: &Push, guardian: &Path) ->
         )?;
     }
     Ok(())
-}
-
-/// The order of a push. Symlinks to local pools stay here: they lead nowhere on another machine.
-fn stages(production: &Path) -> Result<Vec<Stage>> {
-    let mut release = Vec::new();
-    let mut inline = Vec::new();
-    for entry in listing::below(&production.join("dists"), usize::MAX, |_| true) {
-        let entry = entry?;
-        let path = entry.path();
-        let Some(dir) = path.parent().filter(|dir| dir.join("InRelease").is_file()) else {
-            continue; // only a suite's own directory has an InRelease
-        };
-        let Some(dir) = dir.strip_prefix(production).ok().and_then(Path::to_str) else {
-            continue;
-        };
-        match entry.file_name().to_str() {
-            Some("Release" | "Release.gpg") => {
-                release.push(format!("/{dir}/{}", entry.file_name().to_string_lossy()))
-            }
-            Some("InRelease") => inline.push(format!("/{dir}/InRelease")),
-            _ => {}
-        }
-    }
-    let only = |files: &[String]| -> Vec<String> {
-        let files = files.iter().map(|file| format!("+ {file}"));
-        ["- /pool".to_owned(), "+ */".into()]
-            .into_iter()
-            .chain(files)
-            .chain(["- *".into()])
-            .collect()
-    };
-    let all_but = |files: &[String]| -> Vec<String> {
-        let files = files.iter().map(|file| format!("- {file}"));
-        ["- /pool".to_owned()].into_iter().chain(files).collect()
-    };
-    let signed: Vec<String> = release.iter().chain(&inline).cloned().collect();
-    let stage = |what, filters| Stage {
-        what,
-        filters,
-        delete: false,
-    };
-    let by_hash = ["- /pool", "+ */", "+ by-hash/**", "- *"]
-        .map(str::to_owned)
-        .to_vec();
-    Ok(vec![
-        stage("by-hash files", by_hash),
-        stage("indices", all_but(&signed)),
-        stage("Release files", only(&release)),
-        stage("InRelease files", only(&inline)),
-        Stage {
-            what: "deletions",
-            // What is excluded is not deleted: what others keep beside `dists/` is theirs.
-            filters: ["+ /dists", "+ /dists/**", "- /*"]
-                .map(str::to_owned)
-                .to_vec(),
-            delete: true,
-        },
-    ])
 }
 
 fn run(
