@@ -133,6 +133,8 @@ pub enum Error {
         target: String,
         /// What its program said.
         why: String,
+        /// What an operator can do about it.
+        hint: Option<&'static str>,
     },
     /// The run was told to stop.
     #[error("stopped")]
@@ -224,6 +226,7 @@ impl Error {
             Error::Signing { source, .. } => source.hint(),
             Error::OpenPgp(source) => source.hint(),
             Error::Transport(source) => source.hint(),
+            Error::Push { hint, .. } => hint.map(str::to_owned),
             Error::Unfinished { .. } => Some("the next run finishes it".into()),
             _ => None,
         }

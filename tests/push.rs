@@ -474,6 +474,60 @@ fn a_transfer_dies_with_its_guardian_and_the_run_says_so() {
 }
 
 #[test]
+fn a_target_that_hangs_is_given_up_and_the_next_one_tried() {
+    if !has("rsync") {
+        return;
+    }
+    // It has a child, and neither ends.
+    let mut site = site_with_program("sleep 1000 & echo $! > DIR/child; wait");
+    let path = site.path().display().to_string();
+    let other = site.path().join("other");
+    let hangs = format!("program = \"{path}/program\"\ntimeout = \"1 s\"");
+    let to_other = target("other", other.to_str().unwrap(), "");
+    site.set_extra(&(target("far", "/nowhere", &hangs) + &to_other));
+    let told = site.expect(4, &["run"]);
+    assert!(
+        told.contains("`far`") && told.contains("longer than 1 second") && told.contains("hint: "),
+        "{told}"
+    );
+    assert!(!is_alive(pid_in(&site.path().join("child"))));
+    check_target(&site, &other);
+    // A daemon that accepts and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let to_other = to_other.replace("/other", "/third");
+    for address in ["rsync://127.0.0.1:PORT/m", "127.0.0.1::m"] {
+        let address = address.replace("PORT", &port.to_string());
+        let options = format!("io-timeout = \"1 s\"\noptions = [\"--port={port}\"]");
+        site.set_extra(&(target("far", &address, &options) + &to_other));
+        let told = site.expect(4, &["run"]);
+        assert!(
+            told.contains("`far`") && told.contains("io-timeout"),
+            "{told}"
+        );
+        check_target(&site, &site.path().join("third"));
+    }
+    // A shell that hangs before rsync knows the other side.
+    let shell = site.script("shell", "#!/bin/sh\nexec sleep 1000\n");
+    for (address, option) in [
+        ("mirror.example:m", "--rsh="),
+        ("mirror.example::m", "--rsh="),
+        ("mirror.example::m", "-e"),
+    ] {
+        let options = format!(
+            "io-timeout = \"1 s\"\noptions = [\"{option}{}\"]",
+            shell.display()
+        );
+        site.set_extra(&target("far", address, &options));
+        let told = site.expect(4, &["run"]);
+        assert!(
+            told.contains("`far`") && told.contains("io-timeout"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn a_daemon_left_behind_by_a_transfer_holds_nothing() {
     if !has("rsync") || !has("setsid") {
         return;

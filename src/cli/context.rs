@@ -140,10 +140,6 @@ impl Context {
         }
     }
 
-    pub(super) fn warn(&self, text: impl Into<String>) {
-        self.event(Event::Warning(text.into()));
-    }
-
     #[cfg(feature = "import-amprolla")]
     /// Says on stderr what belongs to what was asked for.
     pub(super) fn remark(&self, text: &str) {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aptmerge::error::{Error, Result};
 use aptmerge::push::guardian;
@@ -15,6 +16,9 @@ use super::context::Context;
 pub(super) struct GuardArgs {
     /// The process that asks for it
     parent: i32,
+    /// How long the command may take, in milliseconds
+    #[arg(long, default_value_t = u64::MAX)]
+    within: u64,
     /// The command
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
@@ -30,6 +34,7 @@ pub(super) fn guard(args: &GuardArgs) -> Result<ExitCode> {
     let code = guardian::guard(
         &Context::itself(),
         Pid::from_raw(args.parent),
+        Duration::from_millis(args.within),
         program,
         arguments,
     )

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use aptmerge::difference::Difference;
-use aptmerge::error::{Error, Result, chain};
+use aptmerge::error::{Error, Result};
 use aptmerge::fetch::Spool;
 use aptmerge::progress::{Meter, Task};
 use aptmerge::publish::{self, Action, Allowances, Plan};
@@ -163,9 +163,6 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     publish::recover(&mut workspace, context)?;
     let failures =
         aptmerge::push::push_all(&workspace, &config, &Context::itself(), args.force, context);
-    for failure in &failures {
-        context.warn(chain(failure));
-    }
     Ok(if failures.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -206,9 +203,6 @@ fn code_of_spool(spool: &Spool) -> ExitCode {
 }
 
 fn finish(context: &Context, outcome: &Outcome) -> ExitCode {
-    for failure in &outcome.failed_pushes {
-        context.warn(failure.clone());
-    }
     if context.json {
         context.print_json(outcome);
     } else if outcome.has_published() {

@@ -444,6 +444,12 @@ pub struct Push {
     /// Whether the reports are pushed too, to `log/` beside `dists/`.
     #[serde(default = "defaults::yes")]
     pub log: bool,
+    /// How long a push may take before it is given up.
+    #[serde(default = "defaults::push_timeout")]
+    pub timeout: TimeSpan,
+    /// How long the target may be silent.
+    #[serde(default = "defaults::push_io_timeout")]
+    pub io_timeout: TimeSpan,
     /// The program.
     #[serde(default = "defaults::rsync")]
     pub program: PathBuf,
@@ -506,7 +512,7 @@ impl Config {
 }
 
 mod defaults {
-    use super::{BTreeSet, Component, Family, PathBuf};
+    use super::{BTreeSet, Component, Family, PathBuf, TimeSpan};
 
     pub(super) fn components() -> Vec<Component> {
         Component::new("main").into_iter().collect()
@@ -522,6 +528,14 @@ mod defaults {
 
     pub(super) fn gpg() -> PathBuf {
         "gpg".into()
+    }
+
+    pub(super) const fn push_timeout() -> TimeSpan {
+        TimeSpan::from_seconds(6 * 3600)
+    }
+
+    pub(super) const fn push_io_timeout() -> TimeSpan {
+        TimeSpan::from_seconds(600)
     }
 
     pub(super) fn rsync() -> PathBuf {

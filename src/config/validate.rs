@@ -462,5 +462,17 @@ fn push(config: &Config, findings: &mut Findings) {
                 "a path, host:path, host::module/path or rsync://host/module/path",
             );
         }
+        for (key, span) in [
+            ("timeout", target.timeout),
+            ("io-timeout", target.io_timeout),
+        ] {
+            if span.seconds() == 0 {
+                findings.add(
+                    &["push"],
+                    format!("{key} of `{}` is zero", target.name),
+                    "give the time that a slow target may take, `6 hours` or `10 minutes`",
+                );
+            }
+        }
     }
 }

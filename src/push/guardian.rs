@@ -1,9 +1,9 @@
 //! The guardian of a push: a process of its own, which holds the lock for as long as the transfer lives.
 //!
 //! Its standard input and output are descriptors of the two locks; what the transfer says goes to its standard error. It
-//! starts the transfer in a process group of its own and looks at two things: whether the transfer has ended, and whether
-//! the run that wants it is still there. When the run is gone, the whole group is killed, and the guardian, and with it
-//! the locks, stays until nobody of the group is left.
+//! starts the transfer in a process group of its own and looks at three things: whether the transfer has ended, whether
+//! the run that wants it is still there, and whether its time is over. When the run is gone or the time over, the whole group is
+//! killed, and the guardian, and with it the locks, stays until nobody of the group is left.
 //!
 //! The transfer itself is started through a second step, which asks the kernel to kill it when the guardian dies, and then
 //! becomes the transfer.
@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -29,15 +29,21 @@ pub const TRANSFER_COMMAND: &str = "become-transfer";
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Guards a command; returns the exit code that it had, or 128 and the signal that killed it.
+/// The exit code of a guardian that killed a transfer whose time was over; timeout(1) has the same.
+pub const OUT_OF_TIME: u8 = 124;
+
+/// Guards a command; returns the exit code that it had, or 128 and the signal that killed it, or [`OUT_OF_TIME`].
 ///
-/// `itself` is the program to start the second step with; `parent` is the process that wants the transfer.
+/// `itself` is the program to start the second step with; `parent` is the process that wants the transfer, and `within` the time
+/// that it has.
 pub fn guard(
     itself: &Path,
     parent: Pid,
+    within: Duration,
     program: &OsStr,
     arguments: &[OsString],
 ) -> io::Result<u8> {
+    let deadline = Instant::now().checked_add(within);
     // Orphans of the transfer become our children, so that we can see the last of them go.
     prctl::set_child_subreaper(true)?;
     let mut transfer = Command::new(itself)
@@ -55,14 +61,21 @@ pub fn guard(
         if let Some(status) = transfer.try_wait()? {
             return Ok(exit_code(status));
         }
-        if getppid() != parent {
+        let given_up = if getppid() != parent {
+            Some(1)
+        } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            Some(OUT_OF_TIME)
+        } else {
+            None
+        };
+        if let Some(code) = given_up {
             let _ = killpg(group, Signal::SIGKILL);
             transfer.wait()?;
             while killpg(group, Signal::SIGKILL) != Err(Errno::ESRCH) {
                 let _ = waitpid(None, Some(WaitPidFlag::WNOHANG));
                 std::thread::sleep(LOOK_EVERY);
             }
-            return Ok(1);
+            return Ok(code);
         }
         std::thread::sleep(LOOK_EVERY);
     }

@@ -20,7 +20,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Push};
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::events::Listener;
 use crate::progress::{Meter, Task};
 use crate::workspace::Workspace;
@@ -47,7 +47,7 @@ pub fn record_name(target: &Push) -> String {
 
 /// Pushes production to every target that does not have it yet; `force` pushes to all of them.
 ///
-/// A target that fails does not keep the others from theirs. Returns the failures.
+/// A target that fails does not keep the others from theirs. The listener is warned of failures; they are returned for the record.
 pub fn push_all(
     workspace: &Workspace<'_>,
     config: &Config,
@@ -63,11 +63,16 @@ pub fn push_all(
         .cloned()
         .collect();
     let mut failures = Vec::new();
+    let mut fail = |error: Error| {
+        let hint = error.hint().map(|hint| format!("\n  hint: {hint}"));
+        listener.warn(chain(&error) + &hint.unwrap_or_default());
+        failures.push(error);
+    };
     for target in &config.push {
         let recorded = match workspace.read_state::<PushRecord>(&record_name(target)) {
             Ok(record) => record.unwrap_or_default(),
             Err(error) => {
-                failures.push(error);
+                fail(error);
                 continue;
             }
         };
@@ -78,7 +83,7 @@ pub fn push_all(
             continue;
         }
         if listener.is_cancelled() {
-            failures.push(Error::Cancelled);
+            fail(Error::Cancelled);
             break;
         }
         listener.info(format!(
@@ -98,7 +103,9 @@ pub fn push_all(
             };
             workspace.write_state(&record_name(target), &record)
         });
-        failures.extend(pushed.err());
+        if let Err(error) = pushed {
+            fail(error);
+        }
     }
     failures
 }
