@@ -29,4 +29,5 @@ pub mod report;
 pub mod run;
 #[cfg(feature = "serve")]
 pub mod serve;
+pub mod signals;
 pub mod workspace;

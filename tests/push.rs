@@ -527,6 +527,73 @@ fn a_target_that_hangs_is_given_up_and_the_next_one_tried() {
     }
 }
 
+/// Runs aptmerge at a terminal of its own.
+fn at_terminal(site: &Site, arguments: &[&str]) -> Child {
+    let call = format!("exec {:?}", site.aptmerge(arguments)).replace('"', "'");
+    Command::new("script")
+        .args(["--quiet", "--return", "--command", &call, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn ctrl_c_and_a_hangup_end_the_transfer_before_the_lock_is_free() {
+    if !has("script") {
+        return;
+    }
+    for hangup in [false, true] {
+        let site = site_with_program(
+            "sleep 1000 & echo $! > DIR/child.tmp; mv DIR/child.tmp DIR/child\n\
+             trap '' TERM INT HUP\n\
+             while :; do sleep 0.05; done",
+        );
+        let mut terminal = at_terminal(&site, &["run"]);
+        let child = pid_in(&site.path().join("child"));
+        if hangup {
+            terminal.kill().unwrap();
+        } else {
+            use std::io::Write;
+            terminal.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+        }
+        // Whoever has the lock next finds it gone.
+        let look = format!("! kill -0 {child}");
+        site.expect(0, &["lock", "--lock-wait", "60", "--", "sh", "-c", &look]);
+        drop(terminal.stdin.take());
+        terminal.wait().unwrap();
+        site.expect(0, &["verify"]);
+    }
+}
+
+#[test]
+fn a_run_that_ends_by_a_signal_to_its_guardian_too_leaves_no_transfer() {
+    // As a service manager does, which tells every process.
+    let (site, mut run, transfer, child) = endless_push();
+    let guardians = children(pid_of(&run));
+    kill(guardians[0], Signal::SIGTERM);
+    kill(pid_of(&run), Signal::SIGTERM);
+    run.wait().unwrap();
+    let look = format!("! kill -0 {transfer} && ! kill -0 {child}");
+    site.expect(0, &["lock", "--lock-wait", "60", "--", "sh", "-c", &look]);
+}
+
+#[test]
+fn a_transfer_that_would_ask_a_person_fails_at_once() {
+    if !has("script") {
+        return;
+    }
+    let site = site_with_program(
+        "exec 3<>/dev/tty || exit 9; echo 'yes or no?' >&3; read answer <&3; echo $answer > DIR/answer",
+    );
+    let terminal = at_terminal(&site, &["run"]);
+    let output = terminal.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("/dev/tty"), "{told}");
+    assert!(!site.path().join("answer").exists());
+}
+
 #[test]
 fn a_daemon_left_behind_by_a_transfer_holds_nothing() {
     if !has("rsync") || !has("setsid") {

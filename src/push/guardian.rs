@@ -5,6 +5,9 @@
 //! the run that wants it is still there, and whether its time is over. When the run is gone or the time over, the whole group is
 //! killed, and the guardian, and with it the locks, stays until nobody of the group is left.
 //!
+//! Guardian and transfer are a session without a terminal. So Ctrl-C and a hangup end the run alone, and the guardian sees to the
+//! rest; and a transfer that would ask a person something fails with its own message, instead of being stopped in the background.
+//!
 //! The transfer itself is started through a second step, which asks the kernel to kill it when the guardian dies, and then
 //! becomes the transfer.
 
@@ -19,7 +22,9 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Pid, getppid, setsid};
+
+use crate::signals;
 
 /// The hidden verb that makes a process a guardian.
 pub const COMMAND: &str = "guard-push";
@@ -44,6 +49,9 @@ pub fn guard(
     arguments: &[OsString],
 ) -> io::Result<u8> {
     let deadline = Instant::now().checked_add(within);
+    // Whoever ends the run, with all that belongs to it, leaves the rest to us.
+    signals::block(signals::ENDING)?;
+    setsid()?;
     // Orphans of the transfer become our children, so that we can see the last of them go.
     prctl::set_child_subreaper(true)?;
     let mut transfer = Command::new(itself)
@@ -94,6 +102,9 @@ pub fn die_with(parent: Pid, command: &mut Command) -> io::Error {
     // It may have died before the kernel was asked.
     if getppid() != parent {
         return io::Error::other("the process that asked for it is gone");
+    }
+    if let Err(error) = signals::unblock() {
+        return error;
     }
     command.exec()
 }

@@ -1,0 +1,30 @@
+//! Signals are blocked where they must not end us, and waited for where they matter; there are no handlers.
+//!
+//! What is blocked stays blocked in whatever is started, so a command of somebody else's is started with [`unblock`].
+
+use std::io;
+
+use nix::sys::signal::{SigSet, Signal};
+
+/// What may end us at somebody's wish.
+pub const ENDING: [Signal; 4] = [
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+];
+
+/// Blocks signals in this thread, and in those that it starts.
+pub fn block(signals: impl IntoIterator<Item = Signal>) -> io::Result<SigSet> {
+    let set: SigSet = signals.into_iter().collect();
+    set.thread_block()?;
+    Ok(set)
+}
+
+/// Takes back all that [`block`] blocks anywhere.
+pub fn unblock() -> io::Result<()> {
+    let mut set: SigSet = ENDING.into_iter().collect();
+    set.add(Signal::SIGCHLD);
+    set.add(Signal::SIGXFSZ);
+    Ok(set.thread_unblock()?)
+}
