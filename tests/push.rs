@@ -618,6 +618,44 @@ fn a_daemon_left_behind_by_a_transfer_holds_nothing() {
 }
 
 #[test]
+fn a_damaged_record_of_a_target_costs_a_push_and_nothing_else() {
+    if !has("rsync") {
+        return;
+    }
+    let mut site = Site::new("");
+    let there = site.path().join("target");
+    site.set_extra(&target("near", there.to_str().unwrap(), ""));
+    site.expect(0, &["run"]);
+    let record = site.root().join("state/push-near.json");
+    let last_run = site.root().join("state/last-run.json");
+    for damage in ["", "null", "{}", "no JSON"] {
+        fs::write(&record, damage).unwrap();
+        fs::write(&last_run, damage).unwrap();
+        let status = site.expect(0, &["status"]);
+        assert!(status.contains("suite daedalus: "), "{status}");
+        let status: serde_json::Value =
+            serde_json::from_slice(&site.call(&["status", "--json"]).stdout).unwrap();
+        assert_eq!(status["generation"], 1);
+        if damage == "null" {
+            continue; // that is no record at all
+        }
+        assert_eq!(status["pushes"]["near"], serde_json::Value::Null);
+        let unknown = status["unknown"].to_string();
+        assert!(
+            unknown.contains("push-near.json") && unknown.contains("last-run.json"),
+            "{unknown}"
+        );
+        let told = site.expect(0, &["run"]);
+        assert!(
+            told.contains("push-near.json") && told.contains("as if it had nothing"),
+            "{told}"
+        );
+        check_target(&site, &there);
+        assert_eq!(site.expect(0, &["run"]), "");
+    }
+}
+
+#[test]
 fn a_generation_that_counts_anew_is_pushed_though_a_target_has_its_number() {
     // As the hint for a damaged state has it: remove it, and the next run builds every suite anew, as generation 1 again.
     if !has("rsync") {

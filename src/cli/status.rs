@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use aptmerge::error::Result;
+use aptmerge::error::{Result, chain};
 use aptmerge::publish::{Served, served};
 use aptmerge::push::{PushRecord, record_name};
 use aptmerge::run::RunRecord;
@@ -25,8 +25,12 @@ struct Status {
     generation: u64,
     lock_holder: Option<String>,
     suites: BTreeMap<String, SuiteStatus>,
-    pushes: BTreeMap<String, PushRecord>,
+    /// `null` where the record of it cannot be read.
+    pushes: BTreeMap<String, Option<PushRecord>>,
     last_run: Option<RunRecord>,
+    /// Records that cannot be read, and why: what they would tell is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -63,14 +67,24 @@ impl SuiteStatus {
     }
 }
 
+/// What was read, or a line for what could not be: the rest can be told all the same.
+fn known<T>(read: Result<T>, unknown: &mut Vec<String>) -> Option<T> {
+    read.map_err(|error| unknown.push(chain(&error))).ok()
+}
+
 pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> {
     let config = context.config()?;
     let view = View::open(&config.root)?;
+    let mut unknown = Vec::new();
     let mut pushes = BTreeMap::new();
     for target in &config.push {
-        let record = view.read_state(&record_name(target))?.unwrap_or_default();
-        pushes.insert(target.name.to_string(), record);
+        let record = known(view.read_state(&record_name(target)), &mut unknown);
+        pushes.insert(
+            target.name.to_string(),
+            record.map(Option::unwrap_or_default),
+        );
     }
+    let last_run = known(view.read_state("last-run.json"), &mut unknown).flatten();
     let suites = view.published().suites.iter();
     let status = Status {
         link: match served(view.layout())? {
@@ -84,7 +98,8 @@ pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> 
             .map(|(name, record)| (name.clone(), SuiteStatus::new(record)))
             .collect(),
         pushes,
-        last_run: view.read_state("last-run.json")?,
+        last_run,
+        unknown,
     };
     if context.json {
         context.print_json(&status);
@@ -128,7 +143,13 @@ fn in_words(status: &Status, link: &str) -> String {
         }
     }
     for (name, push) in &status.pushes {
-        line(format!("target {name} has generation {}", push.generation));
+        line(match push {
+            Some(push) => format!("target {name} has generation {}", push.generation),
+            None => format!("which generation target {name} has is unknown"),
+        });
+    }
+    for why in &status.unknown {
+        line(format!("unknown: {why}"));
     }
     if let Some(run) = &status.last_run {
         let what = if run.outcome.has_published() {

@@ -71,6 +71,15 @@ pub fn push_all(
     for target in &config.push {
         let recorded = match workspace.read_state::<PushRecord>(&record_name(target)) {
             Ok(record) => record.unwrap_or_default(),
+            // Nobody knows what the target has, so it gets everything that it lacks.
+            Err(error @ Error::State { .. }) => {
+                let target = &target.name;
+                listener.warn(format!(
+                    "{}; `{target}` is pushed to as if it had nothing, and the file is written anew",
+                    chain(&error)
+                ));
+                PushRecord::default()
+            }
             Err(error) => {
                 fail(error);
                 continue;
