@@ -4,6 +4,7 @@
 //!
 //! - Only the kernel's flock decides. That the file exists means nothing, and so does what is written in it; a process
 //!   that dies, however it dies, lets go of the lock with its last descriptor.
+//! - The file is emptied and written to, so it has to be a regular one that is empty, or that a holder wrote.
 //! - The file is never unlinked by us. Should somebody else remove or replace it, two processes could hold locks on two
 //!   inodes of one name. So after locking, the path is looked at again: if it does not name the inode that was locked, the
 //!   lock is worthless and everything begins anew.
@@ -24,13 +25,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 /// How often a waiting process tries again.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
 /// How often a lock file may change under our hands before that is called an error.
 const MAX_REPLACED: u32 = 100;
+
+/// What the words of a holder begin with.
+const HOLDER: &[u8] = b"pid ";
 
 /// How long to wait for somebody who only looks who holds it.
 const LOOK_TAKES: Duration = Duration::from_millis(2);
@@ -70,6 +74,14 @@ pub enum LockError {
         /// What the system said.
         source: io::Error,
     },
+    /// What stands in its place cannot be the lock file.
+    #[error("{path} cannot be the lock file: it is {what}")]
+    Foreign {
+        /// The lock file, as it is configured.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// Somebody keeps removing the file.
     #[error("the lock file {path} is replaced again and again by somebody else")]
     Unstable {
@@ -89,8 +101,13 @@ impl LockError {
                     Some("its file system knows no flock(2): set `lock` to a path on a local one, /run/lock/aptmerge.lock".into())
                 }
                 Errno::ENOENT => Some("make the directory, or set `lock` to another path".into()),
+                Errno::EACCES | Errno::EPERM => Some(
+                    "run as the user that it belongs to, or set `lock` to a path in a directory of that user's own".into(),
+                ),
+                Errno::EROFS => Some("set `lock` to a path that can be written to, such as /run/lock/aptmerge.lock".into()),
                 _ => None,
             },
+            LockError::Foreign { .. } => Some("set `lock` to a path that nothing else uses; aptmerge writes its holder into that file".into()),
             LockError::Unstable { .. } => Some("find out what removes it; aptmerge itself never does".into()),
         }
     }
@@ -270,19 +287,27 @@ fn try_lock(path: &Path) -> Result<Attempt, LockError> {
             source,
         }
     };
+    let foreign = |what| LockError::Foreign {
+        path: path.to_owned(),
+        what,
+    };
     let mut shared = false;
+    let mut dangling = false;
     for _ in 0..MAX_REPLACED {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .open(path)
-            .map_err(unusable("open"))?;
+        let Some(file) = open(path).map_err(unusable("open"))? else {
+            // Not there a moment ago, and there now; only a link that leads nowhere is so for ever.
+            dangling = path.is_symlink();
+            continue;
+        };
+        if !file.metadata().map_err(unusable("look at"))?.is_file() {
+            return Err(foreign("no regular file"));
+        }
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => {
+            Ok(mut file) => {
                 if names_inode_of(path, &file).map_err(unusable("look at"))? {
+                    if !is_ours(&mut file).map_err(unusable("read"))? {
+                        return Err(foreign("a file with something else in it"));
+                    }
                     return Ok(Attempt::Locked(file));
                 }
             }
@@ -302,9 +327,39 @@ fn try_lock(path: &Path) -> Result<Attempt, LockError> {
     if shared {
         return Ok(Attempt::Busy("somebody who shares it with others".into()));
     }
+    if dangling {
+        return Err(foreign("a symlink that leads nowhere"));
+    }
     Err(LockError::Unstable {
         path: path.to_owned(),
     })
+}
+
+/// Opens the file, or makes it; `None` if it came to be in between.
+///
+/// A file that is there is opened without O_CREAT: in a sticky directory, the kernel refuses that for files of other users, and for
+/// root too (fs.protected_regular). Nor does it wait for the other end of a FIFO.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o644);
+    options.custom_flags(OFlag::O_NONBLOCK.bits());
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened.map(Some),
+    }
+    match options.create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        made => made.map(Some),
+    }
+}
+
+/// Whether nothing is lost when the file is emptied: it is empty, as those of flock(1) are, or a holder wrote it, perhaps not to the
+/// end, or a loss of power left zeros of what one wrote.
+fn is_ours(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(HOLDER.len() as u64).read_to_end(&mut start)?;
+    Ok(HOLDER.starts_with(&start) || start.iter().all(|byte| *byte == 0))
 }
 
 /// Whether the path still names the file that was opened.
@@ -353,7 +408,9 @@ fn read_holder(file: &mut File) -> String {
 ///
 /// Nobody can hold it where the file system knows no locks.
 pub fn holder(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(path).ok()?;
     match Flock::lock(file, FlockArg::LockSharedNonblock) {
         Err((mut file, Errno::EWOULDBLOCK)) => Some(read_holder(&mut file)),
         _ => None,
