@@ -656,6 +656,23 @@ fn a_damaged_record_of_a_target_costs_a_push_and_nothing_else() {
 }
 
 #[test]
+fn a_relative_target_is_relative_to_the_configuration() {
+    if !has("rsync") {
+        return;
+    }
+    let site = Site::new(&target("near", "mirror/one", ""));
+    let elsewhere = common::site::work_dir();
+    let status = site
+        .aptmerge(&["run"])
+        .current_dir(elsewhere.path())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    check_target(&site, &site.path().join("mirror/one"));
+    assert_eq!(files(elsewhere.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn a_generation_that_counts_anew_is_pushed_though_a_target_has_its_number() {
     // As the hint for a damaged state has it: remove it, and the next run builds every suite anew, as generation 1 again.
     if !has("rsync") {

@@ -131,6 +131,14 @@ impl Config {
         if let Some(homedir) = self.signing.gpg.as_mut().and_then(|g| g.homedir.as_mut()) {
             *homedir = base.join(&homedir);
         }
+        for target in &mut self.push {
+            // As rsync has it: a colon before the first slash makes it an address.
+            let start = target.rsync.split('/').next().unwrap_or_default();
+            let path = base.join(&target.rsync);
+            if let (false, Some(path)) = (start.contains(':'), path.to_str()) {
+                target.rsync = path.to_owned();
+            }
+        }
     }
 }
 
