@@ -1,9 +1,10 @@
 //! What every verb has: the configuration, the lock, the clock, and somebody who listens.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aptmerge::config::Config;
@@ -57,6 +58,8 @@ pub(super) struct Context {
     /// Whether what was asked for is printed as JSON.
     pub(super) json: bool,
     clock: Option<Timestamp>,
+    /// Whether something that was asked for could not be written.
+    is_unwritten: Arc<AtomicBool>,
     /// Where there is a person to watch them.
     bars: Option<Arc<Bars>>,
 }
@@ -69,6 +72,7 @@ impl Context {
             quiet: global.quiet,
             json: global.json,
             clock: global.clock,
+            is_unwritten: Arc::default(),
             bars: Bars::on_terminal(global.quiet).map(Arc::new),
         }
     }
@@ -119,11 +123,28 @@ impl Context {
         )?)
     }
 
-    /// Prints what was asked for. A reader that has gone away is no error.
+    /// Prints what was asked for. A reader that has gone away is no error; for all else see [`Context::close`].
     pub(super) fn print(&self, text: &str) {
+        if self.is_unwritten.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut written = Ok(());
         self.above_bars(|| {
-            let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+            let mut out = std::io::stdout().lock();
+            written = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
         });
+        if let Some(error) = failure_to_write(written) {
+            self.is_unwritten.store(true, Ordering::Relaxed);
+            self.say(&error);
+        }
+    }
+
+    /// The exit code: 1 instead of 0 where what was asked for could not be written.
+    pub(super) fn close(&self, code: ExitCode) -> ExitCode {
+        if code == ExitCode::SUCCESS && self.is_unwritten.load(Ordering::Relaxed) {
+            return ExitCode::from(exit::FAILED);
+        }
+        code
     }
 
     pub(super) fn print_json(&self, value: &impl Serialize) {
@@ -180,6 +201,26 @@ impl Context {
             Error::Unfinished { .. } => exit::UNFINISHED,
             _ => exit::FAILED,
         })
+    }
+}
+
+/// What there is to say of output that could not be written; nothing where only its reader has gone away.
+fn failure_to_write(written: std::io::Result<()>) -> Option<String> {
+    let error = written.err()?;
+    (error.kind() != ErrorKind::BrokenPipe)
+        .then(|| format!("error: cannot write to stdout: {error}"))
+}
+
+/// Prints help, the version, or what is wrong with the command line; gives the exit code.
+pub(super) fn answer(answer: &clap::Error) -> ExitCode {
+    let written = answer.print().and_then(|()| std::io::stdout().flush());
+    if let (0, Some(error)) = (answer.exit_code(), failure_to_write(written)) {
+        let _ = writeln!(std::io::stderr(), "aptmerge: {error}");
+        return ExitCode::from(exit::FAILED);
+    }
+    match answer.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(exit::USAGE),
     }
 }
 

@@ -95,7 +95,10 @@ enum Verb {
 pub(crate) fn main() -> ExitCode {
     // What is published must be readable for the web server, whatever the caller's umask is.
     let callers_umask = umask(Mode::from_bits_truncate(0o022));
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return context::answer(&answer),
+    };
     let context = Context::new(&cli.global);
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&context, &args),
@@ -117,7 +120,7 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     match outcome {
-        Ok(code) => code,
+        Ok(code) => context.close(code),
         Err(error) => context.fail(&error),
     }
 }
