@@ -24,7 +24,6 @@ pub fn block(signals: impl IntoIterator<Item = Signal>) -> io::Result<SigSet> {
 /// Takes back all that [`block`] blocks anywhere.
 pub fn unblock() -> io::Result<()> {
     let mut set: SigSet = ENDING.into_iter().collect();
-    set.add(Signal::SIGCHLD);
     set.add(Signal::SIGXFSZ);
     Ok(set.thread_unblock()?)
 }

@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -326,6 +327,47 @@ fn a_command_under_the_lock_gives_its_exit_code() {
         (&b"out\n"[..], &b"err\n"[..])
     );
     site.expect(2, &["lock"]);
+}
+
+#[test]
+fn a_command_under_the_lock_is_left_to_end_by_itself() {
+    // Ctrl-C reaches both of them, as members of one process group; so do signals to aptmerge alone.
+    for (signal, to_group, ends_by) in [
+        (Signal::SIGINT, true, Some("INT")),
+        (Signal::SIGQUIT, true, Some("QUIT")),
+        (Signal::SIGTERM, false, Some("TERM")),
+        (Signal::SIGHUP, false, Some("HUP")),
+        (Signal::SIGTERM, false, None),
+    ] {
+        let site = Site::new("");
+        let path = site.path().display();
+        let trap = ends_by.map_or(String::new(), |name| {
+            format!("trap 'sleep 0.3; echo {name} > {path}/ended; exit 7' {name}; ")
+        });
+        let command = format!(
+            "{trap}echo $$ > {path}/inside.tmp; mv {path}/inside.tmp {path}/inside; \
+             while test -d {path}; do sleep 0.05; done"
+        );
+        let mut holder = site
+            .aptmerge(&["lock", "--", "sh", "-c", &command])
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        pid_in(&site.path().join("inside"));
+        match to_group {
+            true => kill(-pid_of(&holder), signal),
+            false => kill(pid_of(&holder), signal),
+        }
+        let code = holder.wait().unwrap().code();
+        let Some(name) = ends_by else {
+            assert_eq!(code, Some(128 + 15));
+            continue;
+        };
+        assert_eq!(code, Some(7), "{name}");
+        let ended = fs::read_to_string(site.path().join("ended")).unwrap();
+        assert_eq!(ended.trim(), name);
+        site.expect(0, &["lock", "--", "true"]);
+    }
 }
 
 #[test]

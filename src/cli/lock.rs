@@ -5,8 +5,11 @@ use std::process::{Command, ExitCode};
 
 use aptmerge::error::{Error, Result};
 use aptmerge::push::guardian::{TRANSFER_COMMAND, exit_code};
+use aptmerge::signals;
 use clap::Args;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
 
 use super::context::{Context, LockOptions};
 
@@ -14,7 +17,7 @@ use super::context::{Context, LockOptions};
 pub(super) struct LockArgs {
     #[command(flatten)]
     lock: LockOptions,
-    /// The command and its arguments; it is killed if aptmerge is
+    /// The command and its arguments; it is killed if aptmerge is, but what it started goes on
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -26,12 +29,28 @@ pub(super) fn lock(context: &Context, args: &LockArgs, callers_umask: Mode) -> R
     umask(callers_umask);
     // The command has no descriptor of the lock, so a daemon that it leaves behind does not hold it; and the kernel kills it
     // with us, so that it does not go on without the lock.
-    let status = Command::new(Context::itself())
+    // Of signals it hears as if we were not there: a terminal's reach it by themselves, the others are passed on.
+    let held = signals::block(signals::ENDING).map_err(Error::io("start", &args.command[0]))?;
+    let mut command = Command::new(Context::itself())
         .arg(TRANSFER_COMMAND)
         .arg(std::process::id().to_string())
         .arg("--")
         .args(&args.command)
-        .status()
+        .spawn()
         .map_err(Error::io("start", &args.command[0]))?;
+    let pid = i32::try_from(command.id()).map(Pid::from_raw);
+    let passing_on = std::thread::Builder::new().spawn(move || {
+        while let (Ok(signal), Ok(pid)) = (held.wait(), pid) {
+            if matches!(signal, Signal::SIGTERM | Signal::SIGHUP) {
+                let _ = kill(pid, signal); // it may have ended
+            }
+        }
+    });
+    if passing_on.is_err() {
+        let _ = signals::unblock(); // then they end us, and the kernel the command
+    }
+    let status = command
+        .wait()
+        .map_err(Error::io("wait for", &args.command[0]))?;
     Ok(ExitCode::from(exit_code(status)))
 }
