@@ -46,6 +46,9 @@ pub struct Outcome {
     pub difference: BTreeMap<String, Difference>,
     /// Suites that are no longer published.
     pub removed: Vec<String>,
+    /// Whether aliases or links to pools changed.
+    #[serde(default)]
+    pub links_changed: bool,
     /// Whether what an earlier run had begun was finished.
     pub recovered: bool,
     /// `archive suite`: why its last good copy was kept.
@@ -60,7 +63,7 @@ pub struct Outcome {
 impl Outcome {
     /// Whether something new was published.
     pub fn has_published(&self) -> bool {
-        !self.changed.is_empty() || !self.removed.is_empty()
+        !self.changed.is_empty() || !self.removed.is_empty() || self.links_changed
     }
 }
 
@@ -130,6 +133,7 @@ pub fn publish_spool(
         listener.info("nothing changed, nothing to publish");
         return Ok(());
     }
+    outcome.links_changed = plan.links_changed;
     outcome.removed = plan.removed.iter().map(|s| (*s).to_owned()).collect();
     listener.step("merge");
     let signer = signer(config)?;

@@ -1057,6 +1057,7 @@ fn json_says_what_was_done_and_what_is_served() {
             "changed": ["daedalus"],
             "difference": {"daedalus": {"is-new": true, "changes": [], "omitted": 0, "indices": []}},
             "removed": [],
+            "links-changed": true,
             "recovered": false,
             "kept": [],
             "failed-pushes": [],

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::process::Stdio;
 
 use common::site::Site;
@@ -61,5 +61,33 @@ fn output_that_cannot_be_written_is_no_success() {
             .unwrap()
             .code(),
         Some(2)
+    );
+}
+
+#[test]
+fn a_change_of_aliases_alone_is_told_and_recorded() {
+    let site = Site::new("");
+    site.expect(0, &["run"]);
+    let text = fs::read_to_string(site.config()).unwrap();
+    let more = text.replace("links = [\"stable\"]", "links = [\"stable\", \"5.0\"]");
+    assert_ne!(more, text);
+    fs::write(site.config(), more).unwrap();
+    let told = site.expect(0, &["run", "--dry-run"]);
+    assert!(
+        told.contains("aliases") && told.contains("made anew"),
+        "{told}"
+    );
+    let told = site.expect(0, &["run", "-v"]);
+    assert!(told.contains("published generation 2: aliases"), "{told}");
+    assert!(!told.contains("nothing changed"), "{told}");
+    assert!(site.root().join("merged/dists/5.0/InRelease").is_file());
+    assert!(site.root().join("state/run-02.json").is_file());
+    assert!(site.expect(0, &["status"]).contains("published something"));
+    let told = site.expect(0, &["run", "--dry-run"]);
+    assert!(!told.contains("aliases"), "{told}");
+    let told = site.expect(0, &["run", "-v"]);
+    assert!(
+        told.contains("nothing changed: generation 2 stays"),
+        "{told}"
     );
 }

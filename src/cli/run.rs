@@ -170,6 +170,9 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     })
 }
 
+/// What is published besides suites.
+const LINKS: &str = "aliases and links to pools";
+
 /// The plan in words: one line a suite, and below it one for each package that would change.
 fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> String {
     let mut lines = Vec::new();
@@ -192,6 +195,9 @@ fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> Stri
             .iter()
             .map(|name| format!("{name}: would no longer be published")),
     );
+    if plan.links_changed {
+        lines.push(format!("{LINKS}: would be made anew"));
+    }
     lines.join("\n")
 }
 
@@ -206,12 +212,15 @@ fn finish(context: &Context, outcome: &Outcome) -> ExitCode {
     if context.json {
         context.print_json(outcome);
     } else if outcome.has_published() {
-        let suites: Vec<_> = outcome
+        let mut suites: Vec<_> = outcome
             .changed
             .iter()
             .chain(&outcome.removed)
             .map(String::as_str)
             .collect();
+        if suites.is_empty() {
+            suites.push(LINKS);
+        }
         context.tell(&format!(
             "published generation {}: {}",
             outcome.generation,

@@ -67,7 +67,7 @@ pub struct Plan<'a> {
     /// Suites that are published and no longer configured.
     pub removed: Vec<&'a str>,
     /// Whether links or pool links differ from what is configured.
-    pub(super) links_changed: bool,
+    pub links_changed: bool,
 }
 
 #[derive(Serialize)]
