@@ -196,6 +196,9 @@ impl Error {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                     Some("free some room; what is served is untouched, and the next run goes on from there".into())
                 }
+                ErrorKind::FileTooLarge => {
+                    Some("raise the limit of the caller (ulimit -f), or that of the file system".into())
+                }
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                     Some("the user that runs aptmerge must be able to write below `root`".into())
                 }

@@ -4,9 +4,9 @@
 mod common;
 
 use std::fs::{self, File, OpenOptions};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use common::site::Site;
+use common::site::{APTMERGE, Site};
 
 /// A device that takes nothing.
 fn full() -> File {
@@ -90,4 +90,39 @@ fn a_change_of_aliases_alone_is_told_and_recorded() {
         told.contains("nothing changed: generation 2 stays"),
         "{told}"
     );
+}
+
+#[test]
+fn a_file_that_grows_beyond_a_limit_is_named() {
+    let site = Site::new("");
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -f 1; exec \"$@\"",
+            "sh",
+            APTMERGE,
+            "run",
+            "--config",
+        ])
+        .arg(site.config())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{:?} {told}", output.status);
+    let root = site.root().display().to_string();
+    assert!(
+        told.contains("File too large") && told.contains(&root),
+        "{told}"
+    );
+    assert!(told.contains("hint: ") && told.contains("ulimit"), "{told}");
+    // A command of somebody else's has the limit as it was set.
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -f 1; exec \"$@\"", "sh", APTMERGE, "--config"])
+        .arg(site.config())
+        .args(["lock", "--", "dd", "if=/dev/zero", "bs=1M", "count=1"])
+        .arg(format!("of={root}/zeros"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(128 + 25), "{output:?}");
+    site.expect(0, &["run"]);
 }

@@ -17,7 +17,9 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use aptmerge::signals;
 use clap::{Args, Parser, Subcommand};
+use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 
 use context::Context;
@@ -93,6 +95,8 @@ enum Verb {
 
 /// Runs what the command line asks for.
 pub(crate) fn main() -> ExitCode {
+    // A file that grows beyond a limit is an error with its name then, not the end without a word.
+    let _ = signals::block([Signal::SIGXFSZ]);
     // What is published must be readable for the web server, whatever the caller's umask is.
     let callers_umask = umask(Mode::from_bits_truncate(0o022));
     let cli = match Cli::try_parse() {
