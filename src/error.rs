@@ -194,7 +194,7 @@ impl Error {
             // The kind, since errors about temporary files have lost the system's number.
             Error::Io { source, .. } => match source.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                    Some("free some room; what is served is untouched, and the next run goes on from there".into())
+                    Some("free some room, or inodes (df -i); what is served is untouched, and the next run goes on from there".into())
                 }
                 ErrorKind::FileTooLarge => {
                     Some("raise the limit of the caller (ulimit -f), or that of the file system".into())
@@ -230,8 +230,34 @@ impl Error {
             Error::OpenPgp(source) => source.hint(),
             Error::Transport(source) => source.hint(),
             Error::Push { hint, .. } => hint.map(str::to_owned),
-            Error::Unfinished { .. } => Some("the next run finishes it".into()),
+            Error::Unfinished { source } => Some(match source.hint() {
+                Some(hint) => format!("{hint}; the next run finishes what is left"),
+                None => "the next run finishes it".into(),
+            }),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_finished_has_the_hint_of_its_cause() {
+        let full = io::Error::from(ErrorKind::StorageFull);
+        let full = Error::io("write", "/srv/aptmerge/log/changes.txt")(full);
+        let source = Box::new(full);
+        let hint = Error::Unfinished { source }.hint().unwrap();
+        assert!(hint.starts_with("free some room"), "{hint}");
+        assert!(
+            hint.ends_with("the next run finishes what is left"),
+            "{hint}"
+        );
+        let source = Box::new(Error::Cancelled);
+        let hint = Error::Unfinished { source }.hint().unwrap();
+        assert_eq!(hint, "the next run finishes it");
     }
 }
