@@ -101,6 +101,7 @@ impl LockError {
                     Some("its file system knows no flock(2): set `lock` to a path on a local one, /run/lock/aptmerge.lock".into())
                 }
                 Errno::ENOENT => Some("make the directory, or set `lock` to another path".into()),
+                Errno::EISDIR | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO => Some("set `lock` to another path".into()),
                 Errno::EACCES | Errno::EPERM => Some(
                     "run as the user that it belongs to, or set `lock` to a path in a directory of that user's own".into(),
                 ),
@@ -292,11 +293,8 @@ fn try_lock(path: &Path) -> Result<Attempt, LockError> {
         what,
     };
     let mut shared = false;
-    let mut dangling = false;
     for _ in 0..MAX_REPLACED {
         let Some(file) = open(path).map_err(unusable("open"))? else {
-            // Not there a moment ago, and there now; only a link that leads nowhere is so for ever.
-            dangling = path.is_symlink();
             continue;
         };
         if !file.metadata().map_err(unusable("look at"))?.is_file() {
@@ -327,9 +325,6 @@ fn try_lock(path: &Path) -> Result<Attempt, LockError> {
     if shared {
         return Ok(Attempt::Busy("somebody who shares it with others".into()));
     }
-    if dangling {
-        return Err(foreign("a symlink that leads nowhere"));
-    }
     Err(LockError::Unstable {
         path: path.to_owned(),
     })
@@ -347,7 +342,9 @@ fn open(path: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened.map(Some),
     }
-    match options.create_new(true).open(path) {
+    // What a symlink leads to may be made as well: it is gone after each start of the machine, if it lies in /run.
+    let is_link = path.is_symlink();
+    match options.create(is_link).create_new(!is_link).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         made => made.map(Some),
     }

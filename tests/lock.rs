@@ -495,14 +495,15 @@ fn what_is_no_lock_file_is_refused_and_left_as_it_is() {
     assert_eq!(fs::read_to_string(&lock).unwrap(), words);
     fs::remove_file(&lock).unwrap();
     symlink(&leads_to, &lock).unwrap();
-    refused("leads nowhere");
-    assert!(!leads_to.exists());
     fs::write(&leads_to, words).unwrap();
     refused("something else in it");
     assert_eq!(fs::read_to_string(&leads_to).unwrap(), words);
-    // Who leads it to a file of its own may do so.
+    // Who leads it to a file of its own may do so, be that there or not.
     fs::write(&leads_to, "").unwrap();
     site.expect(0, &["lock", "--", "true"]);
+    fs::remove_file(&leads_to).unwrap();
+    site.expect(0, &["lock", "--", "true"]);
+    assert!(leads_to.is_file());
     fs::remove_file(&lock).unwrap();
     symlink("/dev/null", &lock).unwrap();
     refused("no regular file");
@@ -510,6 +511,9 @@ fn what_is_no_lock_file_is_refused_and_left_as_it_is() {
     nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
     refused("no regular file");
     fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    refused("Is a directory");
+    fs::remove_dir(&lock).unwrap();
     // What a loss of power or a full disk leaves of a holder's words.
     for left in [&b"\0\0\0\0\0\0"[..], b"pi", b"pid 1 on elsewhere"] {
         fs::write(&lock, left).unwrap();
