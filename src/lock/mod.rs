@@ -18,101 +18,24 @@
 //! - [`RunLock`] is a guard, and [`crate::workspace::Workspace`] borrows it. State is therefore read after the lock was
 //!   taken and cannot be used once it was let go; both do not compile.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+mod error;
+mod file;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{Flock, FlockArg};
+
+pub use error::LockError;
+pub use file::holder;
+use file::{Attempt, try_lock, write_holder};
 
 /// How often a waiting process tries again.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
-
-/// How often a lock file may change under our hands before that is called an error.
-const MAX_REPLACED: u32 = 100;
-
-/// What the words of a holder begin with.
-const HOLDER: &[u8] = b"pid ";
-
-/// How long to wait for somebody who only looks who holds it.
-const LOOK_TAKES: Duration = Duration::from_millis(2);
-
-/// Why the lock cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LockError {
-    /// Another process holds it.
-    #[error("the lock {path} is held by {holder}")]
-    Held {
-        /// The lock file.
-        path: PathBuf,
-        /// What the holder wrote into it.
-        holder: String,
-    },
-    /// A run that does not hold the lock file is at work on the state.
-    #[error(
-        "{directory} is in use by {user}, without the lock {lock}: either that file was removed or replaced since, \
-         or both runs were told that their caller holds it"
-    )]
-    InUse {
-        /// The directory of the state.
-        directory: PathBuf,
-        /// The lock file.
-        lock: PathBuf,
-        /// Who is at work.
-        user: String,
-    },
-    /// The lock file cannot be opened or locked.
-    #[error("cannot {action} the lock file {path}")]
-    Unusable {
-        /// What was tried.
-        action: &'static str,
-        /// The lock file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What stands in its place cannot be the lock file.
-    #[error("{path} cannot be the lock file: it is {what}")]
-    Foreign {
-        /// The lock file, as it is configured.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-    },
-    /// Somebody keeps removing the file.
-    #[error("the lock file {path} is replaced again and again by somebody else")]
-    Unstable {
-        /// The lock file.
-        path: PathBuf,
-    },
-}
-
-impl LockError {
-    /// What an operator can do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            LockError::Held { .. } => Some("wait for it with --lock-wait SECONDS, or try again later".into()),
-            LockError::InUse { .. } => Some("wait for it to end; and find out what removes the lock file, for aptmerge never does".into()),
-            LockError::Unusable { source, .. } => match Errno::from_raw(source.raw_os_error()?) {
-                Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS => {
-                    Some("its file system knows no flock(2): set `lock` to a path on a local one, /run/lock/aptmerge.lock".into())
-                }
-                Errno::ENOENT => Some("make the directory, or set `lock` to another path".into()),
-                Errno::EISDIR | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO => Some("set `lock` to another path".into()),
-                Errno::EACCES | Errno::EPERM => Some(
-                    "run as the user that it belongs to, or set `lock` to a path in a directory of that user's own".into(),
-                ),
-                Errno::EROFS => Some("set `lock` to a path that can be written to, such as /run/lock/aptmerge.lock".into()),
-                _ => None,
-            },
-            LockError::Foreign { .. } => Some("set `lock` to a path that nothing else uses; aptmerge writes its holder into that file".into()),
-            LockError::Unstable { .. } => Some("find out what removes it; aptmerge itself never does".into()),
-        }
-    }
-}
 
 /// What a holder writes into the lock file for people to read.
 #[derive(Debug, Clone)]
@@ -272,145 +195,6 @@ fn user_of(file: &File) -> String {
     match pid {
         Some(pid) => format!("a run with pid {pid}, or its push"),
         None => "another run".to_owned(),
-    }
-}
-
-enum Attempt {
-    Locked(Flock<File>),
-    Busy(String),
-}
-
-fn try_lock(path: &Path) -> Result<Attempt, LockError> {
-    let unusable = |action| {
-        move |source| LockError::Unusable {
-            action,
-            path: path.to_owned(),
-            source,
-        }
-    };
-    let foreign = |what| LockError::Foreign {
-        path: path.to_owned(),
-        what,
-    };
-    let mut shared = false;
-    for _ in 0..MAX_REPLACED {
-        let Some(file) = open(path).map_err(unusable("open"))? else {
-            continue;
-        };
-        if !file.metadata().map_err(unusable("look at"))?.is_file() {
-            return Err(foreign("no regular file"));
-        }
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut file) => {
-                if names_inode_of(path, &file).map_err(unusable("look at"))? {
-                    if !is_ours(&mut file).map_err(unusable("read"))? {
-                        return Err(foreign("a file with something else in it"));
-                    }
-                    return Ok(Attempt::Locked(file));
-                }
-            }
-            Err((file, Errno::EWOULDBLOCK)) => {
-                // Whoever only looks holds a shared lock, for an instant. A holder's is exclusive.
-                match Flock::lock(file, FlockArg::LockSharedNonblock) {
-                    Ok(_) => {}
-                    Err((mut file, _)) => return Ok(Attempt::Busy(read_holder(&mut file))),
-                }
-                shared = true;
-                std::thread::sleep(LOOK_TAKES);
-            }
-            Err((_, Errno::EINTR)) => {}
-            Err((_, errno)) => return Err(unusable("lock")(errno.into())),
-        }
-    }
-    if shared {
-        return Ok(Attempt::Busy("somebody who shares it with others".into()));
-    }
-    Err(LockError::Unstable {
-        path: path.to_owned(),
-    })
-}
-
-/// Opens the file, or makes it; `None` if it came to be in between.
-///
-/// A file that is there is opened without O_CREAT: in a sticky directory, the kernel refuses that for files of other users, and for
-/// root too (fs.protected_regular). Nor does it wait for the other end of a FIFO.
-fn open(path: &Path) -> io::Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o644);
-    options.custom_flags(OFlag::O_NONBLOCK.bits());
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened.map(Some),
-    }
-    // What a symlink leads to may be made as well: it is gone after each start of the machine, if it lies in /run.
-    let is_link = path.is_symlink();
-    match options.create(is_link).create_new(!is_link).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-        made => made.map(Some),
-    }
-}
-
-/// Whether nothing is lost when the file is emptied: it is empty, as those of flock(1) are, or a holder wrote it, perhaps not to the
-/// end, or a loss of power left zeros of what one wrote.
-fn is_ours(file: &mut File) -> io::Result<bool> {
-    let mut start = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.take(HOLDER.len() as u64).read_to_end(&mut start)?;
-    Ok(HOLDER.starts_with(&start) || start.iter().all(|byte| *byte == 0))
-}
-
-/// Whether the path still names the file that was opened.
-fn names_inode_of(path: &Path, file: &File) -> io::Result<bool> {
-    let opened = file.metadata()?;
-    match path.metadata() {
-        Ok(named) => Ok(named.dev() == opened.dev() && named.ino() == opened.ino()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
-    let host = nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let text = format!(
-        "pid {} on {host}: {} (since {})\n",
-        std::process::id(),
-        holder.command.replace(char::is_control, " "),
-        holder.started,
-    );
-    file.set_len(0)?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(text.as_bytes())
-}
-
-fn read_holder(file: &mut File) -> String {
-    let mut text = Vec::new();
-    let read = file.take(1000).read_to_end(&mut text);
-    let text = String::from_utf8_lossy(&text);
-    let line: String = text
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect();
-    match (read, line.is_empty()) {
-        (Ok(_), false) => line,
-        _ => "a process that did not write its name".to_owned(),
-    }
-}
-
-/// What the lock file says of its holder, or `None` where nobody holds the lock; changes nothing, and keeps nobody out.
-///
-/// Nobody can hold it where the file system knows no locks.
-pub fn holder(path: &Path) -> Option<String> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
-    let file = options.open(path).ok()?;
-    match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Err((mut file, Errno::EWOULDBLOCK)) => Some(read_holder(&mut file)),
-        _ => None,
     }
 }
 

@@ -1,0 +1,165 @@
+//! The lock file: opened or made, locked, and what is written in it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+
+use super::{Holder, LockError};
+
+/// How often a lock file may change under our hands before that is called an error.
+const MAX_REPLACED: u32 = 100;
+
+/// What the words of a holder begin with.
+const HOLDER: &[u8] = b"pid ";
+
+/// How long to wait for somebody who only looks who holds it.
+const LOOK_TAKES: Duration = Duration::from_millis(2);
+
+/// What became of one attempt.
+pub(super) enum Attempt {
+    /// It is ours.
+    Locked(Flock<File>),
+    /// It is held; by whom.
+    Busy(String),
+}
+
+/// Takes the lock, if nobody holds it.
+pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
+    let unusable = |action| {
+        move |source| LockError::Unusable {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let foreign = |what| LockError::Foreign {
+        path: path.to_owned(),
+        what,
+    };
+    let mut shared = false;
+    for _ in 0..MAX_REPLACED {
+        let Some(file) = open(path).map_err(unusable("open"))? else {
+            continue;
+        };
+        if !file.metadata().map_err(unusable("look at"))?.is_file() {
+            return Err(foreign("no regular file"));
+        }
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut file) => {
+                if names_inode_of(path, &file).map_err(unusable("look at"))? {
+                    if !is_ours(&mut file).map_err(unusable("read"))? {
+                        return Err(foreign("a file with something else in it"));
+                    }
+                    return Ok(Attempt::Locked(file));
+                }
+            }
+            Err((file, Errno::EWOULDBLOCK)) => {
+                // Whoever only looks holds a shared lock, for an instant. A holder's is exclusive.
+                match Flock::lock(file, FlockArg::LockSharedNonblock) {
+                    Ok(_) => {}
+                    Err((mut file, _)) => return Ok(Attempt::Busy(read_holder(&mut file))),
+                }
+                shared = true;
+                std::thread::sleep(LOOK_TAKES);
+            }
+            Err((_, Errno::EINTR)) => {}
+            Err((_, errno)) => return Err(unusable("lock")(errno.into())),
+        }
+    }
+    if shared {
+        return Ok(Attempt::Busy("somebody who shares it with others".into()));
+    }
+    Err(LockError::Unstable {
+        path: path.to_owned(),
+    })
+}
+
+/// Opens the file, or makes it; `None` if it came to be in between.
+///
+/// A file that is there is opened without O_CREAT: in a sticky directory, the kernel refuses that for files of other users, and for
+/// root too (fs.protected_regular). Nor does it wait for the other end of a FIFO.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o644);
+    options.custom_flags(OFlag::O_NONBLOCK.bits());
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened.map(Some),
+    }
+    // What a symlink leads to may be made as well: it is gone after each start of the machine, if it lies in /run.
+    let is_link = path.is_symlink();
+    match options.create(is_link).create_new(!is_link).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        made => made.map(Some),
+    }
+}
+
+/// Whether nothing is lost when the file is emptied: it is empty, as those of flock(1) are, or a holder wrote it, perhaps not to the
+/// end, or a loss of power left zeros of what one wrote.
+fn is_ours(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(HOLDER.len() as u64).read_to_end(&mut start)?;
+    Ok(HOLDER.starts_with(&start) || start.iter().all(|byte| *byte == 0))
+}
+
+/// Whether the path still names the file that was opened.
+fn names_inode_of(path: &Path, file: &File) -> io::Result<bool> {
+    let opened = file.metadata()?;
+    match path.metadata() {
+        Ok(named) => Ok(named.dev() == opened.dev() && named.ino() == opened.ino()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes who holds it, for people.
+pub(super) fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
+    let host = nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let text = format!(
+        "pid {} on {host}: {} (since {})\n",
+        std::process::id(),
+        holder.command.replace(char::is_control, " "),
+        holder.started,
+    );
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text.as_bytes())
+}
+
+fn read_holder(file: &mut File) -> String {
+    let mut text = Vec::new();
+    let read = file.take(1000).read_to_end(&mut text);
+    let text = String::from_utf8_lossy(&text);
+    let line: String = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    match (read, line.is_empty()) {
+        (Ok(_), false) => line,
+        _ => "a process that did not write its name".to_owned(),
+    }
+}
+
+/// What the lock file says of its holder, or `None` where nobody holds the lock; changes nothing, and keeps nobody out.
+///
+/// Nobody can hold it where the file system knows no locks.
+pub fn holder(path: &Path) -> Option<String> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(path).ok()?;
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Err((mut file, Errno::EWOULDBLOCK)) => Some(read_holder(&mut file)),
+        _ => None,
+    }
+}
