@@ -4,5 +4,6 @@
 pub(crate) mod apt;
 pub(crate) mod history;
 pub(crate) mod site;
+pub(crate) mod targets;
 pub(crate) mod upstream;
 pub(crate) mod web;
