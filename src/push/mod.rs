@@ -2,7 +2,7 @@
 //!
 //! A target is written in an order that no client of it can trip over: what is named by others first (by-hash, then the
 //! indices), then the Release files, InRelease last, then the aliases of suites, and only then what is gone is deleted
-//! ([`stages`]). Other kinds of target have their place here: each kind is a module with one function that brings a tree to a
+//! (`stages.rs`). Other kinds of target have their place here: each kind is a module with one function that brings a tree to a
 //! target.
 //!
 //! Why a killed run cannot leave a push behind that runs beside the next run's: the transfer is not our child but that of a
