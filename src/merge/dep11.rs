@@ -301,6 +301,10 @@ pub(crate) fn fuzz_dep11(data: &[u8]) {
         found += squeezed(document);
         let value = top_level(document, b"Package").unwrap_or_default();
         assert!(!value.contains(&b'\n'));
+        if fault(document).is_none() {
+            let named = |line: &&[u8]| line.starts_with(b"Package:");
+            assert!(document.split(|b| *b == b'\n').filter(named).count() <= 1);
+        }
     }
     assert_eq!(found, squeezed(data));
 }
