@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use aptmerge::error::{Result, chain};
-use aptmerge::publish::{Served, served};
+use aptmerge::publish::{Served, is_ahead, served};
 use aptmerge::push::{PushRecord, record_name};
 use aptmerge::run::RunRecord;
 use aptmerge::workspace::{SuiteRecord, View};
@@ -38,6 +38,8 @@ struct Status {
 struct SuiteStatus {
     generation: u64,
     date: String,
+    /// Whether clients refuse it for its Date.
+    date_ahead: bool,
     valid_until: Option<String>,
     packages: BTreeMap<String, u64>,
     archives: BTreeMap<String, String>,
@@ -51,10 +53,11 @@ fn time(seconds: i64) -> String {
 }
 
 impl SuiteStatus {
-    fn new(record: &SuiteRecord) -> Self {
+    fn new(record: &SuiteRecord, now: Timestamp) -> Self {
         Self {
             generation: record.generation,
             date: time(record.date),
+            date_ahead: Timestamp::from_second(record.date).is_ok_and(|date| is_ahead(date, now)),
             valid_until: record.valid_until.map(time),
             packages: record.report.packages.clone(),
             archives: record
@@ -95,7 +98,7 @@ pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> 
         generation: view.published().number,
         lock_holder: aptmerge::lock::holder(&config.lock),
         suites: suites
-            .map(|(name, record)| (name.clone(), SuiteStatus::new(record)))
+            .map(|(name, record)| (name.clone(), SuiteStatus::new(record, context.now())))
             .collect(),
         pushes,
         last_run,
@@ -129,6 +132,9 @@ fn in_words(status: &Status, link: &str) -> String {
             "suite {name}: generation {}, of {}",
             suite.generation, suite.date
         ));
+        if suite.date_ahead {
+            line("  its Date lies in the future, and clients refuse it until then: `aptmerge run --allow-older-date` dates it anew".into());
+        }
         if let Some(until) = &suite.valid_until {
             line(format!("  valid until {until}"));
         }

@@ -62,7 +62,8 @@ pub(super) fn retained(
                 },
                 |last| LastReferenced {
                     generations: last.generations + 1,
-                    time: last.time,
+                    // A clock that was ahead must not keep it the longer.
+                    time: last.time.min(now),
                 },
             );
             (path, age)

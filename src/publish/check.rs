@@ -22,6 +22,11 @@ use crate::pdiff::index::{DiffIndex, Hashed};
 /// How far ahead of our clock a Release may be dated (apt's own bound).
 const MAX_AHEAD: Duration = Duration::from_secs(10);
 
+/// Whether a Date lies so far in the future that clients refuse its Release.
+pub fn is_ahead(date: Timestamp, now: Timestamp) -> bool {
+    date > now.checked_add(MAX_AHEAD).unwrap_or(Timestamp::MAX)
+}
+
 /// What a check is held against.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckOptions<'a> {
@@ -214,7 +219,7 @@ fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<Tre
 fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -> Vec<String> {
     let mut problems = Vec::new();
     let mut problem = |text: String| problems.push(format!("{}: {text}", dir.display()));
-    if release.date > now.checked_add(MAX_AHEAD).unwrap_or(Timestamp::MAX) {
+    if is_ahead(release.date, now) {
         problem(format!("its Date {} is in the future", release.date));
     }
     if let Some(until) = release.valid_until.filter(|until| *until < now) {

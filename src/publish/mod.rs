@@ -33,7 +33,7 @@ mod sync;
 mod watch;
 mod writer;
 
-pub use check::{CheckOptions, TreeReport, check_tree};
+pub use check::{CheckOptions, TreeReport, check_tree, is_ahead};
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan, SuitePlan};
 pub use stage::{Checked, Published, Staged, Swapped};

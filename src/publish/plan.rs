@@ -12,6 +12,7 @@ use crate::fetch::Spool;
 use crate::merge::{MERGE_VERSION, SuiteMerge};
 use crate::workspace::{Generation, SuiteRecord, Workspace};
 
+use super::check::is_ahead;
 use super::link::{Served, served};
 
 /// What an operator allows for once; see the guards.
@@ -268,6 +269,11 @@ fn action(
     }
     if record.release != release {
         return Action::Sign("its Release fields, keys or patches changed".into());
+    }
+    if Timestamp::from_second(record.date).is_ok_and(|date| is_ahead(date, now)) {
+        return Action::Sign(
+            "its Date lies in the future, and clients refuse it until then".into(),
+        );
     }
     // Signed again when half of its time is over, so that it never lapses while it is served.
     let (Some(valid_for), Some(until)) = (config.publish.valid_for, record.valid_until) else {
