@@ -5,12 +5,13 @@
 //! knows when a set of names is complete ([`sync_dir`]); the functions here that say so do it by themselves. A failed fsync
 //! is an error: the kernel reports it once and may forget the data.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
+use nix::fcntl::OFlag;
 use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
@@ -123,6 +124,28 @@ pub(crate) fn symlink(target: &Path, path: &Path) -> Result<()> {
         .persist(path)
         .map_err(|e| Error::io("rename into place", path)(e.error))?;
     sync_dir(dir)
+}
+
+/// Opens a file to read it: a regular one. Whatever else stands in its place (a FIFO) would keep its reader waiting.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is no regular file",
+    ))
+}
+
+/// Reads a whole file: a regular one.
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Removes a file; that it is not there is fine.

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::config::HashKind;
 use crate::deb822::{IndexEntry, Release};
+use crate::durable;
 use crate::fetch::decode::{Compression, Limited, decoder};
 use crate::fetch::hashing::{Digests, Hasher};
 use crate::listing;
@@ -48,7 +49,8 @@ struct Known {
 impl Known {
     fn open(tree: &Path, suite: &str) -> Option<Known> {
         let dir = tree.join("dists").join(suite);
-        let mut release = Release::parse(&std::fs::read(dir.join("Release")).ok()?).ok()?;
+        let mut release =
+            Release::parse(&durable::read_regular(&dir.join("Release")).ok()?).ok()?;
         add_weak_hashes(&dir, &mut release);
         let entries = release.entries.into_iter().collect();
         Some(Known { dir, entries })
@@ -154,7 +156,7 @@ pub(super) fn check_suites(
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
+    durable::read_regular(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<TreeReport, String> {
@@ -371,7 +373,7 @@ fn check_index(
 
 /// The patches that a list names.
 fn check_patches(path: &Path) -> Vec<String> {
-    let text = std::fs::read(path).map_err(|e| e.to_string());
+    let text = durable::read_regular(path).map_err(|e| e.to_string());
     let index = text.and_then(|text| {
         DiffIndex::parse(&text).ok_or_else(|| "it is no list of patches as we write it".to_owned())
     });
@@ -383,7 +385,7 @@ fn check_patches(path: &Path) -> Vec<String> {
         .iter()
         .filter_map(|entry| {
             let file = path.with_file_name(entry.file_name());
-            let found = std::fs::read(&file).map_err(|e| e.to_string());
+            let found = durable::read_regular(&file).map_err(|e| e.to_string());
             let why = match found {
                 Ok(found) if Hashed::of(&found) == entry.download => return None,
                 Ok(_) => "it is not the patch that the Index lists".to_owned(),
@@ -417,7 +419,7 @@ fn hash(mut reader: impl Read, expected: &IndexEntry) -> io::Result<Digests> {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, String> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
+    let file = durable::open_regular(path).map_err(|e| e.to_string())?;
     Ok(BufReader::with_capacity(256 << 10, file))
 }
 
