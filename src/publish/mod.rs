@@ -26,6 +26,7 @@ mod link;
 mod outline;
 mod patches;
 mod plan;
+mod readback;
 mod release;
 mod stage;
 mod suite;

@@ -13,7 +13,7 @@ use crate::deb822::Release;
 use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::events::Listener;
+use crate::events::{Listener, Silent};
 use crate::indices;
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
@@ -25,7 +25,7 @@ use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
 use super::watch::{self, Watch};
 use super::writer::{Writer, Written, by_hash_paths};
-use super::{by_hash, patches, sync};
+use super::{by_hash, patches, readback, sync};
 
 /// One suite, on its way from production to volatile.
 pub(super) struct SuiteStage<'a> {
@@ -94,7 +94,7 @@ impl SuiteStage<'_> {
 
     /// What making the suite anew would change; nothing is written.
     pub(super) fn compare(&self) -> Result<Difference> {
-        let old_release = self.old_release()?;
+        let old_release = self.old_release(&Silent)?;
         let served = self.served(old_release.as_ref());
         let comparer = Comparer {
             comparison: self.comparison(&served, false),
@@ -116,7 +116,7 @@ impl SuiteStage<'_> {
     /// The suite anew.
     pub(super) fn make(&self, signer: &Signer, listener: &dyn Listener) -> Result<SuiteRecord> {
         let plan = self.plan;
-        let old_release = self.old_release()?;
+        let old_release = self.old_release(listener)?;
         let inherited = release::inherited(plan.config, plan.spool, self.suite.suite)?;
         let identity = release::identity(self.suite.name, self.suite.suite, inherited);
         self.guard_date(old_release.as_ref())?;
@@ -202,17 +202,16 @@ impl SuiteStage<'_> {
         })
     }
 
-    /// The Release that is served now.
-    fn old_release(&self) -> Result<Option<Release>> {
-        let path = self.old.join("Release");
-        match std::fs::read(&path) {
-            Ok(text) => Release::parse(&text).map(Some).map_err(|why| Error::Check {
-                tree: path,
-                problems: vec![why.to_string()],
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &path)(error)),
+    /// The Release that is served now, as far as it can be read: a suite whose own is damaged is made anew without it.
+    fn old_release(&self, listener: &dyn Listener) -> Result<Option<Release>> {
+        let found = readback::release(&self.old)?;
+        for fault in found.faults {
+            listener.warn(format!(
+                "suite {}: what is published of it is damaged, {fault}",
+                self.suite.name
+            ));
         }
+        Ok(found.release)
     }
 
     fn guard(&self, allowed: bool, why: String, flag: &'static str) -> Result<()> {
@@ -227,12 +226,19 @@ impl SuiteStage<'_> {
     }
 
     fn guard_date(&self, old: Option<&Release>) -> Result<()> {
-        match old {
-            Some(old) if old.date >= self.plan.now => self.guard(
+        let name = self.suite.name.as_str();
+        let recorded = self.plan.published.suites.get(name);
+        // Of a Release that was lost, the record still knows what clients have.
+        let date = match old {
+            Some(old) => Some(old.date),
+            None => recorded.and_then(|record| Timestamp::from_second(record.date).ok()),
+        };
+        match date {
+            Some(date) if date >= self.plan.now => self.guard(
                 self.allow.date,
                 format!(
-                    "its new Date {} would not be later than the published {}, so clients would keep what they have",
-                    self.plan.now, old.date
+                    "its new Date {} would not be later than the published {date}, so clients would keep what they have",
+                    self.plan.now
                 ),
                 "--allow-older-date",
             ),

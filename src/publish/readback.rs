@@ -1,0 +1,81 @@
+//! A Release of ours, read back from a tree: from InRelease, which clients go by, or else from the plain file beside it.
+//!
+//! Signatures are not looked at. What is read here says what is served, or what was; nobody is to believe it who does not
+//! believe the tree itself.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::deb822::Release;
+use crate::durable;
+use crate::error::{Error, Result};
+
+/// What a suite's directory says of itself.
+#[derive(Debug, Default)]
+pub(super) struct ReadBack {
+    /// Its Release.
+    pub(super) release: Option<Release>,
+    /// Why a file that is there cannot be gone by.
+    pub(super) faults: Vec<String>,
+}
+
+/// Reads the Release of a suite's directory.
+pub(super) fn release(dir: &Path) -> Result<ReadBack> {
+    let mut found = ReadBack::default();
+    for name in ["InRelease", "Release"] {
+        let path = dir.join(name);
+        let Some(bytes) = read(&path)? else {
+            continue;
+        };
+        let text = match name {
+            "InRelease" => signed_text(&bytes),
+            _ => Some(&bytes[..]),
+        };
+        let parsed = text
+            .ok_or_else(|| "it is cut off, or no clear-signed text".to_owned())
+            .and_then(|text| Release::parse(text).map_err(|why| why.to_string()));
+        match parsed {
+            Ok(release) => {
+                found.release = Some(release);
+                break;
+            }
+            Err(why) => found.faults.push(format!("{}: {why}", path.display())),
+        }
+    }
+    Ok(found)
+}
+
+/// Reads a file, where there is one.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match durable::read_regular(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+/// The text of an InRelease as we write it.
+fn signed_text(message: &[u8]) -> Option<&[u8]> {
+    let message = message.strip_prefix(b"-----BEGIN PGP SIGNED MESSAGE-----\n")?;
+    let message = message.strip_suffix(b"-----END PGP SIGNATURE-----\n")?;
+    let start = memchr::memmem::find(message, b"\n\n")? + 2;
+    let length = memchr::memmem::find(&message[start..], b"\n-----BEGIN PGP SIGNATURE-----\n")?;
+    message.get(start..=start + length)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_in_release_is_what_stands_before_its_signature() {
+        let whole = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nOrigin: a\nDate: b\n\
+            -----BEGIN PGP SIGNATURE-----\n\nabc\n-----END PGP SIGNATURE-----\n";
+        assert_eq!(signed_text(whole).unwrap(), b"Origin: a\nDate: b\n");
+        for length in 0..whole.len() {
+            assert_eq!(signed_text(&whole[..length]), None, "{length}");
+        }
+    }
+}
