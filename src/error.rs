@@ -112,6 +112,16 @@ pub enum Error {
         /// What is wrong, each with the file.
         problems: Vec<String>,
     },
+    /// The link leads to a tree that was lost, and the other one was half synced.
+    #[error("{link} leads to {tree}, which is not whole ({lacks}), and neither is production", tree = tree.display(), link = link.display())]
+    NotWhole {
+        /// The tree.
+        tree: PathBuf,
+        /// What is missing.
+        lacks: String,
+        /// The link.
+        link: PathBuf,
+    },
     /// A compressor failed.
     #[error("cannot compress {what}")]
     Compress {
@@ -212,6 +222,11 @@ impl Error {
             Error::ForeignLink { .. } => Some(
                 "if it leads to merged-production, make it relative (ln -sfn merged-production merged); else move it away, aptmerge makes the link by itself".into(),
             ),
+            Error::NotWhole { link, .. } => Some(format!(
+                "restore it from a backup; or serve what is left of production (ln -sfn {} {}) and make it whole (aptmerge run --rebuild)",
+                crate::workspace::PRODUCTION,
+                link.display()
+            )),
             Error::NoCopy { source, .. } => source.hint(),
             Error::NoPackage { nearest, .. } => Some(match nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),

@@ -59,7 +59,8 @@
 //! What is recorded, and when: `state/published.json` is what production holds. Before the swap, the new generation is
 //! written beside it as `state/staged.json`, durably; after the swap it takes the other's place by rename. A run that finds
 //! the link at volatile therefore knows that a `staged.json` is what is being served, and one that finds it at production
-//! knows that a `staged.json` never was.
+//! knows that a `staged.json` never was. Where it was lost or damaged meanwhile, nothing is on record of what is served, and every
+//! suite is merged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -133,6 +134,9 @@ pub const VOLATILE: &str = "merged-volatile";
 
 /// The name of the production tree, as the link names it.
 pub const PRODUCTION: &str = "merged-production";
+
+/// Where the generation is recorded that is about to be swapped in, below the state directory.
+const STAGED: &str = "staged.json";
 
 /// One published state of the tree.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -241,22 +245,40 @@ impl<'lock> Workspace<'lock> {
 
     /// Records the generation that is about to be swapped in.
     pub fn record_staged(&self, generation: &Generation) -> Result<()> {
-        self.write_state("staged.json", generation)
+        self.write_state(STAGED, generation)
+    }
+
+    /// What is recorded as staged, if anything is.
+    pub fn staged(&self) -> Result<Option<Generation>> {
+        self.read_state(STAGED)
     }
 
     /// Takes what was recorded as staged for what is published: the swap has happened.
-    pub fn adopt_staged(&mut self) -> Result<()> {
-        let staged = self.layout.state().join("staged.json");
-        if let Some(generation) = read_json(&staged)? {
-            durable::rename(&staged, &published_path(&self.layout))?;
-            self.published = generation;
+    pub fn adopt_staged(&mut self, generation: Generation) -> Result<()> {
+        let staged = self.layout.state().join(STAGED);
+        durable::rename(&staged, &published_path(&self.layout))?;
+        self.published = generation;
+        Ok(())
+    }
+
+    /// Records that production is about to hold something of which no record is left: from now on, no suite counts as made from
+    /// what the record says. What must not be gone back on stays, and `dates` are those of the suites that it will hold.
+    pub fn distrust_published(&mut self, dates: &BTreeMap<String, i64>) -> Result<()> {
+        let mut generation = self.published.clone();
+        for (name, record) in &mut generation.suites {
+            record.date = dates.get(name).copied().unwrap_or(record.date);
+            record.content.clear();
+            record.release.clear();
+            record.derived.clear();
         }
+        write_json(&published_path(&self.layout), &generation)?;
+        self.published = generation;
         Ok(())
     }
 
     /// Forgets what was recorded as staged: the swap never happened.
     pub fn forget_staged(&self) -> Result<()> {
-        durable::remove_file(&self.layout.state().join("staged.json"))
+        durable::remove_file(&self.layout.state().join(STAGED))
     }
 
     /// Writes a file of the state, durably and at once.

@@ -253,8 +253,13 @@ fn signed_by_problem(dir: &Path, release: &Release, keys: &[String]) -> Option<S
     ))
 }
 
+/// What does not hold of the files that a Release lists; signatures are not looked at.
+pub(super) fn check_contents(dir: &Path, release: &mut Release) -> Vec<String> {
+    check_files(dir, release, None).problems
+}
+
 /// The indices of a Release, each with the forms that it is listed in.
-fn indices(release: &Release) -> BTreeMap<&str, Vec<(&str, Compression, &IndexEntry)>> {
+pub(super) fn indices(release: &Release) -> BTreeMap<&str, Vec<(&str, Compression, &IndexEntry)>> {
     let mut indices: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for (path, entry) in &release.entries {
         let compression = Compression::from_path(path);

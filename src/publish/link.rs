@@ -11,6 +11,11 @@
 //! - A run that was killed has perhaps not come to force out what it did, and the next one sees it done. So recovery
 //!   begins with forcing out what it goes on from: the root with the link, the state, and, if the link is at volatile,
 //!   production as it was left.
+//! - Volatile may lie in memory, or be removed by a person. So before production is made like it, recovery sees whether all is
+//!   there that its InReleases list. If not, and production is to the last byte what the record names, the link goes back to
+//!   it: recovery has forced it out before. The staged record is forgotten after that; until then the next run does it again.
+//! - A swap of which no usable record is left is put on record as such, durably, before production is touched: whatever the
+//!   loss takes after that, no suite counts as made from what the older record says.
 //!
 //! Nothing in this relies on directories being forced out in the order in which they were changed, as the journals of ext4
 //! and xfs would have it. `scripts/faults/run power` replays it.
@@ -25,6 +30,7 @@ use crate::events::Listener;
 use crate::workspace::{Layout, PRODUCTION, VOLATILE, Workspace};
 
 use super::sync;
+use super::whole::{self, Holds};
 
 /// What the link serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +69,9 @@ pub(super) fn swap(layout: &Layout, tree: &str) -> Result<()> {
 
 /// Finishes what a run that died has begun, or throws it away.
 ///
-/// If the link points at volatile, the run died after its swap: volatile is complete and served, so it becomes production.
-/// Otherwise production is served, and what is in volatile never was. Says whether there was something to finish.
+/// If the link points at volatile, the run died after its swap: volatile is complete and served, so it becomes production,
+/// unless it was lost meanwhile. Otherwise production is served, and what is in volatile never was. Says whether there was
+/// something to finish.
 pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<bool> {
     let layout = workspace.layout().clone();
     durable::clear_litter(layout.root())?;
@@ -77,20 +84,79 @@ pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result
             Ok(false)
         }
         Served::Volatile => {
-            listener.warn("the last run died after its swap; finishing what it began");
             if layout.production().is_dir() {
                 sync::sync_tree(&layout.production())?;
             }
-            finish(workspace)?;
+            if let Some(lacks) = settle(workspace, listener)? {
+                go_back(workspace, lacks, listener)?;
+                return Ok(false);
+            }
+            finish(&layout)?;
+            // One that cannot be read is still there.
+            workspace.forget_staged()?;
             Ok(true)
         }
     }
 }
 
-/// From the swap on: records the new generation, brings production up to it, and swaps back.
-pub(super) fn finish(workspace: &mut Workspace<'_>) -> Result<()> {
-    workspace.adopt_staged()?;
+/// Makes the record speak of what is in volatile; says what that lacks, where it is not whole.
+fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Option<String>> {
+    let tree = workspace.layout().volatile();
+    let going_on = "the last run died after its swap; finishing what it began";
+    let staged = match workspace.staged() {
+        Err(error @ Error::State { .. }) => {
+            listener.warn(crate::error::chain(&error));
+            None
+        }
+        staged => staged?,
+    };
+    if let Some(staged) = staged {
+        match whole::holds(&tree, &staged)? {
+            Holds::It => {
+                listener.warn(going_on);
+                workspace.adopt_staged(staged)?;
+                return Ok(None);
+            }
+            Holds::Not(lacks) => return Ok(Some(lacks)),
+            Holds::Another(_) => {}
+        }
+    }
+    match whole::holds(&tree, workspace.published())? {
+        // It was adopted before the run died.
+        Holds::It => listener.warn(going_on),
+        Holds::Another(dates) => {
+            listener.warn(format!(
+                "{going_on}; nothing is on record of what is in {}, so every suite is merged anew",
+                tree.display()
+            ));
+            workspace.distrust_published(&dates)?;
+        }
+        Holds::Not(lacks) => return Ok(Some(lacks)),
+    }
+    Ok(None)
+}
+
+/// Points the link back at production where volatile was lost before production was touched.
+fn go_back(workspace: &Workspace<'_>, lacks: String, listener: &dyn Listener) -> Result<()> {
     let layout = workspace.layout();
+    if !whole::is_production(layout, workspace.published())? {
+        return Err(Error::NotWhole {
+            tree: layout.volatile(),
+            lacks,
+            link: layout.link(),
+        });
+    }
+    listener.warn(format!(
+        "the last run died after its swap, and what it published was lost: {lacks}; going back to generation {} in {}",
+        workspace.published().number,
+        layout.production().display()
+    ));
+    swap(layout, PRODUCTION)?;
+    workspace.forget_staged()
+}
+
+/// From the swap on, when the new generation is on record: brings production up to it, and swaps back.
+pub(super) fn finish(layout: &Layout) -> Result<()> {
     sync::mirror(&layout.volatile(), &layout.production())?;
     swap(layout, PRODUCTION)
 }

@@ -15,7 +15,8 @@
 //!   carries those of the generations before it, for as long as the configuration says.
 //!
 //! What a crash leaves: before the swap, a volatile that the next run throws away; between the swaps, the link at a volatile
-//! that is complete, from which the next run finishes ([`recover`]); after that, nothing to do.
+//! that is complete, from which the next run finishes ([`recover`]) after it has seen that it still is; after that, nothing to
+//! do.
 
 mod by_hash;
 mod changes;
@@ -32,6 +33,7 @@ mod stage;
 mod suite;
 mod sync;
 mod watch;
+mod whole;
 mod writer;
 
 pub use check::{CheckOptions, TreeReport, check_tree, is_ahead};

@@ -226,9 +226,11 @@ pub struct Swapped(Staged);
 impl Swapped {
     /// Brings production up to volatile and points the link back at it.
     pub fn finish(self, workspace: &mut Workspace<'_>) -> Result<Published> {
-        link::finish(workspace)?;
+        let number = self.0.generation.number;
+        workspace.adopt_staged(self.0.generation)?;
+        link::finish(workspace.layout())?;
         Ok(Published {
-            number: self.0.generation.number,
+            number,
             changed: self.0.changed,
         })
     }
