@@ -53,6 +53,9 @@ pub struct Outcome {
     pub recovered: bool,
     /// `archive suite`: why its last good copy was kept.
     pub kept: Vec<(String, String)>,
+    /// Suites that a guard kept as they were published, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<(String, String)>,
     /// `archive suite`: how many files its Release lists that belong to no family of indices; `log/unclaimed.txt` names them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unclaimed: BTreeMap<String, usize>,
@@ -164,6 +167,9 @@ pub fn publish_spool(
     listener.info(format!("published generation {}", done.number));
     outcome.generation = done.number;
     outcome.changed = done.changed.iter().map(ToString::to_string).collect();
+    let refused = done.refused.iter();
+    let refused = refused.map(|refused| (refused.suite.to_string(), refused.why.to_string()));
+    outcome.refused = refused.collect();
     let suites = &workspace.published().suites;
     let difference = |name: &String| Some((name.clone(), suites.get(name)?.difference.clone()));
     outcome.difference = outcome.changed.iter().filter_map(difference).collect();

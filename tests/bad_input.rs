@@ -420,6 +420,53 @@ fn a_suite_that_shrinks_too_much() {
 }
 
 #[test]
+fn a_suite_that_is_refused_does_not_keep_the_others_back() {
+    let site = Site::new();
+    // A second suite, of the overlay alone.
+    let with = "[suites.fixes]\nfrom = { overlay = \"daedalus\" }\n\
+                release = { Suite = \"fixes\", Codename = \"fixes\" }\n\n[suites.daedalus]";
+    site.change_config("[suites.daedalus]", with);
+    site.run(&[]).expect(0, &[]);
+    let released =
+        |suite: &str| fs::read(site.path(&format!("site/merged/dists/{suite}/InRelease"))).unwrap();
+    let before = released("daedalus");
+    let mut suite = site.main();
+    suite.set("Date", NEWER);
+    let index = suite.index(PACKAGES);
+    let stanzas: Vec<_> = index.split_inclusive("\n\n").collect();
+    suite.put_index(PACKAGES, stanzas[..stanzas.len() / 3].concat().as_bytes());
+    suite.sign();
+    site.news();
+    let is_new = |suite: &str| {
+        let index = site.published_index(&format!("{suite}/{PACKAGES}"));
+        index.contains("newcomer")
+    };
+    site.aptmerge(&["fetch"]).expect(0, &[]);
+    site.aptmerge(&["merge"]).expect(3, &["--allow-shrink"]);
+    assert!(!is_new("fixes"));
+    let said = site.run(&[]);
+    said.expect(
+        3,
+        &[
+            "warning: suite `daedalus`: it would shrink from",
+            " fewer of main), by more than guards.max-shrink = \"20%\"",
+            "it stays as it is published (if that is meant, run once with --allow-shrink)",
+        ],
+    );
+    assert!(is_new("fixes") && !is_new("daedalus"));
+    assert_eq!(before, released("daedalus"));
+    site.aptmerge(&["verify"]).expect(0, &[]);
+    let status = site.aptmerge(&["status"]);
+    let told = "suite daedalus stayed as it was published: suite `daedalus`: it would shrink";
+    assert!(status.stdout.contains(told), "{}", status.stdout);
+    // Nothing else is left to publish.
+    site.run(&[])
+        .expect(1, &["error: suite `daedalus`: it would shrink from"]);
+    site.run(&["--allow-shrink"]).expect(0, &[]);
+    assert!(is_new("daedalus"));
+}
+
+#[test]
 fn a_suite_that_shrinks_a_little() {
     let site = Site::published();
     let mut suite = site.main();

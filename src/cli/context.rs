@@ -24,7 +24,7 @@ pub(super) mod exit {
     pub(in crate::cli) const FAILED: u8 = 1;
     /// The command line makes no sense.
     pub(in crate::cli) const USAGE: u8 = 2;
-    /// Done, but some archive was kept at its last good copy.
+    /// Done, but some archive was kept at its last good copy, or a suite as it was published.
     pub(in crate::cli) const KEPT: u8 = 3;
     /// Something new is served, but what comes after it (sync, push) failed; the next run finishes it.
     pub(in crate::cli) const UNFINISHED: u8 = 4;

@@ -128,11 +128,15 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let plan = Plan::new(&config, &spool, &workspace, now, allow.rebuild)?;
     let signer = cycle::signer(&config)?;
     let staged = plan.stage(&workspace, &signer, allow, context)?;
+    let code = match staged.refused().is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(exit::KEPT),
+    };
     let checking = Meter::begin(context, Task::Check);
     staged.check(&workspace, &signer.certificates()?, now)?;
     drop(checking);
     context.tell(&describe(&plan, &BTreeMap::new()));
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
@@ -235,11 +239,10 @@ fn finish(context: &Context, outcome: &Outcome) -> ExitCode {
             outcome.generation
         ));
     }
-    ExitCode::from(
-        match (outcome.failed_pushes.is_empty(), outcome.kept.is_empty()) {
-            (false, _) => exit::UNFINISHED,
-            (true, false) => exit::KEPT,
-            (true, true) => 0,
-        },
-    )
+    let is_kept = !outcome.kept.is_empty() || !outcome.refused.is_empty();
+    ExitCode::from(match (outcome.failed_pushes.is_empty(), is_kept) {
+        (false, _) => exit::UNFINISHED,
+        (true, true) => exit::KEPT,
+        (true, false) => 0,
+    })
 }

@@ -170,6 +170,9 @@ fn in_words(status: &Status, link: &str) -> String {
         for (suite, why) in &run.outcome.kept {
             line(format!("  {suite} stayed at its last good copy: {why}"));
         }
+        for (suite, why) in &run.outcome.refused {
+            line(format!("  suite {suite} stayed as it was published: {why}"));
+        }
         for (suite, files) in &run.outcome.unclaimed {
             line(format!(
                 "  {suite} lists {files} files of no family, which are not merged: log/unclaimed.txt"

@@ -61,6 +61,25 @@ impl Changes {
         indices.insert(index.to_string());
     }
 
+    /// How many packages fewer there are of each archive that has fewer, as far as that can be told.
+    pub(super) fn losses(&self) -> BTreeMap<String, usize> {
+        let packages = self.packages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for (before, after) in packages.values() {
+            for origin in before {
+                counts.entry(&origin.archive).or_default().0 += 1;
+            }
+            for origin in after {
+                counts.entry(&origin.archive).or_default().1 += 1;
+            }
+        }
+        let fewer = counts.into_iter().filter_map(|(archive, (before, after))| {
+            let fewer = before.saturating_sub(after);
+            (fewer > 0).then(|| (archive.to_owned(), fewer))
+        });
+        fewer.collect()
+    }
+
     /// What changes in the suite, whose merge had so much to say.
     pub(super) fn finish(self, is_new: bool, report: &SuiteReport) -> Difference {
         let packages = self.packages.into_inner();

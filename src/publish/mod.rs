@@ -39,4 +39,4 @@ mod writer;
 pub use check::{CheckOptions, TreeReport, check_tree, is_ahead};
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan, SuitePlan};
-pub use stage::{Checked, Published, Staged, Swapped};
+pub use stage::{Checked, Published, Refused, Staged, Swapped};

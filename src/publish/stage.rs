@@ -26,6 +26,16 @@ use super::{link, sync};
 pub struct Staged {
     generation: Generation,
     changed: Vec<SuiteName>,
+    refused: Vec<Refused>,
+}
+
+/// A suite that a guard kept as it is published.
+#[derive(Debug)]
+pub struct Refused {
+    /// The suite.
+    pub suite: SuiteName,
+    /// What would have happened, and the flag that allows it.
+    pub why: Error,
 }
 
 /// A generation that holds: it was read back as a client would read it.
@@ -39,10 +49,13 @@ pub struct Published {
     pub number: u64,
     /// The suites that changed.
     pub changed: Vec<SuiteName>,
+    /// The suites that guards kept as they were.
+    pub refused: Vec<Refused>,
 }
 
 impl Plan<'_> {
-    /// Builds the planned generation in volatile.
+    /// Builds the planned generation in volatile. A suite that a guard refuses stays as it is published, unless nothing else
+    /// would change.
     pub fn stage(
         &self,
         workspace: &Workspace<'_>,
@@ -60,6 +73,7 @@ impl Plan<'_> {
             links: links(self.config),
         };
         let mut changed = Vec::new();
+        let mut refused = Vec::new();
         let cache = Cache::new(&layout.cache(), SystemTime::from(self.now));
         if allow.rebuild {
             cache.trim(ByteSize::from_bytes(0))?;
@@ -73,17 +87,36 @@ impl Plan<'_> {
                 (Action::Keep, Some(record)) => stage.keep(record)?,
                 (action, _) => {
                     listener.info(format!("suite {}: {}", suite.name, why(action)));
-                    let record = stage.make(signer, listener)?;
-                    for warning in &record.report.warnings {
-                        listener.warn(format!("suite {}: {warning}", suite.name));
+                    match (stage.make(signer, listener), suite.record) {
+                        (Err(why @ Error::Guard { .. }), Some(record)) => {
+                            // It comes before the suites below its name, so all of this is its own.
+                            durable::remove_tree(&stage.new)?;
+                            refused.push(Refused {
+                                suite: suite.name.clone(),
+                                why,
+                            });
+                            stage.keep(record)?
+                        }
+                        (record, _) => {
+                            let record = record?;
+                            for warning in &record.report.warnings {
+                                listener.warn(format!("suite {}: {warning}", suite.name));
+                            }
+                            changed.push(suite.name.clone());
+                            record
+                        }
                     }
-                    changed.push(suite.name.clone());
-                    record
                 }
             };
             generation.suites.insert(suite.name.to_string(), record);
         }
         cache.trim(self.config.cache.max_size)?;
+        let has_news = !changed.is_empty() || !self.removed.is_empty() || self.links_changed;
+        if !has_news && let Some(last) = refused.pop() {
+            tell_refused(&refused, listener);
+            return Err(last.why);
+        }
+        tell_refused(&refused, listener);
         let outside: BTreeSet<&str> = generation
             .suites
             .values()
@@ -101,7 +134,15 @@ impl Plan<'_> {
         Ok(Staged {
             generation,
             changed,
+            refused,
         })
+    }
+}
+
+fn tell_refused(refused: &[Refused], listener: &dyn Listener) {
+    for Refused { why, .. } in refused {
+        let hint = why.hint().unwrap_or_default();
+        listener.warn(format!("{why}; it stays as it is published ({hint})"));
     }
 }
 
@@ -179,6 +220,11 @@ fn place_pool(place: &Path, pool: &str, archive: &Path, outside: &BTreeSet<&str>
 }
 
 impl Staged {
+    /// The suites that guards kept as they are.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
     /// Reads the changed suites back as a client would, from InRelease down.
     pub fn check(
         self,
@@ -232,6 +278,7 @@ impl Swapped {
         Ok(Published {
             number,
             changed: self.0.changed,
+            refused: self.0.refused,
         })
     }
 }

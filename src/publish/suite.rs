@@ -150,9 +150,9 @@ impl SuiteStage<'_> {
                 merge::merge_suite(&merge, &watch.over(&writer))?
             }
         };
-        self.guard_shrinking(&report)?;
         let published = indices::published(plan.config, self.suite.suite);
         writer.comparison.gone(&published);
+        self.guard_shrinking(&report, &writer.comparison.changes)?;
         for index in published {
             let path = format!("{}/Release", index.directory());
             writer.write_small(
@@ -267,7 +267,7 @@ impl SuiteStage<'_> {
         Ok(())
     }
 
-    fn guard_shrinking(&self, report: &SuiteReport) -> Result<()> {
+    fn guard_shrinking(&self, report: &SuiteReport, changes: &Changes) -> Result<()> {
         let total = |report: &SuiteReport| report.packages.values().sum::<u64>();
         let Some(before) = self.suite.record.map(|r| total(&r.report)) else {
             return Ok(());
@@ -275,9 +275,18 @@ impl SuiteStage<'_> {
         let after = total(report);
         let bound = self.plan.config.guards.max_shrink;
         if bound.is_exceeded_by_shrinking(before, after) {
+            let losses: Vec<_> = changes
+                .losses()
+                .into_iter()
+                .map(|(archive, fewer)| format!("{fewer} fewer of {archive}"))
+                .collect();
+            let losses = match losses.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", losses.join(", ")),
+            };
             self.guard(
                 self.allow.shrink,
-                format!("it would shrink from {before} packages to {after}, by more than guards.max-shrink = \"{bound}\""),
+                format!("it would shrink from {before} packages to {after}{losses}, by more than guards.max-shrink = \"{bound}\""),
                 "--allow-shrink",
             )?;
         }
