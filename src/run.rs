@@ -81,8 +81,12 @@ pub fn run(
     listener.step("recover");
     outcome.recovered = publish::recover(workspace, listener)?;
     listener.step("fetch");
-    let spool = fetch_spool(workspace, config, options)?;
-    publish_spool(workspace, config, &spool, options, &mut outcome)?;
+    let published = fetch_spool(workspace, config, options)
+        .and_then(|spool| publish_spool(workspace, config, &spool, options, &mut outcome));
+    if let Err(error) = published {
+        push_pending(workspace, config, options);
+        return Err(error);
+    }
     listener.step("push");
     let failures = push::push_all(workspace, config, &options.guardian, false, listener);
     outcome.failed_pushes = failures.iter().map(|e| crate::error::chain(e)).collect();
@@ -92,6 +96,20 @@ pub fn run(
         false => error,
     })?;
     Ok(outcome)
+}
+
+/// Pushes, after a failure, what was published before it: targets need not wait for that to be mended.
+fn push_pending(workspace: &Workspace<'_>, config: &Config, options: &RunOptions<'_>) {
+    let listener = options.listener;
+    // Between the swaps production may be half synced.
+    let is_whole = matches!(publish::served(workspace.layout()), Ok(Served::Production));
+    if !is_whole || listener.is_cancelled() {
+        return;
+    }
+    listener.step("push");
+    for error in push::push_all(workspace, config, &options.guardian, false, listener) {
+        listener.warn(crate::error::chain(&error));
+    }
 }
 
 /// Step 2 by itself.
