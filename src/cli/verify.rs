@@ -1,13 +1,14 @@
 //! `verify`: whether a tree holds together, as a client would see it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use aptmerge::error::Result;
+use aptmerge::config::Config;
+use aptmerge::error::{Error, Result};
 use aptmerge::openpgp::Keyring;
-use aptmerge::publish::{CheckOptions, check_tree};
+use aptmerge::publish::{CheckOptions, TreeReport, check_tree};
 use aptmerge::run::signer;
-use aptmerge::workspace::Layout;
+use aptmerge::workspace::{Layout, View};
 use clap::Args;
 
 use super::context::{Context, exit};
@@ -21,6 +22,38 @@ pub(super) struct VerifyArgs {
     keyring: Vec<PathBuf>,
 }
 
+/// How often what is served is read once more because it changed meanwhile.
+const MAX_AGAIN: usize = 10;
+
+/// Checks what the link serves. A run may change the tree that is being read; what was found wrong in it then is of two
+/// generations, and counts for nothing.
+fn check_served(
+    config: &Config,
+    check: impl Fn(&Path) -> TreeReport,
+) -> Result<(PathBuf, TreeReport)> {
+    let link = Layout::new(&config.root).link();
+    let leads = || {
+        let tree = link.canonicalize();
+        tree.map_err(Error::io("follow the link", &link))
+    };
+    // A record that cannot be read is the same each time.
+    let state = || {
+        let view = View::open(&config.root);
+        Ok::<_, Error>((leads()?, view.map_or(0, |view| view.published().number)))
+    };
+    let mut before = state()?;
+    for _ in 0..MAX_AGAIN {
+        let report = check(&before.0);
+        let after = state()?;
+        if report.problems.is_empty() || after == before {
+            return Ok((before.0, report));
+        }
+        before = after;
+    }
+    let report = check(&before.0);
+    Ok((before.0, report))
+}
+
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
     let config = match (&args.tree, args.keyring.as_slice()) {
         (Some(_), [_, ..]) => None, // everything was said
@@ -30,24 +63,24 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
         Some(config) if args.keyring.is_empty() => signer(config)?.certificates()?,
         _ => Keyring::load(&args.keyring)?,
     };
-    let tree = match (&args.tree, &config) {
-        (Some(tree), _) => tree.clone(),
-        // Read once, so that all of the check is of one tree.
-        (None, Some(config)) => {
-            let link = Layout::new(&config.root).link();
-            link.canonicalize()
-                .map_err(aptmerge::error::Error::io("follow the link", &link))?
-        }
-        (None, None) => PathBuf::from("."),
+    let check = |tree: &Path| {
+        check_tree(
+            tree,
+            &CheckOptions {
+                keyring: &keyring,
+                now: context.now(),
+                known: None,
+            },
+        )
     };
-    let report = check_tree(
-        &tree,
-        &CheckOptions {
-            keyring: &keyring,
-            now: context.now(),
-            known: None,
-        },
-    );
+    let (tree, report) = match (&args.tree, &config) {
+        (None, Some(config)) => check_served(config, check)?,
+        (tree, _) => {
+            let tree = tree.clone().unwrap_or_else(|| PathBuf::from("."));
+            let report = check(&tree);
+            (tree, report)
+        }
+    };
     if context.json {
         context.print_json(&report);
     } else {
