@@ -158,10 +158,11 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory and everything in it; that it is not there is fine. An error names the very file.
+/// Removes a directory and everything in it, or what stands in its place; that it is not there is fine. A mount point is
+/// emptied, and stays. An error names the very file.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    if path.is_symlink() {
-        return remove_file(path); // what it leads to is not ours
+    if path.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
+        return remove_file(path); // what a symlink leads to is not ours
     }
     let entries = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -177,8 +178,9 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
             remove_file(&inner)?;
         }
     }
+    use io::ErrorKind::{NotFound, ResourceBusy};
     match fs::remove_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        Err(error) if !matches!(error.kind(), NotFound | ResourceBusy) => {
             Err(Error::io("remove", path)(error))
         }
         _ => Ok(()),

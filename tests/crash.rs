@@ -12,7 +12,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::site::{
-    APTMERGE, Contents, Site, content_without_dates, contents, differing, has, raised_overlay,
+    APTMERGE, Contents, Site, can_trace, content_without_dates, contents, differing, has,
+    raised_overlay,
 };
 
 /// The system calls that change what is on disk and do so under a name of their own.
@@ -46,22 +47,6 @@ fn points_of_a_step() -> usize {
         Ok(points) => points.parse().unwrap(),
         Err(_) => 3,
     }
-}
-
-/// Whether this machine lets a process be traced.
-fn can_trace() -> bool {
-    if !has("strace") {
-        return false;
-    }
-    let traced = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "--", "true"])
-        .stderr(Stdio::null())
-        .status();
-    let can = traced.is_ok_and(|status| status.success());
-    if !can {
-        eprintln!("skipped: no strace that may trace");
-    }
-    can
 }
 
 /// A site that pushes to a directory beside it, if there is rsync.

@@ -1,14 +1,18 @@
 //! What a run finds that follows one that died between its swaps, or a bad disk, or a bad clock: whatever was lost or damaged
-//! meanwhile, it goes on from what is whole, and needs nobody to set it right.
+//! meanwhile, it goes on from what is whole, and needs nobody to set it right. And what a reader finds beside a run.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use common::site::{Contents, Site, contents, raised_overlay};
+use common::site::{
+    Contents, Site, can_trace, children, contents, has, pid_of, raised_overlay, wait_until,
+};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 const FIRST: &str = "2026-02-01T00:00:00Z";
 const SECOND: &str = "2026-02-02T00:00:00Z";
@@ -187,6 +191,122 @@ fn a_swap_of_which_no_record_is_left_makes_every_suite_anew() {
 }
 
 #[test]
+fn what_was_published_before_a_run_that_fails_is_pushed() {
+    if !has("rsync") {
+        return;
+    }
+    let Died { mut site, new, .. } = died_after_its_swap();
+    let target = site.path().join("target");
+    site.set_extra(&format!(
+        "[[push]]\nname = \"near\"\nrsync = \"{}\"\n\
+         [suites.newer]\nfrom = {{ overlay = \"nonesuch\" }}\n",
+        target.display()
+    ));
+    let said = site.expect(1, &["run", "--clock", THIRD]);
+    assert!(
+        said.contains("suite `nonesuch` of archive `overlay`"),
+        "{said}"
+    );
+    assert_eq!(tree(&site, "merged"), new);
+    assert_eq!(contents(&target), new);
+}
+
+#[test]
+fn whatever_stands_in_the_place_of_volatile_is_scratch() {
+    let mut site = Site::new("");
+    site.expect(0, &["run", "--clock", FIRST]);
+    let volatile = site.root().join("merged-volatile");
+    fs::remove_dir_all(&volatile).unwrap();
+    fs::write(&volatile, "a plain file").unwrap();
+    let overlay = raised_overlay("1.1");
+    site.set_overlay(overlay.path());
+    site.expect(0, &["run", "--clock", SECOND]);
+    assert_eq!(tree(&site, "merged"), tree(&site, "merged-volatile"));
+    fs::remove_dir_all(&volatile).unwrap();
+    fs::create_dir(&volatile).unwrap();
+    let mount = |program: &str, arguments: &[&str]| {
+        let done = Command::new(program)
+            .args(arguments)
+            .arg(&volatile)
+            .output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    if !mount("mount", &["-t", "tmpfs", "tmpfs"]) {
+        eprintln!("skipped: no right to mount a tmpfs");
+        return;
+    }
+    let runs = [THIRD, "2026-02-04T00:00:00Z"].map(|clock| {
+        let run = site.call(&["run", "--rebuild", "--clock", clock]);
+        (run, tree(&site, "merged") == tree(&site, "merged-volatile"))
+    });
+    assert!(mount("umount", &[]));
+    for (run, is_the_same) in runs {
+        assert!(run.status.success() && is_the_same, "{run:?}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_fifo() {
+    let site = Site::new("");
+    site.expect(0, &["run", "--clock", FIRST]);
+    let fifo_at = |path: &str| {
+        let path = site.root().join(path);
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    };
+    for file in ["main/binary-all/Packages.xz", "InRelease"] {
+        fifo_at(&format!("merged-production/dists/daedalus/{file}"));
+        let said = site.expect(1, &["verify", "--clock", FIRST]);
+        let told = format!("dists/daedalus/{file}: it is no regular file");
+        assert!(said.contains(&told), "{said}");
+    }
+    fifo_at("state/published.json");
+    let said = site.expect(1, &["run", "--clock", SECOND]);
+    assert!(said.contains("state/published.json"), "{said}");
+    assert!(said.contains("it is no regular file"), "{said}");
+}
+
+#[test]
+fn a_verify_beside_a_run_tells_of_one_generation() {
+    if !can_trace() {
+        return;
+    }
+    let mut site = Site::new("");
+    site.expect(0, &["run", "--clock", FIRST]);
+    // It stops as it is about to read an index, when it has read the Release that lists it.
+    let verify = site.aptmerge(&["verify", "--clock", SECOND]);
+    let trace = site.path().join("trace");
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-e", "trace=openat", "-o"])
+        .arg(&trace)
+        .arg("-P")
+        .arg(site.root().join("merged-production").join(INDEX))
+        .args(["-e", "inject=openat:signal=STOP:when=1", "--"])
+        .arg(verify.get_program())
+        .args(verify.get_args())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_until("it stops", || {
+        fs::read_to_string(&trace).is_ok_and(|trace| trace.contains("stopped by SIGSTOP"))
+    });
+    let overlay = raised_overlay("1.1");
+    site.set_overlay(overlay.path());
+    site.expect(0, &["run", "--clock", SECOND]);
+    let verify = children(pid_of(&child))[0];
+    wait_until("it ends", || {
+        // Each of its threads stops once.
+        let _ = nix::sys::signal::kill(Pid::from_raw(verify), Signal::SIGCONT);
+        child.try_wait().unwrap().is_some()
+    });
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("it holds"), "{said}");
+}
+
+#[test]
 fn a_clock_that_was_ahead_is_told_and_healed() {
     let site = Site::new("[publish]\nvalid-for = \"7 days\"\n");
     site.expect(0, &["run", "--clock", "2027-02-01T00:00:00Z"]);
@@ -217,7 +337,7 @@ fn a_clock_that_was_ahead_is_told_and_healed() {
 
 #[test]
 fn a_published_release_that_is_damaged_does_not_freeze_its_suite() {
-    let whole = Site::new("");
+    let whole = Site::new("[publish]\npool-links = false\n");
     whole.expect(0, &["run", "--clock", SECOND]);
     let overlay = raised_overlay("1.1");
     for (files, bytes) in [

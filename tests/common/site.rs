@@ -32,6 +32,22 @@ pub fn has(program: &str) -> bool {
     found
 }
 
+/// Whether this machine lets a process be traced.
+pub fn can_trace() -> bool {
+    if !has("strace") {
+        return false;
+    }
+    let traced = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "--", "true"])
+        .stderr(Stdio::null())
+        .status();
+    let can = traced.is_ok_and(|status| status.success());
+    if !can {
+        eprintln!("skipped: no strace that may trace");
+    }
+    can
+}
+
 /// A directory to work in: in memory where there is such a place, since every file is forced out to the disk.
 pub fn work_dir() -> TempDir {
     let builder = || tempfile::Builder::new().prefix("aptmerge-test-").to_owned();
