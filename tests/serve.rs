@@ -34,6 +34,10 @@ impl Server {
     }
 
     fn with(limits: Limits) -> Server {
+        Server::until(Stop::new(), limits)
+    }
+
+    fn until(stop: Stop, limits: Limits) -> Server {
         let place = tempfile::tempdir().unwrap();
         make_place(place.path());
         let site = Site {
@@ -64,7 +68,6 @@ impl Server {
             })),
             on_error: None,
         };
-        let stop = Stop::new();
         let handle = stop.clone();
         let thread = thread::spawn(move || serve(site, listener, limits, hooks, &handle));
         Server {
@@ -620,6 +623,78 @@ fn connections_over_the_limit_wait() {
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
     assert_eq!(second.reply(false).status, 200);
+}
+
+#[test]
+fn one_client_does_not_get_every_place() {
+    let server = Server::with(Limits {
+        per_client: 2,
+        ..Limits::default()
+    });
+    let ask = || {
+        let mut client = server.connect();
+        client.send("GET", "/dists/daedalus/InRelease", &[]);
+        client
+    };
+    let mut held = [ask(), ask()];
+    for client in &mut held {
+        assert_eq!(client.reply(false).status, 200);
+    }
+    let mut third = server.connect();
+    assert!(third.is_closed());
+    drop(held);
+    wait_for(|| {
+        let mut next = server.connect();
+        let asked = write!(next.0.get_mut(), "GET / HTTP/1.0\r\n\r\n");
+        let mut reply = String::new();
+        asked.is_ok() && next.0.read_to_string(&mut reply).is_ok() && reply.contains(" 200 ")
+    });
+}
+
+#[test]
+fn a_request_names_one_host() {
+    let server = Server::start();
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: a\r\n", 200),
+        ("1.1", "Host: a\r\nHost: b\r\n", 400),
+        ("1.0", "", 200),
+        ("1.0", "Host: a\r\n", 200),
+        ("1.0", "Host: a\r\nHost: a\r\n", 400),
+    ] {
+        let mut client = server.connect();
+        let request = format!("GET / HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+        client.write(request.as_bytes());
+        let mut reply = String::new();
+        client.0.read_to_string(&mut reply).unwrap();
+        let expected = format!(" {status} ");
+        assert!(
+            reply[..20].contains(&expected),
+            "{version} {hosts}: {reply}"
+        );
+    }
+}
+
+#[test]
+fn a_second_signal_waits_for_nobody() {
+    let mut server = Server::until(
+        Stop::at_signals(),
+        Limits {
+            drain: Duration::from_secs(86_400),
+            stall: Duration::from_secs(86_400),
+            ..Limits::default()
+        },
+    );
+    make_big(&server, b'a');
+    let mut stuck = server.connect();
+    stuck.send("GET", "/dists/big", &[]);
+    stuck.0.fill_buf().unwrap();
+    // It answers, so it hears signals.
+    let terminate = || nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).unwrap();
+    terminate();
+    wait_for(|| TcpStream::connect(server.address).is_err());
+    terminate();
+    server.thread.take().unwrap().join().unwrap().unwrap();
 }
 
 fn short() -> Limits {

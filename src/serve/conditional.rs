@@ -99,8 +99,9 @@ fn range_holds(headers: &HeaderMap, is: &Validators) -> bool {
 /// section 14.2 allows; apt asks for one.
 fn range_of(text: &str, size: u64) -> Verdict {
     let Some((first, last)) = text
-        .strip_prefix("bytes=")
-        .and_then(|set| set.split_once('-'))
+        .split_once('=')
+        .filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"))
+        .and_then(|(_, set)| set.split_once('-'))
     else {
         return Verdict::Whole;
     };
@@ -179,6 +180,7 @@ mod tests {
     fn ranges() {
         for (range, expected) in [
             ("bytes=0-0", Verdict::Part(0..=0)),
+            ("Bytes=0-0", Verdict::Part(0..=0)),
             ("bytes=3-", Verdict::Part(3..=9)),
             ("bytes=3-5", Verdict::Part(3..=5)),
             ("bytes=3-99", Verdict::Part(3..=9)),

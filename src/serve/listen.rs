@@ -3,7 +3,11 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
 use hyper::{
-    Request, Response, StatusCode, body::Incoming, header::USER_AGENT, server::conn::http1,
+    Request, Response, StatusCode, Version,
+    body::Incoming,
+    header::{HOST, USER_AGENT},
+    http::request::Parts,
+    server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,6 +21,7 @@ use super::{
     Access, Error, Hooks, Limits, Site,
     answer::{answer, plain},
     body::{Record, Sending},
+    peers::{Peers, Seat},
     stall::Paced,
 };
 
@@ -31,6 +36,7 @@ pub(super) struct Server {
     pub(super) limits: Limits,
     pub(super) hooks: Hooks,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) peers: Arc<Peers>,
 }
 
 impl Server {
@@ -54,7 +60,10 @@ impl Server {
         while let Ok(place) = places.clone().acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    tokio::spawn(self.clone().connection(stream, peer, place));
+                    // Without a seat it is closed here.
+                    if let Some(seat) = self.peers.seat(peer.ip(), self.limits.per_client) {
+                        tokio::spawn(self.clone().connection(stream, peer, (place, seat)));
+                    }
                 }
                 Err(source) => {
                     let is_of_one_client = matches!(
@@ -76,7 +85,7 @@ impl Server {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        _place: OwnedSemaphorePermit,
+        _held: (OwnedSemaphorePermit, Seat),
     ) {
         // Answers to pipelined requests must not wait for each other's acknowledgement.
         let _ = stream.set_nodelay(true);
@@ -123,13 +132,17 @@ impl Server {
             problem: None,
         };
         let site = self.site.clone();
+        let names_host = names_one_host(&head);
         let answering = move || answer(&site, &head.method, &head.uri, &head.headers);
-        let answer = match tokio::task::spawn_blocking(answering).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                access.problem = Some(error.to_string());
-                plain(StatusCode::INTERNAL_SERVER_ERROR)
-            }
+        let answer = match names_host {
+            false => plain(StatusCode::BAD_REQUEST),
+            true => match tokio::task::spawn_blocking(answering).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    access.problem = Some(error.to_string());
+                    plain(StatusCode::INTERNAL_SERVER_ERROR)
+                }
+            },
         };
         access.status = answer.response.status().as_u16();
         access.problem = answer.problem.or(access.problem);
@@ -140,6 +153,12 @@ impl Server {
         };
         Ok(answer.response.map(|content| Sending::new(content, record)))
     }
+}
+
+/// Whether a request says for which host it is, as RFC 9112 section 3.2 wants it: once, and before HTTP/1.1 not at all.
+fn names_one_host(head: &Parts) -> bool {
+    let hosts = head.headers.get_all(HOST).iter().count();
+    hosts == 1 || (hosts == 0 && head.version < Version::HTTP_11)
 }
 
 /// Ends when the server is to stop; never, if nobody is left who could say so.

@@ -22,7 +22,7 @@ use std::{
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
 };
 
 mod answer;
@@ -33,6 +33,7 @@ mod error;
 mod listen;
 mod pages;
 mod path;
+mod peers;
 mod site;
 mod stall;
 
@@ -44,6 +45,8 @@ pub use site::{Pool, PoolTarget, Site};
 pub struct Limits {
     /// Connections at a time; further ones wait until one ends.
     pub connections: usize,
+    /// Connections of one client at a time; further ones are closed at once.
+    pub per_client: usize,
     /// Bytes of a request's line and headers.
     pub header_bytes: usize,
     /// How long a client may take to send the whole header of its next request, from its connecting or from the end of
@@ -65,6 +68,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 256,
+            per_client: 128,
             header_bytes: 16 * 1024,
             header_timeout: Duration::from_secs(30),
             stall: Duration::from_secs(60),
@@ -137,7 +141,7 @@ impl Stop {
         }
     }
 
-    /// A handle that ends the server at SIGINT and SIGTERM, too. The process no longer dies of these from then on.
+    /// A handle that ends the server at SIGINT and SIGTERM, too; at the second one, without waiting for answers. The process no longer dies of these from then on.
     pub fn at_signals() -> Stop {
         Stop {
             at_signals: true,
@@ -187,23 +191,33 @@ pub fn serve(
         limits,
         hooks,
         stop: stop.sender.subscribe(),
+        peers: Arc::default(),
     };
+    let hurry = Arc::new(Notify::new());
     let outcome = runtime.block_on(async {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         if stop.at_signals {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
-            let stop = stop.clone();
+            let (stop, hurry) = (stop.clone(), Arc::clone(&hurry));
             tokio::spawn(async move {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
+                let mut next = async || {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                };
+                next().await;
                 stop.stop();
+                next().await;
+                hurry.notify_one();
             });
         }
-        server.run(listener).await;
+        tokio::select! {
+            () = server.run(listener) => {}
+            () = hurry.notified() => {}
+        }
         Ok(())
     });
     // Nothing is waited for that a disk or a client holds up: whoever was to be waited for has been.
