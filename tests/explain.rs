@@ -6,6 +6,7 @@ mod common;
 use std::sync::{Arc, Mutex, Weak};
 
 use common::apt::{DAEDALUS, Site, field};
+use common::upstream::{NEWER, Site as Upstream, stanza};
 use serde_json::{Value, json};
 
 const SUITES: &str = r#"
@@ -302,4 +303,29 @@ fn it_needs_no_lock_and_changes_nothing() {
     let said = stderr(&site, &["explain", "old-fork"], 1);
     assert!(said.contains("spool/objects"), "{said}");
     assert!(!objects.is_empty() && objects.iter().all(|o| o.path().exists()));
+}
+
+#[test]
+fn what_an_archive_says_cannot_move_the_cursor() {
+    let site = Upstream::new();
+    let mut suite = site.main();
+    suite.set("Date", NEWER);
+    let odd = stanza("odd").replace(
+        "Version: 1.0\n",
+        "Version: 1.0\nSource: ev\u{1b}[2Jil\u{7}\u{202e}live (1)\n",
+    );
+    suite.append_stanza("main/binary-amd64/Packages", &odd);
+    suite.sign();
+    site.aptmerge(&["fetch"]).expect(0, &[]);
+    let said = site.aptmerge(&["explain", "odd"]);
+    said.expect(0, &[]);
+    let shown = r"; built from ev\u{1b}[2Jil\u{7}\u{202e}live 1";
+    assert!(said.stdout.contains(shown), "{}", said.stdout);
+    let is_plain = |c: char| c == '\n' || c == ' ' || c.is_ascii_graphic();
+    assert!(said.stdout.chars().all(is_plain), "{:?}", said.stdout);
+    // Whoever reads JSON gets what is there.
+    let said = site.aptmerge(&["explain", "odd", "--json"]);
+    let json: Value = serde_json::from_str(&said.stdout).unwrap();
+    let source = &json["suites"][0]["groups"][0]["copies"][0]["source"][0];
+    assert_eq!(*source, json!("ev\u{1b}[2Jil\u{7}\u{202e}live"));
 }

@@ -151,7 +151,7 @@ fn in_words(explanation: &Explanation<'_>, only: Option<&str>) -> String {
     let asked = only.map_or_else(String::new, |only| format!(" for {only}"));
     let mut text = String::new();
     let mut line = |words: String| {
-        let _ = writeln!(text, "{words}"); // a String takes everything
+        let _ = writeln!(text, "{}", visible(&words)); // a String takes everything
     };
     for suite in &explanation.suites {
         if suite.groups.iter().all(|group| group.copies.is_empty()) {
@@ -175,6 +175,23 @@ fn in_words(explanation: &Explanation<'_>, only: Option<&str>) -> String {
                     line(format!("      {published_path}"));
                 }
             }
+        }
+    }
+    text
+}
+
+/// A line in which nothing moves a cursor, or turns the order of what follows: archives may put anything into a field.
+fn visible(line: &str) -> String {
+    let is_unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut text = String::with_capacity(line.len());
+    for c in line.chars() {
+        match is_unseen(c) {
+            true => text.extend(c.escape_unicode()),
+            false => text.push(c),
         }
     }
     text
