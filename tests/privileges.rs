@@ -162,3 +162,32 @@ fn a_command_under_the_lock_keeps_its_callers_umask() {
         assert_eq!(said.stdout.trim(), umask);
     }
 }
+
+#[test]
+fn a_user_who_may_start_no_threads_is_told_so() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: not root, so nobody else has processes here");
+        return;
+    }
+    if !has("setpriv") {
+        return;
+    }
+    let site = Site::new();
+    let binary = site.path("aptmerge");
+    fs::copy(env!("CARGO_BIN_EXE_aptmerge"), &binary).unwrap();
+    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    // A user of its own: the system counts the processes of each.
+    let out = Command::new("bash")
+        .args([
+            "-c",
+            "ulimit -u 1; exec setpriv --reuid=65433 --regid=65433 --clear-groups -- \"$@\"",
+            "-",
+        ])
+        .arg(&binary)
+        .args(["run", "--config", "/nonexistent"])
+        .output()
+        .unwrap();
+    let said = Said::of(&out);
+    said.expect(1, &["error: cannot start the threads of the merge"]);
+    assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+}

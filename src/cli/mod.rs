@@ -14,9 +14,11 @@ mod serve;
 mod status;
 mod verify;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use aptmerge::error::{Error, Result};
 use aptmerge::signals;
 use clap::{Args, Parser, Subcommand};
 use nix::sys::signal::Signal;
@@ -93,6 +95,26 @@ enum Verb {
     BecomeTransfer(guardian::GuardArgs),
 }
 
+/// Starts the threads that share in the work of a verb: rayon, left to itself, panics where there are none to be had.
+fn start_threads(verb: &Verb) -> Result<()> {
+    let is_shared = matches!(
+        verb,
+        Verb::Run(_)
+            | Verb::Fetch(_)
+            | Verb::Merge(_)
+            | Verb::Publish(_)
+            | Verb::Explain(_)
+            | Verb::Verify(_)
+    );
+    if !is_shared {
+        return Ok(());
+    }
+    let started = rayon::ThreadPoolBuilder::new().build_global();
+    started.map_err(|error| {
+        Error::io("start the threads of", "the merge")(io::Error::other(error.to_string()))
+    })
+}
+
 /// Runs what the command line asks for.
 pub(crate) fn main() -> ExitCode {
     // A file that grows beyond a limit is an error with its name then, not the end without a word.
@@ -104,6 +126,9 @@ pub(crate) fn main() -> ExitCode {
         Err(answer) => return context::answer(&answer),
     };
     let context = Context::new(&cli.global);
+    if let Err(error) = start_threads(&cli.verb) {
+        return context.fail(&error);
+    }
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&context, &args),
         Verb::Fetch(args) => run::fetch(&context, &args),

@@ -6,8 +6,9 @@
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How many are in work at once: enough to keep the pool busy while one of them reads.
 fn in_flight() -> usize {
@@ -48,8 +49,19 @@ pub(super) fn each<T: Send, R: Send>(
         return worker();
     }
     let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
+        let mut started = Vec::new();
+        for n in 0..threads {
+            let thread = Builder::new().name(format!("merge-{n}"));
+            match thread.spawn_scoped(scope, worker) {
+                Ok(thread) => started.push(thread),
+                // Those that are there do all of the work.
+                Err(_) if n > 0 => break,
+                Err(error) => {
+                    return vec![Err(Error::io("start a thread for", "the merge")(error))];
+                }
+            }
+        }
+        let joined = started.into_iter().map(|thread| thread.join());
         joined
             .map(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
@@ -63,7 +75,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::error::Error;
 
     #[test]
     fn all_is_done_once_and_a_failure_stops_the_rest() {
