@@ -58,7 +58,7 @@ pub fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Res
         names.join(" ")
     );
     let path = log.join("amprolla.txt");
-    let mut history = match std::fs::read(&path) {
+    let mut history = match durable::read_regular(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(Error::io("read", &path)(error)),
@@ -97,7 +97,7 @@ pub fn write_unclaimed(workspace: &Workspace<'_>, spool: &Spool) -> Result<()> {
 }
 
 fn write_if_new(path: &std::path::Path, text: &[u8]) -> Result<()> {
-    if std::fs::read(path).is_ok_and(|old| old == text) {
+    if durable::read_regular(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
     durable::write(path, text, None)

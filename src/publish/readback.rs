@@ -24,8 +24,15 @@ pub(super) fn release(dir: &Path) -> Result<ReadBack> {
     let mut found = ReadBack::default();
     for name in ["InRelease", "Release"] {
         let path = dir.join(name);
-        let Some(bytes) = read(&path)? else {
-            continue;
+        let bytes = match durable::read_regular(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            // It is something else than a file.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                found.faults.push(format!("{}: {error}", path.display()));
+                continue;
+            }
+            Err(error) => return Err(Error::io("read", &path)(error)),
         };
         let text = match name {
             "InRelease" => signed_text(&bytes),
@@ -43,15 +50,6 @@ pub(super) fn release(dir: &Path) -> Result<ReadBack> {
         }
     }
     Ok(found)
-}
-
-/// Reads a file, where there is one.
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match durable::read_regular(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path)(error)),
-    }
 }
 
 /// The text of an InRelease as we write it.
