@@ -202,7 +202,8 @@ fn endless() {
 /// Bytes come all the time, and fast enough for the minimum speed: what bounds them is how long a suite may take.
 #[test]
 fn what_would_take_for_ever() {
-    let slowly = |entry: fn(&'static str, &[&str], fn() -> Act) -> Entry, name, file: &str| {
+    type Make = fn(&'static str, &[&str], fn() -> Act) -> Entry;
+    let slowly = |entry: Make, name, file: &str| {
         let words = [file, "given up after 1 second", "fetch.suite-timeout"];
         let drip = || {
             Act::Drip(
