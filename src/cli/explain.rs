@@ -243,6 +243,7 @@ fn describe(package: &str, copy: &PackageCopy) -> String {
             }
         },
         Fate::Banned { clause, chain } => banned(clause.as_deref(), chain),
+        Fate::Unreadable { why } => format!("left out: {why}"),
         Fate::NotMerged { index } => format!("only in {index}"),
     };
     let source = copy.source.as_ref().filter(|(name, _)| name != package);

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::all::Collector;
+use super::client;
 use super::entry::{Entry, Kind};
 use super::report::SuiteReport;
 use super::rules::{self, Rules, lossy};
@@ -18,6 +19,9 @@ use super::sources::Needed;
 use super::suite::{
     Loaded, Sink, SuiteMerge, Wanted, describe, load, odd_texts, parse, pools, published, texts,
 };
+
+/// How many packages of a group that apt cannot read are told of.
+const MAX_TOLD: usize = 5;
 
 /// What the groups of binaries leave behind for those that follow from them.
 #[derive(Clone, Copy)]
@@ -143,6 +147,7 @@ impl BinaryGroup<'_> {
         );
         report.warnings = odd_texts(&loaded);
         report.warnings.extend(strays);
+        report.warnings.extend(self.unreadable(&outcome.unreadable));
         if self.family == Family::Packages {
             for (watch, packages) in &merge.config.reports.watch {
                 let users = outcome
@@ -165,6 +170,28 @@ impl BinaryGroup<'_> {
                 )
             })?;
         Ok(report)
+    }
+
+    /// What is told of packages that apt cannot read: each by name, up to some number.
+    fn unreadable(&self, entries: &[Entry<'_>]) -> Vec<String> {
+        let told = entries.iter().take(MAX_TOLD).map(|entry| {
+            let archive = self.merge.input(entry.rank).map_or("", |input| input.archive());
+            format!(
+                "`{}` {} of {archive} ({}) is left out, since no client could read any package with it: {}",
+                lossy(entry.name),
+                lossy(entry.version),
+                group_name(self.family, self.architecture.as_str()),
+                client::unreadable(entry.raw).unwrap_or_default()
+            )
+        });
+        let mut told: Vec<_> = told.collect();
+        if let Some(more) = entries.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+            let group = group_name(self.family, self.architecture.as_str());
+            told.push(format!(
+                "{more} further packages of {group} that apt cannot read are left out"
+            ));
+        }
+        told
     }
 
     /// The packages of its indices; and a warning for each index that has some of another architecture.

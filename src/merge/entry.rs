@@ -2,6 +2,7 @@
 
 use crate::deb822::{Stanza, Stanzas, SyntaxError, eq_name, is_valid_version};
 
+use super::client;
 use super::rewrite::{Inserted, Insertion, insertion};
 
 /// What kind of stanza an index has.
@@ -26,6 +27,8 @@ pub(crate) struct Entry<'a> {
     source: &'a [u8],
     pub(crate) depends: &'a [u8],
     pub(crate) pre_depends: &'a [u8],
+    /// Whether apt can read it; [`client::unreadable`] says why not.
+    pub(crate) is_readable: bool,
     /// `Description-md5`, which names the long description in Translation files.
     pub(crate) description: &'a [u8],
     /// Where the path stands in `raw`.
@@ -77,9 +80,11 @@ fn entry<'a>(
     let (mut name, mut version, mut architecture, mut source, mut path) =
         (None, None, None, None, None);
     let (mut depends, mut pre_depends, mut description) = (None, None, None);
+    let mut is_readable = kind == Kind::Source || client::is_short(stanza.raw);
     for field in stanza.fields() {
         let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
         let at = stanza.offset + field.value_offset;
+        is_readable &= kind == Kind::Source || client::fault(&field).is_none();
         let slot = match field.name.first().map(u8::to_ascii_lowercase) {
             Some(b'p') if eq_name(field.name, "Package") => &mut name,
             Some(b'v') if eq_name(field.name, "Version") => &mut version,
@@ -155,6 +160,7 @@ fn entry<'a>(
         depends: depends.map_or(&b""[..], |(v, _)| v),
         pre_depends: pre_depends.map_or(&b""[..], |(v, _)| v),
         description: description.map_or(&b""[..], |(v, _)| v),
+        is_readable,
         path_offset,
         insertion,
         rank,

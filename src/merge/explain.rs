@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::binaries::BinaryGroup;
+use super::client;
 use super::entry::{Entry, Kind};
 use super::explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
@@ -155,6 +156,7 @@ impl Explainer<'_> {
         let pin = pin.map(|(_, number)| *number);
         let own = outcome.kept.iter().filter(|e| needed_by(e).is_none());
         let own = own.chain(outcome.dropped.iter().map(|(e, _)| e));
+        let own = own.chain(&outcome.unreadable);
         let mut owner = own.filter(is_it).map(|e| e.rank).next();
         if kind == PackageKind::Source && owner.is_none() {
             // Its own sources were banned, and brought back.
@@ -184,6 +186,10 @@ impl Explainer<'_> {
             };
             let chain = why.chain();
             add(self.copy(entry, kind, Fate::Banned { clause, chain }));
+        }
+        for entry in outcome.unreadable.iter().filter(is_it) {
+            let why = client::unreadable(entry.raw).unwrap_or_default();
+            add(self.copy(entry, kind, Fate::Unreadable { why }));
         }
         let is_restored = |e: &&Entry<'_>| needed_by(e).is_some();
         let hidden_by = owner.map_or_else(String::new, |rank| self.archive(rank));

@@ -112,6 +112,11 @@ pub enum Fate {
         /// What it cannot do without, what that one cannot, and so on; the last is banned by name. Empty if it is that itself.
         chain: Vec<String>,
     },
+    /// No client could read any package with it.
+    Unreadable {
+        /// What apt stumbles over.
+        why: String,
+    },
     /// The name belongs to another archive.
     Hidden {
         /// That archive.

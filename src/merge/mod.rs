@@ -33,6 +33,7 @@ pub(crate) use {
 };
 
 pub use check::check_index;
+pub use client::unreadable;
 pub(crate) use contents::split as split_contents_line;
 pub use derived::DerivedKey;
 pub use explain::{explain, known_names};

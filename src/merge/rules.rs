@@ -1,8 +1,8 @@
 //! Precedence and bans: which of the entries of one name space are published, and why the others are not.
 //!
 //! In this order: what the filter of an archive leaves out is as if it was not there; then a name belongs to one archive, by
-//! pin, else by strategy; then the winner is tested against the bans, and a banned one is not replaced by a loser; then, with
-//! `transitive`, goes whatever can no longer be satisfied. All but the last looks at the entries of one name alone, so the
+//! pin, else by strategy; then the winner is tested against the bans, and a banned one is not replaced by a loser, nor is one that
+//! apt cannot read; then, with `transitive`, goes whatever can no longer be satisfied. All but the last looks at the entries of one name alone, so the
 //! rules can be applied to some names of a name space and give for these what they give for all.
 
 mod transitive;
@@ -196,6 +196,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) kept: Vec<Entry<'a>>,
     /// Winners that a ban took away.
     pub(crate) dropped: Vec<(Entry<'a>, Drop)>,
+    /// Winners that no ban took and that apt cannot read.
+    pub(crate) unreadable: Vec<Entry<'a>>,
     /// What the archive that the name belongs to hides of others.
     pub(crate) hidden: Vec<Entry<'a>>,
     /// What is not taken from its archive.
@@ -232,6 +234,7 @@ pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outco
         for entry in won {
             match drop_reason(entry, rules.bans).filter(|_| !rules.exempt.contains(&entry.rank)) {
                 Some(reason) => outcome.dropped.push((*entry, reason)),
+                None if !entry.is_readable => outcome.unreadable.push(*entry),
                 None => outcome.kept.push(*entry),
             }
         }

@@ -214,69 +214,69 @@ fn paths() {
     ]);
 }
 
-/// One such stanza, of any archive, and no client can read anything any more; `tests/client.rs` asks apt itself.
+/// One such stanza, of any archive, and no client can read anything any more; `tests/client.rs` asks apt itself. What is banned as
+/// well is told of as banned.
 #[test]
 fn what_apt_cannot_read() {
-    let field = |name, field: &str, words: &[&str]| {
-        let name_of_field = field.split(':').next().unwrap();
-        let why = format!("apt cannot read the field `{name_of_field}`");
-        packages(
-            name,
-            ["Size: 1", &format!("{field}\nSize: 1")],
-            field,
-            &[&[&why[..]], words].concat(),
+    let long = format!("X-Long: {}", "x".repeat(10_000_000));
+    let fields = [
+        ("Depends: foo bar", "neither a comma nor a bar"),
+        ("Pre-Depends: foo,, bar", "there is no name"),
+        ("Recommends: foo; bar", "neither"),
+        ("Suggests: foo (>= 1", "a `(` without a `)`"),
+        ("Conflicts: foo (>=  )", "there is no version"),
+        ("Breaks: foo [amd64]", "neither"),
+        ("Replaces: foo <!nocheck>", "neither"),
+        ("Enhances: foo)", "without a `(`"),
+        ("Provides: | foo", "there is no name"),
+        ("Provides: ", "it is empty"),
+        ("Description-md5: abc", "32 digits"),
+        (&long, "apt reads none of more than 1 MiB"),
+    ];
+    for (field, why) in fields {
+        let site = Site::published();
+        site.change_config("[signing]", "[bans]\npackages = [\"evil\"]\n\n[signing]");
+        let mut suite = site.main();
+        suite.set("Date", NEWER);
+        let odd = stanza("odd") + field + "\n";
+        suite.append_stanza(PACKAGES, &odd);
+        let banned = stanza("odder") + "Depends: evil [amd64] <!nocheck>\n";
+        suite.append_stanza(PACKAGES, &banned);
+        suite.append_stanza(PACKAGES, &stanza("newcomer"));
+        suite.sign();
+        let name = field.split(':').next().unwrap();
+        let said = match name {
+            "X-Long" => "`odd` 1.0 of main (amd64) is left out".to_owned(),
+            name => format!("apt cannot read its field `{name}`: "),
+        };
+        let told = run(&site, &[]);
+        told.expect(0, &["`odd` 1.0 of main (amd64) is left out", &said, why]);
+        assert!(!told.stderr.contains("odder"), "{}", told.stderr);
+        let text = site.published_index("daedalus/main/binary-amd64/Packages");
+        assert!(text.contains("Package: newcomer\n"));
+        assert!(!text.contains("Package: odd\n") && !text.contains("Package: odder\n"));
+        site.aptmerge(&["verify"]).expect(0, &[]);
+        let explained = site.aptmerge(&["explain", "odd"]);
+        assert!(explained.stdout.contains(why), "{}", explained.stdout);
+        let banned = std::fs::read_to_string(site.root().join("log/bannedpackages.txt"));
+        assert!(banned.unwrap().contains("daedalus,odder\n"));
+    }
+}
+
+#[test]
+fn sources_that_apt_cannot_read() {
+    check(&[refused(
+        SOURCES,
+        "a source of 2 MB",
+        format!(
+            "X: {}\n{}",
+            "x".repeat(2_000_000),
+            source("pool/o", "x.dsc")
         )
-    };
-    check(&[
-        field(
-            "a name too many",
-            "Depends: foo bar",
-            &["neither a comma nor a bar"],
-        ),
-        field(
-            "a comma too many",
-            "Pre-Depends: foo,, bar",
-            &["there is no name"],
-        ),
-        field("a semicolon", "Recommends: foo; bar", &["neither"]),
-        field(
-            "an open bracket",
-            "Suggests: foo (>= 1",
-            &["`(` without a `)`"],
-        ),
-        field(
-            "no version",
-            "Conflicts: foo (>=  )",
-            &["there is no version"],
-        ),
-        field("an architecture", "Breaks: foo [amd64]", &["neither"]),
-        field("a profile", "Replaces: foo <!nocheck>", &["neither"]),
-        field("a closing bracket", "Enhances: foo)", &["without a `(`"]),
-        field("a bar in front", "Provides: | foo", &["there is no name"]),
-        field("an empty Provides", "Provides: ", &["it is empty"]),
-        field("a short MD5", "Description-md5: abc", &["32 digits"]),
-        packages(
-            "a line of 10 MB",
-            [
-                "Description: x",
-                &format!("Description: {}", "x".repeat(10_000_000)),
-            ],
-            "Package: odd",
-            &["apt reads none of more than 1 MiB"],
-        ),
-        refused(
-            SOURCES,
-            "a source of 2 MB",
-            format!(
-                "X: {}\n{}",
-                "x".repeat(2_000_000),
-                source("pool/o", "x.dsc")
-            )
-            .as_bytes(),
-            "X: xxx",
-            &["apt reads none of more than 1 MiB"],
-        ),
-    ]);
+        .as_bytes(),
+        "X: xxx",
+        &["apt reads none of more than 1 MiB"],
+    )]);
 }
 
 /// A package in an index of another architecture would be one whose owner nobody asked.
