@@ -69,11 +69,12 @@ fn documents(
         let Some(header) = documents.next() else {
             continue; // an empty file
         };
-        let is_text = std::str::from_utf8(header).is_ok();
-        if !is_text || top_level(header, b"File") != Some(b"DEP-11") {
-            warnings.insert(format!(
-                "{label}: this is no DEP-11, its first document does not say so; it is left out"
-            ));
+        let why = match top_level(header, b"File") {
+            Some(b"DEP-11") => fault(header),
+            _ => Some("its first document does not say so"),
+        };
+        if let Some(why) = why {
+            warnings.insert(format!("{label}: this is no DEP-11, {why}; it is left out"));
             continue;
         }
         let before = kept.len();
@@ -148,7 +149,16 @@ fn fault(document: &[u8]) -> Option<&'static str> {
         return Some("it has a control character, or a line end that YAML knows and others do not");
     }
     let mut packages = 0;
-    for line in text.lines().skip(1) {
+    let begins = text.starts_with("---");
+    if begins
+        && text
+            .lines()
+            .next()
+            .is_some_and(|line| line.trim_end() != "---")
+    {
+        return Some("something stands beside its `---`");
+    }
+    for line in text.lines().skip(usize::from(begins)) {
         let key = line.split([':', ' ']).next().unwrap_or_default();
         let is_plain = key.starts_with(|c: char| c.is_ascii_alphabetic())
             && key
@@ -312,6 +322,28 @@ pub(crate) fn fuzz_dep11(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_that_readers_may_understand_otherwise_is_left_out() {
+        let good =
+            "---\nType: desktop-application\nPackage: a\nName:\n  C: x\nCategories:\n- A\n- B\n";
+        assert_eq!(fault(good.as_bytes()), None);
+        assert_eq!(fault(b"File: DEP-11\nVersion: '1'\n"), None);
+        for (odd, why) in [
+            ("---\nPackage: a\nPackage: b\n", "twice"),
+            ("Package: a\nPackage: b\n", "twice"),
+            ("---\nPackage: a\r---\rPackage: b\n", "line end"),
+            ("---\nPackage: a\u{2028}---\u{2028}Package: b\n", "line end"),
+            ("---\nPackage: a\u{85}Package: b\n", "line end"),
+            ("--- {Package: b}\n", "beside"),
+            ("---\nPackage: a\n\"Package\": b\n", "margin"),
+            ("---\nPackage: a\n? Package\n: b\n", "margin"),
+            ("---\nPackage: a\nName:\n \tC: x\n", "tab"),
+        ] {
+            let found = fault(odd.as_bytes()).unwrap_or_default();
+            assert!(found.contains(why), "{odd:?}: {found}");
+        }
+    }
 
     #[test]
     fn documents_begin_at_their_dashes() {
