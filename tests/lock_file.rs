@@ -42,7 +42,10 @@ fn set_lock(site: &Site, lock: &Path) {
 }
 
 #[test]
-fn what_is_no_lock_file_is_refused_and_left_as_it_is() {
+fn what_stands_in_a_lock_file_means_nothing_and_what_is_no_file_is_refused() {
+    if !has("flock") {
+        return;
+    }
     let site = Site::new("");
     let (lock, leads_to) = (site.path().join("lock"), site.path().join("leads-to"));
     set_lock(&site, &lock);
@@ -55,15 +58,28 @@ fn what_is_no_lock_file_is_refused_and_left_as_it_is() {
         let status = site.expect(0, &["status"]);
         assert!(!status.contains("held by"), "{status}");
     };
+    // A file with something else in it is a lock, and neither emptied nor shown.
     let words = "root:x:0:0\nimportant\n";
-    fs::write(&lock, words).unwrap();
-    refused("something else in it");
-    assert_eq!(fs::read_to_string(&lock).unwrap(), words);
-    fs::remove_file(&lock).unwrap();
-    symlink(&leads_to, &lock).unwrap();
-    fs::write(&leads_to, words).unwrap();
-    refused("something else in it");
-    assert_eq!(fs::read_to_string(&leads_to).unwrap(), words);
+    let held = format!("! flock --nonblock {0} true && cat {0}", lock.display());
+    for file in [&lock, &leads_to] {
+        fs::write(file, words).unwrap();
+        if file == &leads_to {
+            fs::remove_file(&lock).unwrap();
+            symlink(&leads_to, &lock).unwrap();
+        }
+        let said = site.call(&["lock", "--", "sh", "-c", &held]);
+        assert_eq!(said.status.code(), Some(0), "{}", stderr(&said));
+        assert_eq!(String::from_utf8_lossy(&said.stdout), words);
+        let told = Command::new("flock")
+            .arg(&lock)
+            .args([common::site::APTMERGE, "run", "--config"])
+            .arg(site.config())
+            .output()
+            .unwrap();
+        assert_eq!(told.status.code(), Some(75), "{}", stderr(&told));
+        assert!(!stderr(&told).contains("root:x"), "{}", stderr(&told));
+        assert_eq!(fs::read_to_string(file).unwrap(), words);
+    }
     // Who leads it to a file of its own may do so, be that there or not.
     fs::write(&leads_to, "").unwrap();
     site.expect(0, &["lock", "--", "true"]);
@@ -81,9 +97,16 @@ fn what_is_no_lock_file_is_refused_and_left_as_it_is() {
     refused("Is a directory");
     fs::remove_dir(&lock).unwrap();
     // What a loss of power or a full disk leaves of a holder's words.
-    for left in [&b"\0\0\0\0\0\0"[..], b"pi", b"pid 1 on elsewhere"] {
+    // And what other programs leave.
+    for left in [
+        &b"\0\0\0\0\0\0"[..],
+        b"pi",
+        b"pid 1 on elsewhere",
+        b"4711\n",
+    ] {
         fs::write(&lock, left).unwrap();
         site.expect(0, &["lock", "--", "true"]);
+        assert_eq!(fs::read(&lock).unwrap(), b"");
     }
 }
 

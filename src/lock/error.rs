@@ -40,13 +40,11 @@ pub enum LockError {
         /// What the system said.
         source: io::Error,
     },
-    /// What stands in its place cannot be the lock file.
-    #[error("{path} cannot be the lock file: it is {what}")]
-    Foreign {
+    /// What stands in its place is a device, a FIFO or the like.
+    #[error("{path} cannot be the lock file: it is no regular file")]
+    NoFile {
         /// The lock file, as it is configured.
         path: PathBuf,
-        /// What it is.
-        what: &'static str,
     },
     /// Somebody keeps removing the file.
     #[error("the lock file {path} is replaced again and again by somebody else")]
@@ -74,7 +72,7 @@ impl LockError {
                 Errno::EROFS => Some("set `lock` to a path that can be written to, such as /run/lock/aptmerge.lock".into()),
                 _ => None,
             },
-            LockError::Foreign { .. } => Some("set `lock` to a path that nothing else uses; aptmerge writes its holder into that file".into()),
+            LockError::NoFile { .. } => Some("set `lock` to a path that nothing else uses".into()),
             LockError::Unstable { .. } => Some("find out what removes it; aptmerge itself never does".into()),
         }
     }

@@ -37,24 +37,19 @@ pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
             source,
         }
     };
-    let foreign = |what| LockError::Foreign {
-        path: path.to_owned(),
-        what,
-    };
     let mut shared = false;
     for _ in 0..MAX_REPLACED {
         let Some(file) = open(path).map_err(unusable("open"))? else {
             continue;
         };
         if !file.metadata().map_err(unusable("look at"))?.is_file() {
-            return Err(foreign("no regular file"));
+            return Err(LockError::NoFile {
+                path: path.to_owned(),
+            });
         }
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut file) => {
+            Ok(file) => {
                 if names_inode_of(path, &file).map_err(unusable("look at"))? {
-                    if !is_ours(&mut file).map_err(unusable("read"))? {
-                        return Err(foreign("a file with something else in it"));
-                    }
                     return Ok(Attempt::Locked(file));
                 }
             }
@@ -99,13 +94,19 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// How much of a file is looked at to see whose it is.
+const START_BYTES: u64 = 64;
+
 /// Whether nothing is lost when the file is emptied: it is empty, as those of flock(1) are, or a holder wrote it, perhaps not to the
-/// end, or a loss of power left zeros of what one wrote.
+/// end, or a loss of power left zeros of what one wrote, or it has the bare number of a process, as other programs leave it.
 fn is_ours(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.seek(SeekFrom::Start(0))?;
-    file.take(HOLDER.len() as u64).read_to_end(&mut start)?;
-    Ok(HOLDER.starts_with(&start) || start.iter().all(|byte| *byte == 0))
+    file.take(START_BYTES).read_to_end(&mut start)?;
+    let is_number = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_whitespace() || *byte == 0;
+    Ok(start.starts_with(HOLDER)
+        || HOLDER.starts_with(&start)
+        || start.len() < START_BYTES as usize && start.iter().all(is_number))
 }
 
 /// Whether the path still names the file that was opened.
@@ -118,8 +119,11 @@ fn names_inode_of(path: &Path, file: &File) -> io::Result<bool> {
     }
 }
 
-/// Writes who holds it, for people.
+/// Writes who holds it, for people. A file with something else in it is as good a lock, and is left as it is.
 pub(super) fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
+    if !is_ours(file)? {
+        return Ok(());
+    }
     let host = nix::unistd::gethostname()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
@@ -134,6 +138,14 @@ pub(super) fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
+/// Takes the words away again.
+pub(super) fn clear_holder(file: &mut File) -> io::Result<()> {
+    match is_ours(file)? {
+        true => file.set_len(0),
+        false => Ok(()),
+    }
+}
+
 fn read_holder(file: &mut File) -> String {
     let mut text = Vec::new();
     let read = file.take(1000).read_to_end(&mut text);
@@ -145,8 +157,8 @@ fn read_holder(file: &mut File) -> String {
         .chars()
         .filter(|c| !c.is_control())
         .collect();
-    match (read, line.is_empty()) {
-        (Ok(_), false) => line,
+    match read {
+        Ok(_) if line.as_bytes().starts_with(HOLDER) => line,
         _ => "a process that did not write its name".to_owned(),
     }
 }

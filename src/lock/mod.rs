@@ -32,7 +32,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 pub use error::LockError;
 pub use file::holder;
-use file::{Attempt, try_lock, write_holder};
+use file::{Attempt, clear_holder, try_lock, write_holder};
 
 /// How often a waiting process tries again.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
@@ -170,8 +170,8 @@ impl RunLock {
 impl Drop for RunLock {
     fn drop(&mut self) {
         // So that nobody is shown a holder that is gone. The lock itself goes with the descriptor.
-        if let Some(file) = &self.held {
-            let _ = file.set_len(0);
+        if let Some(file) = &mut self.held {
+            let _ = clear_holder(file);
         }
     }
 }
