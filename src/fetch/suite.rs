@@ -1,9 +1,11 @@
 //! One suite of one archive: its Release, fetched and verified, and the indices that it lists.
 
+mod release;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
@@ -15,32 +17,23 @@ use crate::error::Error;
 use crate::events::Listener;
 use crate::indices::{self, IndexName};
 use crate::merge::check_index;
-use crate::openpgp::{Keyring, Verified};
+use crate::openpgp::Keyring;
 use crate::progress::Meter;
-use crate::quoted::quoted;
 
 use super::FetchError;
 use super::index::{IndexFetch, planned_bytes};
 use super::refresh::FetchOptions;
 use super::spool::{StoredIndex, SuiteCopy, object_path, open_object, seconds};
-use super::transport::{self, Conditions, Fetched, Transport};
+use super::transport::{self, Transport};
 use super::unclaimed::unclaimed;
 use super::uri::Uri;
-
-/// The most that a Release may be (apt's own bound).
-const MAX_RELEASE_BYTES: u64 = 10_000_000;
-
-/// How far ahead of our clock a Release may be dated (apt's own bound).
-const MAX_AHEAD: Duration = Duration::from_secs(10);
+use release::Answer;
 
 /// The most that an index may be, unpacked, that is merged in memory: real ones have some fifty megabytes.
 const MAX_TEXT: (u64, &str) = (512 << 20, "the 512 MiB that an index of its kind may have");
 
 /// The most indices that a suite may have of what is asked for; Debian's largest has some hundreds.
 const MAX_WANTED: usize = 5000;
-
-/// How long a Release, or its signature, may take to come: real ones have some hundred kilobytes.
-const RELEASE_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// The longest pause before a suite is begun afresh.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -67,12 +60,6 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) unpacking: Meter<'a>,
 }
 
-/// A signed Release as it came, or word that it has not changed.
-enum Answer {
-    Same,
-    New(Box<New>),
-}
-
 /// The indices of a suite, as they are in the spool.
 #[derive(Default)]
 struct Indices {
@@ -86,12 +73,6 @@ enum FetchedIndex {
     Stored(StoredIndex),
     Missing,
     Broken,
-}
-
-struct New {
-    verified: Verified,
-    inline: bool,
-    validators: Conditions,
 }
 
 impl SuiteFetch<'_> {
@@ -223,219 +204,6 @@ impl SuiteFetch<'_> {
                 }))
             }
         }
-    }
-
-    /// Whether the copy in the spool would be let in today as well: where it would not, nobody's word is taken for it that the
-    /// archive has nothing else.
-    fn is_signed_still(&self, old: &SuiteCopy) -> bool {
-        let now = SystemTime::from(self.options.now);
-        let verified = BASE64_STANDARD.decode(&old.signature).map(|signature| {
-            let body = old.release.as_bytes();
-            self.keyring.verify_again(body, &signature, old.inline, now)
-        });
-        matches!(verified, Ok(Ok(_)))
-    }
-
-    /// InRelease, or else Release with Release.gpg; only what the verifier returned is handed on.
-    fn release(&self, base: &Uri, old: Option<&SuiteCopy>) -> Result<Answer, FetchError> {
-        let conditions = |inline: bool| match old.filter(|old| old.inline == inline) {
-            Some(old) => Conditions {
-                etag: old.etag.clone(),
-                last_modified: old.last_modified.clone(),
-            },
-            None => Conditions::default(),
-        };
-        let now = SystemTime::from(self.options.now);
-        let refused = |uri: &Uri| {
-            let uri = uri.to_string();
-            move |source| FetchError::Signature {
-                uri,
-                source: Box::new(source),
-            }
-        };
-        let uri = base.join("InRelease")?;
-        let mut signed = Vec::new();
-        match self.get(&uri, &conditions(true), &mut signed)? {
-            Fetched::NotModified => return Ok(Answer::Same),
-            Fetched::Stored { validators, .. } => {
-                let verified = self
-                    .keyring
-                    .verify_inline(&signed, now)
-                    .map_err(refused(&uri))?;
-                return Ok(self.answer(&uri, verified, true, validators));
-            }
-            Fetched::NotFound => {}
-        }
-        let uri = base.join("Release")?;
-        let mut body = Vec::new();
-        let validators = match self.get(&uri, &conditions(false), &mut body)? {
-            Fetched::NotModified => return Ok(Answer::Same),
-            Fetched::NotFound => {
-                return Err(FetchError::NoRelease {
-                    uri: base.to_string(),
-                });
-            }
-            Fetched::Stored { validators, .. } => validators,
-        };
-        let signature_uri = base.join("Release.gpg")?;
-        let mut signature = Vec::new();
-        if let Fetched::NotFound =
-            self.get(&signature_uri, &Conditions::default(), &mut signature)?
-        {
-            return Err(FetchError::NoRelease {
-                uri: base.to_string(),
-            });
-        }
-        let verified = self
-            .keyring
-            .verify_detached(&body, &signature, now)
-            .map_err(refused(&signature_uri))?;
-        Ok(self.answer(&uri, verified, false, validators))
-    }
-
-    fn answer(
-        &self,
-        uri: &Uri,
-        verified: Verified,
-        inline: bool,
-        validators: Conditions,
-    ) -> Answer {
-        for warning in &verified.warnings {
-            self.listener.info(format!("{uri}: {warning}"));
-        }
-        Answer::New(Box::new(New {
-            verified,
-            inline,
-            validators,
-        }))
-    }
-
-    fn get(
-        &self,
-        uri: &Uri,
-        conditions: &Conditions,
-        sink: &mut Vec<u8>,
-    ) -> Result<Fetched, FetchError> {
-        let deadline = Instant::now() + RELEASE_TIME;
-        let is_late = || Instant::now() >= deadline;
-        let cancelled = || is_late() || self.gives_up();
-        let fetched = self
-            .transport
-            .fetch(uri, conditions, MAX_RELEASE_BYTES, sink, &cancelled);
-        match fetched {
-            Err(transport::Error::Cancelled { uri }) if is_late() && !self.gives_up() => {
-                Err(FetchError::TooLate {
-                    uri: uri.to_string(),
-                    seconds: RELEASE_TIME.as_secs(),
-                })
-            }
-            other => Ok(other?),
-        }
-    }
-
-    fn parse(&self, base: &Uri, body: &[u8]) -> Result<Release, FetchError> {
-        Release::parse(body).map_err(|source| FetchError::Release {
-            uri: base.to_string(),
-            source,
-        })
-    }
-
-    /// The Release must be of the suite that was asked for. `buster/updates` may call itself `buster`, as apt allows.
-    fn check_name(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
-        let asked = self.suite.as_str();
-        let parent = asked.rsplit_once('/').map(|(parent, _)| parent);
-        let (suite, codename) = (release.field("Suite"), release.field("Codename"));
-        let fits = |name: Option<&str>| name.is_some_and(|n| n == asked || Some(n) == parent);
-        if fits(suite) || fits(codename) {
-            return Ok(());
-        }
-        Err(FetchError::OtherSuite {
-            uri: base.to_string(),
-            suite: quoted(suite.unwrap_or_default()),
-            codename: quoted(codename.unwrap_or_default()),
-            expected: asked.to_owned(),
-        })
-    }
-
-    /// A Release must not be from the future, nor past what it or the configuration says.
-    fn check_age(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
-        let now = self.options.now;
-        let uri = base.to_string();
-        let later = |time: Timestamp, by: Duration| time.checked_add(by).unwrap_or(Timestamp::MAX);
-        if release.date > later(now, MAX_AHEAD) {
-            let date = release.date.to_string();
-            return Err(FetchError::Future { uri, date });
-        }
-        let expired = release.valid_until.filter(|until| *until < now);
-        let stale = self
-            .archive
-            .max_age
-            .filter(|age| later(release.date, age.duration()) < now);
-        if let Some(until) = expired {
-            if self.archive.check_valid_until {
-                let until = until.to_string();
-                return Err(FetchError::Expired { uri, until });
-            }
-            self.listener.warn(format!(
-                "{uri}: the Release has expired on {until}; it is used all the same, since check-valid-until = false for archive `{}`",
-                self.name
-            ));
-        }
-        if let Some(max_age) = stale {
-            return Err(FetchError::Stale {
-                uri,
-                date: release.date.to_string(),
-                max_age: max_age.to_string(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Against rollback, against two Releases of one Date, and against an archive that turns into another one.
-    fn check_against_old(
-        &self,
-        base: &Uri,
-        release: &Release,
-        body: &[u8],
-    ) -> Result<(), FetchError> {
-        let uri = base.to_string();
-        let Some(old) = self.old else {
-            return match self.last_published {
-                Some(seen) if release.date < seen => Err(FetchError::Rollback {
-                    uri,
-                    date: release.date.to_string(),
-                    seen: seen.to_string(),
-                }),
-                _ => Ok(()),
-            };
-        };
-        let before = self.parse(base, old.release.as_bytes())?;
-        if release.date < before.date {
-            return Err(FetchError::Rollback {
-                uri,
-                date: release.date.to_string(),
-                seen: before.date.to_string(),
-            });
-        }
-        if release.date == before.date && body != old.release.as_bytes() {
-            let date = release.date.to_string();
-            return Err(FetchError::SameDate { uri, date });
-        }
-        if self.options.allow_identity_change {
-            return Ok(());
-        }
-        for field in ["Origin", "Label", "Codename"] {
-            let (from, to) = (before.field(field), release.field(field));
-            if from != to {
-                return Err(FetchError::Identity {
-                    uri,
-                    field,
-                    from: quoted(from.unwrap_or_default()),
-                    to: quoted(to.unwrap_or_default()),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// Everything that the configured suites read of this one, brought into the spool; and what is listed and not there, as
