@@ -149,15 +149,6 @@ pub enum Error {
     /// The run was told to stop.
     #[error("stopped")]
     Cancelled,
-    /// A configuration of amprolla's cannot be read.
-    #[cfg(feature = "import-amprolla")]
-    #[error("cannot import {path}")]
-    Import {
-        /// Their file.
-        path: PathBuf,
-        /// What is wrong, and on which line.
-        source: crate::config::import::ImportError,
-    },
     /// No archive has a package of a name.
     #[error("no archive has a package, udeb or source `{package}` in what is fetched")]
     NoPackage {

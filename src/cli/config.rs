@@ -23,9 +23,6 @@ pub(super) enum ConfigVerb {
         #[arg(value_enum, default_value_t = Server::Nginx)]
         server: Server,
     },
-    /// Write a configuration from one of amprolla's, and say what could not be carried over
-    #[cfg(feature = "import-amprolla")]
-    ImportAmprolla(super::import::ImportArgs),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -36,8 +33,6 @@ pub(super) enum Server {
 
 pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
     match verb {
-        #[cfg(feature = "import-amprolla")]
-        ConfigVerb::ImportAmprolla(args) => super::import::import(context, args),
         ConfigVerb::Check => check(context, &context.config()?),
         ConfigVerb::Show => {
             let text =

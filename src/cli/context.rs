@@ -161,14 +161,6 @@ impl Context {
         }
     }
 
-    #[cfg(feature = "import-amprolla")]
-    /// Says on stderr what belongs to what was asked for.
-    pub(super) fn remark(&self, text: &str) {
-        if !self.quiet || text.starts_with("error") {
-            self.say(text);
-        }
-    }
-
     fn above_bars(&self, write: impl FnOnce()) {
         match &self.bars {
             Some(bars) => bars.above(write),

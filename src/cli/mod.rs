@@ -4,8 +4,6 @@ mod config;
 mod context;
 mod explain;
 mod guardian;
-#[cfg(feature = "import-amprolla")]
-mod import;
 mod lock;
 mod progress;
 mod run;

@@ -4,8 +4,6 @@
 //! single value may be is said by its type ([`names`], [`units`]); what values must be to each other is said in
 //! `validate`. Both kinds of error carry file, line, column and key.
 
-#[cfg(feature = "import-amprolla")]
-pub mod import;
 mod load;
 pub mod names;
 mod rules;

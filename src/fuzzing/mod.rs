@@ -31,7 +31,6 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("dep11", crate::merge::fuzz_dep11),
     ("translation", crate::merge::fuzz_translation),
     ("configuration", configuration),
-    ("amprolla", amprolla),
     ("uri", uri),
     ("decode", decode),
     ("merge", merge::merge),
@@ -160,20 +159,6 @@ fn configuration(data: &[u8]) {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-}
-
-fn amprolla(data: &[u8]) {
-    #[cfg(feature = "import-amprolla")]
-    if let Ok(imported) = crate::config::import::amprolla(data, None) {
-        // Whatever was quoted from theirs, ours is TOML; what it lacks is told when it is read.
-        use crate::config::{Config, ConfigError};
-        let path = Path::new("/fuzz/aptmerge.toml");
-        if let Err(ConfigError::Invalid { problems, .. }) = Config::parse(&imported.toml, path) {
-            assert!(problems.iter().all(|p| !p.message.is_empty()));
-        }
-    }
-    #[cfg(not(feature = "import-amprolla"))]
-    let _ = data;
 }
 
 /// A first line that a base is joined with, a second that it is redirected to; and a path of a package, there and back.
@@ -346,7 +331,7 @@ mod tests {
 
     #[test]
     fn targets_of_configurations_hold() {
-        exercise(&["configuration", "amprolla"], 1500);
+        exercise(&["configuration"], 1500);
     }
 
     #[test]
