@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use aptmerge::config::{Config, Suite, SuiteName};
+use aptmerge::deb822::Name;
 use aptmerge::error::{Error, Result};
 use aptmerge::fetch::Spool;
 use aptmerge::merge::{
@@ -136,8 +137,9 @@ fn explain_suites(
     for (name, suite) in suites {
         names.extend(merge::known_names(&spool.merge(config, name, suite)?)?);
     }
-    let nearest = nearest(&args.package, names.iter().map(String::as_str));
-    if nearest == Some(&args.package) {
+    let package = Name::from(args.package.as_str()).to_string();
+    let nearest = nearest(&package, names.iter().map(String::as_str));
+    if nearest == Some(&package) {
         // It is there, only not where it was asked for.
         return Ok(explained);
     }

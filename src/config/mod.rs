@@ -159,6 +159,7 @@ pub struct Suite {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Bans {
     /// Banned by name, and with them whatever needs them.
+    #[serde(deserialize_with = "PackageName::folded")]
     pub packages: BTreeSet<PackageName>,
     /// Archives whose packages bans do not touch.
     pub exempt: BTreeSet<ArchiveName>,

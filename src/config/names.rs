@@ -1,9 +1,12 @@
 //! Names that end up in paths and in signed files: each type can hold only what is safe there.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::deb822::Name;
 
 /// Why a string is not a name of the kind asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -158,6 +161,15 @@ impl Architecture {
     /// Whether this is `all`.
     pub fn is_all(&self) -> bool {
         self.0 == "all"
+    }
+}
+
+impl PackageName {
+    /// Reads names of packages as apt and dpkg know them; see [`crate::deb822::Name`].
+    pub(super) fn folded<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Self>, D::Error> {
+        let written = BTreeSet::<Self>::deserialize(from)?;
+        let folded = |name: Self| Self(Name::from(name.as_str()).to_string());
+        Ok(written.into_iter().map(folded).collect())
     }
 }
 

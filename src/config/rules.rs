@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use globset::GlobSet;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
+
+use crate::deb822::Name;
 
 use super::{Architecture, ArchiveName, SuiteName};
 
@@ -88,7 +90,8 @@ impl Filter {
     }
 }
 
-/// One glob(7) pattern: `*`, `?`, `[a-c]`, `[!a-c]` and `{one,other}`, held against a whole name, in its case.
+/// One glob(7) pattern: `*`, `?`, `[a-c]`, `[!a-c]` and `{one,other}`, held against a whole name, whose case makes no difference:
+/// names, sections and priorities are for apt what they are in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Glob(globset::Glob);
@@ -119,6 +122,19 @@ impl TryFrom<String> for Glob {
     }
 }
 
+impl Glob {
+    /// The pattern for names in lower case.
+    fn without_case(&self) -> Result<globset::Glob, globset::Error> {
+        let text = self.0.glob();
+        if text.contains('[') {
+            // A range such as `[Z-a]` has no other case.
+            return GlobBuilder::new(text).case_insensitive(true).build();
+        }
+        // The set finds plain names without a regular expression, unless it is told to disregard their case.
+        globset::Glob::new(&text.to_ascii_lowercase())
+    }
+}
+
 impl From<Glob> for String {
     fn from(glob: Glob) -> String {
         glob.0.glob().to_owned()
@@ -146,7 +162,11 @@ impl TryFrom<Vec<Glob>> for Globs {
     type Error = globset::Error;
 
     fn try_from(globs: Vec<Glob>) -> Result<Self, globset::Error> {
-        let set = GlobSet::new(globs.iter().map(|glob| &glob.0))?;
+        let mut set = GlobSetBuilder::new();
+        for glob in &globs {
+            set.add(glob.without_case()?);
+        }
+        let set = set.build()?;
         Ok(Self { globs, set })
     }
 }
@@ -165,7 +185,10 @@ impl Globs {
 
     /// Whether one of the patterns matches a name.
     pub fn is_match(&self, name: &[u8]) -> bool {
-        !self.globs.is_empty() && self.set.is_match(OsStr::from_bytes(name))
+        !self.globs.is_empty()
+            && self
+                .set
+                .is_match(OsStr::from_bytes(&Name::new(name).folded()))
     }
 }
 
@@ -195,7 +218,9 @@ mod tests {
             ("*", "contrib/games", "\u{0}/x.y"),
             ("*.d", "a.d", "a.d."),
             ("a.", "a.", "a"),
-            ("Upper", "Upper", "upper"),
+            ("Upper-*", "uPPer-x", "upper"),
+            ("[A-C]x", "bX", "dx"),
+            ("[!b]X", "Ax", "Bx"),
         ] {
             let globs = globs(&[pattern]);
             assert!(globs.is_match(matching.as_bytes()), "{pattern} {matching}");

@@ -3,11 +3,13 @@
 //! The rules are those of deb822(5) and Debian Policy 5.1, taken strictly where a lenient reader and apt could come to see
 //! different stanzas in one file.
 
+mod name;
 mod relations;
 mod release;
 mod stanza;
 mod version;
 
+pub use name::Name;
 pub use relations::{
     Alternative, Operator, alternatives, alternatives_of, check_relations, clauses,
 };

@@ -3,13 +3,13 @@
 
 use std::cmp::Ordering;
 
-use super::compare_versions;
+use super::{Name, compare_versions};
 
 /// One alternative of a clause: the name, stripped of architecture qualifier, version, architectures and profiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alternative<'a> {
     /// The package's name.
-    pub name: &'a [u8],
+    pub name: Name<'a>,
     /// What stands behind the name.
     rest: &'a [u8],
 }
@@ -146,7 +146,10 @@ pub fn alternatives_of(clause: &[u8]) -> impl Iterator<Item = Alternative<'_>> +
             .position(|b| is_blank(*b) || b":([<".contains(b))
             .unwrap_or(trimmed.len());
         let (name, rest) = trimmed.split_at(end);
-        Alternative { name, rest }
+        Alternative {
+            name: Name::new(name),
+            rest,
+        }
     })
 }
 
@@ -165,11 +168,7 @@ mod tests {
 
     fn names(field: &str) -> Vec<Vec<String>> {
         alternatives(field.as_bytes())
-            .map(|clause| {
-                clause
-                    .map(|a| String::from_utf8_lossy(a.name).into_owned())
-                    .collect()
-            })
+            .map(|clause| clause.map(|a| a.name.to_string()).collect())
             .collect()
     }
 

@@ -124,7 +124,7 @@ fn relations(data: &[u8]) {
     for clause in alternatives(data) {
         for alternative in clause {
             let ends = |b: &u8| b.is_ascii_whitespace() || b",|([<:".contains(b);
-            assert!(!alternative.name.iter().any(ends));
+            assert!(!alternative.name.as_written().iter().any(ends));
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use crate::deb822::compare_versions;
+use crate::deb822::{Name, compare_versions};
 
 use super::entry::Entry;
 use super::suite::SuiteMerge;
@@ -58,7 +58,7 @@ impl Collector {
         for (entry, slices) in entries.filter(|(e, _)| e.architecture == b"all") {
             let key = Key {
                 component: entry.component,
-                name: entry.name.into(),
+                name: entry.name.folded().into(),
                 version: entry.version.into(),
             };
             let better = |old: &Stanza| {
@@ -98,7 +98,7 @@ impl Collected {
         let mut text = Text::default();
         for (key, stanza) in self.0.iter().filter(|(key, _)| key.component == component) {
             let key = PackageKey {
-                name: &key.name,
+                name: Name::new(&key.name),
                 version: &key.version,
                 pool: merge.pool(stanza.rank),
             };

@@ -154,9 +154,10 @@ impl BinaryGroup<'_> {
                     .kept
                     .iter()
                     .filter(|e| rules::needs_any(e, packages.iter()));
-                report
-                    .watched
-                    .insert(watch.to_string(), users.map(|e| lossy(e.name)).collect());
+                report.watched.insert(
+                    watch.to_string(),
+                    users.map(|e| e.name.to_string()).collect(),
+                );
             }
         }
         let texts = texts(merge, &outcome.kept, &pools);
@@ -178,7 +179,7 @@ impl BinaryGroup<'_> {
             let archive = self.merge.input(entry.rank).map_or("", |input| input.archive());
             format!(
                 "`{}` {} of {archive} ({}) is left out, since no client could read any package with it: {}",
-                lossy(entry.name),
+                entry.name,
                 lossy(entry.version),
                 group_name(self.family, self.architecture.as_str()),
                 client::unreadable(entry.raw).unwrap_or_default()
@@ -211,7 +212,7 @@ impl BinaryGroup<'_> {
                     "{}: packages of other architectures are left out, {} of them: `{}` of {}",
                     index.label(),
                     strays.len(),
-                    lossy(first.name),
+                    first.name,
                     lossy(first.architecture).escape_debug()
                 )
             });

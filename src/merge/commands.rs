@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::deb822::{Stanza, Stanzas, SyntaxError, compare_versions, eq_name};
+use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, compare_versions, eq_name};
 use crate::error::Result;
 use crate::indices::IndexName;
 
@@ -36,7 +36,7 @@ pub(super) fn merge(
 
 /// A stanza of a package, and what it is found by.
 struct Commands<'a> {
-    name: &'a [u8],
+    name: Name<'a>,
     version: &'a [u8],
     raw: &'a [u8],
 }
@@ -71,12 +71,13 @@ fn one_index(
         kept.extend(read.into_iter().filter(|stanza| {
             let (name, version) = (stanza.name, stanza.version);
             let places = &selected.places;
+            let name = name.as_written();
             places.has_version(architecture, name, version, *rank, number as u16)
         }));
     }
     kept.sort_by(|a, b| {
         a.name
-            .cmp(b.name)
+            .cmp(&b.name)
             .then_with(|| compare_versions(a.version, b.version))
             .then_with(|| a.raw.cmp(b.raw))
     });
@@ -143,7 +144,7 @@ fn package<'a>(
     };
     filled(commands, "commands")?;
     Ok(Some(Commands {
-        name: filled(name, "name")?,
+        name: Name::new(filled(name, "name")?),
         version: filled(version, "version")?,
         raw: stanza.without_final_newline(),
     }))

@@ -1,6 +1,6 @@
 //! What the merge looks at in a stanza: who it is, where it lies, what it needs. All the rest is passed on unread.
 
-use crate::deb822::{Stanza, Stanzas, SyntaxError, eq_name, is_valid_version};
+use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, eq_name, is_valid_version};
 
 use super::client;
 use super::rewrite::{Inserted, Insertion, insertion};
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
 pub(crate) struct Entry<'a> {
     /// The stanza without the newline that ends it.
     pub(crate) raw: &'a [u8],
-    pub(crate) name: &'a [u8],
+    pub(crate) name: Name<'a>,
     pub(crate) version: &'a [u8],
     /// `Architecture`; for sources whatever it says.
     pub(crate) architecture: &'a [u8],
@@ -153,7 +153,7 @@ fn entry<'a>(
     })?;
     Ok(Entry {
         raw: stanza.without_final_newline(),
-        name,
+        name: Name::new(name),
         version,
         architecture,
         source: source.map_or(&b""[..], |(v, _)| v),
@@ -194,7 +194,7 @@ fn climbing_file(list: &[u8]) -> Option<&'static str> {
 
 impl<'a> Entry<'a> {
     /// Name and version of the source that a binary was built from (Policy 5.6.1): its own where nothing else is said.
-    pub(crate) fn source(&self) -> (&'a [u8], &'a [u8]) {
+    pub(crate) fn source(&self) -> (Name<'a>, &'a [u8]) {
         if self.source.is_empty() {
             return (self.name, self.version);
         }
@@ -206,7 +206,7 @@ impl<'a> Entry<'a> {
             None => (self.source, None),
         };
         (
-            name.trim_ascii(),
+            Name::new(name.trim_ascii()),
             version.map_or(self.version, <[u8]>::trim_ascii),
         )
     }
@@ -271,7 +271,7 @@ pub(crate) fn fuzz_entries(data: &[u8]) {
         );
         for entry in entries(data, kind, 0, 0).into_iter().flatten() {
             let (name, version) = entry.source();
-            assert!(name.len() <= entry.raw.len() && version.len() <= entry.raw.len());
+            assert!(name.as_written().len() <= entry.raw.len() && version.len() <= entry.raw.len());
             let _ = entry.outside();
             let inserted: &[u8] = match entry.insertion().what {
                 Inserted::Name => pool,

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use rayon::prelude::*;
 
 use crate::config::{Architecture, Family};
+use crate::deb822::Name;
 use crate::error::Result;
 use crate::indices::IndexName;
 
@@ -30,7 +31,7 @@ pub fn explain(
 ) -> Result<SuiteExplanation> {
     let explainer = Explainer {
         merge,
-        package: package.as_bytes(),
+        package: Name::from(package),
         pools: pools(merge),
     };
     let with_sources =
@@ -81,7 +82,7 @@ pub fn known_names(merge: &SuiteMerge<'_>) -> Result<BTreeSet<String>> {
             if let Some(data) = input.read(&name)? {
                 let lines = data.split(|b| *b == b'\n');
                 let found = lines.filter_map(|line| line.strip_prefix(b"Package:"));
-                names.extend(found.map(|name| lossy(name.trim_ascii())));
+                names.extend(found.map(|name| Name::new(name.trim_ascii()).to_string()));
             }
         }
         Ok(names)
@@ -94,7 +95,7 @@ pub fn known_names(merge: &SuiteMerge<'_>) -> Result<BTreeSet<String>> {
 
 struct Explainer<'a> {
     merge: &'a SuiteMerge<'a>,
-    package: &'a [u8],
+    package: Name<'a>,
     pools: Vec<PoolStrings>,
 }
 
@@ -105,12 +106,12 @@ impl Explainer<'_> {
         let (mut entries, _) = group.entries(&loaded)?;
         if !rules.is_transitive() {
             // All that the rules look at for these names, and for what was built from a source of this name.
-            let names: HashSet<&[u8]> = entries
+            let names: HashSet<Name<'_>> = entries
                 .iter()
                 .filter(|e| e.name == self.package || e.source().0 == self.package)
                 .map(|e| e.name)
                 .collect();
-            entries.retain(|e| names.contains(e.name));
+            entries.retain(|e| names.contains(&e.name));
         }
         let outcome = rules::apply(entries, &rules);
         needed.add(outcome.kept.iter().filter(|e| e.source().0 == self.package));
@@ -296,7 +297,8 @@ impl Explainer<'_> {
             version: lossy(entry.version),
             architecture: lossy(entry.architecture),
             path: lossy(entry.field(path_field(kind))),
-            source: (kind != PackageKind::Source).then(|| (lossy(source), lossy(source_version))),
+            source: (kind != PackageKind::Source)
+                .then(|| (source.to_string(), lossy(source_version))),
         }
     }
 }

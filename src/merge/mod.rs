@@ -27,6 +27,8 @@ mod sources;
 mod suite;
 mod translations;
 
+use crate::deb822::Name;
+
 #[cfg(any(test, fuzzing))]
 pub(crate) use {
     contents::fuzz_contents, dep11::fuzz_dep11, entry::fuzz_entries, translations::fuzz_translation,
@@ -45,13 +47,13 @@ pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
-pub const MERGE_VERSION: u32 = 3;
+pub const MERGE_VERSION: u32 = 4;
 
 /// Whose stanza it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackageKey<'a> {
     /// The package's name.
-    pub name: &'a [u8],
+    pub name: Name<'a>,
     /// Its version.
     pub version: &'a [u8],
     /// The pool of the archive that it is from.

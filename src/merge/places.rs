@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use crate::deb822::Name;
+
 use super::entry::Entry;
 
 /// The published packages of each group, as [`super::selection::Selection`] calls them: `amd64`, `udeb-amd64`, `source`, `all`.
@@ -50,21 +52,22 @@ impl Places {
         let Some(names) = self.groups.get_mut(group) else {
             return; // it was just put there
         };
+        let name = entry.name.folded();
         let place = Place {
             rank: entry.rank,
             component: entry.component,
             version: entry.version.into(),
         };
-        match names.get_mut(entry.name) {
+        match names.get_mut(&*name) {
             Some(places) => places.push(place),
-            None => drop(names.insert(entry.name.into(), vec![place])),
+            None => drop(names.insert(name.into(), vec![place])),
         }
     }
 
     fn of(&self, group: &str, name: &[u8]) -> &[Place] {
         let names = self.groups.get(group);
         names
-            .and_then(|names| names.get(name))
+            .and_then(|names| names.get(&*Name::new(name).folded()))
             .map_or(&[], Vec::as_slice)
     }
 

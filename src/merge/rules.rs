@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::config::{Architecture, Archive, Bans, Filter, PackageName, Pin, Strategy};
-use crate::deb822::{alternatives, compare_versions};
+use crate::deb822::{Name, alternatives, compare_versions};
 
 use super::entry::{Entry, Kind};
 use super::suite::SuiteMerge;
@@ -94,10 +94,11 @@ impl<'a> Rules<'a> {
         let is_binary = self.kind == Kind::Binary;
         let is_named = match self.kind {
             Kind::Binary => {
-                filter.packages.is_match(entry.name)
-                    || !filter.sources.is_empty() && filter.sources.is_match(entry.source().0)
+                filter.packages.is_match(entry.name.as_written())
+                    || !filter.sources.is_empty()
+                        && filter.sources.is_match(entry.source().0.as_written())
             }
-            Kind::Source => filter.sources.is_match(entry.name),
+            Kind::Source => filter.sources.is_match(entry.name.as_written()),
         };
         let is_in_section = || {
             let section = entry.field("Section");
@@ -112,7 +113,9 @@ impl<'a> Rules<'a> {
 
     /// The rank of the archive that a name belongs to, and the number of the pin that says so.
     fn owner(&self, same_name: &[Entry<'_>]) -> (u16, Option<usize>) {
-        let name = same_name.first().map_or(&b""[..], |entry| entry.name);
+        let Some(Entry { name, .. }) = same_name.first() else {
+            return (0, None);
+        };
         for (number, rank, pin) in &self.pins {
             let mut of_archive = same_name.iter().filter(|e| e.rank == *rank).peekable();
             if of_archive.peek().is_none() {
@@ -120,11 +123,11 @@ impl<'a> Rules<'a> {
             }
             let is_pinned = match self.kind {
                 Kind::Binary => {
-                    pin.packages.is_match(name)
+                    pin.packages.is_match(name.as_written())
                         || !pin.sources.is_empty()
-                            && of_archive.any(|e| pin.sources.is_match(e.source().0))
+                            && of_archive.any(|e| pin.sources.is_match(e.source().0.as_written()))
                 }
-                Kind::Source => pin.sources.is_match(name),
+                Kind::Source => pin.sources.is_match(name.as_written()),
             };
             if is_pinned {
                 return (*rank, Some(*number));
@@ -203,7 +206,7 @@ pub(crate) struct Outcome<'a> {
     /// What is not taken from its archive.
     pub(crate) excluded: Vec<Entry<'a>>,
     /// Names that a pin gave to their archive, with the number of the pin.
-    pub(crate) pinned: Vec<(&'a [u8], usize)>,
+    pub(crate) pinned: Vec<(Name<'a>, usize)>,
     /// Names whose winner is older than the newest version that it hides.
     pub(crate) older: Vec<OlderFork>,
 }
@@ -249,7 +252,7 @@ pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outco
 pub(crate) fn sort(entries: &mut [Entry<'_>]) {
     entries.par_sort_unstable_by(|a, b| {
         a.name
-            .cmp(b.name)
+            .cmp(&b.name)
             .then_with(|| compare_versions(a.version, b.version))
             .then_with(|| a.version.cmp(b.version))
             .then_with(|| a.architecture.cmp(b.architecture))
@@ -269,7 +272,7 @@ fn older_fork(won: &[&Entry<'_>], lost: &[&Entry<'_>]) -> Option<OlderFork> {
     compare_versions(&winner, &hidden)
         .is_lt()
         .then(|| OlderFork {
-            package: lossy(won[0].name),
+            package: won[0].name.to_string(),
             winner: lossy(&winner),
             hidden: lossy(&hidden),
         })
@@ -288,13 +291,13 @@ fn drop_reason(entry: &Entry<'_>, bans: &Bans) -> Option<Drop> {
             alternatives(field).find_map(|mut clause| {
                 let first = clause.clone().next()?.name;
                 let all_banned = clause.all(|a| is_banned(a.name, bans));
-                all_banned.then(|| Drop::BannedDependency(lossy(first)))
+                all_banned.then(|| Drop::BannedDependency(first.to_string()))
             })
         })
 }
 
-fn is_banned(name: &[u8], bans: &Bans) -> bool {
-    std::str::from_utf8(name).is_ok_and(|name| bans.packages.contains::<str>(name))
+fn is_banned(name: Name<'_>, bans: &Bans) -> bool {
+    std::str::from_utf8(&name.folded()).is_ok_and(|name| bans.packages.contains::<str>(name))
 }
 
 /// Whether an entry needs one of `packages` to be installed, in any alternative.
@@ -305,7 +308,7 @@ pub(crate) fn needs_any<'p>(
     [entry.pre_depends, entry.depends]
         .into_iter()
         .flat_map(|field| alternatives(field).flatten())
-        .any(|a| packages.clone().any(|p| p.as_str().as_bytes() == a.name))
+        .any(|a| packages.clone().any(|p| Name::from(p.as_str()) == a.name))
 }
 
 pub(crate) fn lossy(bytes: &[u8]) -> String {

@@ -5,6 +5,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use sha2::{Digest, Sha256};
 
+use crate::deb822::Name;
+
 use super::entry::Entry;
 use super::places::Places;
 
@@ -61,12 +63,12 @@ impl Selection {
         let mut names_of_all = Names::new();
         for entry in published {
             names
-                .entry(entry.name.into())
+                .entry(entry.name.folded().into())
                 .or_default()
                 .insert(entry.rank);
             if entry.architecture == b"all" && group != "source" {
                 names_of_all
-                    .entry(entry.name.into())
+                    .entry(entry.name.folded().into())
                     .or_default()
                     .insert(entry.rank);
             }
@@ -90,7 +92,8 @@ impl Selection {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let described = published.iter().filter(|e| !e.description.is_empty());
-        descriptions.extend(described.map(|e| (e.component, e.name.into(), e.description.into())));
+        descriptions
+            .extend(described.map(|e| (e.component, e.name.folded().into(), e.description.into())));
     }
 
     /// What was published, now that all groups are.
@@ -169,7 +172,9 @@ impl Selected {
 
     /// Whether a package of a group was published from an archive.
     pub(crate) fn has(&self, group: &str, name: &[u8], rank: u16) -> bool {
-        let ranks = self.group(group).and_then(|names| names.get(name));
+        let ranks = self
+            .group(group)
+            .and_then(|names| names.get(&*Name::new(name).folded()));
         ranks.is_some_and(|ranks| ranks.contains(&rank))
     }
 }

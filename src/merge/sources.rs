@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use crate::deb822::Name;
+
 use super::entry::Entry;
 use super::rules::{self, Outcome, Rules, lossy};
 
@@ -26,11 +28,11 @@ impl Needed {
         for binary in binaries {
             let (name, version) = binary.source();
             let users = sources
-                .entry((name.to_vec(), version.to_vec()))
+                .entry((name.folded().into_owned(), version.to_vec()))
                 .or_default();
             // One name per archive is enough to say who needs it.
             if !users.iter().any(|(rank, _)| *rank == binary.rank) {
-                users.insert((binary.rank, lossy(binary.name)));
+                users.insert((binary.rank, binary.name.to_string()));
             }
         }
     }
@@ -58,7 +60,7 @@ pub(crate) fn apply<'a>(
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let kept: BTreeSet<_> = outcome.kept.iter().map(|e| (e.name, e.version)).collect();
-    let mut candidates: BTreeMap<(&[u8], &[u8]), Vec<Entry<'a>>> = BTreeMap::new();
+    let mut candidates: BTreeMap<(Name<'_>, &[u8]), Vec<Entry<'a>>> = BTreeMap::new();
     let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
     let unpublished = outcome.hidden.iter().chain(&outcome.excluded);
     for entry in unpublished.chain(dropped) {
@@ -70,7 +72,7 @@ pub(crate) fn apply<'a>(
     let mut restored: Vec<(Entry<'a>, String)> = Vec::new();
     let mut missing = BTreeSet::new();
     for ((name, version), users) in &needed {
-        let key = (&name[..], &version[..]);
+        let key = (Name::new(name), &version[..]);
         if kept.contains(&key) {
             continue;
         }

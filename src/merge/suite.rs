@@ -328,7 +328,7 @@ pub(super) fn describe(
     report
         .banned
         .extend(outcome.dropped.iter().map(|(entry, why)| BannedPackage {
-            package: lossy(entry.name),
+            package: entry.name.to_string(),
             because_of: why.chain().into_iter().next(),
         }));
     let older = outcome.older.iter().cloned();

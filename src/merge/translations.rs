@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::config::Component;
-use crate::deb822::{Stanza, Stanzas, SyntaxError, eq_name};
+use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, eq_name};
 use crate::error::Result;
 use crate::indices::IndexName;
 
@@ -68,7 +68,7 @@ fn one_language(
             }
         }
     }
-    let mut stanzas: HashMap<(&[u8], &[u8]), &[u8]> = HashMap::new();
+    let mut stanzas: HashMap<(Name<'_>, &[u8]), &[u8]> = HashMap::new();
     for (label, data) in &loaded {
         warnings.extend(SyntaxError::not_utf8(data).map(|e| format!("{label}, {e}")));
         let mut told = 0;
@@ -93,7 +93,7 @@ fn one_language(
             .iter()
             .filter(|(component, _, _)| usize::from(*component) == number)
             .filter_map(|(_, name, md5)| {
-                let key = (&name[..], &md5[..]);
+                let key = (Name::new(name), &md5[..]);
                 Some((key, *stanzas.get(&key)?))
             })
             .collect();
@@ -109,7 +109,7 @@ fn one_language(
 }
 
 /// Package and Description-md5 of a stanza.
-fn key<'a>(data: &'a [u8], stanza: Stanza<'a>) -> Result<(&'a [u8], &'a [u8]), SyntaxError> {
+fn key<'a>(data: &'a [u8], stanza: Stanza<'a>) -> Result<(Name<'a>, &'a [u8]), SyntaxError> {
     if stanza.raw.len() > MAX_STANZA_BYTES {
         let why = "the stanza is longer than apt can read";
         return Err(SyntaxError::at(data, stanza.offset, why));
@@ -131,7 +131,7 @@ fn key<'a>(data: &'a [u8], stanza: Stanza<'a>) -> Result<(&'a [u8], &'a [u8]), S
         )
     };
     Ok((
-        name.ok_or_else(|| missing("Package"))?,
+        Name::new(name.ok_or_else(|| missing("Package"))?),
         md5.ok_or_else(|| missing("Description-md5"))?,
     ))
 }
@@ -141,7 +141,7 @@ fn key<'a>(data: &'a [u8], stanza: Stanza<'a>) -> Result<(&'a [u8], &'a [u8]), S
 pub(crate) fn fuzz_translation(data: &[u8]) {
     for stanza in Stanzas::new(data) {
         if let Ok((name, md5)) = key(data, stanza) {
-            assert!(name.len() + md5.len() < stanza.raw.len());
+            assert!(name.as_written().len() + md5.len() < stanza.raw.len());
         }
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, EntryName};
-use crate::deb822::{Stanzas, eq_name};
+use crate::deb822::{Name, Stanzas, eq_name};
 use crate::merge::Text;
 use crate::pdiff::{Patch, PatchBuilder};
 
@@ -19,7 +19,7 @@ pub(super) struct Note<'a> {
     /// The first half of its SHA-256.
     digest: [u8; 16],
     lines: u32,
-    pub(super) name: &'a str,
+    pub(super) name: Name<'a>,
     pub(super) version: &'a str,
     /// The pool of the archive that it is from.
     pub(super) pool: &'a str,
@@ -27,7 +27,7 @@ pub(super) struct Note<'a> {
 
 impl<'a> Note<'a> {
     fn new<'s>(
-        name: &'a [u8],
+        name: Name<'a>,
         version: &'a [u8],
         pool: &'a str,
         stanza: impl Iterator<Item = &'s [u8]>,
@@ -45,7 +45,7 @@ impl<'a> Note<'a> {
         Note {
             digest,
             lines,
-            name: text(name),
+            name,
             version: text(version),
             pool,
         }
@@ -93,7 +93,12 @@ impl<'a> Outline<'a> {
                 let end = stanza.offset + stanza.without_final_newline().len() + 2;
                 let raw = plain.get(stanza.offset..end)?;
                 let pool = std::str::from_utf8(pool).ok()?;
-                Some(Note::new(name?, version?, pool, std::iter::once(raw)))
+                Some(Note::new(
+                    Name::new(name?),
+                    version?,
+                    pool,
+                    std::iter::once(raw),
+                ))
             })
             .collect::<Option<Vec<_>>>()?;
         Some(Outline { notes })
@@ -120,7 +125,7 @@ impl<'a> Outline<'a> {
             notes.push(Note {
                 digest: *digest,
                 lines: u32::from_le_bytes(*lines),
-                name: words.next()?,
+                name: Name::from(words.next()?),
                 version: words.next()?,
                 pool: words.next()?,
             });
@@ -135,8 +140,12 @@ impl<'a> Outline<'a> {
         for note in &self.notes {
             bytes.extend_from_slice(&note.digest);
             bytes.extend_from_slice(&note.lines.to_le_bytes());
-            for (word, end) in [(note.name, b' '), (note.version, b' '), (note.pool, b'\n')] {
-                bytes.extend_from_slice(word.as_bytes());
+            for (word, end) in [
+                (note.name.as_written(), b' '),
+                (note.version.as_bytes(), b' '),
+                (note.pool.as_bytes(), b'\n'),
+            ] {
+                bytes.extend_from_slice(word);
                 bytes.push(end);
             }
         }
@@ -175,7 +184,7 @@ pub(super) fn compare<'a>(
             (None, None) => break,
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(old), Some(new)) => old.name.cmp(new.name),
+            (Some(old), Some(new)) => old.name.cmp(&new.name),
         };
         let (before, after);
         (before, olds) = match order.is_le() {

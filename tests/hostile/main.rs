@@ -8,6 +8,7 @@ mod common;
 mod attacks;
 mod catalogue;
 mod indices;
+mod names;
 mod packed;
 mod release;
 mod signatures;

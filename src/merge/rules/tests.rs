@@ -51,7 +51,7 @@ fn pin(packages: &[&str], sources: &[&str]) -> Pin {
 }
 
 fn show(e: &Entry<'_>) -> String {
-    format!("{}={}@{}", lossy(e.name), lossy(e.version), e.rank)
+    format!("{}={}@{}", e.name, lossy(e.version), e.rank)
 }
 
 fn parsed(inputs: &[String]) -> Vec<Entry<'_>> {
@@ -278,7 +278,12 @@ fn transitive_bans_follow_what_was_satisfied_before_and_say_how() {
     let mut rules = plain(&bans);
     let inputs = [String::new(), main];
     let outcome = apply(parsed(&inputs), &rules);
-    let names = |entries: &[Entry<'_>]| entries.iter().map(|e| lossy(e.name)).collect::<Vec<_>>();
+    let names = |entries: &[Entry<'_>]| {
+        entries
+            .iter()
+            .map(|e| e.name.to_string())
+            .collect::<Vec<_>>()
+    };
     // What never was satisfied here is not for bans to judge, and a cycle that holds by itself holds.
     assert_eq!(
         names(&outcome.kept),
@@ -286,7 +291,7 @@ fn transitive_bans_follow_what_was_satisfied_before_and_say_how() {
     );
     let why = |name: &str| {
         let mut dropped = outcome.dropped.iter();
-        let found = dropped.find(|(e, _)| e.name == name.as_bytes());
+        let found = dropped.find(|(e, _)| e.name == Name::from(name));
         found.map(|(_, why)| why.clone()).unwrap()
     };
     assert_eq!(why("cron"), Drop::BannedDependency("systemd".into()));
@@ -437,7 +442,7 @@ proptest! {
         for (_, why) in &outcome.dropped {
             let chain = why.chain();
             for (n, name) in chain.iter().enumerate() {
-                let went = outcome.dropped.iter().any(|(e, _)| lossy(e.name) == *name);
+                let went = outcome.dropped.iter().any(|(e, _)| e.name == Name::from(name.as_str()));
                 prop_assert!(went || (n + 1 == chain.len() && *name == banned));
             }
             prop_assert!(chain.last().is_none_or(|last| *last == banned));
@@ -498,7 +503,7 @@ proptest! {
         // And for some names alone, as long as names do not hang on each other.
         if !follow {
             let mut some = parsed(&inputs);
-            some.retain(|e| e.name < &b"d"[..]);
+            some.retain(|e| e.name < Name::from("d"));
             let found: Vec<String> = apply(some, &rules).kept.iter().map(show).collect();
             let expected: Vec<String> = kept.into_iter().filter(|l| l.as_str() < "d").collect();
             prop_assert_eq!(found, expected);

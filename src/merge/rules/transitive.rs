@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::deb822::{alternatives, alternatives_of, clauses};
+use crate::deb822::{Name, alternatives, alternatives_of, clauses};
 
 use super::super::entry::Entry;
 use super::{Drop, Outcome, lossy};
@@ -23,7 +23,7 @@ struct Satisfier<'a> {
 }
 
 /// Names with the winners that satisfy them.
-type Satisfiers<'a> = HashMap<&'a [u8], Vec<Satisfier<'a>>>;
+type Satisfiers<'a> = HashMap<Name<'a>, Vec<Satisfier<'a>>>;
 
 /// Drops what cannot be satisfied without what was dropped already.
 pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
@@ -43,7 +43,7 @@ pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
     while !lost.is_empty() {
         let names = lost.iter().flat_map(|n| names_of(&winners[*n as usize].0));
         let affected: BTreeSet<u32> = names
-            .filter_map(|name| mentions.get(name))
+            .filter_map(|name| mentions.get(&name))
             .flatten()
             .copied()
             .collect();
@@ -66,7 +66,7 @@ pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
 }
 
 /// The name of a package, and those that it provides.
-fn names_of<'a>(entry: &Entry<'a>) -> impl Iterator<Item = &'a [u8]> {
+fn names_of<'a>(entry: &Entry<'a>) -> impl Iterator<Item = Name<'a>> {
     let provided = alternatives(entry.field("Provides")).flatten();
     std::iter::once(entry.name).chain(provided.map(|p| p.name))
 }
@@ -96,8 +96,8 @@ fn satisfiers<'a>(winners: &[(Entry<'a>, Option<Drop>)]) -> Satisfiers<'a> {
 fn mentions<'a>(
     winners: &[(Entry<'a>, Option<Drop>)],
     exempt: &[u16],
-) -> HashMap<&'a [u8], Vec<u32>> {
-    let mut mentions: HashMap<&[u8], Vec<u32>> = HashMap::new();
+) -> HashMap<Name<'a>, Vec<u32>> {
+    let mut mentions: HashMap<Name<'_>, Vec<u32>> = HashMap::new();
     for (number, (entry, _)) in winners.iter().enumerate() {
         if exempt.contains(&entry.rank) {
             continue;
@@ -126,7 +126,7 @@ fn unsatisfied(
         let mut gone = None;
         for alternative in alternatives_of(clause) {
             let wanted = alternative.version();
-            let known = satisfiers.get(alternative.name);
+            let known = satisfiers.get(&alternative.name);
             let able = known.into_iter().flatten().filter(|s| match wanted {
                 None => true,
                 Some((operator, wanted)) => s.version.is_some_and(|v| operator.holds(v, wanted)),
@@ -139,7 +139,7 @@ fn unsatisfied(
             }
         }
         let (by, why) = gone?;
-        let mut chain = vec![lossy(by.name)];
+        let mut chain = vec![by.name.to_string()];
         chain.extend(why.chain());
         Some(Drop::Unsatisfied {
             clause: lossy(clause),
