@@ -8,6 +8,7 @@ mod relations;
 mod release;
 mod stanza;
 mod version;
+mod version_key;
 
 pub use name::Name;
 pub use relations::{
@@ -17,3 +18,4 @@ pub(crate) use release::format_date;
 pub use release::{IndexEntry, Release, ReleaseError};
 pub use stanza::{Field, Fields, Stanza, Stanzas, SyntaxError, eq_name};
 pub use version::{compare_versions, is_valid_version};
+pub use version_key::version_key;

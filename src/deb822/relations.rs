@@ -15,7 +15,7 @@ pub struct Alternative<'a> {
 }
 
 /// How a version must stand to the one that a relation names (Policy 7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// `<<`
     Earlier,

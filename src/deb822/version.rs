@@ -47,7 +47,7 @@ fn compare_parts(mut a: &[u8], mut b: &[u8]) -> Ordering {
 }
 
 /// Epoch, upstream version and revision; a missing epoch is 0, a missing revision is empty, which is equal to `0`.
-fn split(version: &[u8]) -> (&[u8], &[u8], &[u8]) {
+pub(super) fn split(version: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let (epoch, rest) = match memchr::memchr(b':', version) {
         Some(n) => (&version[..n], &version[n + 1..]),
         None => (&b""[..], version),
