@@ -185,7 +185,7 @@ impl Explainer<'_> {
                 Drop::Unsatisfied { clause, .. } => Some(clause.clone()),
                 _ => None,
             };
-            let chain = why.chain();
+            let chain = outcome.chain(why).collect();
             add(self.copy(entry, kind, Fate::Banned { clause, chain }));
         }
         for entry in outcome.unreadable.iter().filter(is_it) {

@@ -168,20 +168,9 @@ pub(crate) enum Drop {
     Unsatisfied {
         /// The clause as it stands in the stanza.
         clause: String,
-        /// The package that would have, what that one could not do without, and so on; the last is banned by name.
-        chain: Vec<String>,
+        /// The package that would have: its place in [`Outcome::dropped`].
+        by: usize,
     },
-}
-
-impl Drop {
-    /// What it could not do without, and what that one could not, and so on; the last is banned by name.
-    pub(crate) fn chain(&self) -> Vec<String> {
-        match self {
-            Drop::BannedName => Vec::new(),
-            Drop::BannedDependency(name) => vec![name.clone()],
-            Drop::Unsatisfied { chain, .. } => chain.clone(),
-        }
-    }
 }
 
 /// An overlay's package that is older than what it hides.
@@ -209,6 +198,22 @@ pub(crate) struct Outcome<'a> {
     pub(crate) pinned: Vec<(Name<'a>, usize)>,
     /// Names whose winner is older than the newest version that it hides.
     pub(crate) older: Vec<OlderFork>,
+}
+
+impl Outcome<'_> {
+    /// What a dropped package could not do without, and what that one could not, and so on; the last is banned by name.
+    pub(crate) fn chain<'s>(&'s self, why: &'s Drop) -> impl Iterator<Item = String> + 's {
+        let mut next = Some(why);
+        std::iter::from_fn(move || match next.take()? {
+            Drop::BannedName => None,
+            Drop::BannedDependency(name) => Some(name.clone()),
+            Drop::Unsatisfied { by, .. } => {
+                let (entry, why) = self.dropped.get(*by)?;
+                next = Some(why);
+                Some(entry.name.to_string())
+            }
+        })
+    }
 }
 
 /// Applies the rules.

@@ -329,7 +329,7 @@ pub(super) fn describe(
         .banned
         .extend(outcome.dropped.iter().map(|(entry, why)| BannedPackage {
             package: entry.name.to_string(),
-            because_of: why.chain().into_iter().next(),
+            because_of: outcome.chain(why).next(),
         }));
     let older = outcome.older.iter().cloned();
     report

@@ -7,6 +7,7 @@ mod common;
 
 mod attacks;
 mod catalogue;
+mod claims;
 mod indices;
 mod names;
 mod packed;

@@ -295,9 +295,10 @@ fn transitive_bans_follow_what_was_satisfied_before_and_say_how() {
         found.map(|(_, why)| why.clone()).unwrap()
     };
     assert_eq!(why("cron"), Drop::BannedDependency("systemd".into()));
-    assert_eq!(why("login").chain(), ["systemd"]);
-    assert_eq!(why("t1").chain(), ["cron", "systemd"]);
-    assert_eq!(why("tied-a").chain(), ["tied-b", "desk", "cron", "systemd"]);
+    let chain = |name: &str| outcome.chain(&why(name)).collect::<Vec<_>>();
+    assert_eq!(chain("login"), ["systemd"]);
+    assert_eq!(chain("t1"), ["cron", "systemd"]);
+    assert_eq!(chain("tied-a"), ["tied-b", "desk", "cron", "systemd"]);
     let Drop::Unsatisfied { clause, .. } = why("desk") else {
         panic!("desk is not banned itself");
     };
@@ -305,6 +306,38 @@ fn transitive_bans_follow_what_was_satisfied_before_and_say_how() {
     // An exempt archive is not touched.
     rules.exempt = vec![1];
     assert_eq!(apply(parsed(&inputs), &rules).dropped.len(), 0);
+}
+
+#[test]
+fn a_lower_archive_satisfies_clauses_of_a_higher_one_and_makes_none_judgeable() {
+    let overlay = stanza("openssl", "1", "Depends: libc6 (>= 2)\n")
+        + &stanza("keeper", "1", "Depends: logind\n")
+        + &stanza("systemd", "1", "Provides: logind\n")
+        + &stanza("own", "1", "Depends: logind | libc6\n")
+        + &stanza("shim", "1", "Depends: systemd\n")
+        + &stanza("user", "1", "Depends: shim\n");
+    let main = stanza("x", "1", "Provides: libc6 (= 9)\nDepends: systemd\n")
+        + &stanza("y", "1", "Depends: libc6\n");
+    let bans = transitive(&["systemd"]);
+    let (kept, mut dropped, _) = run(&[overlay.clone(), main.clone()], &bans);
+    dropped.sort();
+    // The overlay satisfied `logind` itself, so what needs it goes; libc6 may be in another suite, whatever `x` says.
+    assert_eq!(kept, ["openssl=1@0"]);
+    let gone = [
+        "keeper=1@0",
+        "own=1@0",
+        "shim=1@0",
+        "systemd=1@0",
+        "user=1@0",
+    ];
+    assert_eq!(dropped, [&gone[..], &["x=1@1", "y=1@1"]].concat());
+    // What a lower archive still has keeps a clause.
+    let main = main + &stanza("elogind", "1", "Provides: logind\n");
+    let (kept, _, _) = run(&[overlay, main], &bans);
+    assert_eq!(
+        kept,
+        ["elogind=1@1", "keeper=1@0", "openssl=1@0", "own=1@0"]
+    );
 }
 
 #[test]
@@ -320,13 +353,16 @@ fn a_version_that_remains_must_be_one_that_the_clause_allows() {
     assert_eq!(dropped, ["lib=2@0", "needs-2=1@0"]);
 }
 
+/// An alternative: name, operator and version.
+type Wanted = (String, Option<(&'static str, u8)>);
+
 /// A package of a model: what a stanza says, before it is written down.
 #[derive(Debug, Clone)]
 struct Model {
     name: String,
     version: u8,
-    /// Clauses of alternatives: name, and the least version.
-    depends: Vec<Vec<(String, Option<u8>)>>,
+    /// Clauses of alternatives.
+    depends: Vec<Vec<Wanted>>,
     provides: Vec<(String, Option<u8>)>,
 }
 
@@ -339,7 +375,7 @@ impl Model {
             let all: Vec<_> = self.provides.iter().map(one).collect();
             more += &format!("Provides: {}\n", all.join(", "));
         }
-        let one = |(n, v): &(String, Option<u8>)| v.map_or(n.clone(), |v| format!("{n}(>= {v})"));
+        let one = |(n, v): &Wanted| v.map_or(n.clone(), |(o, v)| format!("{n}({o} {v})"));
         let clause = |c: &Vec<_>| c.iter().map(one).collect::<Vec<_>>().join(" | ");
         let clauses: Vec<_> = self.depends.iter().map(clause).collect();
         // The first clause is a Pre-Depends.
@@ -349,11 +385,21 @@ impl Model {
         stanza(&self.name, &self.version.to_string(), &more)
     }
 
-    fn satisfies(&self, (name, least): &(String, Option<u8>)) -> bool {
-        let own = self.name == *name && least.is_none_or(|least| self.version >= least);
-        own || self.provides.iter().any(|(provided, version)| {
-            provided == name && least.is_none_or(|least| version.is_some_and(|v| v >= least))
-        })
+    fn satisfies(&self, (name, wanted): &Wanted) -> bool {
+        let allows = |version: Option<u8>| {
+            wanted.is_none_or(|(operator, wanted)| {
+                version.is_some_and(|version| match operator {
+                    "<<" => version < wanted,
+                    "<=" => version <= wanted,
+                    "=" => version == wanted,
+                    ">=" => version >= wanted,
+                    _ => version > wanted,
+                })
+            })
+        };
+        let mut provides = self.provides.iter();
+        self.name == *name && allows(Some(self.version))
+            || provides.any(|(provided, version)| provided == name && allows(*version))
     }
 }
 
@@ -361,8 +407,13 @@ fn relation() -> impl proptest::strategy::Strategy<Value = (String, Option<u8>)>
     ("[a-h]", proptest::option::weighted(0.3, 1u8..4))
 }
 
+fn wanted() -> impl proptest::strategy::Strategy<Value = Wanted> {
+    let operator = proptest::sample::select(vec!["<<", "<=", "=", ">=", ">>"]);
+    ("[a-h]", proptest::option::weighted(0.4, (operator, 1u8..4)))
+}
+
 fn model() -> impl proptest::strategy::Strategy<Value = Model> {
-    let clause = proptest::collection::vec(relation(), 1..3);
+    let clause = proptest::collection::vec(wanted(), 1..3);
     (
         "[a-f]",
         1u8..4,
@@ -392,21 +443,25 @@ fn texts(archives: &[Vec<Model>]) -> Vec<String> {
     archives.iter().map(text).collect()
 }
 
-/// What transitive bans leave, found the slow way: by asking every package again and again.
-fn naive(winners: &[&Model], banned: &str, drops: &[bool]) -> Vec<bool> {
+/// What transitive bans leave, found the slow way: by asking every package again and again. Each comes with its rank.
+fn naive(winners: &[(usize, &Model)], banned: &str, drops: &[bool]) -> Vec<bool> {
     let mut gone = drops.to_vec();
     loop {
-        let lost = |of: &Model| {
+        let lost = |rank: usize, of: &Model| {
             of.depends.iter().any(|clause| {
                 let by = |m: &Model| clause.iter().any(|a| m.satisfies(a));
-                let before = winners.iter().any(|m| by(m));
-                before && !winners.iter().zip(&gone).any(|(m, gone)| !gone && by(m))
+                let before = winners.iter().any(|(r, m)| *r <= rank && by(m));
+                before
+                    && !winners
+                        .iter()
+                        .zip(&gone)
+                        .any(|((_, m), gone)| !gone && by(m))
             })
         };
         let next: Vec<bool> = winners
             .iter()
             .zip(&gone)
-            .map(|(m, gone)| *gone || m.name == banned || lost(m))
+            .map(|((rank, m), gone)| *gone || m.name == banned || lost(*rank, m))
             .collect();
         if next == gone {
             return gone;
@@ -422,12 +477,12 @@ proptest! {
         let direct = bans(&[&banned]);
         let (kept, dropped, _) = run(&inputs, &direct);
         let line = |rank: usize, m: &Model| format!("{}={}@{rank}", m.name, m.version);
-        let winners: Vec<(String, &Model)> = archives.iter().enumerate()
-            .flat_map(|(rank, a)| a.iter().map(move |m| (line(rank, m), m)))
+        let winners: Vec<(String, (usize, &Model))> = archives.iter().enumerate()
+            .flat_map(|(rank, a)| a.iter().map(move |m| (line(rank, m), (rank, m))))
             .filter(|(line, _)| kept.contains(line) || dropped.contains(line))
             .collect();
         let drops: Vec<bool> = winners.iter().map(|(line, _)| dropped.contains(line)).collect();
-        let models: Vec<&Model> = winners.iter().map(|(_, m)| *m).collect();
+        let models: Vec<(usize, &Model)> = winners.iter().map(|(_, m)| *m).collect();
         let gone = naive(&models, &banned, &drops);
         let mut expected: Vec<&String> = winners.iter().zip(&gone)
             .filter(|(_, gone)| !**gone).map(|((line, _), _)| line).collect();
@@ -440,12 +495,25 @@ proptest! {
         prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected);
         // Every chain leads to a package that is banned by name, over packages that went.
         for (_, why) in &outcome.dropped {
-            let chain = why.chain();
+            let chain: Vec<String> = outcome.chain(why).collect();
             for (n, name) in chain.iter().enumerate() {
                 let went = outcome.dropped.iter().any(|(e, _)| e.name == Name::from(name.as_str()));
                 prop_assert!(went || (n + 1 == chain.len() && *name == banned));
             }
             prop_assert!(chain.last().is_none_or(|last| *last == banned));
+        }
+    }
+
+    #[test]
+    fn no_archive_takes_a_package_from_one_above_it(archives in models(), banned in "[a-f]") {
+        let inputs = texts(&archives);
+        let all = transitive(&[&banned]);
+        let (with_lower, _, _) = run(&inputs, &all);
+        for alone in 1..inputs.len() {
+            let (kept, _, _) = run(&inputs[..alone], &all);
+            for line in kept {
+                prop_assert!(with_lower.contains(&line), "{line} goes with archives below {alone}");
+            }
         }
     }
 

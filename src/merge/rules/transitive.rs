@@ -2,28 +2,45 @@
 //!
 //! A clause of Depends or Pre-Depends is satisfied by a published package of the same suite and architecture, in any component,
 //! that has the name of an alternative and a version that it allows, or that provides it (Policy 7.5: where the alternative
-//! restricts the version, only a Provides with a version will do). Only a clause that the winners satisfied before the bans
-//! counts: what never was satisfied here lies in another suite, or is broken upstream, and that is not for bans to judge. As
-//! for bans, qualifiers of architecture, `[…]` and `<…>` are not looked at.
+//! restricts the version, only a Provides with a version will do). As for bans, qualifiers of architecture, `[…]` and `<…>` are
+//! not looked at.
 //!
-//! Packages are dropped in rounds, and each names one that went before it, so chains end at a package banned by name.
+//! A clause is judged only if the package's own archive, or a higher one, satisfied it before the bans. What nobody satisfied lies
+//! in another suite or is broken upstream, and that is not for bans to judge. What only lower archives satisfied may lie in
+//! another suite just as well: a lower archive that publishes something of that name, and takes it away by a dependency on
+//! a banned package, would take the higher archive's package with it. But whatever satisfies a clause afterwards keeps it,
+//! whichever archive it is from.
+//!
+//! So no archive takes a package from an archive above it. Let D be what goes of the archives down to rank r if they are alone, and
+//! E what goes of these if there are lower ones as well. In the first round, E is what bans take by themselves, as D is. Where a
+//! later round takes a package of E, one of its clauses was satisfied by packages of its own rank or a higher one, and all of
+//! these went in earlier rounds, so they are in D. Alone, the clause was satisfied too, by no other packages down to rank r, so
+//! the package is in D. Hence E is a part of D. (Bans look at each package by itself, and a name goes to a lower archive only
+//! by a pin or by `newest`, where somebody said so.)
+//!
+//! Packages are dropped in rounds, and each names one that went before it, so chains end at a package banned by name. The work
+//! is n log n: a clause counts the relations that still hold, and the packages of one name, sorted by version, know when the
+//! last one went that a relation allows (`offers`).
 
-use std::collections::{BTreeSet, HashMap};
+mod offers;
+
+use std::collections::HashMap;
 
 use crate::deb822::{Name, alternatives, alternatives_of, clauses};
 
 use super::super::entry::Entry;
 use super::{Drop, Outcome, lossy};
+use offers::{Offer, Offers, Wanted};
 
-/// A winner that satisfies a name: by its own name and version, or by providing it, with a version or without.
-#[derive(Clone, Copy)]
-struct Satisfier<'a> {
-    winner: u32,
-    version: Option<&'a [u8]>,
+/// A clause that can be judged, of a package that was not dropped at first.
+struct Clause<'a> {
+    owner: u32,
+    text: &'a [u8],
+    /// How many of its alternatives something satisfies.
+    left: u32,
+    /// The first package that satisfied its first alternative that any did.
+    first: u32,
 }
-
-/// Names with the winners that satisfy them.
-type Satisfiers<'a> = HashMap<Name<'a>, Vec<Satisfier<'a>>>;
 
 /// Drops what cannot be satisfied without what was dropped already.
 pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
@@ -31,55 +48,180 @@ pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
         return;
     }
     let kept = std::mem::take(&mut outcome.kept);
-    let mut winners: Vec<(Entry<'_>, Option<Drop>)> = kept.into_iter().map(|e| (e, None)).collect();
-    let first_dropped = winners.len();
     let dropped = std::mem::take(&mut outcome.dropped);
-    winners.extend(dropped.into_iter().map(|(e, why)| (e, Some(why))));
-    let (satisfiers, mentions) = rayon::join(
-        || satisfiers(&winners),
-        || mentions(&winners[..first_dropped], exempt),
-    );
+    let first_dropped = kept.len();
+    let winners: Vec<Entry<'_>> = kept
+        .iter()
+        .chain(dropped.iter().map(|(entry, _)| entry))
+        .copied()
+        .collect();
+    let mut judge = Judge::new(&winners, first_dropped, exempt);
     let mut lost: Vec<u32> = (first_dropped..winners.len()).map(|n| n as u32).collect();
+    // The clause that each package goes for.
+    let mut gone: Vec<Option<u32>> = vec![None; first_dropped];
     while !lost.is_empty() {
-        let names = lost.iter().flat_map(|n| names_of(&winners[*n as usize].0));
-        let affected: BTreeSet<u32> = names
-            .filter_map(|name| mentions.get(&name))
-            .flatten()
-            .copied()
-            .collect();
-        let newly: Vec<(u32, Drop)> = affected
-            .into_iter()
-            .filter(|n| winners[*n as usize].1.is_none())
-            .filter_map(|n| Some((n, unsatisfied(n, &winners, &satisfiers)?)))
-            .collect();
-        lost = newly.iter().map(|(n, _)| *n).collect();
-        for (n, why) in newly {
-            winners[n as usize].1 = Some(why);
+        let mut failed = judge.remove(&lost);
+        lost.clear();
+        // Of several clauses of a package, the first one is told.
+        failed.sort_unstable();
+        for number in failed {
+            let owner = judge.clauses[number as usize].owner;
+            let slot = &mut gone[owner as usize];
+            if slot.is_none() {
+                *slot = Some(number);
+                lost.push(owner);
+            }
         }
     }
-    for (entry, why) in winners {
-        match why {
+    let places = places(&gone, winners.len());
+    for (entry, clause) in kept.into_iter().zip(gone) {
+        match clause.map(|number| &judge.clauses[number as usize]) {
             None => outcome.kept.push(entry),
-            Some(why) => outcome.dropped.push((entry, why)),
+            Some(clause) => {
+                let why = Drop::Unsatisfied {
+                    clause: lossy(clause.text),
+                    by: places[clause.first as usize],
+                };
+                outcome.dropped.push((entry, why));
+            }
         }
+    }
+    outcome.dropped.extend(dropped);
+}
+
+/// The place of each winner among those that are dropped, as far as it is one of them.
+fn places(gone: &[Option<u32>], winners: usize) -> Vec<usize> {
+    let is_gone = gone.iter().map(Option::is_some);
+    let all = is_gone.chain(std::iter::repeat(true)).take(winners);
+    let before = all.scan(0, |count, is_gone| {
+        let place = *count;
+        *count += usize::from(is_gone);
+        Some(place)
+    });
+    before.collect()
+}
+
+/// What there is to satisfy, and what still satisfies it.
+struct Judge<'a> {
+    clauses: Vec<Clause<'a>>,
+    /// The names that are wanted of some winner.
+    offers: Vec<Offers>,
+    /// By winner: the names that it has or provides, each with the place among those of the name.
+    offered: Vec<Vec<(u32, u32)>>,
+    /// By relation: the clauses that have it as an alternative.
+    users: Vec<Vec<u32>>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(winners: &[Entry<'a>], first_dropped: usize, exempt: &[u16]) -> Self {
+        let (names, by_name) = offers_by_name(winners);
+        let mut relations: HashMap<_, u32> = HashMap::new();
+        let mut wanted: Vec<Vec<Wanted<'_>>> = vec![Vec::new(); by_name.len()];
+        let mut written: Vec<(u32, &[u8], Vec<u32>)> = Vec::new();
+        let judged = winners.iter().take(first_dropped).enumerate();
+        for (owner, entry) in judged.filter(|(_, e)| !exempt.contains(&e.rank)) {
+            for text in [entry.pre_depends, entry.depends]
+                .into_iter()
+                .flat_map(clauses)
+            {
+                let known = alternatives_of(text).filter_map(|alternative| {
+                    let name = *names.get(&alternative.name)?;
+                    let version = alternative.version();
+                    let next = relations.len() as u32;
+                    let number = *relations.entry((name, version)).or_insert(next);
+                    if number == next {
+                        wanted[name as usize].push((number, version));
+                    }
+                    Some(number)
+                });
+                let known: Vec<u32> = known.collect();
+                if !known.is_empty() {
+                    written.push((owner as u32, text, known));
+                }
+            }
+        }
+        let mut offered = vec![Vec::new(); winners.len()];
+        let mut offers = Vec::with_capacity(by_name.len());
+        // The best that satisfies each relation: rank and number.
+        let mut best: Vec<Option<(u16, u32)>> = vec![None; relations.len()];
+        for (name, (of_name, wanted)) in by_name.iter().zip(&wanted).enumerate() {
+            if !wanted.is_empty() {
+                for (place, offer) in of_name.iter().enumerate() {
+                    offered[offer.winner as usize].push((name as u32, place as u32));
+                }
+            }
+            offers.push(Offers::new(of_name, wanted, &mut best));
+        }
+        let mut judge = Self {
+            clauses: Vec::new(),
+            offers,
+            offered,
+            users: vec![Vec::new(); best.len()],
+        };
+        for (owner, text, relations) in written {
+            let rank = winners[owner as usize].rank;
+            let satisfied = relations.iter().filter(|r| best[**r as usize].is_some());
+            let mut bests = satisfied.clone().filter_map(|r| best[*r as usize]);
+            let Some((_, first)) = bests.clone().next() else {
+                continue;
+            };
+            if !bests.any(|(highest, _)| highest <= rank) {
+                continue;
+            }
+            let number = judge.clauses.len() as u32;
+            let mut left = 0;
+            for relation in satisfied {
+                judge.users[*relation as usize].push(number);
+                left += 1;
+            }
+            judge.clauses.push(Clause {
+                owner,
+                text,
+                left,
+                first,
+            });
+        }
+        judge
+    }
+
+    /// Takes packages away; gives the clauses that nothing satisfies any more.
+    fn remove(&mut self, lost: &[u32]) -> Vec<u32> {
+        let mut broken = Vec::new();
+        for winner in lost {
+            for (name, place) in &self.offered[*winner as usize] {
+                self.offers[*name as usize].remove(*place, &mut broken);
+            }
+        }
+        let mut failed = Vec::new();
+        for relation in broken {
+            for number in &self.users[relation as usize] {
+                let clause = &mut self.clauses[*number as usize];
+                clause.left -= 1;
+                if clause.left == 0 {
+                    failed.push(*number);
+                }
+            }
+        }
+        failed
     }
 }
 
-/// The name of a package, and those that it provides.
-fn names_of<'a>(entry: &Entry<'a>) -> impl Iterator<Item = Name<'a>> {
-    let provided = alternatives(entry.field("Provides")).flatten();
-    std::iter::once(entry.name).chain(provided.map(|p| p.name))
-}
-
-fn satisfiers<'a>(winners: &[(Entry<'a>, Option<Drop>)]) -> Satisfiers<'a> {
-    let mut satisfiers = Satisfiers::with_capacity(winners.len());
-    for (number, (entry, _)) in winners.iter().enumerate() {
+/// Every name that winners have or provide, numbered, with what they offer under it.
+fn offers_by_name<'a>(winners: &[Entry<'a>]) -> (HashMap<Name<'a>, u32>, Vec<Vec<Offer<'a>>>) {
+    let mut names: HashMap<Name<'a>, u32> = HashMap::with_capacity(winners.len());
+    let mut by_name: Vec<Vec<Offer<'a>>> = Vec::with_capacity(winners.len());
+    for (number, entry) in winners.iter().enumerate() {
         let mut add = |name, version| {
-            let winner = number as u32;
-            satisfiers
-                .entry(name)
-                .or_default()
-                .push(Satisfier { winner, version });
+            let next = by_name.len() as u32;
+            let number_of_name = *names.entry(name).or_insert(next);
+            if number_of_name == next {
+                by_name.push(Vec::new());
+            }
+            by_name[number_of_name as usize].push(Offer {
+                winner: number as u32,
+                rank: entry.rank,
+                version,
+            });
         };
         add(entry.name, Some(entry.version));
         for provided in alternatives(entry.field("Provides")).flatten() {
@@ -89,61 +231,5 @@ fn satisfiers<'a>(winners: &[(Entry<'a>, Option<Drop>)]) -> Satisfiers<'a> {
             );
         }
     }
-    satisfiers
-}
-
-/// The names that dependencies mention, each with the winners that do so.
-fn mentions<'a>(
-    winners: &[(Entry<'a>, Option<Drop>)],
-    exempt: &[u16],
-) -> HashMap<Name<'a>, Vec<u32>> {
-    let mut mentions: HashMap<Name<'_>, Vec<u32>> = HashMap::new();
-    for (number, (entry, _)) in winners.iter().enumerate() {
-        if exempt.contains(&entry.rank) {
-            continue;
-        }
-        for field in [entry.pre_depends, entry.depends] {
-            for alternative in alternatives(field).flatten() {
-                let of_name = mentions.entry(alternative.name).or_default();
-                if of_name.last() != Some(&(number as u32)) {
-                    of_name.push(number as u32);
-                }
-            }
-        }
-    }
-    mentions
-}
-
-/// Why a winner cannot be installed any more, if it cannot.
-fn unsatisfied(
-    number: u32,
-    winners: &[(Entry<'_>, Option<Drop>)],
-    satisfiers: &Satisfiers<'_>,
-) -> Option<Drop> {
-    let entry = &winners.get(number as usize)?.0;
-    let fields = [entry.pre_depends, entry.depends];
-    fields.into_iter().flat_map(clauses).find_map(|clause| {
-        let mut gone = None;
-        for alternative in alternatives_of(clause) {
-            let wanted = alternative.version();
-            let known = satisfiers.get(&alternative.name);
-            let able = known.into_iter().flatten().filter(|s| match wanted {
-                None => true,
-                Some((operator, wanted)) => s.version.is_some_and(|v| operator.holds(v, wanted)),
-            });
-            for satisfier in able {
-                let (by, why) = winners.get(satisfier.winner as usize)?;
-                // Satisfied, and no more to be asked about this clause.
-                let why = why.as_ref()?;
-                gone.get_or_insert((by, why));
-            }
-        }
-        let (by, why) = gone?;
-        let mut chain = vec![by.name.to_string()];
-        chain.extend(why.chain());
-        Some(Drop::Unsatisfied {
-            clause: lossy(clause),
-            chain,
-        })
-    })
+    (names, by_name)
 }
