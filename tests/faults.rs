@@ -1,6 +1,6 @@
 //! Shows, on a sample, that a fault at any system call of a run leaves what is served whole and that the next run converges.
 //!
-//! The faults are made by `scripts/faults/run` and the clients by `scripts/clients`, which have long forms; see RELIABILITY.md.
+//! The faults are made by `scripts/faults/run` and the clients by `scripts/clients`, which have long forms; see docs/reliability.md.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-"""Faults in a run, one at a time, and what they leave: see RELIABILITY.md.
+"""Faults in a run, one at a time, and what they leave: see docs/reliability.md.
 
     scripts/faults/run kill       killed at the n-th system call that changes a file
     scripts/faults/run errors     the n-th system call fails: ENOSPC, EIO, EDQUOT, EROFS, EMFILE

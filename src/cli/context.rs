@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::Global;
 use super::progress::Bars;
 
-/// The exit codes; see DESIGN and the README.
+/// The exit codes; docs/operating.md lists them.
 pub(super) mod exit {
     /// Failed, and nothing new is served.
     pub(in crate::cli) const FAILED: u8 = 1;
