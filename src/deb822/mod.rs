@@ -12,7 +12,8 @@ mod version_key;
 
 pub use name::Name;
 pub use relations::{
-    Alternative, Operator, alternatives, alternatives_of, check_relations, clauses,
+    Alternative, MAX_STRING_BYTES, Operator, alternatives, alternatives_of, check_relations,
+    clauses,
 };
 pub(crate) use release::format_date;
 pub use release::{IndexEntry, Release, ReleaseError};

@@ -66,6 +66,9 @@ impl<'a> Alternative<'a> {
     }
 }
 
+/// The longest string that apt's cache can keep: it aborts at a longer one.
+pub const MAX_STRING_BYTES: usize = 65_534;
+
 /// What apt takes for a blank: VT is one, which the standard library leaves out.
 fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == b'\x0b'
@@ -102,6 +105,13 @@ pub fn check_relations(field: &[u8]) -> Result<(), (usize, &'static str)> {
         if at == name {
             return Err((at, "there is no name"));
         }
+        // Where a client does not know the architecture behind the name, it keeps both as one string.
+        if at - name > MAX_STRING_BYTES {
+            return Err((
+                name,
+                "a name is longer than the 65,534 bytes that apt can keep",
+            ));
+        }
         if field.get(at) == Some(&b')') {
             return Err((at, "a `)` without a `(`"));
         }
@@ -117,6 +127,14 @@ pub fn check_relations(field: &[u8]) -> Result<(), (usize, &'static str)> {
             match field[version..].iter().position(|b| *b == b')') {
                 None => return Err((version, "a `(` without a `)`")),
                 Some(0) => return Err((version, "there is no version")),
+                Some(length)
+                    if trim(&field[version..version + length]).len() > MAX_STRING_BYTES =>
+                {
+                    return Err((
+                        version,
+                        "a version is longer than the 65,534 bytes that apt can keep",
+                    ));
+                }
                 Some(length) => at = blanks(version + length + 1),
             }
         }

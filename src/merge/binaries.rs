@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::config::{Architecture, Family};
 use crate::error::Result;
 use crate::indices::IndexName;
+use crate::quoted::quoted;
 
 use super::all::Collector;
 use super::client;
@@ -179,8 +180,8 @@ impl BinaryGroup<'_> {
             let archive = self.merge.input(entry.rank).map_or("", |input| input.archive());
             format!(
                 "`{}` {} of {archive} ({}) is left out, since no client could read any package with it: {}",
-                entry.name,
-                lossy(entry.version),
+                quoted(&entry.name.to_string()),
+                quoted(&lossy(entry.version)),
                 group_name(self.family, self.architecture.as_str()),
                 client::unreadable(entry.raw).unwrap_or_default()
             )

@@ -1,16 +1,33 @@
 //! What stops a client: stanzas that apt cannot read.
 //!
 //! A single one, of the lowest archive, makes apt refuse everything that it has fetched ("The package lists or status file could not
-//! be parsed or opened"). So a package whose stanza is such a one is not published, whatever else would let it be. The bounds are
-//! those of apt 2.6; `tests/client.rs` holds them against the apt that is there.
+//! be parsed or opened"), or end without a word. So a package whose stanza is such a one is not published, whatever else would let it be.
+//! The bounds are those of apt 2.6; `tests/client.rs` holds them against the apt that is there.
+//!
+//! Why these fields and no others: apt's cache keeps a string with its length in sixteen bits, and apt aborts where one does not fit. It
+//! keeps the name, version, section and architecture of a package, the name and version of its source, and of each relation the name
+//! (with its architecture) and the version. All else stays in the index and is read from there: a Filename, a Homepage, a Tag
+//! or a Description of 900,000 bytes does no harm. What a relation may be is bounded in [`check_relations`].
+//!
+//! The same judgement is made once more of what is published, by [`Reading`]: of what is new before each swap, of everything by `verify`.
+//!
+//! [`Reading`]: super::reading::Reading
 
-use crate::deb822::{Field, Stanza, Stanzas, SyntaxError, check_relations, eq_name};
+use crate::deb822::{
+    Field, MAX_STRING_BYTES, Stanza, Stanzas, SyntaxError, check_relations, eq_name,
+};
 
 /// The most that a stanza may have: apt's own bound is 1 MiB, and what is published has a longer path.
 pub(super) const MAX_STANZA_BYTES: usize = 1_000_000;
 
 /// The most stanzas that an index may have: real ones have some sixty thousand, and each takes up memory when it is merged.
 const MAX_STANZAS: usize = 400_000;
+
+/// The longest name of a package: of some, apt makes one that ends in `:any`.
+const MAX_NAME_BYTES: usize = MAX_STRING_BYTES - 4;
+
+/// The fields whose values apt keeps as they are.
+const STORED: [&str; 3] = ["Version", "Section", "Architecture"];
 
 /// The fields that apt takes apart as relations.
 const RELATIONS: [&str; 9] = [
@@ -48,17 +65,20 @@ fn too_long(stanza: &[u8]) -> Option<String> {
 
 /// Why apt cannot read the stanza of a binary package; `None` where it can.
 pub fn unreadable(stanza: &[u8]) -> Option<String> {
-    let fields = Stanza {
+    too_long(stanza).or_else(|| faulty_field(stanza))
+}
+
+/// Says which field of a stanza apt cannot read, and why.
+pub(super) fn faulty_field(stanza: &[u8]) -> Option<String> {
+    let stanza = Stanza {
         raw: stanza,
         offset: 0,
     };
-    too_long(stanza).or_else(|| {
-        let mut fields = fields.fields().map_while(Result::ok);
-        fields.find_map(|field| {
-            let why = fault(&field)?;
-            let name = String::from_utf8_lossy(field.name);
-            Some(format!("apt cannot read its field `{name}`: {why}"))
-        })
+    let mut fields = stanza.fields().map_while(Result::ok);
+    fields.find_map(|field| {
+        let why = fault(&field)?;
+        let name = String::from_utf8_lossy(field.name);
+        Some(format!("apt cannot read its field `{name}`: {why}"))
     })
 }
 
@@ -77,6 +97,38 @@ pub(super) fn fault(field: &Field<'_>) -> Option<&'static str> {
             Ok(()) => None,
         };
     }
+    if field.value.len() > MAX_NAME_BYTES && is_stored_too_long(field) {
+        return Some("it is longer than the 65,534 bytes of a string that apt can keep");
+    }
     let is_md5 = eq_name(field.name, "Description-md5");
-    (is_md5 && !matches!(field.value.trim_ascii().len(), 0 | 32)).then_some("an MD5 has 32 digits")
+    (is_md5 && !is_md5_length(field.value)).then_some("an MD5 has 32 digits")
+}
+
+/// Whether apt takes a value for an MD5, or for none at all.
+pub(super) fn is_md5_length(value: &[u8]) -> bool {
+    matches!(value.trim_ascii().len(), 0 | 32)
+}
+
+/// Whether a value, or a part of it, goes into apt's cache as a string that is too long for it.
+fn is_stored_too_long(field: &Field<'_>) -> bool {
+    let is = |name| eq_name(field.name, name);
+    if is("Source") {
+        return longest_part_of_source(field.value) > MAX_STRING_BYTES;
+    }
+    let bound = match is("Package") {
+        true => MAX_NAME_BYTES,
+        false if STORED.iter().any(|name| is(name)) => MAX_STRING_BYTES,
+        false => return false,
+    };
+    field.value.len() > bound
+}
+
+/// The longer one of the name and the version of a `Source`, as apt takes them apart: a space ends the name, brackets hold the
+/// version.
+fn longest_part_of_source(value: &[u8]) -> usize {
+    let name = memchr::memchr(b' ', value).unwrap_or(value.len());
+    let version = memchr::memchr(b'(', value)
+        .and_then(|open| memchr::memchr(b')', &value[open + 1..]))
+        .unwrap_or(0);
+    name.max(version)
 }

@@ -19,6 +19,7 @@ mod explanation;
 mod places;
 mod plain_tar;
 mod queue;
+pub mod reading;
 mod report;
 pub mod rewrite;
 mod rules;
@@ -47,7 +48,7 @@ pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
-pub const MERGE_VERSION: u32 = 5;
+pub const MERGE_VERSION: u32 = 6;
 
 /// Whose stanza it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

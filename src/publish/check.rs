@@ -12,11 +12,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::config::HashKind;
-use crate::deb822::{IndexEntry, Release};
+use crate::deb822::{IndexEntry, MAX_STRING_BYTES, Release};
 use crate::durable;
 use crate::fetch::decode::{Compression, Limited, decoder};
 use crate::fetch::hashing::{Digests, Hasher};
 use crate::listing;
+use crate::merge::reading::Reading;
 use crate::openpgp::Keyring;
 use crate::pdiff::index::{DiffIndex, Hashed};
 
@@ -236,6 +237,15 @@ fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -
     if !known_as("Suite") && !known_as("Codename") {
         problem(format!("neither its Suite nor its Codename is `{name}`"));
     }
+    // Each goes into apt's cache as one string.
+    for field in ["Origin", "Label", "Suite", "Codename", "Version"] {
+        let length = release.field(field).map_or(0, str::len);
+        if length > MAX_STRING_BYTES {
+            problem(format!(
+                "its {field} has {length} bytes, and apt ends at one of more than {MAX_STRING_BYTES}"
+            ));
+        }
+    }
     problems
 }
 
@@ -324,6 +334,8 @@ fn check_index(
         .find(|(_, c, _)| *c == Compression::None)
         .map(|(_, _, entry)| *entry);
     let mut present = 0;
+    // The forms hold the same text.
+    let mut reading = Reading::of(plain);
     for (path, compression, entry) in forms {
         let file = dir.join(path);
         if !file.exists() {
@@ -332,11 +344,15 @@ fn check_index(
         present += 1;
         let listed = [(*path, Some(*entry)), (plain, listed_plain)];
         let checked = match known.is_some_and(|known| known.has(path, &file, listed)) {
-            true => Ok(()),
-            false => check_file(&file, *compression, entry, listed_plain),
+            true => Ok(Vec::new()),
+            false => check_file(&file, *compression, entry, listed_plain, reading.take()),
         };
-        match checked {
-            Ok(()) => {
+        match checked.map(|faults| {
+            let faults = faults.into_iter();
+            faults.map(|fault| format!("{}: {fault}", file.display()))
+        }) {
+            Ok(faults) => {
+                report.problems.extend(faults);
                 report.files += 1;
                 report.bytes += entry.size;
             }
@@ -401,7 +417,11 @@ fn check_patches(path: &Path) -> Vec<String> {
         .collect()
 }
 
-fn hash(mut reader: impl Read, expected: &IndexEntry) -> io::Result<Digests> {
+fn hash(
+    mut reader: impl Read,
+    expected: &IndexEntry,
+    reading: &mut Option<Reading>,
+) -> io::Result<Digests> {
     let mut hasher = Hasher::new();
     if expected.sha512.is_some() {
         hasher = hasher.and_sha512();
@@ -416,7 +436,12 @@ fn hash(mut reader: impl Read, expected: &IndexEntry) -> io::Result<Digests> {
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(hasher.finish()),
-            Ok(n) => hasher.update(&buffer[..n]),
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                if let Some(reading) = reading {
+                    reading.update(&buffer[..n]);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -450,21 +475,26 @@ fn compare(found: &Digests, expected: &IndexEntry) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks a form of an index; gives what would stop a client in its text.
 fn check_file(
     path: &Path,
     compression: Compression,
     entry: &IndexEntry,
     plain: Option<&IndexEntry>,
-) -> Result<(), String> {
-    let found = hash(open(path)?, entry).map_err(|e| e.to_string())?;
+    mut reading: Option<Reading>,
+) -> Result<Vec<String>, String> {
+    let is_plain = compression == Compression::None;
+    let mut packed_reading = reading.take_if(|_| is_plain);
+    let found = hash(open(path)?, entry, &mut packed_reading).map_err(|e| e.to_string())?;
     compare(&found, entry)?;
-    let Some(plain) = plain.filter(|_| compression != Compression::None) else {
-        return Ok(());
+    let Some(plain) = plain.filter(|_| !is_plain) else {
+        return Ok(packed_reading.map_or_else(Vec::new, Reading::finish));
     };
     let unpacked = decoder(compression, open(path)?).map_err(|e| e.to_string())?;
-    let unpacked = hash(Limited::new(unpacked, plain.size), plain)
+    let unpacked = hash(Limited::new(unpacked, plain.size), plain, &mut reading)
         .map_err(|e| format!("it cannot be unpacked: {e}"))?;
-    compare(&unpacked, plain).map_err(|why| format!("unpacked, {why}"))
+    compare(&unpacked, plain).map_err(|why| format!("unpacked, {why}"))?;
+    Ok(reading.map_or_else(Vec::new, Reading::finish))
 }
 
 fn check_by_hash(path: &Path, file: &Path, entry: &IndexEntry) -> Result<(), String> {
@@ -475,6 +505,6 @@ fn check_by_hash(path: &Path, file: &Path, entry: &IndexEntry) -> Result<(), Str
     if (hashed.dev(), hashed.ino()) == (named.dev(), named.ino()) {
         return Ok(());
     }
-    let found = hash(open(path)?, entry).map_err(|e| e.to_string())?;
+    let found = hash(open(path)?, entry, &mut None).map_err(|e| e.to_string())?;
     compare(&found, entry)
 }

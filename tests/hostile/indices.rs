@@ -219,6 +219,18 @@ fn paths() {
 #[test]
 fn what_apt_cannot_read() {
     let long = format!("X-Long: {}", "x".repeat(10_000_000));
+    let string = "1".repeat(65_535);
+    let stored = [
+        format!("Section: {string}"),
+        format!("Source: {string}"),
+        format!("Source: odd ({string})"),
+        format!("Depends: {string}"),
+        format!("Provides: odd (= {string})"),
+        format!("Conflicts: odd:{string}"),
+    ];
+    let stored = stored
+        .iter()
+        .map(|field| (field.as_str(), "longer than the 65,534 bytes"));
     let fields = [
         ("Depends: foo bar", "neither a comma nor a bar"),
         ("Pre-Depends: foo,, bar", "there is no name"),
@@ -233,7 +245,7 @@ fn what_apt_cannot_read() {
         ("Description-md5: abc", "32 digits"),
         (&long, "apt reads none of more than 1 MiB"),
     ];
-    for (field, why) in fields {
+    for (field, why) in fields.into_iter().chain(stored) {
         let site = Site::published();
         site.change_config("[signing]", "[bans]\npackages = [\"evil\"]\n\n[signing]");
         let mut suite = site.main();
@@ -261,6 +273,54 @@ fn what_apt_cannot_read() {
         let banned = std::fs::read_to_string(site.root().join("log/bannedpackages.txt"));
         assert!(banned.unwrap().contains("daedalus,odder\n"));
     }
+}
+
+/// Strings at which apt ends without a word, in the fields that every package has: the package is left out, and the rest is read.
+#[test]
+fn names_and_versions_that_end_apt() {
+    let site = Site::published();
+    let mut suite = site.main();
+    suite.set("Date", NEWER);
+    let long = "1".repeat(65_535);
+    for (from, to) in [
+        ("Package: odd", format!("Package: odd{long}")),
+        ("Version: 1.0", format!("Version: {long}")),
+    ] {
+        suite.append_stanza(PACKAGES, &stanza("odd").replace(from, &to));
+    }
+    suite.append_stanza(PACKAGES, &stanza("newcomer"));
+    suite.sign();
+    // Whoever reads the archive itself is told.
+    let (archive, key) = (site.path("archives/main"), site.path("keys/main.gpg"));
+    let paths = [
+        archive.to_str().unwrap(),
+        "--keyring",
+        key.to_str().unwrap(),
+    ];
+    let told = site.aptmerge(&["verify", paths[0], paths[1], paths[2]]);
+    assert_eq!(told.code, Some(1));
+    for word in [
+        "bookworm/main/binary-amd64/Packages",
+        "no client can read any package with `odd1111",
+        "apt cannot read its field `Version`",
+    ] {
+        assert!(told.stdout.contains(word), "{word}: {:.2000}", told.stdout);
+    }
+    let told = run(&site, &[]);
+    told.expect(
+        0,
+        &[
+            "`odd1111",
+            "`odd` 1111",
+            "is left out",
+            "longer than the 65,534 bytes",
+        ],
+    );
+    assert!(told.stderr.len() < 4000, "{}", told.stderr);
+    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    assert!(text.contains("Package: newcomer\n"));
+    assert!(!text.contains("Package: odd\n") && !text.contains("odd1"));
+    site.aptmerge(&["verify"]).expect(0, &[]);
 }
 
 #[test]

@@ -1,0 +1,227 @@
+//! What is published, read as apt reads it: whether there is a stanza at which every client would stop.
+//!
+//! The merge leaves such packages out ([`super::client`]). Whoever reads a tree back asks again, over the very bytes that clients
+//! fetch, so a fault of the merge itself is found before the swap, and one in a tree that somebody else wrote by `verify`. The
+//! text comes in parts of any length, and no more of it is kept than one stanza.
+
+use crate::deb822::{Stanza, eq_name};
+use crate::indices::IndexName;
+use crate::quoted::quoted;
+
+use super::client;
+
+/// The most bytes of a stanza that apt can read.
+const MAX_READ_BYTES: usize = 1 << 20;
+
+/// How many faults of an index are told of.
+const MAX_TOLD: usize = 5;
+
+/// What stops a client in a kind of index.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    /// What apt takes apart.
+    Packages,
+    /// Stanzas that have an MD5 and belong to a package.
+    Translation,
+    /// Nothing but the length of a stanza.
+    Length,
+}
+
+/// An index that is being read.
+#[derive(Debug)]
+pub struct Reading {
+    rule: Rule,
+    /// What came of the present stanza, and how much of that was searched for its end.
+    part: Vec<u8>,
+    searched: usize,
+    /// Whether the present stanza was told of as too long, and is passed over.
+    passes_over: bool,
+    faults: Vec<String>,
+    untold: usize,
+}
+
+impl Reading {
+    /// Begins to read an index, by the path of its plain form; `None` for one that apt reads no stanzas of.
+    pub fn of(path: &str) -> Option<Reading> {
+        let rule =
+            match IndexName::parse_packages(path).or_else(|| IndexName::parse_optional(path))? {
+                IndexName::Packages(..) => Rule::Packages,
+                IndexName::Translation(..) => Rule::Translation,
+                // Installers read udebs in their own way.
+                IndexName::Sources(_) | IndexName::Installer(..) => Rule::Length,
+                _ => return None,
+            };
+        Some(Reading {
+            rule,
+            part: Vec::new(),
+            searched: 0,
+            passes_over: false,
+            faults: Vec::new(),
+            untold: 0,
+        })
+    }
+
+    /// Reads on.
+    pub fn update(&mut self, text: &[u8]) {
+        self.part.extend_from_slice(text);
+        let mut begin = 0;
+        let mut from = self.searched;
+        while let Some(at) = memchr::memmem::find(&self.part[from..], b"\n\n") {
+            let end = from + at + 1;
+            let part = std::mem::take(&mut self.part);
+            self.judge(&part[begin..end]);
+            self.part = part;
+            (begin, from) = (end + 1, end + 1);
+        }
+        self.part.drain(..begin);
+        if self.part.len() > MAX_READ_BYTES + 1 {
+            let part = std::mem::take(&mut self.part);
+            if !self.passes_over {
+                self.judge(&part);
+            }
+            self.passes_over = true;
+            self.part.extend(part.last());
+        }
+        self.searched = self.part.len().saturating_sub(1);
+    }
+
+    /// Says where a client would stop, and why: a few of the places.
+    pub fn finish(mut self) -> Vec<String> {
+        let rest = std::mem::take(&mut self.part);
+        self.judge(&rest);
+        if self.untold > 0 {
+            self.faults.push(format!(
+                "no client can read {} further stanzas of it",
+                self.untold
+            ));
+        }
+        self.faults
+    }
+
+    fn judge(&mut self, stanza: &[u8]) {
+        if std::mem::take(&mut self.passes_over) {
+            return;
+        }
+        let start = stanza.iter().take_while(|b| **b == b'\n').count();
+        let stanza = &stanza[start..];
+        if stanza.is_empty() {
+            return;
+        }
+        let Some(why) = self.fault(stanza) else {
+            return;
+        };
+        if self.faults.len() == MAX_TOLD {
+            self.untold += 1;
+            return;
+        }
+        let name = value(stanza, "Package").unwrap_or_default();
+        let version = value(stanza, "Version").unwrap_or_default();
+        let text = |bytes| quoted(&String::from_utf8_lossy(bytes));
+        self.faults.push(format!(
+            "no client can read any package with `{}` {}: {why}",
+            text(name),
+            text(version)
+        ));
+    }
+
+    fn fault(&self, stanza: &[u8]) -> Option<String> {
+        if stanza.len() > MAX_READ_BYTES {
+            return Some("the stanza is longer than the 1 MiB that apt can read".to_owned());
+        }
+        let nameless = || {
+            value(stanza, "Package")
+                .is_none_or(<[u8]>::is_empty)
+                .then(|| "a stanza has no field `Package`".to_owned())
+        };
+        match self.rule {
+            Rule::Length => None,
+            Rule::Packages => client::faulty_field(stanza).or_else(nameless),
+            Rule::Translation => {
+                let md5 = value(stanza, "Description-md5").unwrap_or_default();
+                match client::is_md5_length(md5) {
+                    true => nameless(),
+                    false => Some("an MD5 has 32 digits".to_owned()),
+                }
+            }
+        }
+    }
+}
+
+/// The value of a field, whatever stands before it: apt reads past lines that are none.
+fn value<'a>(stanza: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let stanza = Stanza {
+        raw: stanza,
+        offset: 0,
+    };
+    let mut is_whole = true;
+    for field in stanza.fields() {
+        match field {
+            Ok(field) if eq_name(field.name, name) => return Some(field.value),
+            Ok(_) => {}
+            Err(_) => is_whole = false,
+        }
+    }
+    if is_whole {
+        return None;
+    }
+    stanza.raw.split(|b| *b == b'\n').find_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        eq_name(&line[..colon], name).then(|| line[colon + 1..].trim_ascii())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn read(path: &str, text: &[u8], step: usize) -> Vec<String> {
+        let mut reading = Reading::of(path).unwrap();
+        text.chunks(step).for_each(|part| reading.update(part));
+        reading.finish()
+    }
+
+    #[test]
+    fn faults_are_found_whatever_the_parts_are() {
+        const PACKAGES: &str = "main/binary-amd64/Packages";
+        let good = "Package: good\nVersion: 1\n\n";
+        let bad = "Package: bad\nVersion: 2\nDepends: a b\n\n";
+        let long = format!("Package: long\nX: {}\n\n", "x".repeat(1 << 20));
+        let nameless = "Version: 1\n\n";
+        let text = [
+            "\n\n\n",
+            good,
+            bad,
+            "\n",
+            &long,
+            good,
+            nameless,
+            good,
+            bad.trim_end(),
+        ]
+        .concat();
+        for step in [1, 7, 4096, 1 << 18, text.len()] {
+            let faults = read(PACKAGES, text.as_bytes(), step);
+            assert_eq!(faults.len(), 4, "{step}: {faults:?}");
+            assert!(faults[0].contains("`bad` 2") && faults[3].contains("`bad` 2"));
+            assert!(faults[1].contains("1 MiB") && faults[2].contains("no field `Package`"));
+        }
+        let many = bad.repeat(9);
+        let faults = read(PACKAGES, many.as_bytes(), 4096);
+        assert!(
+            faults.len() == 6 && faults[5].contains("4 further"),
+            "{faults:?}"
+        );
+        assert!(read(PACKAGES, good.as_bytes(), 4096).is_empty());
+        let sources = read("main/source/Sources", text.as_bytes(), 4096);
+        assert_eq!(sources.len(), 1, "{sources:?}");
+        let text = "Package: a\nDescription-md5: 0\n\nDescription-md5: \n\n";
+        assert_eq!(
+            read("main/i18n/Translation-en", text.as_bytes(), 9).len(),
+            2
+        );
+        assert!(Reading::of("main/Contents-amd64").is_none());
+        assert!(Reading::of("Contents-amd64").is_none());
+    }
+}
