@@ -13,6 +13,7 @@ use crate::quoted::quoted;
 use super::all::Collector;
 use super::client;
 use super::entry::{Entry, Kind};
+use super::owners::{self, Owners};
 use super::report::SuiteReport;
 use super::rules::{self, Rules, lossy};
 use super::selection::Selection;
@@ -35,16 +36,18 @@ pub(super) struct Notes<'a> {
 pub(super) struct Binaries<'a> {
     merge: &'a SuiteMerge<'a>,
     family: Family,
+    owners: Owners,
     collector: Collector,
 }
 
 impl<'a> Binaries<'a> {
-    pub(super) fn new(merge: &'a SuiteMerge<'a>, family: Family) -> Self {
-        Self {
+    pub(super) fn new(merge: &'a SuiteMerge<'a>, family: Family) -> Result<Self> {
+        Ok(Self {
             merge,
             family,
+            owners: Owners::of(merge, family)?,
             collector: Collector::default(),
-        }
+        })
     }
 
     pub(super) fn groups(&self) -> Vec<(BinaryGroup<'_>, &Collector)> {
@@ -53,6 +56,7 @@ impl<'a> Binaries<'a> {
             merge: self.merge,
             family: self.family,
             architecture,
+            owners: &self.owners,
         };
         let groups = architectures.into_iter().map(group);
         groups.map(|group| (group, &self.collector)).collect()
@@ -109,10 +113,13 @@ pub(super) fn group_name(family: Family, architecture: &str) -> String {
 }
 
 /// The packages, or the udebs, of one architecture.
+#[derive(Clone, Copy)]
 pub(super) struct BinaryGroup<'a> {
     pub(super) merge: &'a SuiteMerge<'a>,
     pub(super) family: Family,
     pub(super) architecture: &'a Architecture,
+    /// Who owns names in other architectures as well.
+    pub(super) owners: &'a Owners,
 }
 
 impl BinaryGroup<'_> {
@@ -125,8 +132,11 @@ impl BinaryGroup<'_> {
         let merge = self.merge;
         let components = merge.config.components_of(merge.suite);
         let loaded = load(merge, self.wanted())?;
-        let rules = Rules::new(merge, Some(self.architecture));
-        let (entries, strays) = self.entries(&loaded)?;
+        let rules = self.rules();
+        let (mut entries, strays) = self.entries(&loaded)?;
+        let elsewhere = self.elsewhere(&entries, &rules);
+        let others = load(merge, self.wanted_elsewhere(&elsewhere))?;
+        entries.extend(owners::all_of(&elsewhere, &others)?);
         let outcome = rules::apply(entries, &rules);
         let pools = pools(merge);
         collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
@@ -223,6 +233,18 @@ impl BinaryGroup<'_> {
             loaded.par_iter().map(read).collect::<Result<_>>()?;
         let (kept, warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         Ok((kept.concat(), warnings.into_iter().flatten().collect()))
+    }
+
+    /// The rules that hold for it.
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules::beside(self.merge, self.architecture, self.owners)
+    }
+
+    /// Those of one archive.
+    pub(super) fn wanted_of(&self, rank: usize) -> Vec<Wanted> {
+        let mut wanted = self.wanted();
+        wanted.retain(|(of, _, _)| *of == rank);
+        wanted
     }
 
     /// The architecture's own indices, and binary-all where an input says that it must be read beside them.

@@ -18,6 +18,7 @@ use super::entry::{Entry, Kind};
 use super::explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
+use super::owners::{self, Owners};
 use super::rewrite::PoolStrings;
 use super::rules::{self, Drop, Outcome, Rules, lossy};
 use super::sources::{self, Needed};
@@ -44,6 +45,7 @@ pub fn explain(
             continue;
         }
         let architectures = merge.config.name_spaces_of(merge.suite);
+        let owners = Owners::of(merge, family)?;
         let explained = architectures
             .into_par_iter()
             // Which sources are needed follows from all architectures.
@@ -53,6 +55,7 @@ pub fn explain(
                     merge,
                     family,
                     architecture,
+                    owners: &owners,
                 };
                 Ok((is_asked(architecture), explainer.binaries(&group, &needed)?))
             })
@@ -101,9 +104,12 @@ struct Explainer<'a> {
 
 impl Explainer<'_> {
     fn binaries(&self, group: &BinaryGroup<'_>, needed: &Needed) -> Result<GroupExplanation> {
-        let rules = Rules::new(self.merge, Some(group.architecture));
+        let rules = group.rules();
         let loaded = load(self.merge, group.wanted())?;
         let (mut entries, _) = group.entries(&loaded)?;
+        let elsewhere = group.elsewhere(&entries, &rules);
+        let others = load(self.merge, group.wanted_elsewhere(&elsewhere))?;
+        entries.extend(owners::all_of(&elsewhere, &others)?);
         if !rules.is_transitive() {
             // All that the rules look at for these names, and for what was built from a source of this name.
             let names: HashSet<Name<'_>> = entries
@@ -159,6 +165,10 @@ impl Explainer<'_> {
         let own = own.chain(outcome.dropped.iter().map(|(e, _)| e));
         let own = own.chain(&outcome.unreadable);
         let mut owner = own.filter(is_it).map(|e| e.rank).next();
+        let mut elsewhere = outcome.elsewhere.iter();
+        let elsewhere = elsewhere.find(|(name, _)| *name == self.package);
+        let elsewhere = elsewhere.map(|(_, rank)| *rank);
+        owner = owner.or(elsewhere);
         if kind == PackageKind::Source && owner.is_none() {
             // Its own sources were banned, and brought back.
             let hidden: HashSet<u16> = outcome.hidden.iter().map(|e| e.rank).collect();
@@ -193,13 +203,14 @@ impl Explainer<'_> {
             add(self.copy(entry, kind, Fate::Unreadable { why }));
         }
         let is_restored = |e: &&Entry<'_>| needed_by(e).is_some();
-        let hidden_by = owner.map_or_else(String::new, |rank| self.archive(rank));
         for entry in outcome
             .hidden
             .iter()
             .filter(|e| is_it(e) && !is_restored(e))
         {
-            let hidden_by = hidden_by.clone();
+            // What hides an archive's own stanza is who has the name in other architectures.
+            let by = owner.filter(|rank| *rank != entry.rank).or(elsewhere);
+            let hidden_by = by.map_or_else(String::new, |rank| self.archive(rank));
             add(self.copy(entry, kind, Fate::Hidden { hidden_by }));
         }
         for entry in outcome
@@ -298,7 +309,7 @@ impl Explainer<'_> {
             architecture: lossy(entry.architecture),
             path: lossy(entry.field(path_field(kind))),
             source: (kind != PackageKind::Source)
-                .then(|| (source.to_string(), lossy(source_version))),
+                .then(|| (lossy(source.as_written()), lossy(source_version))),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Precedence and bans: which of the entries of one name space are published, and why the others are not.
 //!
 //! In this order: what the filter of an archive leaves out is as if it was not there; then a name belongs to one archive, by
-//! pin, else by strategy; then the winner is tested against the bans, and a banned one is not replaced by a loser, nor is one that
+//! pin, else by strategy, with a look at the other architectures ([`super::owners`]); then the winner is tested against the bans, and a banned one is not replaced by a loser, nor is one that
 //! apt cannot read; then, with `transitive`, goes whatever can no longer be satisfied. All but the last looks at the entries of one name alone, so the
 //! rules can be applied to some names of a name space and give for these what they give for all.
 
 mod transitive;
+
+use std::cmp::Ordering;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -14,6 +16,7 @@ use crate::config::{Architecture, Archive, Bans, Filter, PackageName, Pin, Strat
 use crate::deb822::{Name, alternatives, compare_versions};
 
 use super::entry::{Entry, Kind};
+use super::owners::{Owner, Owners};
 use super::suite::SuiteMerge;
 
 /// The rules of one name space.
@@ -27,6 +30,8 @@ pub(crate) struct Rules<'a> {
     bans: &'a Bans,
     /// The ranks of archives that bans do not touch.
     exempt: Vec<u16>,
+    /// The owners across architectures, where there are several.
+    owners: Option<&'a Owners>,
 }
 
 impl<'a> Rules<'a> {
@@ -67,7 +72,35 @@ impl<'a> Rules<'a> {
             filters,
             bans: &config.bans,
             exempt: exempt.map(|(rank, _)| rank as u16).collect(),
+            owners: None,
         }
+    }
+
+    /// The rules for an architecture beside others.
+    pub(crate) fn beside(
+        merge: &'a SuiteMerge<'_>,
+        architecture: &Architecture,
+        owners: &'a Owners,
+    ) -> Self {
+        Self {
+            owners: Some(owners),
+            ..Self::new(merge, Some(architecture))
+        }
+    }
+
+    /// The rules for a name in all architectures at once: without the pins that are for some of them.
+    pub(crate) fn across(merge: &'a SuiteMerge<'_>) -> Self {
+        let mut rules = Self {
+            kind: Kind::Binary,
+            ..Self::new(merge, None)
+        };
+        rules.pins.retain(|(_, _, pin)| pin.architectures.is_none());
+        rules
+    }
+
+    /// Whether nothing but the order of archives says whose a name is.
+    pub(crate) fn is_by_order_alone(&self) -> bool {
+        self.strategy == Strategy::Order && self.pins.is_empty()
     }
 
     /// Whether what becomes of one name can hang on what becomes of others.
@@ -111,39 +144,77 @@ impl<'a> Rules<'a> {
             || is_binary && !filter.priorities.is_empty() && has_priority()
     }
 
-    /// The rank of the archive that a name belongs to, and the number of the pin that says so.
-    fn owner(&self, same_name: &[Entry<'_>]) -> (u16, Option<usize>) {
-        let Some(Entry { name, .. }) = same_name.first() else {
-            return (0, None);
+    /// The claim of an entry to its name.
+    pub(crate) fn claim<'e>(&self, entry: &Entry<'e>) -> Claim<&'e [u8]> {
+        let is_pinned = |pin: &Pin| match self.kind {
+            Kind::Binary => {
+                pin.packages.is_match(entry.name.as_written())
+                    || !pin.sources.is_empty()
+                        && pin.sources.is_match(entry.source().0.as_written())
+            }
+            Kind::Source => pin.sources.is_match(entry.name.as_written()),
         };
-        for (number, rank, pin) in &self.pins {
-            let mut of_archive = same_name.iter().filter(|e| e.rank == *rank).peekable();
-            if of_archive.peek().is_none() {
-                continue;
-            }
-            let is_pinned = match self.kind {
-                Kind::Binary => {
-                    pin.packages.is_match(name.as_written())
-                        || !pin.sources.is_empty()
-                            && of_archive.any(|e| pin.sources.is_match(e.source().0.as_written()))
-                }
-                Kind::Source => pin.sources.is_match(name.as_written()),
-            };
-            if is_pinned {
-                return (*rank, Some(*number));
-            }
+        let mut pins = self.pins.iter();
+        let pin = pins.find(|(_, rank, pin)| *rank == entry.rank && is_pinned(pin));
+        Claim {
+            rank: entry.rank,
+            pin: pin.map(|(number, _, _)| *number),
+            version: entry.version,
         }
-        let ranks = same_name.iter().map(|e| e.rank);
-        let owner = match self.strategy {
-            Strategy::Order => ranks.min(),
-            Strategy::Newest => {
-                let newest = same_name.iter().max_by(|a, b| {
-                    compare_versions(a.version, b.version).then_with(|| b.rank.cmp(&a.rank))
-                });
-                newest.map(|e| e.rank)
-            }
+    }
+
+    /// Compares two claims to one name: the lesser one has it.
+    pub(crate) fn order<A: AsRef<[u8]>, B: AsRef<[u8]>>(
+        &self,
+        a: &Claim<A>,
+        b: &Claim<B>,
+    ) -> Ordering {
+        let by_pin = |pin: Option<usize>| pin.unwrap_or(usize::MAX);
+        let by_strategy = || match self.strategy {
+            Strategy::Order => Ordering::Equal,
+            Strategy::Newest => compare_versions(b.version.as_ref(), a.version.as_ref()),
         };
-        (owner.unwrap_or_default(), None)
+        by_pin(a.pin)
+            .cmp(&by_pin(b.pin))
+            .then_with(by_strategy)
+            .then_with(|| a.rank.cmp(&b.rank))
+    }
+
+    /// The claim that has a name, in this architecture alone.
+    fn owner<'e>(&self, same_name: &[Entry<'e>]) -> Option<Claim<&'e [u8]>> {
+        let claims = same_name.iter().map(|entry| self.claim(entry));
+        claims.min_by(|a, b| self.order(a, b))
+    }
+
+    /// The owner of a name across architectures, where it has a say beside what has the name in this one.
+    fn across_of(&self, name: Name<'_>, here: &Claim<&[u8]>) -> Option<&'a Owner> {
+        let is_of_here = |(number, _, pin): &(usize, u16, &Pin)| {
+            Some(*number) == here.pin && pin.architectures.is_some()
+        };
+        let owner = self.owners?.get(name)?;
+        (!self.pins.iter().any(is_of_here)).then_some(owner)
+    }
+}
+
+/// What gives a name to an archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim<V> {
+    /// The archive.
+    pub(crate) rank: u16,
+    /// The number of the pin that names it.
+    pub(crate) pin: Option<usize>,
+    /// The version.
+    version: V,
+}
+
+impl Claim<&[u8]> {
+    /// The claim, to be kept for longer than its index.
+    pub(crate) fn kept(&self) -> Claim<Box<[u8]>> {
+        Claim {
+            rank: self.rank,
+            pin: self.pin,
+            version: self.version.into(),
+        }
     }
 }
 
@@ -194,6 +265,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) hidden: Vec<Entry<'a>>,
     /// What is not taken from its archive.
     pub(crate) excluded: Vec<Entry<'a>>,
+    /// Names that another archive than here owns across architectures, with its rank.
+    pub(crate) elsewhere: Vec<(Name<'a>, u16)>,
     /// Names that a pin gave to their archive, with the number of the pin.
     pub(crate) pinned: Vec<(Name<'a>, usize)>,
     /// Names whose winner is older than the newest version that it hides.
@@ -232,11 +305,24 @@ pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outco
     });
     outcome.kept.reserve(entries.len());
     for same_name in entries.chunk_by(|a, b| a.name == b.name) {
-        let (winner, pin) = rules.owner(same_name);
+        let Some(here) = rules.owner(same_name) else {
+            continue;
+        };
+        let name = same_name[0].name;
+        let across = rules.across_of(name, &here);
+        let winner = across.map_or(here.rank, |owner| owner.winner(same_name, here.rank));
+        let (won, lost): (Vec<&Entry<'_>>, Vec<_>) = same_name
+            .iter()
+            .partition(|e| e.rank == winner && across.is_none_or(|owner| owner.lets_pass(e)));
+        let across = across.filter(|owner| owner.rank() != here.rank);
         outcome
-            .pinned
-            .extend(pin.map(|number| (same_name[0].name, number)));
-        let (won, lost): (Vec<_>, Vec<_>) = same_name.iter().partition(|e| e.rank == winner);
+            .elsewhere
+            .extend(across.map(|owner| (name, owner.rank())));
+        let pin = match across {
+            Some(owner) if won.first().is_none_or(|e| e.rank == owner.rank()) => owner.pin(),
+            _ => here.pin,
+        };
+        outcome.pinned.extend(pin.map(|number| (name, number)));
         outcome.older.extend(older_fork(&won, &lost));
         outcome.hidden.extend(lost);
         for entry in won {

@@ -171,7 +171,8 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
     };
     let families = [Family::Packages, Family::Installer];
     let of_binaries = families.iter().filter(|f| merge.config.indices.contains(f));
-    let binaries: Vec<_> = of_binaries.map(|f| Binaries::new(merge, *f)).collect();
+    let binaries = of_binaries.map(|f| Binaries::new(merge, *f));
+    let binaries: Vec<_> = binaries.collect::<Result<_>>()?;
     let groups: Vec<_> = binaries.iter().flat_map(Binaries::groups).collect();
     queue::each(groups, |(group, collector)| {
         collect(group.run(collector, notes, sink)?);

@@ -160,3 +160,126 @@ fn a_source_is_the_same_in_any_case() {
     let found = apt.ok("apt-get", &["source", "--print-uris", "odd-tool"]);
     assert!(found.contains("odd-tool_1.0.dsc"), "{found}");
 }
+
+const ARM64: &str = "main/binary-arm64/Packages";
+
+/// The candidates of a client with two architectures, whichever of them is its own.
+#[track_caller]
+fn expect_candidates(site: &Site, expected: &[(&str, [&str; 2])]) {
+    for (number, architectures) in [["amd64", "arm64"], ["arm64", "amd64"]].iter().enumerate() {
+        let Some(apt) = client(site, architectures) else {
+            return;
+        };
+        for (name, candidates) in expected {
+            let found = apt.candidate(name);
+            assert_eq!(found, candidates[number], "{name} on {}", architectures[0]);
+        }
+    }
+}
+
+/// For apt, what is `Architecture: all` is a version of the native package, whichever index it stands in.
+#[test]
+fn who_has_a_name_in_one_architecture_has_its_all_in_every_one() {
+    let site = Site::new();
+    site.change_config("\"amd64\"]", "\"amd64\", \"arm64\"]");
+    publish(
+        site.overlay(),
+        NEWER,
+        &[
+            (PACKAGES, package("native-fork", "1.0", "amd64")),
+            (PACKAGES, package("other-native", "1.0", "amd64")),
+            (PACKAGES, package("all-fork-here", "1.0", "all")),
+            (ARM64, package("all-fork-there", "1.0", "all")),
+            (PACKAGES, package("all-new", "1.0", "all")),
+        ],
+    );
+    publish(
+        site.main(),
+        NEWER,
+        &[
+            (ARM64, package("native-fork", "999", "all")),
+            (ARM64, package("other-native", "999", "arm64")),
+            (ARM64, package("all-fork-here", "999", "all")),
+            (PACKAGES, package("all-fork-there", "999", "amd64")),
+            (ARM64, package("all-below", "999", "all")),
+        ],
+    );
+    run(&site, &[]).expect(0, &[]);
+    site.aptmerge(&["verify"]).expect(0, &[]);
+    expect_candidates(
+        &site,
+        &[
+            ("native-fork", ["1.0", "1.0"]),
+            // For apt these are two packages, and each archive has its own.
+            ("other-native", ["1.0", "999"]),
+            ("other-native:arm64", ["999", "999"]),
+            ("all-fork-here", ["1.0", "1.0"]),
+            ("all-fork-there", ["1.0", "1.0"]),
+            ("all-new", ["1.0", "1.0"]),
+            ("all-below", ["999", "999"]),
+        ],
+    );
+    let index = |architecture| {
+        site.published_index(&format!("daedalus/main/binary-{architecture}/Packages"))
+    };
+    // What the owner has in one index only takes the place of what it hides in the others, and no other place.
+    for name in ["all-fork-here", "all-fork-there"] {
+        for architecture in ["all", "amd64", "arm64"] {
+            let found = index(architecture).contains(&format!("Package: {name}\nVersion: 1.0\n"));
+            assert!(found, "{name} {architecture}");
+        }
+    }
+    assert!(!index("arm64").contains("Package: all-new\n"));
+    assert!(!index("all").contains("native-fork"));
+    let told = site.aptmerge(&["explain", "native-fork"]);
+    let words = "arm64: gone; it belongs to overlay, the first that has it\n    999 of main (main): hidden by overlay";
+    assert!(told.stdout.contains(words), "{}", told.stdout);
+    let told = site.aptmerge(&["explain", "all-fork-there", "--architecture", "amd64"]);
+    let words = "999 of main (main): hidden by overlay";
+    assert!(told.stdout.contains(words), "{}", told.stdout);
+    let words = "amd64: from overlay, the first that has it\n    1.0 of overlay (main): published";
+    assert!(told.stdout.contains(words), "{}", told.stdout);
+}
+
+#[test]
+fn newest_and_pins_give_a_name_for_all_to_one_archive_too() {
+    let site = Site::new();
+    let config = site.config().replace("\"amd64\"]", "\"amd64\", \"arm64\"]");
+    let config = config.replace("priority =", "strategy = \"newest\"\npriority =");
+    let pins = "[[pin]]\npackages = [\"pinned\"]\narchive = \"main\"\n\
+                [[pin]]\npackages = [\"pinned-there\"]\narchive = \"main\"\narchitectures = [\"arm64\"]\n";
+    site.write_config(&format!("{config}\n{pins}"));
+    publish(
+        site.overlay(),
+        NEWER,
+        &[
+            (PACKAGES, package("newest", "3.0", "amd64")),
+            (ARM64, package("newest", "1.0", "arm64")),
+            (ARM64, package("pinned", "999", "all")),
+            (PACKAGES, package("pinned-there", "2.0", "all")),
+            (ARM64, package("pinned-there", "2.0", "all")),
+        ],
+    );
+    publish(
+        site.main(),
+        NEWER,
+        &[
+            (ARM64, package("newest", "2.0", "all")),
+            (PACKAGES, package("pinned", "1.0", "amd64")),
+            (ARM64, package("pinned-there", "1.0", "all")),
+        ],
+    );
+    run(&site, &[]).expect(0, &[]);
+    expect_candidates(
+        &site,
+        &[("newest", ["3.0", "1.0"]), ("pinned", ["1.0", "1.0"])],
+    );
+    // A pin for an architecture is the operator's word on it.
+    let index = site.published_index("daedalus/main/binary-arm64/Packages");
+    assert!(index.contains("Package: pinned-there\nVersion: 1.0\n"));
+    assert!(!index.contains("Version: 999\n"));
+    let told = site.aptmerge(&["explain", "pinned", "--architecture", "arm64"]);
+    let words =
+        "it belongs to main, pinned by [[pin]] 1\n    999 of overlay (main): hidden by main";
+    assert!(told.stdout.contains(words), "{}", told.stdout);
+}

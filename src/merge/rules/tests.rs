@@ -32,6 +32,7 @@ fn plain(bans: &Bans) -> Rules<'_> {
         filters: Vec::new(),
         bans,
         exempt: Vec::new(),
+        owners: None,
     }
 }
 

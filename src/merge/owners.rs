@@ -1,0 +1,203 @@
+//! Whose the packages for `all` architectures are: of each name one archive's, in all architectures of a merged suite.
+//!
+//! The architectures of a suite are name spaces of their own, and a client with several of them keeps these apart: for apt,
+//! `odd-tool:arm64` is another package than `odd-tool`. But what is `Architecture: all` is for apt a version of the native package,
+//! whichever index it stands in. So on a client with amd64 and arm64, version 999 for `all` in binary-arm64 of the lowest archive
+//! stands above version 1.0 for amd64 of the overlay, although each archive is the only one that has the name in that index. It
+//! needs no malice: a fork for amd64 of a package that is for `all` below does it.
+//!
+//! The rule is one, whatever gives names to archives: a name has an *owner across* all architectures, found as in one architecture
+//! (pins, then strategy), over the entries of all of them. Then:
+//!
+//! - nobody else's stanzas for `all` are published, in whatever index;
+//! - where the owner has a stanza for `all` itself, the name is its own in every architecture, those included in which others have
+//!   packages of that architecture: these would be candidates beside the owner's on a client of that architecture. So that
+//!   no client loses the package by this, the owner's stanzas for `all` then stand in that architecture's index as well, taken
+//!   from one in which the archive has them;
+//! - where the owner has none, packages of other architectures are for apt packages of other names, and belong to whom
+//!   they would without this.
+//!
+//! What remains published is otherwise what the architecture alone would give, less what this takes away: no archive but the
+//! owner gains a name by it that another one hid before. A pin for some architectures is the operator's word on these, and holds there; it
+//! says nothing of an owner across.
+//!
+//! Owners are found before the architectures are merged side by side, one index after the other, and of each name is kept
+//! what decides. With `order` and no pins, the lowest archive need not be read: it takes nothing from anybody.
+
+use std::collections::hash_map::Entry as Place;
+use std::collections::{BTreeSet, HashMap};
+
+use crate::config::Family;
+use crate::deb822::Name;
+use crate::error::Result;
+
+use super::binaries::BinaryGroup;
+use super::entry::{Entry, Kind};
+use super::rules::{Claim, Rules};
+use super::suite::{Loaded, SuiteMerge, Wanted, load, parse};
+
+/// The owners of names across the architectures of a suite, as far as they can matter.
+#[derive(Default)]
+pub(crate) struct Owners {
+    names: HashMap<Box<[u8]>, Owner>,
+}
+
+/// The owner of a name across all architectures.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    /// The claim that gives it the name.
+    claim: Claim<Box<[u8]>>,
+    /// The number of the first architecture in whose index it has the name for `all`.
+    all_in: Option<usize>,
+}
+
+impl Owner {
+    /// Its place in the order of archives.
+    pub(crate) fn rank(&self) -> u16 {
+        self.claim.rank
+    }
+
+    /// The number of the pin that makes it the owner.
+    pub(crate) fn pin(&self) -> Option<usize> {
+        self.claim.pin
+    }
+
+    /// Whether it has the name for `all`, in whatever index.
+    pub(crate) fn has_all(&self) -> bool {
+        self.all_in.is_some()
+    }
+
+    /// Whether it lets an entry be published, whoever has the name in its architecture.
+    pub(crate) fn lets_pass(&self, entry: &Entry<'_>) -> bool {
+        entry.rank == self.rank() || !self.has_all() && entry.architecture != b"all"
+    }
+
+    /// The archive that has the name in an architecture, where without other architectures `here` would have it.
+    pub(crate) fn winner(&self, same_name: &[Entry<'_>], here: u16) -> u16 {
+        let mut own = same_name.iter().filter(|e| e.rank == here);
+        match own.any(|e| self.lets_pass(e)) {
+            true => here,
+            // Nobody else takes the name from the one that lost it.
+            false => self.rank(),
+        }
+    }
+}
+
+impl Owners {
+    /// Finds the owners of the packages, or the udebs, of a suite.
+    pub(super) fn of(merge: &SuiteMerge<'_>, family: Family) -> Result<Owners> {
+        let mut owners = Owners::default();
+        let architectures = merge.config.name_spaces_of(merge.suite);
+        if architectures.len() < 2 {
+            return Ok(owners);
+        }
+        let rules = Rules::across(merge);
+        let idle = usize::from(rules.is_by_order_alone());
+        for rank in 0..merge.inputs.len().saturating_sub(idle) {
+            let mut own: HashMap<Box<[u8]>, Owner> = HashMap::new();
+            for (number, architecture) in architectures.iter().enumerate() {
+                let group = BinaryGroup {
+                    merge,
+                    family,
+                    architecture,
+                    owners: &owners,
+                };
+                let loaded = load(merge, group.wanted_of(rank))?;
+                let (entries, _) = group.entries(&loaded)?;
+                for entry in entries.iter().filter(|e| rules.exclusion(e).is_none()) {
+                    let claim = rules.claim(entry);
+                    let known = own.entry(entry.name.folded().into());
+                    let owner = known
+                        .and_modify(|known| {
+                            if rules.order(&claim, &known.claim).is_lt() {
+                                known.claim = claim.kept();
+                            }
+                        })
+                        .or_insert_with(|| Owner {
+                            claim: claim.kept(),
+                            all_in: None,
+                        });
+                    if entry.architecture == b"all" {
+                        owner.all_in.get_or_insert(number);
+                    }
+                }
+            }
+            for (name, owner) in own {
+                match owners.names.entry(name) {
+                    Place::Vacant(place) => drop(place.insert(owner)),
+                    Place::Occupied(mut place) => {
+                        if rules.order(&owner.claim, &place.get().claim).is_lt() {
+                            place.insert(owner);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(owners)
+    }
+
+    /// The owner of a name; none where no archive above the lowest has it.
+    pub(crate) fn get(&self, name: Name<'_>) -> Option<&Owner> {
+        self.names.get(&*name.folded())
+    }
+}
+
+/// Names of an architecture that belong to an archive which has them for `all` in other indices only: the rank of the archive, and
+/// the number of the architecture in whose index it has them.
+pub(super) type Elsewhere<'a> = HashMap<Name<'a>, (u16, usize)>;
+
+impl BinaryGroup<'_> {
+    /// The names that others have in this architecture, and their owners elsewhere.
+    pub(super) fn elsewhere<'a>(&self, entries: &[Entry<'a>], rules: &Rules<'_>) -> Elsewhere<'a> {
+        let mut elsewhere = Elsewhere::new();
+        if self.owners.names.is_empty() {
+            return elsewhere;
+        }
+        let owner = |e: &Entry<'a>| Some((e.name, self.owners.get(e.name)?));
+        let taken = entries.iter().filter(|e| rules.exclusion(e).is_none());
+        let owned: Vec<_> = taken.filter_map(|e| Some((e.rank, owner(e)?))).collect();
+        for (_, (name, owner)) in &owned {
+            if let Some(number) = owner.all_in {
+                elsewhere.insert(*name, (owner.rank(), number));
+            }
+        }
+        for (rank, (name, owner)) in owned {
+            if rank == owner.rank() {
+                elsewhere.remove(&name);
+            }
+        }
+        elsewhere
+    }
+
+    /// The indices that have them.
+    pub(super) fn wanted_elsewhere(&self, elsewhere: &Elsewhere<'_>) -> Vec<Wanted> {
+        let architectures = self.merge.config.name_spaces_of(self.merge.suite);
+        let places: BTreeSet<_> = elsewhere.values().copied().collect();
+        let groups = places.into_iter().filter_map(|(rank, number)| {
+            let architecture = architectures.get(number)?;
+            Some((
+                rank,
+                BinaryGroup {
+                    architecture,
+                    ..*self
+                },
+            ))
+        });
+        groups
+            .flat_map(|(rank, group)| group.wanted_of(usize::from(rank)))
+            .collect()
+    }
+}
+
+/// The stanzas for `all` of such names, from the indices that have them.
+pub(super) fn all_of<'a>(
+    elsewhere: &Elsewhere<'_>,
+    loaded: &'a [Loaded],
+) -> Result<Vec<Entry<'a>>> {
+    let mut entries = parse(loaded, Kind::Binary)?;
+    entries.retain(|e| {
+        let place = elsewhere.get(&e.name);
+        e.architecture == b"all" && place.is_some_and(|(rank, _)| *rank == e.rank)
+    });
+    Ok(entries)
+}
