@@ -28,6 +28,39 @@ pub(crate) fn create_dir(path: &Path) -> Result<()> {
         .map_err(Error::io("create the directory", path))
 }
 
+/// Makes a directory that nobody but its owner may enter, and what is missing above it; one that is there is closed to others.
+///
+/// One of another owner, and one that is shared by its nature (a symlink to a `/tmp`), is left as it is.
+pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+        create_dir(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made.map_err(Error::io("create the directory", path)),
+    }
+    let look_at = Error::io("look at the directory", path);
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_DIRECTORY.bits())
+        .open(path);
+    let directory = match directory {
+        // What cannot be listed by us fails where it is used.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        opened => opened.map_err(Error::io("open the directory", path))?,
+    };
+    let metadata = directory.metadata().map_err(look_at)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    let (is_open, is_shared) = (mode & 0o077 != 0, mode & 0o1000 != 0);
+    if is_open && !is_shared {
+        match directory.set_permissions(fs::Permissions::from_mode(mode & 0o7700)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other.map_err(Error::io("set the mode of", path))?,
+        }
+    }
+    Ok(())
+}
+
 /// Forces the names in a directory to the disk.
 pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     File::open(path)

@@ -36,6 +36,14 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// The state belongs to another user.
+    #[error("{path} is for {} alone", .owner.as_ref().map_or("another user".to_owned(), |owner| format!("the user {owner}")))]
+    Private {
+        /// The directory of the state.
+        path: PathBuf,
+        /// The name of that user, or `#` and the number.
+        owner: Option<String>,
+    },
     /// What stands in the place of the link is something else.
     #[error("{path} is not the link that aptmerge keeps: {found}")]
     ForeignLink {
@@ -210,6 +218,10 @@ impl Error {
                 "restore {0} from a backup, or remove it: the next run then builds every suite anew",
                 path.display()
             )),
+            Error::Private { owner, .. } => Some(match owner {
+                Some(owner) => format!("run it as that user: sudo -u '{owner}' aptmerge …"),
+                None => "run it as the user that runs aptmerge".into(),
+            }),
             Error::ForeignLink { .. } => Some(
                 "if it leads to merged-production, make it relative (ln -sfn merged-production merged); else move it away, aptmerge makes the link by itself".into(),
             ),

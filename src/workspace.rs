@@ -56,6 +56,10 @@
 //! # }
 //! ```
 //!
+//! `state/`, `spool/` and `cache/` are for the user that runs aptmerge alone: whoever may open the directory of the state may hold its
+//! lock ([`crate::lock`]), an archive that wants a password is nobody else's business, and nobody else puts anything there. For all
+//! are the trees, the link and `log/`.
+//!
 //! What is recorded, and when: `state/published.json` is what production holds. Before the swap, the new generation is
 //! written beside it as `state/staged.json`, durably; after the swap it takes the other's place by rename. A run that finds
 //! the link at volatile therefore knows that a `staged.json` is what is being served, and one that finds it at production
@@ -63,8 +67,11 @@
 //! suite is merged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Uid, User};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -210,9 +217,10 @@ impl<'lock> Workspace<'lock> {
     /// Makes the directories that are missing, takes the second lock, and reads the recorded state.
     pub fn open(lock: &'lock RunLock, root: &Path) -> Result<Workspace<'lock>> {
         let layout = Layout::new(root);
-        for dir in [layout.spool(), layout.cache(), layout.state(), layout.log()] {
-            durable::create_dir(&dir)?;
+        for dir in [layout.spool(), layout.cache(), layout.state()] {
+            durable::create_private_dir(&dir)?;
         }
+        durable::create_dir(&layout.log())?;
         let claim = lock.claim(&layout.state())?;
         let published = read_published(&layout)?;
         Ok(Workspace {
@@ -303,7 +311,15 @@ impl View {
     /// Reads the state as it is now.
     pub fn open(root: &Path) -> Result<View> {
         let layout = Layout::new(root);
-        let published = read_published(&layout)?;
+        let published = read_published(&layout).map_err(|error| match error {
+            Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                Error::Private {
+                    path: layout.state(),
+                    owner: owner_of(&layout.state()),
+                }
+            }
+            other => other,
+        })?;
         Ok(View { layout, published })
     }
 
@@ -321,6 +337,13 @@ impl View {
     pub fn read_state<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         read_json(&self.layout.state().join(name))
     }
+}
+
+/// The name, or the number, of the user that a path belongs to.
+fn owner_of(path: &Path) -> Option<String> {
+    let uid = Uid::from_raw(path.metadata().ok()?.uid());
+    let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
+    Some(name.unwrap_or_else(|| format!("#{uid}")))
 }
 
 fn published_path(layout: &Layout) -> PathBuf {

@@ -191,3 +191,80 @@ fn a_user_who_may_start_no_threads_is_told_so() {
     said.expect(1, &["error: cannot start the threads of the merge"]);
     assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
 }
+
+/// The mode of what lies below the root.
+fn mode(site: &Site, path: &str) -> u32 {
+    site.root().join(path).metadata().unwrap().mode() & 0o7777
+}
+
+#[test]
+fn what_could_hold_the_lock_or_tell_of_an_archive_is_for_the_owner_alone() {
+    let site = Site::new();
+    let private = ["aptmerge.lock", "state", "spool", "cache"];
+    let expected = [0o600, 0o700, 0o700, 0o700];
+    site.run(&[]).expect(0, &[]);
+    assert_eq!(private.map(|path| mode(&site, path)), expected);
+    assert_eq!(mode(&site, "log"), 0o755);
+    assert_eq!(mode(&site, "merged/dists"), 0o755);
+    // As an earlier version left them, and a umask of old.
+    for (path, mode) in private.iter().zip([0o644, 0o755, 0o775, 0o777]) {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(site.root().join(path), mode).unwrap();
+    }
+    site.run(&[]).expect(0, &[]);
+    assert_eq!(private.map(|path| mode(&site, path)), expected);
+    // Who lets a group share the lock means it; others still have no part in it.
+    let lock = site.root().join("aptmerge.lock");
+    for (mode, kept) in [(0o664, 0o660), (0o666, 0o660), (0o640, 0o600)] {
+        fs::set_permissions(&lock, fs::Permissions::from_mode(mode)).unwrap();
+        site.run(&[]).expect(0, &[]);
+        assert_eq!(self::mode(&site, "aptmerge.lock"), kept, "{mode:o}");
+    }
+}
+
+#[test]
+fn another_user_can_neither_hold_the_lock_nor_read_the_state() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: not root, so nobody else can be asked");
+        return;
+    }
+    if !has("setpriv") || !has("flock") {
+        return;
+    }
+    let mut site = Site::new();
+    let binary = site.path("aptmerge");
+    fs::copy(env!("CARGO_BIN_EXE_aptmerge"), &binary).unwrap();
+    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    site.use_binary(binary);
+    site.run(&[]).expect(0, &[]);
+    let as_nobody = |inner: Command| {
+        let out = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env_remove("APTMERGE_CONFIG")
+            .output();
+        Said::of(&out.unwrap())
+    };
+    let hold = |path: &Path| {
+        let mut flock = Command::new("flock");
+        flock.arg("-n").arg(path).arg("true");
+        flock
+    };
+    for path in ["aptmerge.lock", "state"] {
+        let path = site.root().join(path);
+        let said = Said::of(&hold(&path).output().unwrap());
+        said.expect(0, &[]);
+        let said = as_nobody(hold(&path));
+        assert_ne!(said.code, Some(0), "{} {}", path.display(), said.stderr);
+    }
+    let hint = "sudo -u 'root' aptmerge";
+    for verb in [&["status"][..], &["explain", "odd-tool"]] {
+        as_nobody(site.command(verb)).expect(1, &["state is for the user root alone", hint]);
+    }
+    // What is for all is read by all.
+    let mut cat = Command::new("cat");
+    cat.arg(site.root().join("merged/dists/daedalus/InRelease"));
+    cat.arg(site.root().join("log/amprolla.txt"));
+    as_nobody(cat).expect(0, &[]);
+}

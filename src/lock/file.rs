@@ -1,8 +1,8 @@
 //! The lock file: opened or made, locked, and what is written in it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +19,12 @@ const HOLDER: &[u8] = b"pid ";
 
 /// How long to wait for somebody who only looks who holds it.
 const LOOK_TAKES: Duration = Duration::from_millis(2);
+
+/// The mode of the lock file: whoever may open it may hold the lock.
+const OWNER_ONLY: u32 = 0o600;
+
+/// The bit that lets a group write.
+const GROUP_WRITES: u32 = 0o020;
 
 /// What became of one attempt.
 pub(super) enum Attempt {
@@ -39,7 +45,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
     };
     let mut shared = false;
     for _ in 0..MAX_REPLACED {
-        let Some(file) = open(path).map_err(unusable("open"))? else {
+        let Some(mut file) = open(path).map_err(unusable("open"))? else {
             continue;
         };
         if !file.metadata().map_err(unusable("look at"))?.is_file() {
@@ -47,6 +53,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
                 path: path.to_owned(),
             });
         }
+        tighten(&mut file);
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => {
                 if names_inode_of(path, &file).map_err(unusable("look at"))? {
@@ -80,7 +87,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
 /// root too (fs.protected_regular). Nor does it wait for the other end of a FIFO.
 fn open(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o644);
+    options.read(true).write(true).mode(OWNER_ONLY);
     options.custom_flags(OFlag::O_NONBLOCK.bits());
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -91,6 +98,23 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     match options.create(is_link).create_new(!is_link).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         made => made.map(Some),
+    }
+}
+
+/// Keeps other users from the lock, where an earlier version or flock(1) made the file readable for all.
+///
+/// A group that may write is left in: somebody let it share the lock on purpose. So is a file that is not a lock file by its content,
+/// and one that belongs to another user, whose matter its mode is.
+fn tighten(file: &mut File) {
+    let Ok(mode) = file.metadata().map(|m| m.mode() & 0o7777) else {
+        return;
+    };
+    let allowed = match mode & GROUP_WRITES {
+        0 => 0o7700,
+        _ => 0o7770,
+    };
+    if mode & !allowed != 0 && is_ours(file).unwrap_or(false) {
+        let _ = file.set_permissions(Permissions::from_mode(mode & allowed));
     }
 }
 

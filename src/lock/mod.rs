@@ -12,6 +12,9 @@
 //!   state takes a second flock, on the directory of the state itself ([`RunLock::claim`]): also a run that goes on its
 //!   caller's word. It is always taken after the first and nobody waits for the first while holding it, so there is no
 //!   deadlock. A file system that cannot lock directories (NFS) leaves the first lock to decide alone.
+//! - Nobody else can hold it: whoever may open a file or a directory may flock it, even if it is only for reading. So the lock file
+//!   is its owner's alone (0600) and so is the directory of the state (0700), and what an earlier version left open is closed when
+//!   it is opened.
 //! - The descriptors are close-on-exec, so no child inherits them by accident: an ssh master or a gpg-agent that a child leaves
 //!   behind cannot hold a lock for ever. The one process that is handed them on purpose is the guardian of a push
 //!   ([`crate::push`]), which outlives a killed run just until the push that it guards is dead.
