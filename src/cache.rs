@@ -4,8 +4,8 @@
 //! everything after it, so that a damaged, torn or misplaced file is as good as none: what it held is made again. Nothing
 //! is forced to the disk, and an entry that cannot be written costs the next run some time.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -53,14 +53,16 @@ impl Cache {
     /// What an earlier run put in.
     pub fn get(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
         let path = self.path(kind, name);
-        let entry = fs::read(&path).ok()?;
+        let mut file = durable::open_regular(&path).ok()?;
+        let mut entry = Vec::new();
+        file.read_to_end(&mut entry).ok()?;
         let (begin, content) = entry.split_at_checked(CHECKSUM_BYTES)?;
         if begin != checksum(name, &[content]) {
             return None;
         }
         if let Some(now) = self.now {
             // Where that fails it goes too early, and is made again.
-            let _ = File::open(&path).and_then(|file| file.set_modified(now));
+            let _ = file.set_modified(now);
         }
         Some(content.to_vec())
     }
@@ -98,14 +100,22 @@ impl Cache {
         }
     }
 
-    /// Removes what was not used for longest, until the rest is within a bound, and what a crash left.
+    /// Removes what was not used for longest, until the rest is within a bound, and what a crash left. What is no entry by its name
+    /// and its place is not ours, and stays.
     pub fn trim(&self, max: ByteSize) -> Result<()> {
         let mut files = Vec::new();
-        for entry in walkdir::WalkDir::new(&self.dir).into_iter().flatten() {
+        let walk = walkdir::WalkDir::new(&self.dir).follow_root_links(false);
+        for entry in walk.into_iter().flatten() {
             let name = entry.file_name().as_encoded_bytes();
+            let is_entry = entry.depth() == 3 && hex::decode(name).is_ok_and(|n| n.len() == 32);
             if name.starts_with(durable::TEMP_PREFIX.as_bytes()) {
                 durable::remove_file(entry.path())?;
-            } else if let Some(metadata) = entry.metadata().ok().filter(|m| m.is_file()) {
+            } else if let Some(metadata) = entry
+                .metadata()
+                .ok()
+                // What else stands in the place of an entry (a FIFO) is of no use.
+                .filter(|m| is_entry && !m.is_dir())
+            {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 files.push((used, entry.into_path(), metadata.len()));
             }
@@ -184,7 +194,7 @@ mod tests {
         for n in 0..4u8 {
             cache.put("a", &[n; 32], &[&[n; 1000]]);
             let used = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(n));
-            let file = File::open(cache.path("a", &[n; 32])).unwrap();
+            let file = fs::File::open(cache.path("a", &[n; 32])).unwrap();
             file.set_modified(used).unwrap();
         }
         // Used again just now.

@@ -61,6 +61,17 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a symlink in the place of a directory that files are removed from: what it leads to is not ours. That nothing is there is
+/// fine.
+pub(crate) fn check_real(path: &Path) -> Result<()> {
+    match path.is_symlink() {
+        true => Err(Error::SymlinkedDirectory {
+            path: path.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
 /// Forces the names in a directory to the disk.
 pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     File::open(path)

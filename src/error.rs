@@ -75,6 +75,26 @@ pub enum Error {
         /// Its suite.
         suite: String,
     },
+    /// A copy in the spool that the archive's keyring does not prove.
+    #[error(
+        "nothing new is made of the copy of suite `{suite}` of archive `{archive}`, since its signature no longer convinces: {why}"
+    )]
+    NotProven {
+        /// The archive.
+        archive: String,
+        /// Its suite.
+        suite: String,
+        /// Why.
+        why: String,
+    },
+    /// A directory that files are removed from is a symlink.
+    #[error(
+        "{path} is a symlink, and what it leads to may be somebody else's: aptmerge removes files below it"
+    )]
+    SymlinkedDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file of the spool is not what was verified.
     #[error("{path} in the spool is damaged: {why}")]
     SpoolDamaged {
@@ -236,6 +256,12 @@ impl Error {
                 None => "only indices of the configured suites, components and architectures are fetched".into(),
             }),
             Error::NotFetched { .. } => Some("run `aptmerge fetch`, or `aptmerge run`".into()),
+            Error::NotProven { archive, .. } => Some(format!(
+                "mend the keyring of `archives.{archive}.signed-by`, or fetch a Release that it can verify"
+            )),
+            Error::SymlinkedDirectory { .. } => {
+                Some("make it a directory; to have it on another disk, mount that there (mount --bind)".into())
+            }
             Error::SpoolDamaged { .. } => {
                 Some("the damaged file was removed; the next run fetches it again".into())
             }

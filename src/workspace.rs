@@ -217,6 +217,9 @@ impl<'lock> Workspace<'lock> {
     /// Makes the directories that are missing, takes the second lock, and reads the recorded state.
     pub fn open(lock: &'lock RunLock, root: &Path) -> Result<Workspace<'lock>> {
         let layout = Layout::new(root);
+        for dir in [layout.spool(), layout.cache(), layout.production()] {
+            durable::check_real(&dir)?;
+        }
         for dir in [layout.spool(), layout.cache(), layout.state()] {
             durable::create_private_dir(&dir)?;
         }

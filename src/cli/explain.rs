@@ -13,6 +13,7 @@ use aptmerge::merge::{
 };
 use aptmerge::workspace::View;
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::context::Context;
@@ -44,9 +45,9 @@ struct Explanation<'a> {
 pub(super) fn explain(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
     let config = context.config()?;
     let suites = suites(&config, args)?;
-    let explained = match explain_suites(&config, &suites, args) {
+    let explained = match explain_suites(&config, &suites, args, context.now()) {
         // A run may replace what was being read. Then what it left is to be read.
-        Err(Error::Io { .. }) => explain_suites(&config, &suites, args)?,
+        Err(Error::Io { .. }) => explain_suites(&config, &suites, args, context.now())?,
         other => other?,
     };
     let explanation = Explanation {
@@ -118,10 +119,12 @@ fn explain_suites(
     config: &Config,
     suites: &[NamedSuite<'_>],
     args: &ExplainArgs,
+    now: Timestamp,
 ) -> Result<Vec<SuiteExplanation>> {
-    let spool = Spool::view(&View::open(&config.root)?, config)?;
+    let spool = Spool::view(&View::open(&config.root)?, config, now)?;
     let mut explained = Vec::new();
     for (name, suite) in suites {
+        spool.check_proofs(config, suite)?;
         let inputs = spool.merge(config, name, suite)?;
         explained.push(merge::explain(
             &inputs,

@@ -122,7 +122,7 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let lock = context.lock(&config, &args.lock)?;
     let mut workspace = Workspace::open(&lock, &config.root)?;
     publish::recover(&mut workspace, context)?;
-    let spool = Spool::load(&workspace, &config)?;
+    let spool = Spool::load(&workspace, &config, context.now())?;
     let allow = Allowances::from(args.allow);
     let now = context.now();
     let plan = Plan::new(&config, &spool, &workspace, now, allow.rebuild)?;
@@ -149,7 +149,7 @@ pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
         recovered: publish::recover(&mut workspace, context)?,
         ..Outcome::default()
     };
-    let spool = Spool::load(&workspace, &config)?;
+    let spool = Spool::load(&workspace, &config, context.now())?;
     cycle::publish_spool(&mut workspace, &config, &spool, &options, &mut outcome)?;
     Ok(finish(context, &outcome))
 }

@@ -14,7 +14,8 @@ use super::decode::{Compression, Limited, decoder};
 use super::error::is_over_limit;
 use super::hashing::{Digests, Hasher, HashingWriter};
 use super::metered::Metered;
-use super::spool::{StoredIndex, digests_of_object, object_path};
+use super::proof::ObjectName;
+use super::spool::{StoredIndex, digests_of_object, has_object, object_path};
 use super::transport::{self, Conditions, Fetched, Transport};
 use super::uri::Uri;
 
@@ -101,7 +102,7 @@ impl IndexFetch<'_> {
     /// An object of the spool that is what the Release lists, whoever had it first. Its name is a hash; that the Release's other
     /// words fit as well is looked at, unless they are the ones that were looked at before.
     fn stored_already(&self, entry: &IndexEntry) -> Result<Option<StoredIndex>, FetchError> {
-        let Some(sha256) = entry.sha256.map(hex::encode) else {
+        let Some(sha256) = entry.sha256.map(ObjectName::new) else {
             return Ok(None);
         };
         let stored = StoredIndex {
@@ -109,7 +110,7 @@ impl IndexFetch<'_> {
             size: entry.size,
         };
         let path = object_path(self.spool, &stored.sha256);
-        if !path.exists() {
+        if !has_object(self.spool, &stored.sha256) {
             return Ok(None);
         }
         if entry.sha512.is_none() && self.known == Some(&stored) {
@@ -229,7 +230,7 @@ impl IndexFetch<'_> {
             check(&digests, entry, uri, " unpacked")?;
         }
         let temporary = encoder.finish().map_err(failed)?;
-        let sha256 = hex::encode(digests.sha256);
+        let sha256 = ObjectName::new(digests.sha256);
         let path = object_path(self.spool, &sha256);
         if let Some(dir) = path.parent() {
             durable::create_dir(dir)?;
@@ -245,7 +246,10 @@ impl IndexFetch<'_> {
 
 /// The forms of an index that the Release lists, the smallest first; the plain one last, since many archives list it and do not
 /// ship it.
-fn forms<'r>(release: &'r Release, plain: &str) -> Vec<(String, &'r IndexEntry, Compression)> {
+pub(super) fn forms<'r>(
+    release: &'r Release,
+    plain: &str,
+) -> Vec<(String, &'r IndexEntry, Compression)> {
     let known = [
         Compression::Xz,
         Compression::Gzip,
@@ -272,9 +276,9 @@ fn forms<'r>(release: &'r Release, plain: &str) -> Vec<(String, &'r IndexEntry, 
 /// already.
 pub(super) fn planned_bytes(release: &Release, plain: &str, spool: &Path) -> (u64, u64) {
     let entry = release.entries.get(plain);
-    let sha256 = entry.and_then(|entry| entry.sha256).map(hex::encode);
+    let sha256 = entry.and_then(|entry| entry.sha256).map(ObjectName::new);
     if entry.is_some_and(|entry| entry.size == 0)
-        || sha256.is_some_and(|sha256| object_path(spool, &sha256).exists())
+        || sha256.is_some_and(|sha256| has_object(spool, &sha256))
     {
         return (0, 0);
     }

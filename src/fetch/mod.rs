@@ -5,6 +5,7 @@ mod error;
 pub mod hashing;
 mod index;
 mod metered;
+mod proof;
 mod refresh;
 mod spool;
 mod suite;
@@ -13,6 +14,7 @@ mod unclaimed;
 pub mod uri;
 
 pub use error::FetchError;
+pub use proof::ObjectName;
 pub use refresh::{FetchOptions, refresh};
 pub use spool::{Freshness, Spool, SpoolInput, SpooledSuite, StoredIndex, SuiteCopy};
 

@@ -10,12 +10,12 @@ use crate::config::{ArchiveName, Config, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
-use crate::openpgp::Keyring;
 use crate::progress::{Meter, Task};
 use crate::workspace::{Generation, Workspace};
 
 use super::FetchError;
-use super::spool::{self, Freshness, Spool, SpooledSuite, SuiteCopy};
+use super::proof::Proof;
+use super::spool::{self, Freshness, Held, Spool, SpooledSuite, SuiteCopy};
 use super::suite::SuiteFetch;
 use super::transport::{Transport, TransportOptions};
 use super::uri::Uri;
@@ -39,7 +39,9 @@ pub fn refresh(
     listener: &dyn Listener,
 ) -> Result<Spool> {
     let dir = workspace.layout().spool();
-    durable::create_dir(&dir.join("objects"))?;
+    let objects = dir.join("objects");
+    durable::create_dir(&objects)?;
+    durable::check_real(&objects)?;
     spool::clear_litter(&dir)?;
     let transport = Transport::new(transport_options(config)?)?;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -47,23 +49,27 @@ pub fn refresh(
         .thread_name(|n| format!("fetch-{n}"))
         .build()
         .map_err(|e| Error::io("start threads for", &dir)(std::io::Error::other(e)))?;
-    let keyrings = keyrings(config);
+    let keyrings = spool::keyrings(config);
     let wanted: Vec<_> = spool::upstream_suites(config).into_iter().collect();
     let fetched = pool.install(|| {
         wanted
             .into_par_iter()
             .map(|(name, suite)| {
-                let (old, last_published) = match spool::read_copy(&dir, &name, &suite) {
+                let keyring = &keyrings[&name];
+                let held = spool::read_copy(&dir, &name, &suite, keyring, options.now);
+                let last = || last_published(workspace.published(), &name, &suite);
+                let (old, last_published) = match held {
+                    Ok(Some(held)) if held.doubt().is_some() => (Some(held), last()),
                     Ok(old) => (old, None),
                     Err(error @ Error::State { .. }) => {
-                        let last = last_published(workspace.published(), &name, &suite);
+                        let last = last();
                         listener.warn(copy_is_lost(&name, &suite, &error, last));
                         (None, last)
                     }
                     Err(error) => return Err(error),
                 };
                 let archive = &config.archives[&name];
-                let outcome = match &keyrings[&name] {
+                let outcome = match keyring {
                     Ok(keyring) => SuiteFetch {
                         config,
                         name: &name,
@@ -72,7 +78,12 @@ pub fn refresh(
                         keyring,
                         transport: &transport,
                         spool: &dir,
-                        old: old.as_ref(),
+                        // What proves nothing is no measure for what comes.
+                        old: old
+                            .as_ref()
+                            .filter(|h| h.doubt().is_none())
+                            .map(|h| &h.copy),
+                        believes_unchanged: old.as_ref().is_some_and(|h| h.proof == Proof::Today),
                         last_published,
                         options,
                         deadline: Instant::now() + config.fetch.suite_timeout.duration(),
@@ -152,13 +163,14 @@ fn settle(
     dir: &std::path::Path,
     name: &ArchiveName,
     suite: &SuiteName,
-    old: Option<SuiteCopy>,
+    old: Option<Held>,
     outcome: Result<Option<SuiteCopy>, FetchError>,
     listener: &dyn Listener,
 ) -> Result<SpooledSuite> {
     match (outcome, old) {
         (Ok(Some(copy)), old) => {
             spool::write_copy(dir, name, suite, &copy)?;
+            let old = old.map(|held| held.copy);
             let known = old.as_ref().map(|old| &old.unclaimed);
             if known != Some(&copy.unclaimed) && !copy.unclaimed.is_empty() {
                 listener.info(unclaimed_in_words(name, suite, &copy.unclaimed));
@@ -172,16 +184,22 @@ fn settle(
             if !same {
                 listener.info(format!("fetched {name} {suite} from {}", copy.uri));
             }
-            Ok(SpooledSuite { copy, freshness })
+            Ok(SpooledSuite {
+                copy,
+                freshness,
+                doubt: None,
+            })
         }
-        (Ok(None), Some(copy)) => Ok(SpooledSuite {
-            copy,
+        (Ok(None), Some(held)) => Ok(SpooledSuite {
+            doubt: held.doubt(),
+            copy: held.copy,
             freshness: Freshness::Current,
         }),
         (Err(_), _) if listener.is_cancelled() => Err(Error::Cancelled),
         (Err(FetchError::Spool(error)), _) => Err(*error),
-        (Err(error), Some(copy)) => {
-            let date = copy
+        (Err(error), Some(held)) => {
+            let date = held
+                .copy
                 .parse_release()
                 .map(|r| r.date.to_string())
                 .unwrap_or_default();
@@ -194,7 +212,8 @@ fn settle(
                 crate::error::chain(&error)
             ));
             Ok(SpooledSuite {
-                copy,
+                doubt: held.doubt(),
+                copy: held.copy,
                 freshness: Freshness::Kept(error),
             })
         }
@@ -225,16 +244,6 @@ fn unclaimed_in_words(
         "{name} {suite} lists files that belong to no family of indices and are not merged: {}{more}; log/unclaimed.txt has them all",
         some.join(", ")
     )
-}
-
-fn keyrings(
-    config: &Config,
-) -> BTreeMap<ArchiveName, Result<Keyring, std::sync::Arc<crate::openpgp::Error>>> {
-    let load = |paths: &[std::path::PathBuf]| Keyring::load(paths).map_err(std::sync::Arc::new);
-    let archives = config.archives.iter();
-    archives
-        .map(|(name, archive)| (name.clone(), load(&archive.signed_by)))
-        .collect()
 }
 
 fn transport_options(config: &Config) -> Result<TransportOptions> {

@@ -7,12 +7,12 @@
 //!
 //! Objects are written before the one file that names them, and that file is replaced by rename: a suite's copy changes all
 //! at once or not at all. What is read from an object is hashed again, so damage on our own disk is found before it is
-//! published.
+//! published; what a record says is held against the archive's signatures ([`super::proof`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,16 +25,18 @@ use crate::error::{Error, Result};
 use crate::indices::IndexName;
 use crate::listing;
 use crate::merge::{Input, SuiteMerge};
+use crate::openpgp::Keyring;
 use crate::workspace::{View, Workspace, read_json, write_json};
 
 use super::FetchError;
 use super::hashing::{Digests, Hasher, HashingReader};
+use super::proof::{ArchiveKeyring, ObjectName, Proof, prove};
 
 /// An index in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredIndex {
-    /// SHA-256 of the plain text, in hex: the object's name.
-    pub sha256: String,
+    /// SHA-256 of the plain text: the object's name.
+    pub sha256: ObjectName,
     /// Length of the plain text.
     pub size: u64,
 }
@@ -94,13 +96,32 @@ pub enum Freshness {
     NotAsked,
 }
 
-/// A copy, and how fresh it is.
+/// A copy, how fresh it is, and how far it is proven.
 #[derive(Debug)]
 pub struct SpooledSuite {
     /// The copy.
     pub copy: SuiteCopy,
     /// How fresh it is.
     pub freshness: Freshness,
+    /// Why nothing new may be made of it.
+    pub(super) doubt: Option<String>,
+}
+
+/// A copy that was read from the spool, and is not damaged.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) copy: SuiteCopy,
+    pub(super) proof: Proof,
+}
+
+impl Held {
+    /// Why nothing new may be made of it.
+    pub(super) fn doubt(&self) -> Option<String> {
+        match &self.proof {
+            Proof::None(why) => Some(why.clone()),
+            Proof::Today | Proof::WhenFetched => None,
+        }
+    }
 }
 
 /// The copies of everything that the configured suites are made from.
@@ -124,25 +145,31 @@ impl Spool {
         }
     }
 
-    /// Takes what is in the spool, without asking the archives.
-    pub fn load(workspace: &Workspace<'_>, config: &Config) -> Result<Spool> {
-        Self::read(workspace.layout().spool(), config, false)
+    /// Takes what is in the spool, without asking the archives; `now` is the time that signatures are judged by.
+    pub fn load(workspace: &Workspace<'_>, config: &Config, now: Timestamp) -> Result<Spool> {
+        Self::read(workspace.layout().spool(), config, now, false)
     }
 
     /// The same without the lock, only to look at. A run may remove objects that its copies name at any moment.
-    pub fn view(view: &View, config: &Config) -> Result<Spool> {
-        Self::read(view.layout().spool(), config, true)
+    pub fn view(view: &View, config: &Config, now: Timestamp) -> Result<Spool> {
+        Self::read(view.layout().spool(), config, now, true)
     }
 
-    fn read(dir: PathBuf, config: &Config, read_only: bool) -> Result<Spool> {
+    fn read(dir: PathBuf, config: &Config, now: Timestamp, read_only: bool) -> Result<Spool> {
+        let keyrings = keyrings(config);
         let mut suites = BTreeMap::new();
         for (archive, suite) in upstream_suites(config) {
-            let copy = read_copy(&dir, &archive, &suite)?.ok_or_else(|| Error::NotFetched {
+            let held = read_copy(&dir, &archive, &suite, &keyrings[&archive], now)?;
+            let held = held.ok_or_else(|| Error::NotFetched {
                 archive: archive.to_string(),
                 suite: suite.to_string(),
             })?;
-            let freshness = Freshness::NotAsked;
-            suites.insert((archive, suite), SpooledSuite { copy, freshness });
+            let spooled = SpooledSuite {
+                doubt: held.doubt(),
+                copy: held.copy,
+                freshness: Freshness::NotAsked,
+            };
+            suites.insert((archive, suite), spooled);
         }
         Ok(Spool {
             dir,
@@ -169,6 +196,21 @@ impl Spool {
                 Freshness::Kept(error) => Some((key, error)),
                 _ => None,
             })
+    }
+
+    /// Refuses a suite of which one copy is not proven by its archive's keyring as it is today.
+    pub fn check_proofs(&self, config: &Config, suite: &Suite) -> Result<()> {
+        for (archive, _, upstream) in config.inputs(suite) {
+            let doubt = self.get(archive, upstream).and_then(|s| s.doubt.clone());
+            if let Some(why) = doubt {
+                return Err(Error::NotProven {
+                    archive: archive.to_string(),
+                    suite: upstream.to_string(),
+                    why,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The merge of a suite from the copies of its archives.
@@ -231,18 +273,34 @@ fn copy_path(spool: &Path, archive: &ArchiveName, suite: &SuiteName) -> PathBuf 
         .join(format!("{}.json", suite.flat()))
 }
 
+/// The keyring of each archive.
+pub(super) fn keyrings(config: &Config) -> BTreeMap<ArchiveName, ArchiveKeyring> {
+    let load = |paths: &[PathBuf]| Keyring::load(paths).map_err(Arc::new);
+    let archives = config.archives.iter();
+    archives
+        .map(|(name, archive)| (name.clone(), load(&archive.signed_by)))
+        .collect()
+}
+
+/// Reads a copy and holds it against its signatures; one that is damaged is an [`Error::State`].
 pub(super) fn read_copy(
     spool: &Path,
     archive: &ArchiveName,
     suite: &SuiteName,
-) -> Result<Option<SuiteCopy>> {
+    keyring: &ArchiveKeyring,
+    now: Timestamp,
+) -> Result<Option<Held>> {
     let path = copy_path(spool, archive, suite);
-    let copy: Option<SuiteCopy> = read_json(&path)?;
-    if let Some(Err(why)) = copy.as_ref().map(SuiteCopy::parse_release) {
-        let source = serde::de::Error::custom(why);
-        return Err(Error::State { path, source });
+    let Some(copy) = read_json::<SuiteCopy>(&path)? else {
+        return Ok(None);
+    };
+    match prove(&copy, keyring, now) {
+        Ok(proof) => Ok(Some(Held { copy, proof })),
+        Err(why) => {
+            let source = serde::de::Error::custom(why);
+            Err(Error::State { path, source })
+        }
     }
-    Ok(copy)
 }
 
 pub(super) fn write_copy(
@@ -259,26 +317,39 @@ pub(super) fn write_copy(
 }
 
 /// Where an object lies.
-pub(super) fn object_path(spool: &Path, sha256: &str) -> PathBuf {
-    let prefix = sha256.get(..2).unwrap_or("xx");
+pub(super) fn object_path(spool: &Path, name: &ObjectName) -> PathBuf {
+    let (prefix, _) = name.as_str().split_at(2);
     spool
         .join("objects")
         .join(prefix)
-        .join(format!("{sha256}.zst"))
+        .join(format!("{name}.zst"))
+}
+
+/// Whether an object is there, as a file: anything else in its place (a FIFO) is as good as none.
+pub(super) fn has_object(spool: &Path, name: &ObjectName) -> bool {
+    let metadata = object_path(spool, name).symlink_metadata();
+    metadata.is_ok_and(|metadata| metadata.is_file())
+}
+
+/// The object that a path is the place of, if it is of the form that we give to it.
+fn object_at(spool: &Path, path: &Path) -> Option<ObjectName> {
+    let name = path.file_stem()?.to_str()?.to_owned();
+    let name = ObjectName::try_from(name).ok()?;
+    (object_path(spool, &name) == path).then_some(name)
 }
 
 /// Removes what a crash left under temporary names: beside the copies of an archive, and where objects come to.
 pub(super) fn clear_litter(spool: &Path) -> Result<()> {
     for entry in std::fs::read_dir(spool).map_err(Error::io("list", spool))? {
         let entry = entry.map_err(Error::io("list", spool))?;
-        if entry.path().is_dir() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             durable::clear_litter(&entry.path())?;
         }
     }
     Ok(())
 }
 
-/// Removes objects that no copy names any more.
+/// Removes objects that no copy names any more: files of our own form, in real directories. What else lies there is not ours.
 pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
     let mut named = BTreeSet::new();
     for file in files_below(spool, 2)? {
@@ -292,11 +363,13 @@ pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
             Err(error) => return Err(error),
         };
         let objects = copy.indices.into_values();
-        named.extend(objects.map(|index| object_path(spool, &index.sha256)));
+        named.extend(objects.map(|index| index.sha256));
     }
-    for object in files_below(&spool.join("objects"), 2)? {
-        if !named.contains(&object) {
-            durable::remove_file(&object)?;
+    let objects = spool.join("objects");
+    durable::check_real(&objects)?;
+    for path in files_below(&objects, 2)? {
+        if object_at(spool, &path).is_some_and(|name| !named.contains(&name)) {
+            durable::remove_file(&path)?;
         }
     }
     Ok(())
@@ -355,7 +428,7 @@ impl Input for SpoolInput<'_> {
 
     fn digest(&self, name: &IndexName) -> Option<String> {
         let stored = self.copy.indices.get(&name.to_string())?;
-        Some(stored.sha256.clone())
+        Some(stored.sha256.to_string())
     }
 
     fn size(&self, name: &IndexName) -> u64 {
@@ -406,7 +479,7 @@ pub(super) fn open_object<'a>(
     stored: &'a StoredIndex,
 ) -> Result<impl Read + Send + use<'a>> {
     let path = object_path(spool, &stored.sha256);
-    let file = File::open(&path).map_err(Error::io("open", &path))?;
+    let file = durable::open_regular(&path).map_err(Error::io("open", &path))?;
     let decoder = zstd::Decoder::new(file).map_err(Error::io("read", &path))?;
     Ok(CheckedObject {
         reader: decoder.take(stored.size.saturating_add(1)),
@@ -417,14 +490,14 @@ pub(super) fn open_object<'a>(
 }
 
 /// Length and hashes of an object; `None` where it is not what its name says.
-pub(super) fn digests_of_object(path: &Path, sha256: &str) -> Result<Option<Digests>> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
+pub(super) fn digests_of_object(path: &Path, name: &ObjectName) -> Result<Option<Digests>> {
+    let file = durable::open_regular(path).map_err(Error::io("open", path))?;
     let decoder = zstd::Decoder::new(file).map_err(Error::io("read", path))?;
     let mut hashed = HashingReader::with(decoder, Hasher::with_sha512());
     match std::io::copy(&mut hashed, &mut std::io::sink()) {
         Ok(_) => {
             let (_, digests) = hashed.finish();
-            Ok((hex::encode(digests.sha256) == sha256).then_some(digests))
+            Ok(name.is_of(digests.sha256).then_some(digests))
         }
         Err(error) if is_of_the_system(&error) => Err(Error::io("read", path)(error)),
         Err(_) => Ok(None),
@@ -449,7 +522,7 @@ impl<R: Read> Read for CheckedObject<'_, R> {
             return Ok(read);
         }
         if let Some(digests) = self.hasher.take().map(Hasher::finish)
-            && hex::encode(digests.sha256) != self.stored.sha256
+            && !self.stored.sha256.is_of(digests.sha256)
         {
             let why = format!(
                 "{} is not what was verified when it was fetched",
@@ -467,12 +540,13 @@ fn is_of_the_system(error: &std::io::Error) -> bool {
 }
 
 fn read_object(path: &Path, stored: &StoredIndex) -> std::io::Result<Vec<u8>> {
-    let decoder = zstd::Decoder::new(File::open(path)?)?;
+    let decoder = zstd::Decoder::new(durable::open_regular(path)?)?;
     let mut data = Vec::with_capacity(usize::try_from(stored.size).unwrap_or(0).min(1 << 30));
     decoder
         .take(stored.size.saturating_add(1))
         .read_to_end(&mut data)?;
-    if data.len() as u64 != stored.size || hex::encode(Sha256::digest(&data)) != stored.sha256 {
+    let is_named = stored.sha256.is_of(Sha256::digest(&data).into());
+    if data.len() as u64 != stored.size || !is_named {
         let why = "it is not what was verified when it was fetched";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
     }

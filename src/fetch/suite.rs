@@ -23,7 +23,7 @@ use crate::progress::Meter;
 use super::FetchError;
 use super::index::{IndexFetch, planned_bytes};
 use super::refresh::FetchOptions;
-use super::spool::{StoredIndex, SuiteCopy, object_path, open_object, seconds};
+use super::spool::{StoredIndex, SuiteCopy, has_object, object_path, open_object, seconds};
 use super::transport::{self, Transport};
 use super::unclaimed::unclaimed;
 use super::uri::Uri;
@@ -48,7 +48,10 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) transport: &'a Transport,
     pub(super) spool: &'a Path,
     pub(super) old: Option<&'a SuiteCopy>,
-    /// The Date of what was last published from the suite, where its copy in the spool is lost.
+    /// Whether the copy in the spool would be let in today as well: where it would not, nobody's word is taken for it that the
+    /// archive has nothing else.
+    pub(super) believes_unchanged: bool,
+    /// The Date of what was last published from the suite, where its copy in the spool is lost, or proves nothing.
     pub(super) last_published: Option<Timestamp>,
     pub(super) options: FetchOptions,
     /// When to give up, by the clock that only goes forward.
@@ -157,7 +160,7 @@ impl SuiteFetch<'_> {
         let base = Uri::parse(uri)?.join(&format!("dists/{}", self.suite))?;
         let old = self
             .old
-            .filter(|old| old.uri == uri_for_people(uri) && self.is_signed_still(old));
+            .filter(|old| self.believes_unchanged && old.uri == uri_for_people(uri));
         match self.release(&base, old.filter(|_| !unconditional))? {
             Answer::Same => {
                 let Some(old) = old else {
@@ -233,7 +236,7 @@ impl SuiteFetch<'_> {
         let gives_up = || self.gives_up();
         for (plain, name) in &wanted {
             let stored = old.and_then(|old| old.indices.get(plain));
-            if let Some(stored) = stored.filter(|s| object_path(self.spool, &s.sha256).exists()) {
+            if let Some(stored) = stored.filter(|s| has_object(self.spool, &s.sha256)) {
                 indices.stored.insert(plain.clone(), stored.clone());
             } else if old.is_some_and(|old| old.broken.contains(plain)) {
                 indices.broken.insert(plain.clone());

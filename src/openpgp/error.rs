@@ -263,6 +263,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the signatures are at fault, whatever the keyring holds.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Error::NoSignature
+                | Error::TooManySignatures { .. }
+                | Error::BadSignature { .. }
+                | Error::UnreadableSignature { .. }
+                | Error::Structure { .. }
+                | Error::TooLarge { .. }
+        )
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -168,6 +168,18 @@ impl<'a> Plan<'a> {
             && self.suites.iter().all(|s| s.action == Action::Keep)
     }
 
+    /// Refuses to make a suite from copies that nothing proves. What was published is what it is: where nothing else would come of
+    /// it, it may be merged or signed again.
+    pub(super) fn check_proofs(&self, suite: &SuitePlan<'_>) -> Result<()> {
+        let is_published = suite.record.is_some_and(|record| {
+            record.content == suite.content && record.release == suite.release
+        });
+        match is_published {
+            true => Ok(()),
+            false => self.spool.check_proofs(self.config, suite.suite),
+        }
+    }
+
     /// The inputs of a suite's merge, highest priority first.
     pub(super) fn merge<'p>(&'p self, suite: &'p SuitePlan<'_>) -> Result<SuiteMerge<'p>> {
         self.spool.merge(self.config, suite.name, suite.suite)

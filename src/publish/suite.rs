@@ -94,6 +94,7 @@ impl SuiteStage<'_> {
 
     /// What making the suite anew would change; nothing is written.
     pub(super) fn compare(&self) -> Result<Difference> {
+        self.plan.check_proofs(self.suite)?;
         let old_release = self.old_release(&Silent)?;
         let served = self.served(old_release.as_ref());
         let comparer = Comparer {
@@ -116,6 +117,7 @@ impl SuiteStage<'_> {
     /// The suite anew.
     pub(super) fn make(&self, signer: &Signer, listener: &dyn Listener) -> Result<SuiteRecord> {
         let plan = self.plan;
+        plan.check_proofs(self.suite)?;
         let old_release = self.old_release(listener)?;
         let inherited = release::inherited(plan.config, plan.spool, self.suite.suite)?;
         let identity = release::identity(self.suite.name, self.suite.suite, inherited);

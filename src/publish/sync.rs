@@ -73,6 +73,7 @@ fn is_same(a: &Path, a_is: &Metadata, b: &Path, b_is: &Metadata) -> bool {
 ///
 /// Files are first all linked, then removed, so that one that moved is never without a name.
 pub(super) fn mirror(from: &Path, to: &Path) -> Result<()> {
+    durable::check_real(to)?;
     durable::create_dir(to)?;
     let changed = mirror_new(from, to)?;
     remove_extra(from, to)?;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 
 use crate::deb822::Release;
@@ -38,17 +37,6 @@ pub(super) struct New {
 }
 
 impl SuiteFetch<'_> {
-    /// Whether the copy in the spool would be let in today as well: where it would not, nobody's word is taken for it that the
-    /// archive has nothing else.
-    pub(super) fn is_signed_still(&self, old: &SuiteCopy) -> bool {
-        let now = SystemTime::from(self.options.now);
-        let verified = BASE64_STANDARD.decode(&old.signature).map(|signature| {
-            let body = old.release.as_bytes();
-            self.keyring.verify_again(body, &signature, old.inline, now)
-        });
-        matches!(verified, Ok(Ok(_)))
-    }
-
     /// InRelease, or else Release with Release.gpg; only what the verifier returned is handed on.
     pub(super) fn release(
         &self,
@@ -216,15 +204,15 @@ impl SuiteFetch<'_> {
         body: &[u8],
     ) -> Result<(), FetchError> {
         let uri = base.to_string();
+        if let Some(seen) = self.last_published.filter(|seen| release.date < *seen) {
+            return Err(FetchError::Rollback {
+                uri,
+                date: release.date.to_string(),
+                seen: seen.to_string(),
+            });
+        }
         let Some(old) = self.old else {
-            return match self.last_published {
-                Some(seen) if release.date < seen => Err(FetchError::Rollback {
-                    uri,
-                    date: release.date.to_string(),
-                    seen: seen.to_string(),
-                }),
-                _ => Ok(()),
-            };
+            return Ok(());
         };
         let before = self.parse(base, old.release.as_bytes())?;
         if release.date < before.date {

@@ -1,0 +1,161 @@
+//! Whether a copy in the spool is what its archive signed.
+//!
+//! Why no record of the spool makes a run publish what no archive signed: nothing of a record is believed for being there. Whenever a
+//! copy is loaded, for a run as for `publish`, `merge`, `explain` and a dry run,
+//!
+//! - its signatures are verified again over the text of its Release, by the archive's keyring as it is today;
+//! - each index that it names is one that this Release lists, with the length and the SHA-256 that stand there. The object's bytes are
+//!   hashed when they are read;
+//! - an object is named by 64 hex digits ([`ObjectName`]), so no name of one is a path.
+//!
+//! A record that fails for its own sake is damaged, and as good as none. One that fails for the keyring's sake (the key was removed,
+//! or revoked) is kept, since what is published from it stays; but nothing new is made of it.
+//!
+//! A key or a signature that was good when the copy was fetched and has expired since still proves what it signed. The time of the
+//! fetch is the record's own word; whoever forges it gains no more than another text that the archive signed once.
+//!
+//! One thing is left to the record: the digest of the plain text where a Release lists nothing but packed forms of an index.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::deb822::Release;
+use crate::openpgp::{self, Keyring};
+
+use super::index::forms;
+use super::spool::{StoredIndex, SuiteCopy};
+
+/// The SHA-256 of a plain text, as 64 lower-case hex digits: the name of an object of the spool.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectName(String);
+
+impl ObjectName {
+    /// The name of what has this digest.
+    pub fn new(sha256: [u8; 32]) -> Self {
+        Self(hex::encode(sha256))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the name is that of a digest.
+    pub(super) fn is_of(&self, sha256: [u8; 32]) -> bool {
+        self.0 == hex::encode(sha256)
+    }
+}
+
+impl TryFrom<String> for ObjectName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        match text.len() == 64 && text.bytes().all(is_digit) {
+            true => Ok(Self(text)),
+            false => Err("the name of an object is no SHA-256 of 64 hex digits"),
+        }
+    }
+}
+
+impl From<ObjectName> for String {
+    fn from(name: ObjectName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The keyring of an archive, or why there is none.
+pub(super) type ArchiveKeyring = Result<Keyring, Arc<openpgp::Error>>;
+
+/// How far a copy that is not damaged is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Its signatures would be let in today as well.
+    Today,
+    /// They were good when it was fetched; a key or a signature has expired since.
+    WhenFetched,
+    /// By the keyring as it is today it proves nothing; why.
+    None(String),
+}
+
+/// Holds a copy against its own signatures; an error says why it is damaged.
+pub(super) fn prove(
+    copy: &SuiteCopy,
+    keyring: &ArchiveKeyring,
+    now: Timestamp,
+) -> Result<Proof, String> {
+    let release = copy.parse_release().map_err(|why| why.to_string())?;
+    for (path, stored) in &copy.indices {
+        if !lists(&release, path, stored) {
+            let path = crate::quoted::quoted(path);
+            return Err(format!("its Release does not list `{path}` as it has it"));
+        }
+    }
+    let signature = BASE64_STANDARD.decode(&copy.signature).unwrap_or_default();
+    if signature.is_empty() {
+        return Err("it holds no signature".to_owned());
+    }
+    let keyring = match keyring {
+        Ok(keyring) => keyring,
+        Err(error) => return Ok(Proof::None(crate::error::chain(error.as_ref()))),
+    };
+    let verify = |time: Timestamp| {
+        let body = copy.release.as_bytes();
+        keyring.verify_again(body, &signature, copy.inline, SystemTime::from(time))
+    };
+    let today = match verify(now) {
+        Ok(_) => return Ok(Proof::Today),
+        Err(error) if error.is_damage() => return Err(crate::error::chain(&error)),
+        Err(error) => error,
+    };
+    let fetched = Timestamp::from_second(copy.fetched).unwrap_or(now).min(now);
+    match verify(fetched) {
+        Ok(_) => Ok(Proof::WhenFetched),
+        Err(_) => Ok(Proof::None(crate::error::chain(&today))),
+    }
+}
+
+/// Whether a Release lists an index with the length and the digest that the spool has it by.
+fn lists(release: &Release, path: &str, stored: &StoredIndex) -> bool {
+    match release.entries.get(path) {
+        Some(plain) => {
+            let has_digest = |sha256| stored.sha256.is_of(sha256);
+            plain.size == stored.size && plain.sha256.is_none_or(has_digest)
+        }
+        None => !forms(release, path).is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_no_name_of_an_object() {
+        let good = "0123456789abcdef".repeat(4);
+        assert!(ObjectName::try_from(good.clone()).is_ok());
+        for bad in [
+            String::new(),
+            good.to_uppercase(),
+            good[1..].to_owned(),
+            format!("{good}0"),
+            format!("/{}", &good[1..]),
+            format!("../{}", &good[3..]),
+            "é".repeat(32),
+        ] {
+            assert!(ObjectName::try_from(bad.clone()).is_err(), "{bad}");
+        }
+    }
+}

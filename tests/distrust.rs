@@ -1,0 +1,317 @@
+//! Shows that what lies on our own disk is held again before it is published, and that nothing is removed but what is ours.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use common::site::has;
+use common::upstream::{Said, Site, signing_time, stanza};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+const INDEX: &str = "main/binary-amd64/Packages";
+
+fn copy_path(site: &Site) -> PathBuf {
+    site.path("site/spool/main/bookworm.json")
+}
+
+fn read_copy(site: &Site) -> Value {
+    serde_json::from_slice(&fs::read(copy_path(site)).unwrap()).unwrap()
+}
+
+fn write_copy(site: &Site, copy: &Value) {
+    fs::write(copy_path(site), serde_json::to_vec(copy).unwrap()).unwrap();
+}
+
+/// Puts a text into the spool as an object; its name.
+fn put_object(site: &Site, text: &[u8]) -> String {
+    let name = hex::encode(Sha256::digest(text));
+    let path = site.path(&format!("site/spool/objects/{}/{name}.zst", &name[..2]));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, zstd::encode_all(text, 1).unwrap()).unwrap();
+    name
+}
+
+/// Names in a copy another object for an index: one with a package that the archive never had. Its text.
+fn forge_index(site: &Site, copy: &mut Value) -> String {
+    let object = copy["indices"][INDEX]["sha256"].as_str().unwrap();
+    let path = format!("site/spool/objects/{}/{object}.zst", &object[..2]);
+    let text = zstd::decode_all(fs::File::open(site.path(&path)).unwrap()).unwrap();
+    let text = format!(
+        "{}\n{}",
+        String::from_utf8(text).unwrap(),
+        stanza("planted")
+    );
+    copy["indices"][INDEX]["sha256"] = put_object(site, text.as_bytes()).into();
+    copy["indices"][INDEX]["size"] = text.len().into();
+    text
+}
+
+/// Lists a text in the Release of a copy as the index, so that the copy is at one with itself.
+fn forge_release(copy: &mut Value, text: &str) {
+    let release = copy["release"].as_str().unwrap();
+    let lines = release.lines().map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            [hash, _, INDEX] if hash.len() == 64 => {
+                let hash = hex::encode(Sha256::digest(text));
+                format!(" {hash} {} {INDEX}\n", text.len())
+            }
+            _ => format!("{line}\n"),
+        }
+    });
+    copy["release"] = lines.collect::<String>().into();
+}
+
+/// Does what needs the spool without asking the archives.
+#[track_caller]
+fn refused_offline(site: &Site, words: &[&str]) {
+    let before = site.served();
+    for verb in [&["publish"][..], &["merge"], &["explain", "planted"]] {
+        site.aptmerge(verb).expect(1, words);
+    }
+    assert_eq!(site.served(), before);
+}
+
+/// A run goes on from the archive, and publishes nothing that was planted.
+#[track_caller]
+fn healed_by_a_run(site: &Site, words: &[&str]) {
+    let before = site.served();
+    site.run(&[]).expect(0, words);
+    assert_eq!(site.served(), before);
+    let said = site.run(&["-v"]);
+    said.expect(0, &["nothing changed"]);
+    assert!(!said.stderr.contains("warning"), "{}", said.stderr);
+    site.aptmerge(&["explain", "planted"])
+        .expect(1, &["no archive has"]);
+}
+
+const LOST: &str =
+    "warning: suite `bookworm` of archive `main` is fetched anew, since its copy is lost";
+const DAMAGED: &str = "spool/main/bookworm.json cannot be understood";
+
+#[test]
+fn a_record_cannot_name_another_object() {
+    let site = Site::published();
+    let mut copy = read_copy(&site);
+    forge_index(&site, &mut copy);
+    write_copy(&site, &copy);
+    let why = "its Release does not list `main/binary-amd64/Packages` as it has it";
+    refused_offline(&site, &[DAMAGED, why]);
+    healed_by_a_run(&site, &[LOST, why]);
+}
+
+#[test]
+fn a_record_without_a_good_signature_is_as_good_as_none() {
+    let site = Site::published();
+    let good = read_copy(&site);
+    for (signature, why) in [
+        ("", "it holds no signature"),
+        ("%", "it holds no signature"),
+        ("AAAA", "is refused"),
+    ] {
+        let mut copy = good.clone();
+        copy["signature"] = signature.into();
+        write_copy(&site, &copy);
+        refused_offline(&site, &[DAMAGED, why]);
+        healed_by_a_run(&site, &[LOST, why]);
+    }
+    // Its own signature, over another text.
+    let mut copy = good.clone();
+    let text = forge_index(&site, &mut copy);
+    forge_release(&mut copy, &text);
+    write_copy(&site, &copy);
+    refused_offline(&site, &[DAMAGED, "BAD signature"]);
+    healed_by_a_run(&site, &[LOST, "BAD signature"]);
+}
+
+#[test]
+fn a_record_that_somebody_else_signed_is_used_for_nothing_new() {
+    let site = Site::published();
+    let mut copy = read_copy(&site);
+    let text = forge_index(&site, &mut copy);
+    forge_release(&mut copy, &text);
+    let keys = [site.path("keys/overlay.secret.asc")];
+    let signer = aptmerge::openpgp::Signer::key_files(&keys).unwrap();
+    let release = copy["release"].as_str().unwrap().as_bytes();
+    let signed = signer.sign(release, signing_time()).unwrap();
+    copy["inline"] = false.into();
+    copy["signature"] = BASE64_STANDARD.encode(signed.detached).into();
+    write_copy(&site, &copy);
+    refused_offline(
+        &site,
+        &[
+            "nothing new is made of the copy",
+            "not in the keyring",
+            "hint: ",
+        ],
+    );
+    healed_by_a_run(&site, &[]);
+}
+
+#[test]
+fn a_key_that_leaves_the_keyring_costs_news_and_no_more() {
+    let site = Site::published();
+    let before = site.served();
+    fs::copy(site.path("keys/overlay.gpg"), site.path("keys/main.gpg")).unwrap();
+    site.run(&[])
+        .expect(3, &["stays at its last good copy", "not in the keyring"]);
+    assert_eq!(site.served(), before);
+    site.aptmerge(&["publish"]).expect(0, &[]);
+    // Nothing is made of it by other rules either.
+    site.change_config("priority =", "strategy = \"newest\"\npriority =");
+    site.aptmerge(&["publish"])
+        .expect(1, &["nothing new is made of the copy"]);
+    assert_eq!(site.served(), before);
+}
+
+#[test]
+fn a_path_in_the_place_of_a_digest_removes_nothing() {
+    let site = Site::published();
+    let victim = site.path("victim.zst");
+    fs::write(&victim, "somebody else's").unwrap();
+    let place = site.path("victim").display().to_string();
+    let mut copy = read_copy(&site);
+    copy["indices"][INDEX]["sha256"] = place.into();
+    write_copy(&site, &copy);
+    refused_offline(&site, &[DAMAGED, "64 hex digits"]);
+    site.news();
+    site.run(&[]).expect(0, &[LOST]);
+    assert!(victim.exists());
+}
+
+/// A directory of somebody else's, full of what looks like ours.
+fn foreign(site: &Site) -> PathBuf {
+    let name = "0123456789abcdef".repeat(4);
+    let dir = site.path("foreign");
+    for path in [
+        format!("xz/01/{name}"),
+        format!("01/{name}.zst"),
+        "dists/other/InRelease".to_owned(),
+        name.clone(),
+        ".aptmerge-tmp-x".to_owned(),
+    ] {
+        fs::create_dir_all(dir.join(&path).parent().unwrap()).unwrap();
+        fs::write(dir.join(&path), "x").unwrap();
+    }
+    dir
+}
+
+fn count(dir: &Path) -> usize {
+    walkdir::WalkDir::new(dir).into_iter().count()
+}
+
+#[test]
+fn nothing_is_removed_through_a_symlink() {
+    for place in [
+        "site/cache",
+        "site/spool/objects",
+        "site/merged-production",
+        "site/spool",
+    ] {
+        let site = Site::published();
+        let foreign = foreign(&site);
+        let before = count(&foreign);
+        fs::rename(site.path(place), site.path("aside")).unwrap();
+        symlink(&foreign, site.path(place)).unwrap();
+        site.news();
+        let hint = "mount --bind";
+        site.run(&["--rebuild"])
+            .expect(1, &[place, "is a symlink", hint]);
+        assert_eq!(count(&foreign), before, "{place}");
+        fs::remove_file(site.path(place)).unwrap();
+        fs::rename(site.path("aside"), site.path(place)).unwrap();
+        site.run(&[]).expect(0, &[]);
+    }
+    // Further down, a symlink is what is removed.
+    let by_hash = "dists/daedalus/main/binary-amd64/by-hash";
+    for place in [
+        format!("site/merged-production/{by_hash}"),
+        format!("site/merged-production/{by_hash}/SHA256"),
+        "site/merged-production/dists".to_owned(),
+        "site/merged-volatile".to_owned(),
+        "site/spool/objects/01".to_owned(),
+        "site/cache/xz".to_owned(),
+        "site/spool/forgotten".to_owned(),
+    ] {
+        let site = Site::published();
+        let foreign = foreign(&site);
+        let before = count(&foreign);
+        let place = site.path(&place);
+        let _ = fs::remove_dir_all(&place);
+        symlink(&foreign, &place).unwrap();
+        site.news();
+        site.run(&["--rebuild"]);
+        assert_eq!(count(&foreign), before, "{}", place.display());
+        site.run(&[]).expect(0, &[]);
+        assert_eq!(count(&foreign), before, "{}", place.display());
+        site.aptmerge(&["verify"]).expect(0, &[]);
+    }
+}
+
+#[test]
+fn what_is_not_of_our_form_stays() {
+    let site = Site::published();
+    for path in [
+        "site/spool/objects/note.zst",
+        "site/spool/objects/ab/note",
+        "site/cache/note",
+    ] {
+        let path = site.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "mine").unwrap();
+    }
+    site.news();
+    site.run(&["--rebuild"]).expect(0, &[]);
+    for path in [
+        "site/spool/objects/note.zst",
+        "site/spool/objects/ab/note",
+        "site/cache/note",
+    ] {
+        assert!(site.path(path).exists(), "{path}");
+    }
+}
+
+/// Puts FIFOs in the place of all files of ours below a directory.
+fn make_fifos(dir: &Path) -> usize {
+    let files = walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap);
+    let files: Vec<_> = files.filter(|f| f.file_type().is_file()).collect();
+    for file in &files {
+        fs::remove_file(file.path()).unwrap();
+        nix::unistd::mkfifo(file.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    files.len()
+}
+
+#[test]
+fn a_fifo_holds_nothing_up() {
+    if !has("timeout") {
+        return;
+    }
+    for (place, is_whole) in [("site/cache", true), ("site/spool/objects", false)] {
+        let site = Site::published();
+        assert!(make_fifos(&site.path(place)) > 3, "{place}");
+        let call = |arguments: &[&str]| {
+            let inner = site.command(arguments);
+            let mut command = Command::new("timeout");
+            command
+                .args(["--signal=KILL", "60"])
+                .arg(inner.get_program());
+            Said::of(&command.args(inner.get_args()).output().unwrap())
+        };
+        let said = call(&["explain", "newcomer"]);
+        assert!(said.code.is_some(), "{place}");
+        let said = call(&["publish", "--rebuild"]);
+        assert_eq!(said.code == Some(0), is_whole, "{place}: {}", said.stderr);
+        site.news();
+        call(&["run", "--rebuild"]).expect(0, &[]);
+        call(&["verify"]).expect(0, &[]);
+        let text = site.published_index("daedalus/main/binary-amd64/Packages");
+        assert!(text.contains("Package: newcomer\n"), "{place}");
+    }
+}
