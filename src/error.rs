@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::ConfigError;
 
@@ -65,7 +66,7 @@ pub enum Error {
         /// Its suite.
         suite: String,
         /// Why.
-        source: Box<crate::fetch::FetchError>,
+        source: Arc<crate::fetch::FetchError>,
     },
     /// The spool lacks a suite.
     #[error("the spool holds no copy of suite `{suite}` of archive `{archive}`")]
@@ -120,6 +121,14 @@ pub enum Error {
         why: String,
         /// The flag that allows it.
         flag: &'static str,
+    },
+    /// A step of ours that broke off where no step may.
+    #[error("suite `{suite}` cannot be made, which is a fault of aptmerge: {why}")]
+    Panicked {
+        /// The merged suite.
+        suite: String,
+        /// What the step said.
+        why: String,
     },
     /// Signing or checking a signature of ours failed.
     #[error("suite `{suite}` cannot be signed")]
@@ -217,6 +226,18 @@ impl Error {
         }
     }
 
+    /// Whether it lies with this machine or with whoever called, so that every suite would fare the same: a full disk, one that
+    /// fails, a call to stop. All else is taken for the fault of the one suite that is being made, and costs no other.
+    pub fn is_of_the_machine(&self) -> bool {
+        match self {
+            Error::Io { source, .. } | Error::Compress { source, .. } => {
+                !is_of_what_was_given(source)
+            }
+            Error::Lock(_) | Error::Unfinished { .. } | Error::Cancelled => true,
+            _ => false,
+        }
+    }
+
     /// What an operator can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -271,6 +292,9 @@ impl Error {
             ),
             Error::Guard { flag, .. } => Some(format!("if that is meant, run once with {flag}")),
             Error::Signing { source, .. } => source.hint(),
+            Error::Panicked { .. } => {
+                Some("please report it, with what is printed above; the suite's configuration and its archives show the way".into())
+            }
             Error::OpenPgp(source) => source.hint(),
             Error::Transport(source) => source.hint(),
             Error::Push { hint, .. } => hint.map(str::to_owned),
@@ -283,11 +307,45 @@ impl Error {
     }
 }
 
+/// Whether an error follows from names or bytes that were given, and says nothing of the machine.
+fn is_of_what_was_given(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidData
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::DirectoryNotEmpty
+            | ErrorKind::OutOfMemory
+            // Errors of a library's own, which the system knows nothing of.
+            | ErrorKind::Other
+    )
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_failing_disk_is_told_from_a_name_that_no_disk_takes() {
+        let of = |number| {
+            let source = io::Error::from_raw_os_error(number);
+            Error::io("write", "/srv/aptmerge/x")(source).is_of_the_machine()
+        };
+        use nix::libc::{EACCES, EDQUOT, EIO, EISDIR, EMFILE, ENAMETOOLONG, ENOENT, ENOSPC, EROFS};
+        for number in [EIO, ENOSPC, EDQUOT, EROFS, EACCES, EMFILE] {
+            assert!(of(number), "{number}");
+        }
+        for number in [ENAMETOOLONG, ENOENT, EISDIR] {
+            assert!(!of(number), "{number}");
+        }
+    }
 
     #[test]
     fn what_could_not_be_finished_has_the_hint_of_its_cause() {

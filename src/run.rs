@@ -53,7 +53,7 @@ pub struct Outcome {
     pub recovered: bool,
     /// `archive suite`: why its last good copy was kept.
     pub kept: Vec<(String, String)>,
-    /// Suites that a guard kept as they were published, and why.
+    /// Suites that stayed as they were published, since a guard refused them or since they cannot be made, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<(String, String)>,
     /// `archive suite`: how many files its Release lists that belong to no family of indices; `log/unclaimed.txt` names them.
@@ -165,6 +165,7 @@ pub fn publish_spool(
         workspace,
         &signer.certificates()?,
         (options.clock)().max(now),
+        listener,
     )?;
     drop(checking);
     if listener.is_cancelled() {
@@ -186,7 +187,7 @@ pub fn publish_spool(
     outcome.generation = done.number;
     outcome.changed = done.changed.iter().map(ToString::to_string).collect();
     let refused = done.refused.iter();
-    let refused = refused.map(|refused| (refused.suite.to_string(), refused.why.to_string()));
+    let refused = refused.map(|refused| (refused.suite.to_string(), refused.in_words()));
     outcome.refused = refused.collect();
     let suites = &workspace.published().suites;
     let difference = |name: &String| Some((name.clone(), suites.get(name)?.difference.clone()));

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use aptmerge::difference::Difference;
 use aptmerge::error::{Error, Result};
+use aptmerge::events::Listener;
 use aptmerge::fetch::Spool;
 use aptmerge::progress::{Meter, Task};
 use aptmerge::publish::{self, Action, Allowances, Plan};
@@ -96,13 +97,20 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
             context.now(),
             options.allow.rebuild,
         )?;
-        let difference = plan.compare(&workspace)?;
+        let (difference, refused) = plan.compare(&workspace)?;
+        let listener: &dyn Listener = context;
+        for refused in &refused {
+            listener.warn(format!("{}; it would stay as it is", refused.in_words()));
+        }
         if context.json {
             context.print_json(&difference);
         } else {
             context.print(&describe(&plan, &difference));
         }
-        return Ok(code_of_spool(&spool));
+        return Ok(match refused.is_empty() {
+            true => code_of_spool(&spool),
+            false => ExitCode::from(exit::KEPT),
+        });
     }
     let outcome = cycle::run(&mut workspace, &config, &options)?;
     Ok(finish(context, &outcome))
@@ -114,6 +122,14 @@ pub(super) fn fetch(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let workspace = Workspace::open(&lock, &config.root)?;
     let clock = || context.now();
     let spool = cycle::fetch_spool(&workspace, &config, &options(context, &clock, args.allow))?;
+    let mut absent: Vec<_> = spool.absent().collect();
+    if let Some(last) = absent.pop() {
+        let listener: &dyn Listener = context;
+        for error in absent {
+            listener.warn(aptmerge::error::chain(&error));
+        }
+        return Err(last);
+    }
     Ok(code_of_spool(&spool))
 }
 
@@ -128,13 +144,13 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let plan = Plan::new(&config, &spool, &workspace, now, allow.rebuild)?;
     let signer = cycle::signer(&config)?;
     let staged = plan.stage(&workspace, &signer, allow, context)?;
-    let code = match staged.refused().is_empty() {
+    let checking = Meter::begin(context, Task::Check);
+    let checked = staged.check(&workspace, &signer.certificates()?, now, context)?;
+    drop(checking);
+    let code = match checked.refused().is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::KEPT),
     };
-    let checking = Meter::begin(context, Task::Check);
-    staged.check(&workspace, &signer.certificates()?, now)?;
-    drop(checking);
     context.tell(&describe(&plan, &BTreeMap::new()));
     Ok(code)
 }

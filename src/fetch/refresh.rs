@@ -1,6 +1,7 @@
 //! All suites of all archives, side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -31,7 +32,8 @@ pub struct FetchOptions {
 
 /// Refreshes the spool.
 ///
-/// A suite that cannot be refreshed keeps its last good copy, and the listener is warned; one that has none is an error.
+/// A suite that cannot be refreshed keeps its last good copy, and the listener is warned; one that has none is absent from the
+/// spool, so that what is made from it cannot be made, and nothing else is held up.
 pub fn refresh(
     workspace: &Workspace<'_>,
     config: &Config,
@@ -100,18 +102,30 @@ pub fn refresh(
                         })
                     }
                 };
-                let spooled = settle(&dir, &name, &suite, old, outcome, listener)?;
+                let spooled = match settle(&dir, &name, &suite, old, outcome, listener) {
+                    Ok(spooled) => Ok(spooled),
+                    Err(Error::NoCopy { source, .. }) => Err(source),
+                    Err(error) => return Err(error),
+                };
                 Ok(((name, suite), spooled))
             })
-            .collect::<Result<BTreeMap<_, _>>>()
+            .collect::<Result<Vec<_>>>()
     })?;
-    if fetched
+    let mut suites = BTreeMap::new();
+    let mut absent = BTreeMap::new();
+    for (key, spooled) in fetched {
+        match spooled {
+            Ok(spooled) => drop(suites.insert(key, spooled)),
+            Err(why) => drop(absent.insert(key, why)),
+        }
+    }
+    if suites
         .values()
         .any(|s| matches!(s.freshness, Freshness::Updated))
     {
         spool::collect_garbage(&dir)?;
     }
-    Ok(Spool::new(dir, fetched))
+    Ok(Spool::new(dir, suites, absent))
 }
 
 fn fetch_of(name: &ArchiveName, suite: &SuiteName) -> Task {
@@ -220,7 +234,7 @@ fn settle(
         (Err(source), None) => Err(Error::NoCopy {
             archive: name.to_string(),
             suite: suite.to_string(),
-            source: Box::new(source),
+            source: Arc::new(source),
         }),
         (Ok(None), None) => Err(Error::NotFetched {
             archive: name.to_string(),

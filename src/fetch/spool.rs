@@ -129,6 +129,8 @@ impl Held {
 pub struct Spool {
     dir: PathBuf,
     suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
+    /// What cannot be fetched and was never before, and why.
+    absent: BTreeMap<(ArchiveName, SuiteName), Arc<FetchError>>,
     /// Whether it was opened without the lock, so that nothing of it may be changed.
     read_only: bool,
 }
@@ -137,10 +139,12 @@ impl Spool {
     pub(super) fn new(
         dir: PathBuf,
         suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
+        absent: BTreeMap<(ArchiveName, SuiteName), Arc<FetchError>>,
     ) -> Self {
         Self {
             dir,
             suites,
+            absent,
             read_only: false,
         }
     }
@@ -160,10 +164,9 @@ impl Spool {
         let mut suites = BTreeMap::new();
         for (archive, suite) in upstream_suites(config) {
             let held = read_copy(&dir, &archive, &suite, &keyrings[&archive], now)?;
-            let held = held.ok_or_else(|| Error::NotFetched {
-                archive: archive.to_string(),
-                suite: suite.to_string(),
-            })?;
+            let Some(held) = held else {
+                continue; // said by whoever needs it
+            };
             let spooled = SpooledSuite {
                 doubt: held.doubt(),
                 copy: held.copy,
@@ -174,6 +177,7 @@ impl Spool {
         Ok(Spool {
             dir,
             suites,
+            absent: BTreeMap::new(),
             read_only,
         })
     }
@@ -181,6 +185,30 @@ impl Spool {
     /// The copy of an archive's suite.
     pub fn get(&self, archive: &ArchiveName, suite: &SuiteName) -> Option<&SpooledSuite> {
         self.suites.get(&(archive.clone(), suite.clone()))
+    }
+
+    /// Why there is no copy of an archive's suite.
+    pub(crate) fn lacks(&self, archive: &ArchiveName, suite: &SuiteName) -> Error {
+        let (archive, suite) = (archive.clone(), suite.clone());
+        let key = (archive, suite);
+        match self.absent.get(&key) {
+            Some(source) => Error::NoCopy {
+                archive: key.0.to_string(),
+                suite: key.1.to_string(),
+                source: Arc::clone(source),
+            },
+            None => Error::NotFetched {
+                archive: key.0.to_string(),
+                suite: key.1.to_string(),
+            },
+        }
+    }
+
+    /// What of the configured archives cannot be fetched and was never before.
+    pub fn absent(&self) -> impl Iterator<Item = Error> {
+        self.absent
+            .keys()
+            .map(|(archive, suite)| self.lacks(archive, suite))
     }
 
     /// All copies.
@@ -224,10 +252,7 @@ impl Spool {
         for (archive_name, archive, upstream) in config.inputs(suite) {
             let input = self
                 .input(config, archive_name, archive, upstream)
-                .ok_or_else(|| Error::NotFetched {
-                    archive: archive_name.to_string(),
-                    suite: upstream.to_string(),
-                })?;
+                .ok_or_else(|| self.lacks(archive_name, upstream))?;
             inputs.push(Box::new(input));
         }
         Ok(SuiteMerge {

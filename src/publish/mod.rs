@@ -14,6 +14,8 @@
 //! - A client that read InRelease before the swap finds the indices that it names under by-hash afterwards: every generation
 //!   carries those of the generations before it, for as long as the configuration says.
 //!
+//! Why no archive keeps suites back that are not made from it stands in `refused`.
+//!
 //! What a crash leaves: before the swap, a volatile that the next run throws away; between the swaps, the link at a volatile
 //! that is complete, from which the next run finishes ([`recover`]) after it has seen that it still is; after that, nothing to
 //! do.
@@ -28,6 +30,7 @@ mod outline;
 mod patches;
 mod plan;
 mod readback;
+mod refused;
 mod release;
 mod stage;
 mod suite;
@@ -39,4 +42,5 @@ mod writer;
 pub use check::{CheckOptions, TreeReport, check_tree, is_ahead};
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan, SuitePlan};
-pub use stage::{Checked, Published, Refused, Staged, Swapped};
+pub use refused::Refused;
+pub use stage::{Checked, Published, Staged, Swapped};

@@ -120,10 +120,12 @@ impl<'a> Plan<'a> {
         let mut suites = Vec::new();
         for (name, suite) in &config.suites {
             let content = digest(&content(config, spool, name, suite));
+            let inherited = inherited(config, spool, suite);
+            let fault = inherited.as_ref().err().map(|why| crate::error::chain(why));
             let release = digest(&ReleaseInputs {
                 version: MERGE_VERSION,
                 overrides: &suite.release,
-                inherited: super::release::inherited(config, spool, suite)?,
+                inherited: inherited.unwrap_or_default(),
                 valid_for: config.publish.valid_for,
                 pdiff: config.publish.pdiff,
                 signing: &config.signing,
@@ -132,7 +134,11 @@ impl<'a> Plan<'a> {
                 .suites
                 .get(name.as_str())
                 .filter(|_| is_there(name));
-            let action = action(config, record, &content, &release, now, rebuild);
+            // Making it ends in the same error, as an error of that suite alone.
+            let action = match fault {
+                Some(why) => Action::Merge(why),
+                None => action(config, record, &content, &release, now, rebuild),
+            };
             suites.push(SuitePlan {
                 name,
                 suite,
@@ -149,7 +155,9 @@ impl<'a> Plan<'a> {
             .map(String::as_str)
             .filter(|n| !configured(n))
             .collect();
-        let links_changed = published.links != links(config);
+        // The aliases of a suite that is not published come and go with it.
+        let is_published = |name: &str| published.suites.contains_key(name);
+        let links_changed = published.links != links(config, is_published);
         Ok(Plan {
             config,
             spool,
@@ -186,10 +194,21 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The symlinks of the tree besides its suites: alias and target below `dists/`, pool and directory.
-pub(super) fn links(config: &Config) -> BTreeMap<String, String> {
+/// What a suite's Release has of its first archive's; an error where an archive of the suite has no copy.
+fn inherited(config: &Config, spool: &Spool, suite: &Suite) -> Result<Vec<(String, String)>> {
+    for (archive, _, upstream) in config.inputs(suite) {
+        if spool.get(archive, upstream).is_none() {
+            return Err(spool.lacks(archive, upstream));
+        }
+    }
+    super::release::inherited(config, spool, suite)
+}
+
+/// The symlinks of the tree besides its suites: alias and target below `dists/`, for the suites that there are; pool and directory.
+pub(super) fn links(config: &Config, is_there: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
     let mut links = BTreeMap::new();
-    for (name, suite) in &config.suites {
+    let suites = config.suites.iter();
+    for (name, suite) in suites.filter(|(name, _)| is_there(name.as_str())) {
         for alias in &suite.links {
             let up = "../".repeat(alias.depth() - 1);
             links.insert(format!("dists/{alias}"), format!("{up}{name}"));

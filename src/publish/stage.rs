@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use rayon::prelude::*;
 
 use crate::cache::Cache;
 use crate::config::{ByteSize, SuiteName};
@@ -18,29 +19,31 @@ use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};
 use super::plan::{Action, Allowances, Plan, SuitePlan, links};
+use super::refused::{Refused, for_suite};
 use super::suite::SuiteStage;
 use super::{link, sync};
 
+/// The most that the name of a file may have (NAME_MAX of Linux).
+const LONGEST_NAME_BYTES: usize = 255;
+
 /// A generation, built in volatile and not yet looked at.
 #[derive(Debug)]
-pub struct Staged {
-    generation: Generation,
-    changed: Vec<SuiteName>,
-    refused: Vec<Refused>,
-}
-
-/// A suite that a guard kept as it is published.
-#[derive(Debug)]
-pub struct Refused {
-    /// The suite.
-    pub suite: SuiteName,
-    /// What would have happened, and the flag that allows it.
-    pub why: Error,
+pub struct Staged<'p> {
+    plan: &'p Plan<'p>,
+    built: Built,
 }
 
 /// A generation that holds: it was read back as a client would read it.
 #[derive(Debug)]
-pub struct Checked(Staged);
+pub struct Checked(Built);
+
+/// A generation, and what became of its suites.
+#[derive(Debug)]
+struct Built {
+    generation: Generation,
+    changed: Vec<SuiteName>,
+    refused: Vec<Refused>,
+}
 
 /// A generation that is served, from production again.
 #[derive(Debug)]
@@ -49,20 +52,20 @@ pub struct Published {
     pub number: u64,
     /// The suites that changed.
     pub changed: Vec<SuiteName>,
-    /// The suites that guards kept as they were.
+    /// The suites that stayed as they were published.
     pub refused: Vec<Refused>,
 }
 
-impl Plan<'_> {
-    /// Builds the planned generation in volatile. A suite that a guard refuses stays as it is published, unless nothing else
-    /// would change.
+impl<'p> Plan<'p> {
+    /// Builds the planned generation in volatile. A suite that a guard refuses, or that cannot be made, stays as it is published,
+    /// unless nothing else would change.
     pub fn stage(
-        &self,
+        &'p self,
         workspace: &Workspace<'_>,
         signer: &Signer,
         allow: Allowances,
         listener: &dyn Listener,
-    ) -> Result<Staged> {
+    ) -> Result<Staged<'p>> {
         let layout = workspace.layout();
         let volatile = layout.volatile();
         durable::remove_tree(&volatile)?;
@@ -70,7 +73,7 @@ impl Plan<'_> {
         let mut generation = Generation {
             number: self.published.number + 1,
             suites: BTreeMap::new(),
-            links: links(self.config),
+            links: BTreeMap::new(),
         };
         let mut changed = Vec::new();
         let mut refused = Vec::new();
@@ -83,42 +86,66 @@ impl Plan<'_> {
                 return Err(Error::Cancelled);
             }
             let stage = self.suite_stage(suite, layout, &cache, allow);
-            let record = match (&suite.action, suite.record) {
-                (Action::Keep, Some(record)) => stage.keep(record)?,
+            let made = match (&suite.action, suite.record) {
+                (Action::Keep, Some(record)) => Ok(stage.keep(record)?),
                 (action, _) => {
                     listener.info(format!("suite {}: {}", suite.name, why(action)));
-                    match (stage.make(signer, listener), suite.record) {
-                        (Err(why @ Error::Guard { .. }), Some(record)) => {
-                            // It comes before the suites below its name, so all of this is its own.
-                            durable::remove_tree(&stage.new)?;
-                            refused.push(Refused {
-                                suite: suite.name.clone(),
-                                why,
-                            });
-                            stage.keep(record)?
+                    for_suite(suite.name, || stage.make(signer, listener)).inspect(|record| {
+                        for warning in &record.report.warnings {
+                            listener.warn(format!("suite {}: {warning}", suite.name));
                         }
-                        (record, _) => {
-                            let record = record?;
-                            for warning in &record.report.warnings {
-                                listener.warn(format!("suite {}: {warning}", suite.name));
-                            }
-                            changed.push(suite.name.clone());
-                            record
-                        }
-                    }
+                        changed.push(suite.name.clone());
+                    })
                 }
             };
-            generation.suites.insert(suite.name.to_string(), record);
+            let record = match made {
+                Ok(record) => Some(record),
+                Err(why) if why.is_of_the_machine() => return Err(why),
+                Err(why) => {
+                    refused.push(Refused {
+                        suite: suite.name.clone(),
+                        why,
+                    });
+                    stage.put_back()?
+                }
+            };
+            let record = record.map(|record| (suite.name.to_string(), record));
+            generation.suites.extend(record);
         }
         cache.trim(self.config.cache.max_size)?;
-        let has_news = !changed.is_empty() || !self.removed.is_empty() || self.links_changed;
-        if !has_news && let Some(last) = refused.pop() {
-            tell_refused(&refused, listener);
-            return Err(last.why);
+        let mut built = Built {
+            generation,
+            changed,
+            refused,
+        };
+        self.settle(&mut built, 0, listener)?;
+        self.place_links(&mut built.generation, &volatile)?;
+        let _syncing = Meter::begin(listener, Task::Sync);
+        sync::sync_tree(&volatile)?;
+        durable::sync_dir(layout.root())?;
+        Ok(Staged { plan: self, built })
+    }
+
+    /// Tells which suites were refused, those before `told` aside; where nothing else would change, the last one's reason is what
+    /// the run ends with.
+    fn settle(&self, built: &mut Built, told: usize, listener: &dyn Listener) -> Result<()> {
+        let has_news = !built.changed.is_empty() || !self.removed.is_empty() || self.links_changed;
+        let last = match has_news {
+            true => None,
+            false => built.refused.pop(),
+        };
+        for refused in built.refused.iter().skip(told) {
+            let is_published = built.generation.suites.contains_key(refused.suite.as_str());
+            refused.tell(is_published, listener);
         }
-        tell_refused(&refused, listener);
-        let outside: BTreeSet<&str> = generation
-            .suites
+        last.map_or(Ok(()), |last| Err(last.why))
+    }
+
+    /// Makes the symlinks of a generation, of those suites that it has.
+    fn place_links(&self, generation: &mut Generation, volatile: &Path) -> Result<()> {
+        let suites = &generation.suites;
+        generation.links = links(self.config, |suite| suites.contains_key(suite));
+        let outside: BTreeSet<&str> = suites
             .values()
             .flat_map(|record| record.report.outside.iter().map(String::as_str))
             .collect();
@@ -128,25 +155,9 @@ impl Plan<'_> {
                 None => place_alias(&volatile.join(path), target)?,
             }
         }
-        let _syncing = Meter::begin(listener, Task::Sync);
-        sync::sync_tree(&volatile)?;
-        durable::sync_dir(layout.root())?;
-        Ok(Staged {
-            generation,
-            changed,
-            refused,
-        })
+        Ok(())
     }
-}
 
-fn tell_refused(refused: &[Refused], listener: &dyn Listener) {
-    for Refused { why, .. } in refused {
-        let hint = why.hint().unwrap_or_default();
-        listener.warn(format!("{why}; it stays as it is published ({hint})"));
-    }
-}
-
-impl<'p> Plan<'p> {
     fn suite_stage<'a>(
         &'a self,
         suite: &'a SuitePlan<'p>,
@@ -166,23 +177,33 @@ impl<'p> Plan<'p> {
         }
     }
 
-    /// What the planned generation would change in each suite that would be made anew: what the run will record. Nothing
-    /// is written.
-    pub fn compare(&self, workspace: &Workspace<'_>) -> Result<BTreeMap<String, Difference>> {
+    /// What the planned generation would change in each suite that would be made anew: what the run will record. Also gives the
+    /// suites that cannot be made. Nothing is written.
+    pub fn compare(
+        &self,
+        workspace: &Workspace<'_>,
+    ) -> Result<(BTreeMap<String, Difference>, Vec<Refused>)> {
         let layout = workspace.layout();
         let cache = Cache::read_only(&layout.cache());
         let changed = self.suites.iter().filter(|s| s.action != Action::Keep);
-        changed
-            .map(|suite| {
-                let stage = self.suite_stage(suite, layout, &cache, Allowances::default());
-                let difference = match suite.action {
-                    // Its indices stay as they are.
-                    Action::Sign(_) => Difference::default(),
-                    _ => stage.compare()?,
-                };
-                Ok((suite.name.to_string(), difference))
-            })
-            .collect()
+        let (mut differences, mut refused) = (BTreeMap::new(), Vec::new());
+        for suite in changed {
+            let stage = self.suite_stage(suite, layout, &cache, Allowances::default());
+            let difference = match suite.action {
+                // Its indices stay as they are.
+                Action::Sign(_) => Ok(Difference::default()),
+                _ => for_suite(suite.name, || stage.compare()),
+            };
+            match difference {
+                Ok(difference) => drop(differences.insert(suite.name.to_string(), difference)),
+                Err(why) if why.is_of_the_machine() => return Err(why),
+                Err(why) => refused.push(Refused {
+                    suite: suite.name.clone(),
+                    why,
+                }),
+            }
+        }
+        Ok((differences, refused))
     }
 }
 
@@ -212,47 +233,83 @@ fn place_pool(place: &Path, pool: &str, archive: &Path, outside: &BTreeSet<&str>
     }
     let prefix = format!("{pool}/");
     let parts = outside.iter().filter_map(|o| o.strip_prefix(&prefix));
-    for part in parts.filter(|part| *part != ".") {
+    // Where no file system takes a name, there is nothing to lead to.
+    let is_name = |part: &&str| *part != "." && part.len() <= LONGEST_NAME_BYTES;
+    for part in parts.filter(is_name) {
         durable::create_dir(&place.join("_"))?;
         durable::symlink(&archive.join(part), &place.join("_").join(part))?;
     }
     Ok(())
 }
 
-impl Staged {
-    /// The suites that guards kept as they are.
-    pub fn refused(&self) -> &[Refused] {
-        &self.refused
-    }
-
-    /// Reads the changed suites back as a client would, from InRelease down.
+impl Staged<'_> {
+    /// Reads the changed suites back as a client would, from InRelease down. One that does not hold stays as it is published,
+    /// unless nothing else would change.
     pub fn check(
-        self,
+        mut self,
         workspace: &Workspace<'_>,
         keyring: &Keyring,
         now: Timestamp,
+        listener: &dyn Listener,
     ) -> Result<Checked> {
-        let tree = workspace.layout().volatile();
-        let report = check_suites(
-            &tree,
-            self.changed.iter().map(|s| s.as_str().to_owned()).collect(),
-            &CheckOptions {
-                keyring,
-                now,
-                known: Some(&workspace.layout().production()),
-            },
-        );
-        if report.problems.is_empty() {
-            return Ok(Checked(self));
+        let layout = workspace.layout();
+        let (tree, production) = (layout.volatile(), layout.production());
+        let options = CheckOptions {
+            keyring,
+            now,
+            known: Some(&production),
+        };
+        let told = self.built.refused.len();
+        let changed = self.built.changed.par_iter();
+        let faults: Vec<_> = changed
+            .filter_map(|suite| {
+                let fault = for_suite(suite, || {
+                    let report = check_suites(&tree, vec![suite.to_string()], &options);
+                    match report.problems.is_empty() {
+                        true => Ok(()),
+                        false => Err(Error::Check {
+                            tree: tree.clone(),
+                            problems: report.problems,
+                        }),
+                    }
+                });
+                let suite = suite.clone();
+                fault.err().map(|why| Refused { suite, why })
+            })
+            .collect();
+        if faults.is_empty() {
+            return Ok(Checked(self.built));
         }
-        Err(Error::Check {
-            tree,
-            problems: report.problems,
-        })
+        let cache = Cache::read_only(&layout.cache());
+        for fault in faults {
+            let planned = self.plan.suites.iter().find(|s| *s.name == fault.suite);
+            let stage = planned.map(|s| {
+                self.plan
+                    .suite_stage(s, layout, &cache, Allowances::default())
+            });
+            let record = stage.map_or(Ok(None), |stage| stage.put_back())?;
+            let suites = &mut self.built.generation.suites;
+            suites.remove(fault.suite.as_str());
+            suites.extend(record.map(|record| (fault.suite.to_string(), record)));
+            self.built.changed.retain(|suite| *suite != fault.suite);
+            self.built.refused.push(fault);
+        }
+        self.plan.settle(&mut self.built, told, listener)?;
+        for path in self.built.generation.links.keys() {
+            sync::remove(&tree.join(path))?;
+        }
+        self.plan.place_links(&mut self.built.generation, &tree)?;
+        sync::sync_tree(&tree)?;
+        Ok(Checked(self.built))
     }
 }
 
 impl Checked {
+    /// The suites that stay as they are published.
+    pub fn refused(&self) -> &[Refused] {
+        &self.0.refused
+    }
+
     /// Points the link at volatile, in one step. From here on the new generation is served.
     pub fn swap(self, workspace: &Workspace<'_>) -> Result<Swapped> {
         workspace.record_staged(&self.0.generation)?;
@@ -267,7 +324,7 @@ impl Checked {
 
 /// A generation that is served from volatile.
 #[derive(Debug)]
-pub struct Swapped(Staged);
+pub struct Swapped(Built);
 
 impl Swapped {
     /// Brings production up to volatile and points the link back at it.

@@ -167,7 +167,29 @@ fn remove_extra(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove(path: &Path) -> Result<()> {
+/// Removes a tree, leaving out the sub-directories that `skip` names, and the way to them.
+pub(super) fn remove_tree(tree: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<()> {
+    if existing(tree)?.is_none() {
+        return Ok(());
+    }
+    for (name, metadata) in entries(tree)? {
+        let path = tree.join(name);
+        match (metadata.is_dir(), skip(&path)) {
+            (true, true) => {}
+            (true, false) => remove_tree(&path, skip)?,
+            (false, _) => durable::remove_file(&path)?,
+        }
+    }
+    match fs::remove_dir(tree) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+            Err(Error::io("remove", tree)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes whatever has a name.
+pub(super) fn remove(path: &Path) -> Result<()> {
     match existing(path)? {
         Some(metadata) if metadata.is_dir() => durable::remove_tree(path),
         Some(_) => durable::remove_file(path),

@@ -6,6 +6,7 @@
 mod common;
 
 mod attacks;
+mod bystanders;
 mod catalogue;
 mod claims;
 mod indices;

@@ -1,0 +1,89 @@
+//! One suite's failure keeps that suite as it is published, and no other.
+//!
+//! Why no archive ends a run for suites that are not made from it: a suite is planned, made and read back by itself, and whatever
+//! goes wrong there, an error or a panic, ends in a [`Refused`]. Its directory in volatile is then emptied and linked anew from
+//! production, so the generation holds it as clients know it. A suite that was never published is left out, with its aliases.
+//!
+//! What lies with the machine ([`Error::is_of_the_machine`]: a disk that is full or fails, a call to stop) is not the fault of a
+//! suite, and still ends the run. So does a generation in which nothing would change but for what was refused.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::config::SuiteName;
+use crate::error::{Error, Result};
+use crate::events::Listener;
+
+/// A suite that stays as it is published, since a guard refused it or since it cannot be made.
+#[derive(Debug)]
+pub struct Refused {
+    /// The suite.
+    pub suite: SuiteName,
+    /// What would have happened, and the flag that allows it; or why it cannot be made.
+    pub why: Error,
+}
+
+impl Refused {
+    /// The reason in words, with all that caused it.
+    pub fn in_words(&self) -> String {
+        let why = crate::error::chain(&self.why);
+        match &self.why {
+            // They begin with the suite.
+            Error::Guard { .. } | Error::Signing { .. } | Error::Panicked { .. } => why,
+            _ => format!("suite `{}`: {why}", self.suite),
+        }
+    }
+
+    /// Says that the suite stays as it is, and why.
+    pub(super) fn tell(&self, is_published: bool, listener: &dyn Listener) {
+        let hint = self.why.hint().map(|hint| format!(" ({hint})"));
+        let stays = match is_published {
+            true => "it stays as it is published",
+            false => "it is not published yet, and the others are without it",
+        };
+        listener.warn(format!(
+            "{}; {stays}{}",
+            self.in_words(),
+            hint.unwrap_or_default()
+        ));
+    }
+}
+
+/// Does something for one suite. A panic becomes an error of that suite.
+///
+/// What the step shares with others are caches and counters, which hold at every moment; what it was writing is thrown away.
+pub(super) fn for_suite<T>(suite: &SuiteName, step: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
+        Err(Error::Panicked {
+            suite: suite.to_string(),
+            why: words(&*panic),
+        })
+    })
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    crate::quoted::quoted(text.unwrap_or("it gave no reason"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_of_its_suite() {
+        let suite = SuiteName::new("daedalus").unwrap();
+        let items: Vec<u8> = Vec::new();
+        let error = for_suite(&suite, || Ok(items[usize::from(suite.as_str() == "")])).unwrap_err();
+        assert!(!error.is_of_the_machine());
+        let text = Refused { suite, why: error }.in_words();
+        assert!(
+            text.starts_with("suite `daedalus` cannot be made"),
+            "{text}"
+        );
+        assert!(text.contains("index out of bounds"), "{text}");
+    }
+}
