@@ -81,6 +81,9 @@ pub enum Error {
         "nothing new is made of the copy of suite `{suite}` of archive `{archive}`, since its signature no longer convinces: {why}"
     )]
     NotProven {
+    /// A Release that was fetched cannot be taken over.
+    #[error("the Release of suite `{suite}` of archive `{archive}` cannot be taken over")]
+    Inherited {
         /// The archive.
         archive: String,
         /// Its suite.
@@ -95,6 +98,7 @@ pub enum Error {
     SymlinkedDirectory {
         /// The directory.
         path: PathBuf,
+        source: crate::deb822::identity::LongField,
     },
     /// A file of the spool is not what was verified.
     #[error("{path} in the spool is damaged: {why}")]

@@ -260,7 +260,7 @@ fn a_damaged_copy_in_the_spool_is_fetched_anew() {
                 "warning: suite `bookworm` of archive `main` is fetched anew, since its copy is lost",
                 "spool/main/bookworm.json cannot be understood",
                 "older than the one of 2026-01-01T00:00:00Z, which was published last, is still refused",
-                "a change of Origin, Label or Codename is not noticed",
+                "a change of Origin, Label, Codename or NotAutomatic is not noticed",
             ],
         );
         assert_same(&before, &site);
@@ -301,7 +301,7 @@ fn without_any_record_a_damaged_copy_is_told_to_protect_from_nothing() {
     fs::write(site.path("site/spool/main/bookworm.json"), "{").unwrap();
     site.run(&[]).expect(
         0,
-        &["this once neither a rollback nor a change of Origin, Label or Codename is noticed"],
+        &["this once neither a rollback nor a change of Origin, Label, Codename or NotAutomatic is noticed"],
     );
 }
 

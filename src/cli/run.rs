@@ -24,7 +24,7 @@ struct AllowOptions {
     /// Publish even though a Date would not be later than the last one
     #[arg(long)]
     allow_older_date: bool,
-    /// Let an Origin, Label or Codename change, upstream or of a merged suite
+    /// Let an Origin, Label, Codename or NotAutomatic change, upstream or of a merged suite
     #[arg(long)]
     allow_identity_change: bool,
     /// Make every suite anew, and trust no file that was published before

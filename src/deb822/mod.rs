@@ -3,6 +3,7 @@
 //! The rules are those of deb822(5) and Debian Policy 5.1, taken strictly where a lenient reader and apt could come to see
 //! different stanzas in one file.
 
+pub mod identity;
 mod name;
 mod relations;
 mod release;

@@ -119,6 +119,14 @@ pub enum FetchError {
         /// What it says now.
         to: String,
     },
+    /// A field of the Release is too long for a Release of ours.
+    #[error("{uri}: the Release is refused")]
+    LongField {
+        /// The file.
+        uri: String,
+        /// Which field.
+        source: crate::deb822::identity::LongField,
+    },
     /// The Release has nothing of what the configuration asks for.
     #[error("{uri}: the Release lists none of the indices that the configuration asks for")]
     NothingWanted {
@@ -272,7 +280,7 @@ impl FetchError {
                 "if the archive went back on purpose, remove the suite's file below spool/, which remembers what was seen"
                     .into(),
             ),
-            FetchError::Index { .. } => {
+            FetchError::Index { .. } | FetchError::LongField { .. } => {
                 Some("tell the archive's maintainers; its next Release is tried as usual".into())
             }
             FetchError::Spool(e) => e.hint(),

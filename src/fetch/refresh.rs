@@ -26,7 +26,7 @@ use super::uri::Uri;
 pub struct FetchOptions {
     /// The present time.
     pub now: Timestamp,
-    /// Lets an archive change its Origin, Label or Codename.
+    /// Lets an archive change its Origin, Label, Codename or NotAutomatic.
     pub allow_identity_change: bool,
 }
 
@@ -162,9 +162,9 @@ fn copy_is_lost(
 ) -> String {
     let left = match last_published {
         Some(date) => format!(
-            "a Release older than the one of {date}, which was published last, is still refused, but this once a change of Origin, Label or Codename is not noticed"
+            "a Release older than the one of {date}, which was published last, is still refused, but this once a change of Origin, Label, Codename or NotAutomatic is not noticed"
         ),
-        None => "nothing is on record of what was published from it, so this once neither a rollback nor a change of Origin, Label or Codename is noticed".to_owned(),
+        None => "nothing is on record of what was published from it, so this once neither a rollback nor a change of Origin, Label, Codename or NotAutomatic is noticed".to_owned(),
     };
     format!(
         "suite `{suite}` of archive `{name}` is fetched anew, since its copy is lost: {}; {left}",

@@ -187,6 +187,7 @@ impl SuiteFetch<'_> {
             Answer::New(new) => {
                 let release = self.parse(&base, &new.verified.body)?;
                 self.check_name(&base, &release)?;
+                self.check_fields(&base, &release)?;
                 self.check_age(&base, &release)?;
                 self.check_against_old(&base, &release, &new.verified.body)?;
                 let indices = self.indices(&base, &release, None)?;

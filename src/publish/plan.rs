@@ -22,7 +22,7 @@ pub struct Allowances {
     pub shrink: bool,
     /// A Release may have a Date that is not later than the last one's.
     pub date: bool,
-    /// An Origin, Label or Codename may change.
+    /// An Origin, Label, Codename or NotAutomatic may change.
     pub identity: bool,
     /// Everything is made anew, whether something changed or not.
     pub rebuild: bool,

@@ -7,23 +7,11 @@ use jiff::Timestamp;
 
 use crate::config::{Config, HashKind, Suite, SuiteName};
 use crate::deb822::Release;
-use crate::deb822::format_date;
+use crate::deb822::{format_date, identity};
 use crate::error::{Error, Result};
 use crate::fetch::Spool;
 use crate::fetch::hashing::{Digests, Hasher};
 use crate::indices::IndexName;
-
-/// Fields that a merged suite has from its first archive where the configuration does not set them.
-const INHERITED: [&str; 8] = [
-    "Origin",
-    "Label",
-    "Suite",
-    "Version",
-    "Codename",
-    "NotAutomatic",
-    "ButAutomaticUpgrades",
-    "Description",
-];
 
 /// The order in which known fields are written; others follow.
 const ORDER: [&str; 10] = [
@@ -90,16 +78,14 @@ pub(super) fn inherited(
     let Some((name, _, upstream)) = config.inputs(suite).next() else {
         return Ok(Vec::new());
     };
-    let missing = || Error::NotFetched {
-        archive: name.to_string(),
-        suite: upstream.to_string(),
-    };
+    let missing = || spool.lacks(name, upstream);
     let copy = &spool.get(name, upstream).ok_or_else(missing)?.copy;
     let release = copy.parse_release().map_err(|_| missing())?;
-    Ok(INHERITED
-        .iter()
-        .filter_map(|field| Some(((*field).to_owned(), release.field(field)?.to_owned())))
-        .collect())
+    identity::inherited(&release).map_err(|source| Error::Inherited {
+        archive: name.to_string(),
+        suite: upstream.to_string(),
+        source,
+    })
 }
 
 /// The fields of a merged suite's Release that say who it is, in the order of writing.
@@ -149,9 +135,7 @@ pub(super) fn suite_release(
     files: &BTreeMap<String, FileDigest>,
 ) -> String {
     let mut text = String::new();
-    let mut field = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name}: {value}"); // a String takes everything
-    };
+    let mut field = |name: &str, value: &str| write_field(&mut text, name, value);
     let (who, what): (Vec<_>, Vec<_>) = identity
         .iter()
         .partition(|(f, _)| !f.eq_ignore_ascii_case("Description"));
@@ -201,6 +185,15 @@ pub(super) fn suite_release(
     text
 }
 
+/// Writes a field. No blank stands at the end of its first line, which may be empty.
+fn write_field(text: &mut String, name: &str, value: &str) {
+    let blank = match value.starts_with('\n') {
+        true => "",
+        false => " ",
+    };
+    let _ = writeln!(text, "{name}:{blank}{value}"); // a String takes everything
+}
+
 /// Writes the Release of an index's directory: apt reads it where it must tell archives apart, dak and reprepro have it.
 pub(super) fn directory_release(identity: &[(String, String)], index: &IndexName) -> String {
     let mut text = String::new();
@@ -217,7 +210,7 @@ pub(super) fn directory_release(identity: &[(String, String)], index: &IndexName
         ("Version", "Version"),
     ] {
         if let Some(value) = value(from) {
-            let _ = writeln!(text, "{field}: {value}");
+            write_field(&mut text, field, value);
         }
     }
     let _ = writeln!(text, "Acquire-By-Hash: yes");

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::cache::Cache;
 use crate::config::HashKind;
 use crate::deb822::Release;
+use crate::deb822::identity::{self, Change};
 use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
@@ -17,6 +18,7 @@ use crate::events::{Listener, Silent};
 use crate::indices;
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
+use crate::quoted::quoted;
 use crate::workspace::{DerivedRecord, LastReferenced, SuiteRecord};
 
 use super::changes::Changes;
@@ -265,21 +267,22 @@ impl SuiteStage<'_> {
         let Some(old) = old else {
             return Ok(());
         };
-        for field in ["Origin", "Label", "Codename"] {
-            let before = old.field(field).unwrap_or_default();
-            let after = new
-                .iter()
-                .find(|(f, _)| f.eq_ignore_ascii_case(field))
-                .map_or("", |(_, v)| v);
-            if before != after {
-                self.guard(
-                    self.allow.identity,
-                    format!("its {field} would change from `{before}` to `{after}`, and apt clients would refuse it until a person agrees"),
-                    "--allow-identity-change",
-                )?;
-            }
+        let after = |field: &str| {
+            let found = new.iter().find(|(f, _)| f.eq_ignore_ascii_case(field));
+            found.map(|(_, value)| value.as_str())
+        };
+        match identity::change(|field| old.field(field), after) {
+            Some(Change { field, from, to }) => self.guard(
+                self.allow.identity,
+                format!(
+                    "its {field} would change from `{}` to `{}`, and apt clients would refuse it until a person agrees",
+                    quoted(&from),
+                    quoted(&to)
+                ),
+                "--allow-identity-change",
+            ),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn guard_shrinking(&self, report: &SuiteReport, changes: &Changes) -> Result<()> {

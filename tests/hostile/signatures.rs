@@ -251,8 +251,8 @@ fn keys() {
 }
 
 /// What our own signer would not make, as Release and Release.gpg.
-struct Odd {
-    cert: Cert,
+pub(crate) struct Odd {
+    pub(crate) cert: Cert,
     /// Whose name stands in the signature.
     issuer: Option<Cert>,
     with_primary: bool,
@@ -262,7 +262,7 @@ struct Odd {
 }
 
 impl Odd {
-    fn new() -> Odd {
+    pub(crate) fn new() -> Odd {
         Odd {
             cert: builder().add_signing_subkey().generate().unwrap().0,
             issuer: None,
@@ -290,7 +290,7 @@ impl Odd {
         key.into_keypair().unwrap()
     }
 
-    fn sign(&self, text: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, text: &[u8]) -> Vec<u8> {
         let mut template = SignatureBuilder::new(SignatureType::Binary);
         if let Some(valid) = self.valid {
             template = template.set_signature_validity_period(valid).unwrap();

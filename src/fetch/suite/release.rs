@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
-use crate::deb822::Release;
+use crate::deb822::{Release, identity};
 use crate::fetch::FetchError;
 use crate::fetch::spool::SuiteCopy;
 use crate::fetch::transport::{self, Conditions, Fetched};
@@ -162,6 +162,15 @@ impl SuiteFetch<'_> {
         })
     }
 
+    /// What merged suites take over of a Release must fit into theirs.
+    pub(super) fn check_fields(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
+        let uri = base.to_string();
+        match identity::inherited(release) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(FetchError::LongField { uri, source }),
+        }
+    }
+
     /// A Release must not be from the future, nor past what it or the configuration says.
     pub(super) fn check_age(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
         let now = self.options.now;
@@ -229,17 +238,14 @@ impl SuiteFetch<'_> {
         if self.options.allow_identity_change {
             return Ok(());
         }
-        for field in ["Origin", "Label", "Codename"] {
-            let (from, to) = (before.field(field), release.field(field));
-            if from != to {
-                return Err(FetchError::Identity {
-                    uri,
-                    field,
-                    from: quoted(from.unwrap_or_default()),
-                    to: quoted(to.unwrap_or_default()),
-                });
-            }
+        match identity::change(|field| before.field(field), |field| release.field(field)) {
+            Some(change) => Err(FetchError::Identity {
+                uri,
+                field: change.field,
+                from: quoted(&change.from),
+                to: quoted(&change.to),
+            }),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
