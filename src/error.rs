@@ -81,9 +81,6 @@ pub enum Error {
         "nothing new is made of the copy of suite `{suite}` of archive `{archive}`, since its signature no longer convinces: {why}"
     )]
     NotProven {
-    /// A Release that was fetched cannot be taken over.
-    #[error("the Release of suite `{suite}` of archive `{archive}` cannot be taken over")]
-    Inherited {
         /// The archive.
         archive: String,
         /// Its suite.
@@ -98,6 +95,15 @@ pub enum Error {
     SymlinkedDirectory {
         /// The directory.
         path: PathBuf,
+    },
+    /// A Release that was fetched cannot be taken over.
+    #[error("the Release of suite `{suite}` of archive `{archive}` cannot be taken over")]
+    Inherited {
+        /// The archive.
+        archive: String,
+        /// Its suite.
+        suite: String,
+        /// Why.
         source: crate::deb822::identity::LongField,
     },
     /// A file of the spool is not what was verified.
@@ -237,7 +243,10 @@ impl Error {
             Error::Io { source, .. } | Error::Compress { source, .. } => {
                 !is_of_what_was_given(source)
             }
-            Error::Lock(_) | Error::Unfinished { .. } | Error::Cancelled => true,
+            Error::Lock(_)
+            | Error::SymlinkedDirectory { .. }
+            | Error::Unfinished { .. }
+            | Error::Cancelled => true,
             _ => false,
         }
     }
