@@ -18,6 +18,11 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted
 }
 
+/// Returns whether a character steers a terminal, or turns round the text behind it.
+pub(crate) fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

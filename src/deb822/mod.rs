@@ -18,6 +18,6 @@ pub use relations::{
 };
 pub(crate) use release::format_date;
 pub use release::{IndexEntry, Release, ReleaseError};
-pub use stanza::{Field, Fields, Stanza, Stanzas, SyntaxError, eq_name};
+pub use stanza::{Field, Fields, LineNumbers, Stanza, Stanzas, SyntaxError, eq_name};
 pub use version::{compare_versions, is_valid_version};
 pub use version_key::version_key;

@@ -15,9 +15,8 @@ pub struct SyntaxError {
 impl SyntaxError {
     /// An error at a byte offset of a file.
     pub fn at(data: &[u8], offset: usize, why: impl Into<String>) -> Self {
-        let before = data.get(..offset).unwrap_or(data);
         Self {
-            line: memchr::memchr_iter(b'\n', before).count() + 1,
+            line: LineNumbers::new(data).at(offset),
             why: why.into(),
         }
     }
@@ -27,6 +26,47 @@ impl SyntaxError {
         let error = std::str::from_utf8(data).err()?;
         let why = "this is not UTF-8, it is passed on as it is";
         Some(Self::at(data, error.valid_up_to(), why))
+    }
+}
+
+/// The numbers of lines at byte offsets of a file. Each is counted from the last one on, so that many of them cost one look at the file.
+pub struct LineNumbers<'a> {
+    data: &'a [u8],
+    offset: usize,
+    line: usize,
+    /// How many bytes were looked at.
+    counted: usize,
+}
+
+impl<'a> LineNumbers<'a> {
+    /// Begins at the first line of a file.
+    pub fn new(data: &'a [u8]) -> Self {
+        Self {
+            data,
+            offset: 0,
+            line: 1,
+            counted: 0,
+        }
+    }
+
+    /// Returns the line of an offset, from 1.
+    pub fn at(&mut self, offset: usize) -> usize {
+        let offset = offset.min(self.data.len());
+        let (from, to) = (self.offset.min(offset), self.offset.max(offset));
+        let between = memchr::memchr_iter(b'\n', &self.data[from..to]).count();
+        match offset < self.offset {
+            true => self.line -= between,
+            false => self.line += between,
+        }
+        self.offset = offset;
+        self.counted += to - from;
+        self.line
+    }
+
+    /// Returns how many bytes were looked at.
+    #[cfg(test)]
+    pub(crate) fn counted(&self) -> usize {
+        self.counted
     }
 }
 
@@ -189,6 +229,19 @@ mod tests {
 
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn lines_are_counted_once() {
+        let data = b"a\nb\n".repeat(500);
+        let mut lines = LineNumbers::new(&data);
+        for line in 1..=1_000 {
+            assert_eq!(lines.at(2 * (line - 1)), line);
+            assert_eq!(lines.at(2 * (line - 1) + 1), line);
+        }
+        assert!(lines.counted() < data.len());
+        assert_eq!(lines.at(0), 1);
+        assert_eq!(lines.at(usize::MAX), 1_001);
+    }
 
     #[test]
     fn stanzas_are_found_without_a_final_empty_line() {

@@ -16,6 +16,7 @@ mod derived;
 mod entry;
 mod explain;
 mod explanation;
+mod faults;
 mod owners;
 mod places;
 mod plain_tar;

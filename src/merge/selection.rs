@@ -13,8 +13,9 @@ use super::places::Places;
 /// The published names of an index group, each with the archive that it is from.
 pub(crate) type Names = HashMap<Box<[u8]>, BTreeSet<u16>>;
 
-/// A published description: the component of the package, its name, and the MD5 that names the description.
-pub(crate) type Description = (u16, Box<[u8]>, Box<[u8]>);
+/// A published description: the component of the package, its name as it is compared, the MD5 that names the description, and the
+/// archive's place in the order.
+pub(crate) type Description = (u16, Box<[u8]>, Box<[u8]>, u16);
 
 /// What was published of a suite.
 #[derive(Default)]
@@ -92,8 +93,10 @@ impl Selection {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let described = published.iter().filter(|e| !e.description.is_empty());
-        descriptions
-            .extend(described.map(|e| (e.component, e.name.folded().into(), e.description.into())));
+        descriptions.extend(described.map(|e| {
+            let name = e.name.folded().into();
+            (e.component, name, e.description.into(), e.rank)
+        }));
     }
 
     /// What was published, now that all groups are.
@@ -154,11 +157,13 @@ impl Selected {
         *self.digest_of_descriptions.get_or_init(|| {
             let sorted: BTreeSet<_> = self.descriptions.iter().collect();
             let mut hasher = Sha256::new();
-            for (component, name, md5) in sorted {
+            for (component, name, md5, rank) in sorted {
                 hasher.update(component.to_le_bytes());
                 hasher.update(name);
                 hasher.update([b' ']);
                 hasher.update(md5);
+                hasher.update([b' ']);
+                hasher.update(rank.to_le_bytes());
                 hasher.update([b'\n']);
             }
             hasher.finalize().into()
@@ -170,11 +175,19 @@ impl Selected {
         self.groups.get(group)
     }
 
-    /// Whether a package of a group was published from an archive.
+    /// Returns whether a package of a group was published from an archive.
     pub(crate) fn has(&self, group: &str, name: &[u8], rank: u16) -> bool {
-        let ranks = self
-            .group(group)
-            .and_then(|names| names.get(&*Name::new(name).folded()));
+        let ranks = self.ranks(group, name);
         ranks.is_some_and(|ranks| ranks.contains(&rank))
+    }
+
+    /// Returns whether a package of a group was published from other archives alone.
+    pub(crate) fn is_of_others(&self, group: &str, name: &[u8], rank: u16) -> bool {
+        let ranks = self.ranks(group, name);
+        ranks.is_some_and(|ranks| !ranks.contains(&rank))
+    }
+
+    fn ranks(&self, group: &str, name: &[u8]) -> Option<&BTreeSet<u16>> {
+        self.group(group)?.get(&*Name::new(name).folded())
     }
 }

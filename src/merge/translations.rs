@@ -1,9 +1,19 @@
 //! Translation: the long descriptions of exactly the packages that were published.
 //!
-//! A stanza belongs to a package and to the MD5 of its description, so it is right whichever archive has it: a rebuilt package
-//! of the overlay with the description of the one that it hides is served by that one's translation.
+//! A stanza belongs to a package and to the MD5 of its English description, and apt takes it for every package that has both, from
+//! whatever archive. So an archive could describe the packages of the others: it need only copy the MD5 from their Packages.
+//!
+//! - A stanza of the archive that the package was published from comes first. In every language but English it is the only one:
+//!   nothing tells whether another archive's translation says what the description says.
+//! - English of another archive is taken where the owner has none, and only where it is proven by its MD5: a stanza of nothing but
+//!   `Package`, `Description-md5` and a `Description-en` that has this MD5. So a rebuilt package of the overlay with the description
+//!   of the one that it hides still has it.
 
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use md5::{Digest, Md5};
 
 use crate::config::Component;
 use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, eq_name};
@@ -13,11 +23,31 @@ use crate::indices::IndexName;
 use super::Text;
 use super::client::MAX_STANZA_BYTES;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
+use super::faults::Faults;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
-/// How many faulty stanzas of one index are told of.
-const MAX_TOLD: usize = 5;
+/// The published packages by name and MD5, and the archives that each was published from.
+#[derive(Default)]
+struct Owners<'a> {
+    numbers: HashMap<(Name<'a>, &'a [u8]), usize>,
+    ranks: Vec<BTreeSet<u16>>,
+}
+
+impl<'a> Owners<'a> {
+    fn new(selected: &'a Selected) -> Self {
+        let mut owners = Self::default();
+        for (_, name, md5, rank) in &selected.descriptions {
+            let next = owners.ranks.len();
+            let number = *owners.numbers.entry((Name::new(name), md5)).or_insert(next);
+            if number == next {
+                owners.ranks.push(BTreeSet::new());
+            }
+            owners.ranks[number].insert(*rank);
+        }
+        owners
+    }
+}
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
@@ -36,6 +66,7 @@ pub(super) fn merge(
             }
         }
     }
+    let owners = Owners::new(selected);
     side_by_side(languages, |(language, numbers)| {
         let of =
             |component: &Component| IndexName::Translation(component.clone(), language.clone());
@@ -44,15 +75,16 @@ pub(super) fn merge(
         let written: Vec<_> = written.collect();
         let key = KeyOf::inputs(merge, &read).descriptions(selected);
         unless_unchanged(sink, &written, key, || {
-            one_language(merge, selected, sink, &language, &numbers)
+            one_language(merge, selected, &owners, sink, &language, &numbers)
         })
     })
 }
 
-/// A language: the stanzas of all inputs, by package and description, handed out to the components that publish them.
+/// Merges a language: the stanzas of all inputs, by package and description, are handed out to the components that publish them.
 fn one_language(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
+    owners: &Owners<'_>,
     sink: &dyn Sink,
     language: &str,
     numbers: &BTreeSet<usize>,
@@ -60,44 +92,57 @@ fn one_language(
     let components = merge.config.components_of(merge.suite);
     let mut warnings = BTreeSet::new();
     let mut loaded = Vec::new();
-    for input in &merge.inputs {
+    for (rank, input) in merge.inputs.iter().enumerate() {
         for component in components {
             let name = IndexName::Translation(component.clone(), language.to_owned());
             if let Some(data) = input.read(&name)? {
-                loaded.push((input.describe(&name), data));
+                loaded.push((rank as u16, input.describe(&name), data));
             }
         }
     }
-    let mut stanzas: HashMap<(Name<'_>, &[u8]), &[u8]> = HashMap::new();
-    for (label, data) in &loaded {
+    let mut stanzas: HashMap<usize, Chosen<'_>> = HashMap::new();
+    for (rank, label, data) in &loaded {
         warnings.extend(SyntaxError::not_utf8(data).map(|e| format!("{label}, {e}")));
-        let mut told = 0;
+        let mut faults = Faults::new(label, data, "stanza");
         for stanza in Stanzas::new(data) {
-            match key(data, stanza) {
-                Ok(key) => {
-                    stanzas
-                        .entry(key)
-                        .or_insert_with(|| stanza.without_final_newline());
+            let described = match read(stanza) {
+                Ok(described) => described,
+                Err((offset, why)) => {
+                    faults.left_out(offset, &why);
+                    continue;
                 }
-                Err(_) if told >= MAX_TOLD => {}
-                Err(error) => {
-                    told += 1;
-                    warnings.insert(format!("{label}, {error}; the stanza is left out"));
+            };
+            let key = (described.name, described.md5);
+            let Some(&number) = owners.numbers.get(&key) else {
+                continue;
+            };
+            let is_own = owners.ranks[number].contains(rank);
+            let raw = stanza.without_final_newline();
+            match stanzas.entry(number) {
+                Entry::Occupied(mut chosen) if is_own && !chosen.get().is_own => {
+                    chosen.insert(Chosen { is_own, raw });
                 }
+                Entry::Vacant(free) if is_own || (language == "en" && described.is_proven()) => {
+                    free.insert(Chosen { is_own, raw });
+                }
+                _ => {}
             }
         }
+        warnings.extend(faults.finish());
     }
     for &number in numbers {
         let mut published: Vec<_> = selected
             .descriptions
             .iter()
-            .filter(|(component, _, _)| usize::from(*component) == number)
-            .filter_map(|(_, name, md5)| {
+            .filter(|(component, ..)| usize::from(*component) == number)
+            .filter_map(|(_, name, md5, _)| {
                 let key = (Name::new(name), &md5[..]);
-                Some((key, *stanzas.get(&key)?))
+                let chosen = stanzas.get(owners.numbers.get(&key)?)?;
+                Some((key, chosen.raw))
             })
             .collect();
         published.sort_unstable();
+        published.dedup();
         let mut text = Text::default();
         for (_, raw) in published {
             text.push([raw, b"\n\n"]);
@@ -108,40 +153,78 @@ fn one_language(
     Ok(warnings)
 }
 
-/// Package and Description-md5 of a stanza.
-fn key<'a>(data: &'a [u8], stanza: Stanza<'a>) -> Result<(Name<'a>, &'a [u8]), SyntaxError> {
-    if stanza.raw.len() > MAX_STANZA_BYTES {
-        let why = "the stanza is longer than apt can read";
-        return Err(SyntaxError::at(data, stanza.offset, why));
+/// The stanza that is published for a package and an MD5.
+struct Chosen<'a> {
+    is_own: bool,
+    raw: &'a [u8],
+}
+
+/// A stanza, as far as the merge looks at it.
+struct Described<'a> {
+    name: Name<'a>,
+    md5: &'a [u8],
+    /// The English text, in a stanza that has nothing else.
+    only_english: Option<&'a [u8]>,
+}
+
+impl Described<'_> {
+    /// Returns whether the MD5 is that of the English text, as apt computes it: with one newline at the end.
+    fn is_proven(&self) -> bool {
+        self.only_english.is_some_and(|text| {
+            let md5 = Md5::new().chain_update(text).chain_update(b"\n").finalize();
+            self.md5 == hex::encode(md5).as_bytes()
+        })
     }
-    let (mut name, mut md5) = (None, None);
+}
+
+/// Takes a stanza apart; an error has its offset in the file.
+fn read(stanza: Stanza<'_>) -> Result<Described<'_>, (usize, Cow<'static, str>)> {
+    let refuse = |offset, why: &'static str| Err((offset, Cow::Borrowed(why)));
+    if stanza.raw.len() > MAX_STANZA_BYTES {
+        return refuse(stanza.offset, "the stanza is longer than apt can read");
+    }
+    if let Some(at) = memchr::memchr(0, stanza.raw) {
+        return refuse(stanza.offset + at, "a NUL byte");
+    }
+    let (mut name, mut md5, mut english) = (None, None, None);
+    let mut has_more = false;
     for field in stanza.fields() {
-        let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
-        if eq_name(field.name, "Package") {
-            name = Some(field.value);
+        let field = field.map_err(|(offset, why)| (offset, Cow::Owned(why)))?;
+        let slot = if eq_name(field.name, "Package") {
+            &mut name
         } else if eq_name(field.name, "Description-md5") {
-            md5 = Some(field.value);
+            &mut md5
+        } else if eq_name(field.name, "Description-en") {
+            &mut english
+        } else {
+            has_more = true;
+            continue;
+        };
+        if slot.replace(field.value).is_some() {
+            let at = stanza.offset + field.value_offset;
+            return refuse(at, "the field stands in one stanza twice");
         }
     }
-    let missing = |field: &str| {
-        SyntaxError::at(
-            data,
-            stanza.offset,
-            format!("the stanza has no field `{field}`"),
-        )
+    let Some(name) = name else {
+        return refuse(stanza.offset, "the stanza has no field `Package`");
     };
-    Ok((
-        Name::new(name.ok_or_else(|| missing("Package"))?),
-        md5.ok_or_else(|| missing("Description-md5"))?,
-    ))
+    let Some(md5) = md5 else {
+        return refuse(stanza.offset, "the stanza has no field `Description-md5`");
+    };
+    Ok(Described {
+        name: Name::new(name),
+        md5,
+        only_english: english.filter(|_| !has_more),
+    })
 }
 
 /// A key is a part of its stanza.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_translation(data: &[u8]) {
     for stanza in Stanzas::new(data) {
-        if let Ok((name, md5)) = key(data, stanza) {
-            assert!(name.as_written().len() + md5.len() < stanza.raw.len());
+        if let Ok(described) = read(stanza) {
+            assert!(described.name.as_written().len() + described.md5.len() < stanza.raw.len());
+            let _ = described.is_proven();
         }
     }
 }

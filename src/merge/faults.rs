@@ -1,0 +1,90 @@
+//! Faults of one index in words: the first few, and how many more there are.
+//!
+//! An archive can sign an index with a fault in every stanza. So neither the words nor the work grow with the faults: only those
+//! that are told get their text, and the lines before them are counted once, from one told fault to the next.
+
+use crate::deb822::LineNumbers;
+
+/// How many faults of one index are told of.
+pub(super) const MAX_TOLD: usize = 5;
+
+/// The first few of many faults.
+#[derive(Default)]
+pub(super) struct Told {
+    words: Vec<String>,
+    further: usize,
+}
+
+impl Told {
+    /// Tells of a fault, or counts it where enough are told of.
+    pub(super) fn tell(&mut self, words: impl FnOnce() -> String) {
+        if self.words.len() < MAX_TOLD {
+            self.words.push(words());
+        } else {
+            self.further += 1;
+        }
+    }
+
+    /// Returns what is told; `noun` is what the others are: `faulty stanzas`.
+    pub(super) fn finish(mut self, label: &str, noun: &str) -> Vec<String> {
+        if self.further > 0 {
+            let further = format!("{label}: {} further {noun}", self.further);
+            self.words.push(further);
+        }
+        self.words
+    }
+}
+
+/// The faults of an index whose text is in memory.
+pub(super) struct Faults<'a> {
+    label: &'a str,
+    noun: &'static str,
+    lines: LineNumbers<'a>,
+    told: Told,
+}
+
+impl<'a> Faults<'a> {
+    /// `noun` is what has the faults: `stanza`.
+    pub(super) fn new(label: &'a str, data: &'a [u8], noun: &'static str) -> Self {
+        Self {
+            label,
+            noun,
+            lines: LineNumbers::new(data),
+            told: Told::default(),
+        }
+    }
+
+    /// Tells that something is left out for a fault at a byte offset.
+    pub(super) fn left_out(&mut self, offset: usize, why: &str) {
+        let (label, noun, lines) = (self.label, self.noun, &mut self.lines);
+        self.told.tell(|| {
+            let line = lines.at(offset);
+            format!("{label}, line {line}: {why}; the {noun} is left out")
+        });
+    }
+
+    /// Returns what is told.
+    pub(super) fn finish(self) -> Vec<String> {
+        let noun = format!("faulty {}s", self.noun);
+        self.told.finish(self.label, &noun)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_work_do_not_grow_with_the_faults() {
+        let data = b"x\n".repeat(1_000);
+        let mut faults = Faults::new("index", &data, "stanza");
+        for line in 0..1_000 {
+            faults.left_out(2 * line, "odd");
+        }
+        assert_eq!(faults.lines.counted(), 2 * (MAX_TOLD - 1));
+        let told = faults.finish();
+        assert_eq!(told.len(), MAX_TOLD + 1);
+        assert_eq!(told[4], "index, line 5: odd; the stanza is left out");
+        assert_eq!(told[5], "index: 995 further faulty stanzas");
+    }
+}
