@@ -8,17 +8,16 @@
 
 use std::collections::BTreeSet;
 
-use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, compare_versions, eq_name};
+use crate::deb822::{Name, Stanza, Stanzas, compare_versions, eq_name};
 use crate::error::Result;
 use crate::indices::IndexName;
+use crate::quoted::steers;
 
 use super::Text;
 use super::derived::side_by_side;
+use super::faults::Faults;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
-
-/// How many faulty stanzas of one index are told of.
-const MAX_TOLD: usize = 5;
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
@@ -38,6 +37,10 @@ pub(super) fn merge(
 struct Commands<'a> {
     name: Name<'a>,
     version: &'a [u8],
+    /// What the reader proposes to install, where it is not the package itself.
+    visible_name: Option<&'a [u8]>,
+    /// Where the stanza begins in its file.
+    offset: usize,
     raw: &'a [u8],
 }
 
@@ -60,24 +63,27 @@ fn one_index(
     let loaded = merge.read_of(ranks, name)?;
     let mut kept = Vec::new();
     for (rank, label, data) in &loaded {
-        let (read, faults) = read(data);
-        let more = faults.len().saturating_sub(MAX_TOLD);
-        for fault in faults.into_iter().take(MAX_TOLD) {
-            warnings.insert(format!("{label}, {fault}; the stanza is left out"));
-        }
-        if more > 0 {
-            warnings.insert(format!("{label}: {more} further faulty stanzas"));
-        }
-        kept.extend(read.into_iter().filter(|stanza| {
-            let (name, version) = (stanza.name, stanza.version);
+        let mut faults = Faults::new(label, data, "stanza");
+        for stanza in read(data, &mut faults) {
+            let (name, version) = (stanza.name.as_written(), stanza.version);
             let places = &selected.places;
-            let name = name.as_written();
-            places.has_version(architecture, name, version, *rank, number as u16)
-        }));
+            if !places.has_version(architecture, name, version, *rank, number as u16) {
+                continue;
+            }
+            // What the reader proposes to install instead of the package itself.
+            let is_of_others = |name| selected.is_of_others(architecture, name, *rank);
+            if stanza.visible_name.is_some_and(is_of_others) {
+                let why = "its `visible-pkgname` is a package of another archive";
+                faults.left_out(stanza.offset, why);
+                continue;
+            }
+            kept.push(stanza);
+        }
+        warnings.extend(faults.finish());
     }
     kept.sort_by(|a, b| {
         a.name
-            .cmp(&b.name)
+            .cmp(b.name)
             .then_with(|| compare_versions(a.version, b.version))
             .then_with(|| a.raw.cmp(b.raw))
     });
@@ -95,39 +101,43 @@ fn one_index(
     Ok(warnings)
 }
 
-/// The stanzas of packages, and what is wrong with the others; the header, which has no `name`, is neither.
-fn read(data: &[u8]) -> (Vec<Commands<'_>>, Vec<SyntaxError>) {
-    let (mut packages, mut faults) = (Vec::new(), Vec::new());
+/// Returns the stanzas of packages; the header, which has no `name`, is none.
+fn read<'a>(data: &'a [u8], faults: &mut Faults<'_>) -> Vec<Commands<'a>> {
+    let mut packages = Vec::new();
     for (number, stanza) in Stanzas::new(data).enumerate() {
-        match package(data, stanza, number == 0) {
+        match package(stanza, number == 0) {
             Ok(package) => packages.extend(package),
-            Err(fault) => faults.push(fault),
+            Err((offset, why)) => faults.left_out(offset, &why),
         }
     }
-    (packages, faults)
+    packages
 }
 
-fn package<'a>(
-    data: &[u8],
-    stanza: Stanza<'a>,
-    is_first: bool,
-) -> Result<Option<Commands<'a>>, SyntaxError> {
-    let (mut name, mut version, mut commands, mut suite) = (None, None, None, None);
+/// Takes a stanza apart; an error has its offset in the file.
+fn package(stanza: Stanza<'_>, is_first: bool) -> Result<Option<Commands<'_>>, (usize, String)> {
+    let (mut name, mut version, mut commands) = (None, None, None);
+    let (mut visible_name, mut suite) = (None, None);
     for field in stanza.fields() {
-        let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
+        let field = field?;
         let at = stanza.offset + field.value_offset;
-        if std::str::from_utf8(field.value).is_err() || field.value.contains(&0) {
-            return Err(SyntaxError::at(data, at, "this is not UTF-8 text"));
+        match std::str::from_utf8(field.value) {
+            Err(_) => return Err((at, "this is not UTF-8 text".into())),
+            // The reader writes it to the terminal of whoever mistypes a command.
+            Ok(text) if text.contains(|c| !matches!(c, '\n' | '\t') && steers(c)) => {
+                return Err((at, "it has a control character".into()));
+            }
+            Ok(_) => {}
         }
         for (known, slot) in [
             ("name", &mut name),
             ("version", &mut version),
             ("commands", &mut commands),
+            ("visible-pkgname", &mut visible_name),
             ("suite", &mut suite),
         ] {
             if eq_name(field.name, known) && slot.replace(field.value).is_some() {
                 let why = format!("the field `{known}` stands in one stanza twice");
-                return Err(SyntaxError::at(data, at, why));
+                return Err((at, why));
             }
         }
     }
@@ -136,16 +146,15 @@ fn package<'a>(
     }
     let missing = |field: &str| {
         let why = format!("the stanza has no field `{field}`");
-        SyntaxError::at(data, stanza.offset, why)
+        (stanza.offset, why)
     };
-    let filled = |value: Option<&'a [u8]>, field| {
-        let value = value.filter(|value| !value.is_empty());
-        value.ok_or_else(|| missing(field))
-    };
-    filled(commands, "commands")?;
+    let filled = |value: &&[u8]| !value.is_empty();
+    commands.filter(filled).ok_or_else(|| missing("commands"))?;
     Ok(Some(Commands {
-        name: Name::new(filled(name, "name")?),
-        version: filled(version, "version")?,
+        name: Name::new(name.filter(filled).ok_or_else(|| missing("name"))?),
+        version: version.filter(filled).ok_or_else(|| missing("version"))?,
+        visible_name,
+        offset: stanza.offset,
         raw: stanza.without_final_newline(),
     }))
 }
@@ -159,10 +168,15 @@ mod tests {
         let data =
             b"suite: x\ncomponent: main\narch: amd64\n\nname: a\nversion: 1\ncommands: a,b\n\n\
             name: b\ncommands: c\n\nname: c\nversion: 1\ncommands: \xff\n\nsuite: y\n";
-        let (packages, faults) = read(data);
+        let mut faults = Faults::new("index", data, "stanza");
+        let packages = read(data, &mut faults);
         assert_eq!(packages.len(), 1);
         assert_eq!(packages[0].raw, b"name: a\nversion: 1\ncommands: a,b");
-        let lines: Vec<_> = faults.iter().map(|fault| fault.line).collect();
-        assert_eq!(lines, [9, 14, 16]);
+        let told = faults.finish();
+        let begins = ["index, line 9: ", "index, line 14: ", "index, line 16: "];
+        assert_eq!(told.len(), begins.len());
+        for (told, begin) in told.iter().zip(begins) {
+            assert!(told.starts_with(begin), "{told}");
+        }
     }
 }
