@@ -7,6 +7,10 @@
 //!
 //! Archives of the old kind have one index beside the components for all of them. It is read for each component, by where its
 //! packages were published; and it is written besides, where the configuration says so.
+//!
+//! A line speaks for an owner only where the archive that the line is of published that package, so a path can be claimed for no
+//! package of another archive. A reader must take the owners apart as it is done here, so they are printable ASCII. What a line has
+//! is written to terminals by `apt-file`, so one with control characters is left out.
 
 mod lines;
 mod sources;
@@ -31,9 +35,6 @@ const OWNER_COLUMN: usize = 56;
 
 /// How much is handed on at a time.
 const BATCH_BYTES: usize = 64 << 10;
-
-/// How many faulty lines of one index are told of.
-const MAX_TOLD: usize = 5;
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
@@ -116,10 +117,11 @@ impl Head<'_> {
             if owner != self.last_owner.0 {
                 let name = owner.rsplit(|b| *b == b'/').next().unwrap_or_default();
                 let rank = self.source.rank;
-                self.last_owner.1 = match self.source.only_component {
-                    Some(component) => selected.places.has(group, name, rank, component),
-                    None => selected.has(group, name, rank),
-                };
+                self.last_owner.1 = owner.iter().all(u8::is_ascii_graphic)
+                    && match self.source.only_component {
+                        Some(component) => selected.places.has(group, name, rank, component),
+                        None => selected.has(group, name, rank),
+                    };
                 self.last_owner.0.clear();
                 self.last_owner.0.extend_from_slice(owner);
             }
@@ -260,5 +262,5 @@ pub(crate) fn fuzz_contents(data: &[u8]) {
         assert!(!path.contains(&b'\n') && !owners.contains(&b'\n'));
         last = path.to_vec();
     }
-    assert!(lines.faults().len() <= MAX_TOLD + 2);
+    assert!(lines.faults().len() <= super::faults::MAX_TOLD + 2);
 }

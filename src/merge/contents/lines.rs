@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
 use crate::error::{Error, Result};
+use crate::quoted::steers;
 
-use super::MAX_TOLD;
+use super::super::faults::Told;
 
 /// The longest line that is taken; the longest of Debian's have some hundreds of bytes.
 const MAX_LINE_BYTES: u64 = 64 << 10;
@@ -37,14 +38,17 @@ impl Line {
         &self.text[self.owners_start..]
     }
 
-    /// Takes the line apart at the last blank in it; `false` where there is none, or nothing on one side of it.
-    fn parse(&mut self) -> bool {
+    /// Takes the line apart at the last blank in it; an error says why that cannot be done.
+    fn parse(&mut self) -> Result<(), &'static str> {
         self.text.truncate(self.text.trim_ascii_end().len());
-        let Some((path, owners)) = split(&self.text) else {
-            return false;
-        };
+        let (path, owners) = split(&self.text)
+            .filter(|(path, _)| !path.is_empty())
+            .ok_or("neither a path nor its owner can be made out")?;
+        if !is_harmless(&self.text) {
+            return Err("a control character in it");
+        }
         (self.path_end, self.owners_start) = (path.len(), self.text.len() - owners.len());
-        self.path_end > 0 && memchr::memchr(0, &self.text).is_none()
+        Ok(())
     }
 
     fn is_column_titles(line: &[u8]) -> bool {
@@ -60,6 +64,18 @@ pub(crate) fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = line.trim_ascii_end();
     let blank = line.iter().rposition(|b| matches!(b, b' ' | b'\t'))?;
     Some((line[..blank].trim_ascii_end(), &line[blank + 1..]))
+}
+
+/// Returns whether a line steers no terminal. A path is bytes, whatever they mean; those that are not UTF-8 are taken for characters of
+/// one byte each, as a terminal of that kind would.
+fn is_harmless(line: &[u8]) -> bool {
+    if line.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) {
+        return true;
+    }
+    line.utf8_chunks().all(|chunk| {
+        let is_c1 = |b: &u8| matches!(b, 0x80..=0x9f);
+        !chunk.valid().contains(|c| c != '\t' && steers(c)) && !chunk.invalid().iter().any(is_c1)
+    })
 }
 
 impl Ord for Line {
@@ -99,8 +115,8 @@ type Opened<'a> = Option<Box<dyn Read + Send + 'a>>;
 pub(super) struct Lines<'a> {
     source: Source<'a>,
     label: String,
-    told: Vec<String>,
-    untold: usize,
+    is_sorted_here: bool,
+    told: Told,
 }
 
 enum Source<'a> {
@@ -115,16 +131,15 @@ impl<'a> Lines<'a> {
         Lines {
             source: Source::InOrder(Raw::new(opened, true), Vec::new()),
             label,
-            told: Vec::new(),
-            untold: 0,
+            is_sorted_here: false,
+            told: Told::default(),
         }
     }
 
     /// The lines of an index that is out of order.
     pub(super) fn sorted(opened: Opened<'a>, label: String) -> Result<Lines<'a>> {
         let mut lines = Lines::in_order(None, label);
-        let told = format!("{}: its lines are not sorted by path", lines.label);
-        lines.told.push(told);
+        lines.is_sorted_here = true;
         lines.sort(opened)?;
         Ok(lines)
     }
@@ -145,7 +160,7 @@ impl<'a> Lines<'a> {
         loop {
             match raw.next(&mut line).map_err(&failed)? {
                 Found::End => break,
-                Found::Fault => self.tell(raw.number),
+                Found::Fault(why) => self.tell(raw.number, why),
                 Found::Line => {
                     bytes += line.text.len() + size_of::<Line>();
                     run.push(line.clone());
@@ -178,9 +193,9 @@ impl<'a> Lines<'a> {
                         last.extend_from_slice(line.path());
                         return Ok(Next::Line);
                     }
-                    Ok(Found::Fault) => {
+                    Ok(Found::Fault(why)) => {
                         let number = raw.number;
-                        self.tell(number);
+                        self.tell(number, why);
                     }
                     Ok(Found::End) => return Ok(Next::End),
                     Err(error) => return Err(self.failed()(error)),
@@ -201,25 +216,19 @@ impl<'a> Lines<'a> {
         }
     }
 
-    fn tell(&mut self, line: usize) {
-        if self.told.len() < MAX_TOLD {
-            let text = format!(
-                "{}, line {line}: neither a path nor its owner can be made out; the line is left out",
-                self.label
-            );
-            self.told.push(text);
-        } else {
-            self.untold += 1;
-        }
+    fn tell(&mut self, line: usize, why: &str) {
+        let label = &self.label;
+        self.told
+            .tell(|| format!("{label}, line {line}: {why}; the line is left out"));
     }
 
-    /// What was wrong with the index.
-    pub(super) fn faults(mut self) -> Vec<String> {
-        if self.untold > 0 {
-            let more = format!("{}: {} further faulty lines", self.label, self.untold);
-            self.told.push(more);
+    /// Returns what was wrong with the index.
+    pub(super) fn faults(self) -> Vec<String> {
+        let mut told = self.told.finish(&self.label, "faulty lines");
+        if self.is_sorted_here {
+            told.push(format!("{}: its lines are not sorted by path", self.label));
         }
-        self.told
+        told
     }
 }
 
@@ -248,8 +257,8 @@ fn lay_aside(run: &mut Vec<Line>) -> io::Result<File> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Line,
-    /// A line of which nothing can be made out.
-    Fault,
+    /// A line that is left out, and why.
+    Fault(&'static str),
     End,
 }
 
@@ -284,8 +293,8 @@ impl<'a> Raw<'a> {
         }
         self.number += 1;
         Ok(match line.parse() {
-            true => Found::Line,
-            false => Found::Fault,
+            Ok(()) => Found::Line,
+            Err(why) => Found::Fault(why),
         })
     }
 
