@@ -1,28 +1,35 @@
 //! DEP-11: the components and icons of exactly the packages that were published, for software centres.
 //!
 //! A Components file is a sequence of YAML documents. The first says what the file is and where the media of all others lie;
-//! each other one is a component of the package that its line `Package:` names, or, without one, of the distribution itself, as
-//! only the first archive may put it. Documents are passed on byte for byte. An
-//! icon archive has files named `PACKAGE_ICON`.
+//! each other one is a component of the package that its `Package` names, or, without one, of the distribution itself, as
+//! only the first archive may put it.
+//!
+//! An archive speaks for its own components and for nothing else:
+//!
+//! - [`document`] lets through only what every reader takes for the same component of the same package.
+//! - `ID` names a component for all packages of a file, so it belongs to the highest archive that has it there. `Merge` changes or
+//!   removes the component of the same `ID`, so only the first archive may have it.
+//! - The header is that of the highest archive that has documents in the file. AppStream puts its `MediaBaseUrl` before the address of
+//!   every icon, picture and video. So where the archives have different ones, the header goes without, and each address has the
+//!   one of its own archive put before it. Apart from that, documents are passed on byte for byte.
 
-use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+mod document;
+mod icons;
+mod lines;
 
-use crate::deb822::SyntaxError;
-use crate::error::{Error, Result};
+use std::collections::{BTreeSet, HashMap};
+
+use crate::error::Result;
 use crate::indices::IndexName;
+use crate::quoted::quoted;
 
 use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
-use super::plain_tar::PlainTar;
+use super::faults::Faults;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
-
-/// How many faulty documents of one index are told of.
-const MAX_TOLD: usize = 5;
-
-/// The most that one icon may be; real ones have some tens of kilobytes.
-const MAX_ICON_BYTES: u64 = 4 << 20;
+use document::Document;
+use icons::icons;
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
@@ -52,6 +59,23 @@ pub(super) fn merge(
     })
 }
 
+/// The documents of one archive that are published.
+struct Source<'a> {
+    header: Document<'a>,
+    documents: Vec<(String, Document<'a>)>,
+}
+
+impl Source<'_> {
+    fn media_base(&self) -> Option<&str> {
+        self.header.value("MediaBaseUrl")
+    }
+
+    fn has_media(&self) -> bool {
+        let mut documents = self.documents.iter();
+        documents.any(|(_, document)| !document.media.is_empty())
+    }
+}
+
 fn documents(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
@@ -61,260 +85,173 @@ fn documents(
 ) -> Result<BTreeSet<String>> {
     let mut warnings = BTreeSet::new();
     let loaded = merge.read_of(ranks, name)?;
-    let group = name.architecture();
-    let mut headers = Vec::new();
-    let mut kept: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut sources = Vec::new();
+    // The components of higher archives.
+    let mut taken = HashMap::new();
     for (rank, label, data) in &loaded {
-        let mut documents = split(data);
+        let mut documents = lines::split(data);
         let Some(header) = documents.next() else {
             continue; // an empty file
         };
-        let why = match top_level(header, b"File") {
-            Some(b"DEP-11") => fault(header),
-            _ => Some("its first document does not say so"),
-        };
-        if let Some(why) = why {
-            warnings.insert(format!("{label}: this is no DEP-11, {why}; it is left out"));
-            continue;
-        }
-        let before = kept.len();
-        let mut faults = 0;
-        for document in documents {
-            if let Some(why) = fault(document) {
-                // One such would cost its readers the whole file, or tell them of another package.
-                faults += 1;
-                if faults <= MAX_TOLD {
-                    let at = offset_of(document, data);
-                    let fault = SyntaxError::at(data, at, why);
-                    warnings.insert(format!("{label}, {fault}; the document is left out"));
-                }
+        let header = Document::read(header).and_then(|header| match header.value("File") {
+            Some("DEP-11") => Ok(header),
+            _ => Err("its first document does not say so"),
+        });
+        let header = match header {
+            Ok(header) => header,
+            Err(why) => {
+                warnings.insert(format!("{label}: this is no DEP-11, {why}; it is left out"));
                 continue;
             }
-            match top_level(document, b"Package") {
-                Some(package) if selected.has(group, package, *rank) => {
-                    kept.push((package, document));
+        };
+        let mut faults = Faults::new(label, data, "document");
+        let mut source = Source {
+            header,
+            documents: Vec::new(),
+        };
+        for raw in documents {
+            let component = Document::read(raw).and_then(|document| {
+                let package = published_package(&document, selected, name.architecture(), *rank)?;
+                let Some(package) = package else {
+                    return Ok(None);
+                };
+                let id = document.value("ID").map(str::trim).unwrap_or_default();
+                if id.is_empty() {
+                    return Err("it has no `ID`, at which AppStream gives the whole file up");
                 }
-                // It speaks of the distribution itself, so only the first archive's has a say.
-                None if *rank == 0 => kept.push((b"", document)),
-                _ => {}
+                if *rank > 0 && document.has("Merge") {
+                    return Err("it changes a component of another archive");
+                }
+                if *taken.entry(id.to_owned()).or_insert(*rank) < *rank {
+                    return Err("its `ID` is that of a component of a higher archive");
+                }
+                Ok(Some((package, document)))
+            });
+            match component {
+                Ok(component) => source.documents.extend(component),
+                Err(why) => faults.left_out(offset_of(raw, data), why),
             }
         }
-        if faults > MAX_TOLD {
-            let more = faults - MAX_TOLD;
-            warnings.insert(format!("{label}: {more} further faulty documents"));
-        }
-        headers.push((kept.len() - before, header));
+        warnings.extend(faults.finish());
+        sources.push((label, source));
     }
-    // One header holds for all documents: that of the archive that most of them are from.
-    let header = headers
+    let header = sources
         .iter()
-        .rev()
-        .max_by_key(|(documents, _)| *documents)
-        .map(|(_, header)| *header);
-    let media = |header: &[u8]| top_level(header, b"MediaBaseUrl").map(<[u8]>::to_vec);
-    if headers
-        .iter()
-        .any(|(documents, h)| *documents > 0 && media(h) != header.and_then(media))
-    {
-        warnings.insert(format!(
-            "{name}: the archives keep their media at different places; screenshots of the smaller ones will not be found"
-        ));
-    }
-    kept.sort_by_key(|(package, _)| *package);
+        .position(|(_, source)| !source.documents.is_empty())
+        .unwrap_or_default();
+    let Some((_, first)) = sources.get(header) else {
+        sink.text(name, &Text::default())?;
+        return Ok(warnings);
+    };
+    let differ = |(_, source): &(_, Source<'_>)| {
+        source.has_media() && source.media_base() != first.media_base()
+    };
+    let is_absolute = sources.iter().any(differ);
     let mut text = Text::default();
-    for document in header
-        .into_iter()
-        .chain(kept.into_iter().map(|(_, document)| document))
-    {
-        let end: &[u8] = if document.ends_with(b"\n") {
-            b""
-        } else {
-            b"\n"
-        };
-        text.push([document, end]);
+    match is_absolute {
+        true => push(&mut text, first.header.without("MediaBaseUrl")),
+        false => push(&mut text, [first.header.text]),
+    }
+    let mut kept = Vec::new();
+    for (label, source) in &sources {
+        let mut base = source.media_base().filter(|_| is_absolute);
+        if let Some(odd) = base.filter(|base| !is_plain_address(base)) {
+            if source.has_media() {
+                warnings.insert(format!(
+                    "{label}: its MediaBaseUrl `{}` is no plain address, so its icons and pictures will not be found",
+                    quoted(odd)
+                ));
+            }
+            base = None;
+        }
+        kept.extend(
+            source
+                .documents
+                .iter()
+                .map(|(package, d)| (package, d, base)),
+        );
+    }
+    kept.sort_by_key(|(package, ..)| *package);
+    for (_, document, base) in kept {
+        let mut pieces = Vec::new();
+        let mut done = 0;
+        for &at in base.map_or(&[][..], |_| &document.media) {
+            pieces.extend([&document.text[done..at], base.unwrap_or_default(), "/"]);
+            done = at;
+        }
+        pieces.push(&document.text[done..]);
+        push(&mut text, pieces);
     }
     sink.text(name, &text)?;
     Ok(warnings)
 }
 
-/// What readers of YAML stumble over in a document, or read differently: its lines, and whose component it is, have to be plain.
-fn fault(document: &[u8]) -> Option<&'static str> {
-    let Ok(text) = std::str::from_utf8(document) else {
-        return Some("this is not UTF-8");
-    };
-    let is_odd = |c: char| {
-        (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{2028}' | '\u{2029}')
-    };
-    if text.contains(is_odd) {
-        return Some("it has a control character, or a line end that YAML knows and others do not");
+/// Returns the package that a document speaks for, empty for the distribution itself; `None` where it was not published from the
+/// archive.
+fn published_package(
+    document: &Document<'_>,
+    selected: &Selected,
+    group: &str,
+    rank: u16,
+) -> Result<Option<String>, &'static str> {
+    if !document.has("Package") {
+        // It speaks of the distribution itself, so only the first archive has a say.
+        return Ok((rank == 0).then(String::new));
     }
-    let mut packages = 0;
-    let begins = text.starts_with("---");
-    if begins
-        && text
-            .lines()
-            .next()
-            .is_some_and(|line| line.trim_end() != "---")
-    {
-        return Some("something stands beside its `---`");
-    }
-    for line in text.lines().skip(usize::from(begins)) {
-        let key = line.split([':', ' ']).next().unwrap_or_default();
-        let is_plain = key.starts_with(|c: char| c.is_ascii_alphabetic())
-            && key
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-            && line[key.len()..].starts_with(':');
-        let is_inner = line.is_empty() || line.starts_with([' ', '-', '#']);
-        if !is_inner && !is_plain {
-            return Some("a line at the left margin is neither `Key:` nor an item of a list");
-        }
-        if line.trim_start_matches(' ').starts_with('\t') {
-            return Some("a line is indented by a tab");
-        }
-        packages += usize::from(is_plain && key == "Package");
-    }
-    (packages > 1).then_some("it names its package twice")
+    let package = document.value("Package");
+    let package = package.ok_or("its `Package` is not one name")?;
+    let is_own = selected.has(group, package.as_bytes(), rank);
+    Ok(is_own.then(|| package.to_owned()))
 }
 
-/// Where a part of a file begins in it.
+/// Returns whether a base can be put before an address in a YAML text, whatever the quotes around it.
+fn is_plain_address(base: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/%@+".contains(&b);
+    (base.starts_with("https://") || base.starts_with("http://")) && base.bytes().all(is_plain)
+}
+
+/// Adds a document, with a line end after it.
+fn push<'a>(text: &mut Text<'a>, pieces: impl IntoIterator<Item = &'a str>) {
+    let mut pieces: Vec<_> = pieces.into_iter().map(str::as_bytes).collect();
+    if pieces
+        .iter()
+        .rev()
+        .find(|p| !p.is_empty())
+        .is_some_and(|p| !p.ends_with(b"\n"))
+    {
+        pieces.push(b"\n");
+    }
+    text.push(pieces);
+}
+
+/// Returns where a part of a file begins in it.
 fn offset_of(part: &[u8], file: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(file.as_ptr() as usize)
 }
 
-/// The YAML documents of a file, each from its `---` on.
-fn split(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = data;
-    std::iter::from_fn(move || {
-        while let Some(after) = rest.strip_prefix(b"\n") {
-            rest = after;
-        }
-        if rest.is_empty() {
-            return None;
-        }
-        let mut end = 0;
-        loop {
-            end = memchr::memchr(b'\n', &rest[end..]).map_or(rest.len(), |n| end + n + 1);
-            let line = &rest[end..];
-            let begins =
-                line.starts_with(b"---") && line[3..].first().is_none_or(u8::is_ascii_whitespace);
-            if line.is_empty() || begins {
-                break;
-            }
-        }
-        let (document, after) = rest.split_at(end);
-        rest = after;
-        Some(document)
-    })
-}
-
-/// The plain scalar of a key at the top level of a document, without quotes.
-fn top_level<'a>(document: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    document.split(|b| *b == b'\n').find_map(|line| {
-        let value = line.strip_prefix(key)?.strip_prefix(b":")?.trim_ascii();
-        let quoted = |q: &[u8]| value.strip_prefix(q)?.strip_suffix(q);
-        Some(quoted(b"'").or_else(|| quoted(b"\"")).unwrap_or(value))
-    })
-}
-
-fn icons(
-    merge: &SuiteMerge<'_>,
-    selected: &Selected,
-    sink: &dyn Sink,
-    name: &IndexName,
-    ranks: &[usize],
-) -> Result<BTreeSet<String>> {
-    let mut warnings = BTreeSet::new();
-    let architectures = merge.config.architectures_of(merge.suite);
-    sink.stream(name, &mut |out| {
-        let mut archive = tar::Builder::new(out);
-        let mut seen = BTreeSet::new();
-        for &rank in ranks {
-            let Some(input) = merge.inputs.get(rank) else {
-                continue;
-            };
-            let Some(opened) = input.open(name)? else {
-                continue;
-            };
-            let label = input.describe(name);
-            let is_published = |file: &[u8]| {
-                let package = file.split(|b| *b == b'_').next().unwrap_or_default();
-                architectures
-                    .iter()
-                    .any(|a| selected.has(a.as_str(), package, rank as u16))
-            };
-            copy_icons(
-                opened,
-                &label,
-                &mut archive,
-                &mut seen,
-                &is_published,
-                &mut warnings,
-            )
-            .map_err(Error::io("merge the icons of", &label))?;
-        }
-        archive
-            .finish()
-            .map_err(Error::io("merge the icons of", name.to_string()))
-    })?;
-    Ok(warnings)
-}
-
-/// Copies the icons of published packages, with nothing but their names and bytes.
-fn copy_icons(
-    opened: Box<dyn Read + Send + '_>,
-    label: &str,
-    archive: &mut tar::Builder<&mut dyn Write>,
-    seen: &mut BTreeSet<Vec<u8>>,
-    is_published: &dyn Fn(&[u8]) -> bool,
-    warnings: &mut BTreeSet<String>,
-) -> io::Result<()> {
-    let mut from = tar::Archive::new(PlainTar::new(opened));
-    for entry in from.entries()? {
-        let mut entry = entry?;
-        let path = entry.path_bytes().into_owned();
-        let file = path.strip_prefix(b"./").unwrap_or(&path);
-        if entry.header().entry_type().is_dir() {
-            continue;
-        }
-        let is_plain = !file.is_empty()
-            && !file
-                .iter()
-                .any(|b| matches!(b, b'/' | b'\\') || b.is_ascii_control());
-        if !is_plain || !entry.header().entry_type().is_file() || entry.size() > MAX_ICON_BYTES {
-            let shown = String::from_utf8_lossy(&path).escape_debug().to_string();
-            warnings.insert(format!("{label}: `{shown}` is no icon; it is left out"));
-            continue;
-        }
-        if !is_published(file) || !seen.insert(file.to_vec()) {
-            continue;
-        }
-        let mut header = tar::Header::new_ustar();
-        header.set_size(entry.size());
-        header.set_mode(0o644);
-        header.set_mtime(entry.header().mtime().unwrap_or(0));
-        let name = String::from_utf8_lossy(file).into_owned();
-        archive.append_data(&mut header, name, &mut entry)?;
-    }
-    // To the end, where damage of the file shows.
-    io::copy(&mut from.into_inner(), &mut io::sink())?;
-    Ok(())
-}
-
-/// Documents are the file, blank lines aside.
+/// Documents are the file, blank lines aside; and what is let through is one document with the keys that its lines say.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_dep11(data: &[u8]) {
     let squeezed = |bytes: &[u8]| bytes.iter().filter(|b| **b != b'\n').count();
     let mut found = 0;
-    for document in split(data) {
-        assert!(!document.is_empty());
-        found += squeezed(document);
-        let value = top_level(document, b"Package").unwrap_or_default();
-        assert!(!value.contains(&b'\n'));
-        if fault(document).is_none() {
-            let named = |line: &&[u8]| line.starts_with(b"Package:");
-            assert!(document.split(|b| *b == b'\n').filter(named).count() <= 1);
+    for raw in lines::split(data) {
+        assert!(!raw.is_empty());
+        found += squeezed(raw);
+        let Ok(document) = Document::read(raw) else {
+            continue;
+        };
+        let named = |line: &&str| line.starts_with("Package:");
+        let lines = document.text.lines().filter(named).count();
+        assert_eq!(lines, usize::from(document.has("Package")));
+        assert!(document.media.is_sorted() && document.media.iter().all(|at| *at < raw.len()));
+        // What the media get put before them leaves the document what it is.
+        let mut text = document.text.to_owned();
+        for at in document.media.iter().rev() {
+            text.insert_str(*at, "https://media.example/x/");
         }
+        let again = Document::read(text.as_bytes()).expect("an address can have a base");
+        assert_eq!(again.value("Package"), document.value("Package"));
+        assert_eq!(again.media.len(), document.media.len());
     }
     assert_eq!(found, squeezed(data));
 }
@@ -324,36 +261,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_that_readers_may_understand_otherwise_is_left_out() {
-        let good =
-            "---\nType: desktop-application\nPackage: a\nName:\n  C: x\nCategories:\n- A\n- B\n";
-        assert_eq!(fault(good.as_bytes()), None);
-        assert_eq!(fault(b"File: DEP-11\nVersion: '1'\n"), None);
-        for (odd, why) in [
-            ("---\nPackage: a\nPackage: b\n", "twice"),
-            ("Package: a\nPackage: b\n", "twice"),
-            ("---\nPackage: a\r---\rPackage: b\n", "line end"),
-            ("---\nPackage: a\u{2028}---\u{2028}Package: b\n", "line end"),
-            ("---\nPackage: a\u{85}Package: b\n", "line end"),
-            ("--- {Package: b}\n", "beside"),
-            ("---\nPackage: a\n\"Package\": b\n", "margin"),
-            ("---\nPackage: a\n? Package\n: b\n", "margin"),
-            ("---\nPackage: a\nName:\n \tC: x\n", "tab"),
-        ] {
-            let found = fault(odd.as_bytes()).unwrap_or_default();
-            assert!(found.contains(why), "{odd:?}: {found}");
-        }
-    }
-
-    #[test]
     fn documents_begin_at_their_dashes() {
         let data = b"---\nFile: DEP-11\nVersion: '0.16'\n---\nPackage: a\nDescription:\n  C: --- no\n---\nPackage: \"b\"";
-        let documents: Vec<_> = split(data).collect();
+        let documents: Vec<_> = lines::split(data).collect();
         assert_eq!(documents.len(), 3);
         assert_eq!(documents.concat(), data);
-        assert_eq!(top_level(documents[0], b"Version"), Some(&b"0.16"[..]));
-        assert_eq!(top_level(documents[1], b"Package"), Some(&b"a"[..]));
-        assert_eq!(top_level(documents[2], b"Package"), Some(&b"b"[..]));
-        assert_eq!(split(b"\n\n").count(), 0);
+        let read = |n: usize| Document::read(documents[n]).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(read(0).value("Version"), Some("0.16"));
+        assert_eq!(read(1).value("Package"), Some("a"));
+        assert_eq!(read(2).value("Package"), Some("b"));
+        assert_eq!(read(0).without("File").concat(), "---\nVersion: '0.16'\n");
+        assert_eq!(read(0).without("Version").concat(), "---\nFile: DEP-11\n");
+        assert_eq!(lines::split(b"\n\n").count(), 0);
     }
 }
