@@ -83,7 +83,7 @@ fn one_index(
     }
     kept.sort_by(|a, b| {
         a.name
-            .cmp(b.name)
+            .cmp(&b.name)
             .then_with(|| compare_versions(a.version, b.version))
             .then_with(|| a.raw.cmp(b.raw))
     });
