@@ -50,7 +50,7 @@ pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
-pub const MERGE_VERSION: u32 = 6;
+pub const MERGE_VERSION: u32 = 7;
 
 /// Whose stanza it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

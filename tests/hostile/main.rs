@@ -17,3 +17,4 @@ mod release;
 mod signatures;
 mod transport;
 mod wire;
+mod words;
