@@ -51,12 +51,16 @@ pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
 fn check(context: &Context, config: &Config) -> Result<ExitCode> {
     let mut problems = Vec::new();
     for (name, archive) in &config.archives {
-        if let Err(error) = Keyring::load(&archive.signed_by) {
-            problems.push(format!(
-                "archives.{name}.signed-by: {}",
-                aptmerge::error::chain(&error)
-            ));
-        }
+        let said = match Keyring::load(&archive.signed_by) {
+            Ok(keyring) => {
+                for line in keyring.left_out() {
+                    context.print(&format!("warning: archives.{name}.signed-by: {line}"));
+                }
+                continue;
+            }
+            Err(error) => aptmerge::error::chain(&error),
+        };
+        problems.push(format!("archives.{name}.signed-by: {said}"));
     }
     let signing = aptmerge::run::signer(config).and_then(|signer| Ok(signer.certificates()?));
     if let Err(error) = signing {

@@ -78,10 +78,12 @@ pub enum Error {
         limit: usize,
     },
     /// Nobody signed whose key is in the keyring.
-    #[error("signed only by keys that are not in the keyring: {}", ids.join(", "))]
+    #[error("signed only by keys that are not in the keyring: {}{}", ids.join(", "), also(left_out))]
     UnknownKeys {
         /// Fingerprints or key ids of those who signed.
         ids: Vec<String>,
+        /// What the keyring holds and cannot be read here.
+        left_out: Vec<String>,
     },
     /// A signature that claims to be by a known key is not its signature over this text.
     #[error("BAD signature: key {key} did not sign this text")]
@@ -92,16 +94,44 @@ pub enum Error {
     /// The key of a signature has expired.
     #[error("signed by key {fingerprint}, which expired on {}", day(expired))]
     ExpiredKey {
-        /// The fingerprint of the certificate.
+        /// The fingerprint of the key: of the subkey, if only that has expired.
         fingerprint: String,
         /// When it did.
         expired: SystemTime,
     },
     /// The key of a signature was revoked.
-    #[error("signed by key {fingerprint}, which was revoked")]
+    #[error("signed by key {fingerprint}, which was revoked{} ({reason})", revocation(on.as_ref(), by.as_deref()))]
     RevokedKey {
-        /// The fingerprint of the certificate.
+        /// The fingerprint of the key: of the subkey, if only that was revoked.
         fingerprint: String,
+        /// The fingerprint of the other key that revoked it, which its owner had named for that.
+        by: Option<String>,
+        /// The day that the revocation gives.
+        on: Option<SystemTime>,
+        /// The reason that the revocation gives.
+        reason: String,
+    },
+    /// The key of a signature says that it was made in the future.
+    #[error(
+        "signed by key {fingerprint}, which is not valid before {}",
+        day(valid_from)
+    )]
+    FutureKey {
+        /// The fingerprint of the key.
+        fingerprint: String,
+        /// From when on it is valid.
+        valid_from: SystemTime,
+    },
+    /// The key of a signature, or what binds it to its certificate, is no longer considered secure.
+    #[error(
+        "signed by key {fingerprint}, which is too weak, or bound to its certificate by too weak a signature"
+    )]
+    WeakKey {
+        /// The fingerprint of the key.
+        fingerprint: String,
+        /// Why.
+        #[source]
+        source: Cause,
     },
     /// The key of a signature may not sign, or its certificate does not hold together.
     #[error("signed by key {fingerprint}, which may not be used for that")]
@@ -120,8 +150,8 @@ pub enum Error {
         /// The hash.
         hash: String,
     },
-    /// A key, or a signature of it, uses algorithms that are no longer considered secure.
-    #[error("the signature by key {key} is cryptographically too weak")]
+    /// A signature has something in it that is no longer considered secure, or that must be understood and is not.
+    #[error("the signature by key {key} does not count today")]
     Policy {
         /// The fingerprint or id of the key.
         key: String,
@@ -137,7 +167,21 @@ pub enum Error {
         /// When it did.
         expired: SystemTime,
     },
-    /// A signature, or its key, says that it was made in the future.
+    /// A signature says that it was made before its key was.
+    #[error(
+        "the signature by key {key} says that it was made on {}, but the key was made on {}",
+        day(made),
+        day(born)
+    )]
+    OlderThanKey {
+        /// The fingerprint of the key.
+        key: String,
+        /// When the signature was made.
+        made: SystemTime,
+        /// When the key was made.
+        born: SystemTime,
+    },
+    /// A signature says that it was made in the future.
     #[error("the signature by key {key} is not valid before {}", day(valid_from))]
     FutureSignature {
         /// The fingerprint of the key.
@@ -291,10 +335,16 @@ impl Error {
                 "get the archive's current key from a place you trust; most archives prolong theirs before it expires".into()
             }
             Error::RevokedKey { .. } => "find out from the archive why, and which key it signs with now".into(),
-            Error::WeakHash { .. } | Error::Policy { .. } => {
-                "the archive must sign with SHA-256 or better and a current key; apt refuses it as well".into()
+            Error::WeakHash { .. } => "the archive must sign with SHA-256 or better".into(),
+            Error::WeakKey { .. } => {
+                "the rules are sequoia's, which sqv applies as well: ask the archive for a key of today's length that is bound by SHA-256 or better"
+                    .into()
             }
-            Error::FutureSignature { .. } => "check the clock of this machine".into(),
+            Error::OlderThanKey { .. } => "the archive's clock was wrong when it signed; it must sign anew".into(),
+            Error::UnsupportedSignature { .. } => {
+                "ask the archive to sign with Ed25519, or with RSA of at most 4096 bits, as well".into()
+            }
+            Error::FutureSignature { .. } | Error::FutureKey { .. } => "check the clock of this machine".into(),
             Error::NoneGood { problems } => return problems.iter().find_map(Error::hint),
             Error::KeyFilePermissions { path, .. } => format!("chmod 0600 {}", path.display()),
             Error::KeyEncrypted { .. } => {
@@ -317,6 +367,20 @@ fn day(time: &SystemTime) -> String {
         |_| "an impossible date".into(),
         |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
+}
+
+/// Says when a key was revoked, and by whom if not by itself.
+fn revocation(on: Option<&SystemTime>, by: Option<&str>) -> String {
+    let on = on.map(|on| format!(" on {}", day(on)));
+    let by = by.map(|by| format!(" by key {by}, which its owner had named for that"));
+    on.unwrap_or_default() + &by.unwrap_or_default()
+}
+
+fn also(left_out: &[String]) -> String {
+    match left_out {
+        [] => String::new(),
+        lines => format!(" ({})", lines.join("; ")),
+    }
 }
 
 fn join(problems: &[Error]) -> String {

@@ -23,7 +23,7 @@ pub(super) struct Gpg {
 }
 
 impl Gpg {
-    /// The public keys, whole: with every self-signature, so that older signatures can still be judged by them.
+    /// The public keys, with every self-signature that gpg has kept.
     pub(super) fn certificates(&self) -> Result<Keyring, Error> {
         if self.keys.is_empty() {
             return Err(Error::NoKeys);

@@ -16,6 +16,7 @@ use sequoia_openpgp::serialize::stream::{Armorer, Message, Signer};
 use sequoia_openpgp::types::HashAlgorithm;
 
 use super::error::Cause;
+use super::fitness::Fitness;
 use super::{Error, Signed, keyring};
 
 /// One private key, and where it came from.
@@ -30,7 +31,14 @@ impl KeyFile {
         let file = open_private(path)?;
         let origin = path.display().to_string();
         let mut keys = Vec::new();
-        for cert in keyring::parse(&keyring::read_capped(file, path)?, &origin)? {
+        let parsed = keyring::parse(&keyring::read_capped(file, path)?, &origin)?;
+        if let Some(why) = parsed.left_out.into_iter().next() {
+            return Err(Error::NotCertificates {
+                origin,
+                source: why.into(),
+            });
+        }
+        for cert in parsed.certs {
             if !cert.is_tsk() {
                 return Err(Error::NotPrivateKey { path: path.into() });
             }
@@ -51,31 +59,26 @@ impl KeyFile {
         Ok(keys)
     }
 
-    /// The key that signs at `at`: the newest subkey that can, else the primary key, as gpg chooses.
-    fn pair(&self, policy: &StandardPolicy<'_>, at: SystemTime) -> Result<KeyPair, Error> {
-        let able = || {
-            self.cert
-                .keys()
-                .with_policy(policy, at)
-                .supported()
-                .alive()
-                .revoked(false)
-                .for_signing()
+    /// Chooses the key that signs at `at`: the newest subkey that clients accept then, else the primary key, as gpg does.
+    fn pair(
+        &self,
+        certs: &[Cert],
+        policy: &StandardPolicy<'_>,
+        at: SystemTime,
+    ) -> Result<KeyPair, Error> {
+        let fitness = Fitness {
+            certs,
+            policy,
+            now: at,
         };
-        let cert_is_fit = self.cert.with_policy(policy, at).is_ok_and(|valid| {
-            valid.alive().is_ok()
-                && !matches!(
-                    valid.revocation_status(),
-                    sequoia_openpgp::types::RevocationStatus::Revoked(_)
-                )
-        });
-        let chosen = able()
-            .unencrypted_secret()
-            .filter(|_| cert_is_fit)
-            .max_by_key(|key| (!key.primary(), key.key().creation_time()));
-        match chosen {
+        let keys = self.cert.keys().secret();
+        let able: Vec<_> = keys
+            .filter(|key| fitness.check(&self.cert, &key.key().fingerprint()).is_ok())
+            .collect();
+        let open = able.iter().filter(|key| key.key().has_unencrypted_secret());
+        match open.max_by_key(|key| (!key.primary(), key.key().creation_time())) {
             Some(key) => key.key().clone().into_keypair().map_err(sign_error),
-            None if cert_is_fit && able().secret().next().is_some() => Err(Error::KeyEncrypted {
+            None if !able.is_empty() => Err(Error::KeyEncrypted {
                 path: self.path.clone(),
                 fingerprint: self.cert.fingerprint().to_hex(),
             }),
@@ -116,10 +119,11 @@ fn open_private(path: &Path) -> Result<File, Error> {
 /// Signs `body`, which ends in LF, with every key, in both forms.
 pub(super) fn sign(files: &[KeyFile], body: &[u8], at: SystemTime) -> Result<Signed, Error> {
     let policy = StandardPolicy::at(at);
+    let certs: Vec<_> = files.iter().map(|file| file.cert.clone()).collect();
     let pairs = || {
         files
             .iter()
-            .map(|file| file.pair(&policy, at))
+            .map(|file| file.pair(&certs, &policy, at))
             .collect::<Result<Vec<_>, _>>()
     };
     // The line end before the signature is not signed (RFC 9580, section 7.1). Sequoia writes one of its own there.

@@ -1,14 +1,19 @@
 //! The certificates that somebody trusts, from files or bytes, binary or armored.
+//!
+//! A file that is damaged is refused, also where gpgv would go on with a part of it: what is lost may be a revocation. A key of
+//! a version that is not known here is no damage (RFC 9580, section 5.5.2): it is left out, and [`Keyring::left_out`] names
+//! it. This trusts fewer keys than the file has, never more.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use sequoia_openpgp::armor;
 use sequoia_openpgp::cert::{Cert, CertParser};
+use sequoia_openpgp::packet::Tag;
 use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::serialize::{Serialize, SerializeInto};
+use sequoia_openpgp::{Packet, armor};
 
 use super::error::Cause;
 use super::{Error, MAX_MESSAGE_BYTES};
@@ -17,6 +22,7 @@ use super::{Error, MAX_MESSAGE_BYTES};
 #[derive(Clone)]
 pub struct Keyring {
     certs: Vec<Cert>,
+    left_out: Vec<String>,
 }
 
 impl fmt::Debug for Keyring {
@@ -29,26 +35,41 @@ impl fmt::Debug for Keyring {
 
 impl Keyring {
     /// Reads all the certificates in some files. A file may hold several, binary or in one or more armor blocks. A file
-    /// that holds anything that cannot be read as a certificate is refused, rather than read in part.
+    /// that holds anything that cannot be read as a certificate is refused, rather than read in part; but a key of an
+    /// unknown version is left out.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Keyring, Error> {
-        let mut certs = Vec::new();
+        let mut all = Parsed::default();
         for path in paths {
             let path = path.as_ref();
             let file = File::open(path).map_err(|source| Error::ReadFile {
                 path: path.into(),
                 source,
             })?;
-            certs.extend(parse(
-                &read_capped(file, path)?,
-                &path.display().to_string(),
-            )?);
+            let origin = path.display().to_string();
+            let parsed = parse(&read_capped(file, path)?, &origin)?;
+            all.certs.extend(parsed.certs);
+            all.left_out.extend(parsed.left_out);
         }
-        Keyring::from_certs(certs)
+        Keyring::from_parsed(all, "the keyring")
     }
 
     /// Reads all the certificates in some bytes, as [`Keyring::load`] does.
     pub fn from_bytes(bytes: &[u8]) -> Result<Keyring, Error> {
-        Keyring::from_certs(parse(bytes, "the keyring")?)
+        let origin = "the keyring";
+        Keyring::from_parsed(parse(bytes, origin)?, origin)
+    }
+
+    fn from_parsed(parsed: Parsed, origin: &str) -> Result<Keyring, Error> {
+        match parsed.left_out.first() {
+            Some(why) if parsed.certs.is_empty() => Err(Error::NotCertificates {
+                origin: origin.into(),
+                source: why.as_str().into(),
+            }),
+            _ => Ok(Keyring {
+                left_out: parsed.left_out,
+                ..Keyring::from_certs(parsed.certs)?
+            }),
+        }
     }
 
     /// Private parts are dropped, and what several files say about one key is put together.
@@ -73,7 +94,15 @@ impl Keyring {
         if merged.is_empty() {
             return Err(Error::EmptyKeyring);
         }
-        Ok(Keyring { certs: merged })
+        Ok(Keyring {
+            certs: merged,
+            left_out: Vec::new(),
+        })
+    }
+
+    /// What the files hold beside the certificates, and cannot be read here.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     pub(super) fn certs(&self) -> &[Cert] {
@@ -139,10 +168,20 @@ pub(super) fn read_capped(file: impl Read, path: &Path) -> Result<Vec<u8>, Error
     Ok(bytes)
 }
 
-/// Every certificate in `bytes`, private parts included.
-pub(super) fn parse(bytes: &[u8], origin: &str) -> Result<Vec<Cert>, Error> {
+/// What a file holds.
+#[derive(Default)]
+pub(super) struct Parsed {
+    /// Every certificate, private parts included.
+    pub(super) certs: Vec<Cert>,
+    /// A line about each key of an unknown version.
+    pub(super) left_out: Vec<String>,
+}
+
+/// Reads every certificate in `bytes`.
+pub(super) fn parse(bytes: &[u8], origin: &str) -> Result<Parsed, Error> {
+    let mut parsed = Parsed::default();
     if bytes.is_empty() {
-        return Ok(Vec::new());
+        return Ok(parsed);
     }
     // The first blob of a keybox: four bytes of length, type, version, flags, then this magic (GnuPG, kbx/keybox-blob.c).
     if bytes.get(8..12) == Some(b"KBXf") {
@@ -154,8 +193,42 @@ pub(super) fn parse(bytes: &[u8], origin: &str) -> Result<Vec<Cert>, Error> {
         origin: origin.into(),
         source: e.into(),
     };
-    CertParser::from_bytes(bytes)
-        .map_err(not_certificates)?
-        .map(|cert| cert.map_err(not_certificates))
-        .collect()
+    for cert in CertParser::from_bytes(bytes).map_err(not_certificates)? {
+        match cert {
+            Ok(cert) => parsed.certs.push(cert),
+            Err(error) => match unknown_version(&error) {
+                Some(version) => parsed.left_out.push(format!(
+                    "{origin} holds a key of version {version}, which cannot be read here"
+                )),
+                None => return Err(not_certificates(error)),
+            },
+        }
+    }
+    Ok(parsed)
+}
+
+/// Returns the version of a key that could not be read for no other reason than its version, with all that belongs to it.
+fn unknown_version(error: &sequoia_openpgp::anyhow::Error) -> Option<u8> {
+    let Some(sequoia_openpgp::Error::UnsupportedCert(_, packets)) = error.downcast_ref() else {
+        return None;
+    };
+    let (Packet::Unknown(primary), rest) = packets.split_first()? else {
+        return None;
+    };
+    let is_key = |tag| {
+        matches!(
+            tag,
+            Tag::PublicKey | Tag::SecretKey | Tag::PublicSubkey | Tag::SecretSubkey
+        )
+    };
+    let belongs = |packet: &Packet| {
+        is_key(packet.tag())
+            || matches!(
+                packet.tag(),
+                Tag::Signature | Tag::UserID | Tag::UserAttribute | Tag::Trust
+            )
+    };
+    let version = *primary.body().first()?;
+    let is_unknown = is_key(primary.tag()) && !matches!(version, 4 | 6);
+    (is_unknown && rest.iter().all(belongs)).then_some(version)
 }

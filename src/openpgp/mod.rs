@@ -20,7 +20,9 @@
 
 mod clearsign;
 mod error;
+mod fitness;
 mod gpg;
+mod judge;
 mod keyfile;
 mod keyring;
 mod sign;

@@ -1,6 +1,13 @@
 //! Signing and verifying, held against gpgv and sqv, and against what an attacker on the way might do.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod certs;
+mod files;
+mod lives;
+mod oracles;
+mod table;
+mod tools;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -630,7 +637,7 @@ fn unknown_keys_are_passed_over_but_bad_signatures_are_not() {
         .fingerprint()
         .to_hex();
     assert!(
-        matches!(&unknown, Err(Error::UnknownKeys { ids }) if *ids == [signing_key.clone()]),
+        matches!(&unknown, Err(Error::UnknownKeys { ids, .. }) if *ids == [signing_key.clone()]),
         "{unknown:?}"
     );
 
@@ -828,7 +835,7 @@ fn revoked_keys_do_not_count_whenever_they_signed() {
         let revoked = a.clone().insert_packets(revocation).unwrap().0;
         let refused = keyring(&[&revoked]).verify_inline(&sign(&[&a]).inline, at() + 2 * DAY);
         assert!(
-            matches!(&refused, Err(Error::RevokedKey { fingerprint }) if *fingerprint == hex(&a)),
+            matches!(&refused, Err(Error::RevokedKey { fingerprint, .. }) if *fingerprint == hex(&a)),
             "{refused:?}"
         );
         // The private key is not used for signing any more, either.
