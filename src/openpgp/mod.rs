@@ -9,10 +9,12 @@
 //! gets as [`Verified::body`]. Bytes that were not hashed have no way out of this module.
 //!
 //! # What counts as signed
-//! As apt's gpgv method has it: at least one good signature by a key of the keyring, with a hash of SHA-256 or better, the
-//! key being able to sign, neither expired nor revoked, today as on the day it signed. Signatures by other keys, or by
-//! known keys past their time, are passed over and named in [`Verified::warnings`]; archives sign with the next key for a
+//! As apt's gpgv method has it: at least one good signature by a key of the keyring, with a hash of SHA-256 or better, the key
+//! being able to sign and neither expired nor revoked today. Signatures by other keys, by known keys past their time, and of
+//! kinds that cannot be checked here are passed over and named in [`Verified::warnings`]; archives sign with the next key for a
 //! while before clients know it. But a signature that a *known* key did not make over this text refuses the whole.
+//! `judge.rs` judges a signature, `fitness.rs` its key; both say where apt 2 (gpgv) and apt 3 (sqv) differ, and why we do
+//! as we do.
 //!
 //! # What is signed
 //! [`Signer`] makes both forms, InRelease and Release.gpg, each with all its signatures in one armor block, because

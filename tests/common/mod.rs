@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
 pub(crate) mod apt;
+pub(crate) mod certs;
 pub(crate) mod history;
 pub(crate) mod site;
 pub(crate) mod targets;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use sequoia_openpgp::cert::{Cert, CertBuilder, CertRevocationBuilder};
 use sequoia_openpgp::crypto::KeyPair;
+use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::SerializeInto;
@@ -14,6 +15,7 @@ use sequoia_openpgp::serialize::stream::{Armorer, Message, Signer};
 use sequoia_openpgp::types::{HashAlgorithm, ReasonForRevocation, SignatureType};
 
 use crate::catalogue::{Entry, check, entry, later, signed};
+use crate::common::certs::{Parts, bound_anew, insert, pair, without_older};
 use crate::common::upstream::{NEWER, Site, signing_time};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -169,20 +171,30 @@ fn take_over(site: &Site, cert: &Cert) {
 }
 
 fn trust(site: &Site, cert: &Cert) {
-    let public = cert.clone().strip_secret_key_material();
-    fs::write(site.path("keys/main.gpg"), public.to_vec().unwrap()).unwrap();
+    trust_all(site, &[cert]);
+}
+
+fn trust_all(site: &Site, certs: &[&Cert]) {
+    let public = |cert: &&Cert| {
+        let public = (*cert).clone().strip_secret_key_material();
+        public.to_vec().unwrap()
+    };
+    let keyring: Vec<u8> = certs.iter().flat_map(public).collect();
+    fs::write(site.path("keys/main.gpg"), keyring).unwrap();
 }
 
 fn revoked(cert: Cert, reason: ReasonForRevocation) -> Cert {
-    let primary = cert.primary_key().key().clone().parts_into_secret();
-    let revocation = CertRevocationBuilder::new()
+    insert(&cert, vec![revocation(&cert, &cert, reason)])
+}
+
+fn revocation(by: &Cert, cert: &Cert, reason: ReasonForRevocation) -> Signature {
+    CertRevocationBuilder::new()
         .set_signature_creation_time(signing_time() + DAY)
         .unwrap()
         .set_reason_for_revocation(reason, b"stolen")
         .unwrap()
-        .build(&mut primary.unwrap().into_keypair().unwrap(), &cert, None)
-        .unwrap();
-    cert.insert_packets([revocation]).unwrap().0
+        .build(&mut pair(by, 0), cert, None)
+        .unwrap()
 }
 
 #[test]
@@ -221,6 +233,30 @@ fn keys() {
                 let cert = builder().add_signing_subkey().generate().unwrap().0;
                 take_over(site, &cert);
                 trust(site, &revoked(cert, ReasonForRevocation::KeyRetired));
+            },
+        ),
+        entry(
+            "a retired key that was bound anew",
+            &[REFUSED, "which was revoked on 2026-02-02"],
+            |site| {
+                let cert = builder().add_signing_subkey().generate().unwrap().0;
+                take_over(site, &cert);
+                let revoked = revoked(cert, ReasonForRevocation::KeyRetired);
+                let later = signing_time() + 2 * DAY;
+                trust(site, &bound_anew(&revoked, later, Parts::All, |b| b));
+            },
+        ),
+        entry(
+            "a stolen key, revoked by whom its owner named for that",
+            &[REFUSED, "which was revoked on 2026-02-02", "by key"],
+            |site| {
+                let friend = builder().generate().unwrap().0;
+                let named = builder().set_revocation_keys(vec![(&friend).into()]);
+                let cert = named.add_signing_subkey().generate().unwrap().0;
+                take_over(site, &cert);
+                let reason = ReasonForRevocation::KeyCompromised;
+                let revoked = insert(&cert, vec![revocation(&friend, &cert, reason)]);
+                trust_all(site, &[&revoked, &friend]);
             },
         ),
         later(
@@ -422,5 +458,41 @@ fn what_lapses_while_an_archive_says_that_nothing_changed() {
     let site = Site::new();
     take_over(&site, &stolen);
     site.run(&[]).expect(0, &[]);
+    site.run(&["-v"]).expect(0, &["nothing changed"]);
+}
+
+/// gpg leaves a key without its old self-signatures when it prolongs it.
+#[test]
+fn a_key_that_is_prolonged_stays_good() {
+    let cert = builder()
+        .add_signing_subkey()
+        .set_validity_period(150 * DAY);
+    let cert = cert.generate().unwrap().0;
+    let prolonged = |after: Duration| {
+        let time = signing_time() + after;
+        let prolonged = bound_anew(&cert, time, Parts::All, |b| {
+            b.set_key_validity_period(500 * DAY).unwrap()
+        });
+        without_older(&prolonged, time)
+    };
+    let site = Site::new();
+    take_over(&site, &cert);
+    site.run(&[]).expect(0, &[]);
+    trust(&site, &prolonged(DAY));
+    site.run(&["-v"]).expect(0, &["nothing changed"]);
+    // So does one of our own, by which the served tree was signed before.
+    let own = |cert: &Cert| {
+        let path = site.path("own-signing.key");
+        fs::write(&path, cert.as_tsk().to_vec().unwrap()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    own(&cert);
+    site.change_config("keys/publish-a.secret.asc", "own-signing.key");
+    site.run(&["--rebuild"]).expect(0, &[]);
+    // That was the third run.
+    own(&prolonged(
+        UNTIL_THE_FIRST_RUN + Duration::from_secs(2 * 60 * 60),
+    ));
+    site.aptmerge(&["verify"]).expect(0, &[]);
     site.run(&["-v"]).expect(0, &["nothing changed"]);
 }

@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use sequoia_openpgp::cert::{Cert, CertBuilder, CertRevocationBuilder, SubkeyRevocationBuilder};
-use sequoia_openpgp::crypto::KeyPair;
 use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
 use sequoia_openpgp::serialize::SerializeInto;
 use sequoia_openpgp::types::{HashAlgorithm, KeyFlags, ReasonForRevocation, SignatureType};
 use sequoia_openpgp::{Packet, armor};
 
+use super::common;
+pub(crate) use super::common::{Parts, insert, pair};
 use super::oracles::RELEASE;
 
 /// So many days from now, on a whole second, as OpenPGP counts.
@@ -45,12 +46,6 @@ pub(crate) fn made(builder: CertBuilder<'_>) -> Cert {
 pub(crate) fn expiring(on: i64) -> Cert {
     let lives = day(on).duration_since(day(BORN)).unwrap();
     made(builder("a").add_signing_subkey().set_validity_period(lives))
-}
-
-/// The `n`th key of a certificate, the primary one being the first.
-pub(crate) fn pair(cert: &Cert, n: usize) -> KeyPair {
-    let key = cert.keys().secret().nth(n).unwrap();
-    key.key().clone().into_keypair().unwrap()
 }
 
 pub(crate) fn plain() -> SignatureBuilder {
@@ -107,22 +102,6 @@ pub(crate) fn public(cert: &Cert) -> Vec<u8> {
     cert.clone().strip_secret_key_material().to_vec().unwrap()
 }
 
-pub(crate) fn insert(cert: &Cert, packets: Vec<Signature>) -> Cert {
-    cert.clone().insert_packets(packets).unwrap().0
-}
-
-/// Which of a certificate's parts are bound anew.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Parts {
-    All,
-    Primary,
-    /// What binds the names to the primary key.
-    Names,
-    /// What the primary key says of itself.
-    Direct,
-    Subkeys,
-}
-
 /// Every newest self-signature once more, made on a day and changed; the old ones stay.
 pub(crate) fn bound_anew(
     cert: &Cert,
@@ -130,38 +109,7 @@ pub(crate) fn bound_anew(
     parts: Parts,
     change: impl Fn(SignatureBuilder) -> SignatureBuilder,
 ) -> Cert {
-    let signer = &mut pair(cert, 0);
-    let newest = |signatures: Vec<&Signature>| {
-        let newest = signatures
-            .into_iter()
-            .max_by_key(|s| s.signature_creation_time());
-        let Signature::V4(newest) = newest.unwrap().clone() else {
-            panic!("not of version 4");
-        };
-        let builder = SignatureBuilder::from(newest);
-        change(builder.set_signature_creation_time(day(on)).unwrap())
-    };
-    let mut fresh = Vec::new();
-    let has = |part| parts == Parts::All || parts == part;
-    if has(Parts::Names) || parts == Parts::Primary {
-        for user in cert.userids() {
-            let builder = newest(user.self_signatures().collect());
-            fresh.push(user.userid().bind(signer, cert, builder).unwrap());
-        }
-    }
-    let primary = cert.primary_key();
-    if (has(Parts::Direct) || parts == Parts::Primary) && primary.self_signatures().next().is_some()
-    {
-        let builder = newest(primary.self_signatures().collect());
-        fresh.push(builder.sign_direct_key(signer, primary.key()).unwrap());
-    }
-    if has(Parts::Subkeys) {
-        for subkey in cert.keys().subkeys() {
-            let builder = newest(subkey.self_signatures().collect());
-            fresh.push(subkey.key().bind(signer, cert, builder).unwrap());
-        }
-    }
-    insert(cert, fresh)
+    common::bound_anew(cert, day(on), parts, change)
 }
 
 /// The certificate with another day to expire on, which is said on a day.
@@ -174,14 +122,7 @@ pub(crate) fn lives_until(cert: &Cert, on: i64, until: i64, parts: Parts) -> Cer
 
 /// The certificate without the self-signatures from before a day, as gpg leaves it when it prolongs a key.
 pub(crate) fn without_older(cert: &Cert, than: i64) -> Cert {
-    let packets = cert.clone().into_tsk().into_packets();
-    let kept = packets.filter(|packet| match packet {
-        Packet::Signature(signature) => {
-            signature.signature_creation_time() >= Some(day(than) - Duration::from_secs(3600))
-        }
-        _ => true,
-    });
-    Cert::from_packets(kept.collect::<Vec<_>>().into_iter()).unwrap()
+    common::without_older(cert, day(than))
 }
 
 /// The certificate as it was before it had subkeys.

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod certs;
+#[path = "../common/certs.rs"]
+mod common;
 mod files;
 mod lives;
 mod oracles;
