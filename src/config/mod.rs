@@ -120,6 +120,10 @@ pub struct Archive {
     /// `false` accepts a Release past its Valid-Until: for replaying old data. `max-age` counts all the same.
     #[serde(default = "defaults::yes")]
     pub check_valid_until: bool,
+    /// `false` takes fields out of its packages by which these are installed or kept unasked: `Essential`, `Important`, `Protected`,
+    /// `Priority: required` and `important`.
+    #[serde(default = "defaults::yes")]
+    pub may_be_essential: bool,
     /// Narrows the families that are taken from this archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indices: Option<BTreeSet<Family>>,

@@ -49,7 +49,7 @@ impl Collector {
     /// Adds the `Architecture: all` ones of an architecture's published entries.
     ///
     /// Two architectures may have one package and version from two archives; then the higher archive's is the one.
-    pub(crate) fn add<'a>(&self, entries: impl Iterator<Item = (&'a Entry<'a>, [&'a [u8]; 5])>) {
+    pub(crate) fn add<'a>(&self, entries: impl Iterator<Item = (&'a Entry<'a>, Vec<&'a [u8]>)>) {
         // A panic elsewhere is no reason to lose what is here.
         let mut stanzas = self
             .stanzas

@@ -13,7 +13,7 @@ use crate::quoted::quoted;
 use super::all::Collector;
 use super::client;
 use super::entry::{Entry, Kind};
-use super::owners::{self, Owners};
+use super::owners::Owners;
 use super::report::SuiteReport;
 use super::rules::{self, Rules, lossy};
 use super::selection::Selection;
@@ -21,6 +21,7 @@ use super::sources::Needed;
 use super::suite::{
     Loaded, Sink, SuiteMerge, Wanted, describe, load, odd_texts, parse, pools, published, texts,
 };
+use super::unasked::Claimed;
 
 /// How many packages of a group that apt cannot read are told of.
 const MAX_TOLD: usize = 5;
@@ -136,7 +137,7 @@ impl BinaryGroup<'_> {
         let (mut entries, strays) = self.entries(&loaded)?;
         let elsewhere = self.elsewhere(&entries, &rules);
         let others = load(merge, self.wanted_elsewhere(&elsewhere))?;
-        entries.extend(owners::all_of(&elsewhere, &others)?);
+        entries.extend(self.all_elsewhere(&elsewhere, &others)?);
         let outcome = rules::apply(entries, &rules);
         let pools = pools(merge);
         collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
@@ -156,6 +157,7 @@ impl BinaryGroup<'_> {
             &outcome,
             group_name(self.family, self.architecture.as_str()),
         );
+        report.unasked = Some(self.unasked(&outcome.kept));
         report.warnings = odd_texts(&loaded);
         report.warnings.extend(strays);
         report.warnings.extend(self.unreadable(&outcome.unreadable));
@@ -215,7 +217,7 @@ impl BinaryGroup<'_> {
     ) -> Result<(Vec<Entry<'a>>, BTreeSet<String>)> {
         let own = self.architecture.as_str().as_bytes();
         let read = |index: &'a Loaded| {
-            let all = parse(std::slice::from_ref(index), Kind::Binary)?;
+            let all = self.parse(std::slice::from_ref(index))?;
             let is_own = |e: &Entry<'_>| e.architecture == own || e.architecture == b"all";
             let (kept, strays): (Vec<_>, Vec<_>) = all.into_iter().partition(is_own);
             let warning = strays.first().map(|first| {
@@ -233,6 +235,31 @@ impl BinaryGroup<'_> {
             loaded.par_iter().map(read).collect::<Result<_>>()?;
         let (kept, warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         Ok((kept.concat(), warnings.into_iter().flatten().collect()))
+    }
+
+    /// The packages of indices, whatever they are for, as their archives may have them published.
+    pub(super) fn parse<'a>(&self, loaded: &'a [Loaded]) -> Result<Vec<Entry<'a>>> {
+        let mut entries = parse(loaded, Kind::Binary)?;
+        let inputs = self.merge.inputs.iter();
+        let archives = inputs.map(|input| self.merge.config.archives.get(input.archive()));
+        let may_claim: Vec<_> = archives
+            .map(|archive| archive.is_none_or(|a| a.may_be_essential))
+            .collect();
+        for entry in &mut entries {
+            let may_claim = may_claim.get(usize::from(entry.rank));
+            entry.may_claim = may_claim.is_none_or(|may| *may);
+        }
+        Ok(entries)
+    }
+
+    /// The published packages that are installed or kept unasked.
+    fn unasked(&self, published: &[Entry<'_>]) -> BTreeSet<Claimed> {
+        let claimed = published.iter().filter(|e| e.may_claim).flat_map(|e| {
+            let archive = self.merge.input(e.rank).map_or("", |input| input.archive());
+            let of = move |claim| (claim, e.name.to_string(), archive.to_owned());
+            e.claims.iter().map(of)
+        });
+        claimed.collect()
     }
 
     /// The rules that hold for it.

@@ -1,9 +1,12 @@
 //! What the merge looks at in a stanza: who it is, where it lies, what it needs. All the rest is passed on unread.
 
+use std::ops::Range;
+
 use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, eq_name, is_valid_version};
 
 use super::client;
 use super::rewrite::{Inserted, Insertion, insertion};
+use super::unasked::{self, Claims};
 
 /// What kind of stanza an index has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub(crate) struct Entry<'a> {
     source: &'a [u8],
     pub(crate) depends: &'a [u8],
     pub(crate) pre_depends: &'a [u8],
+    /// What makes it be installed or kept unasked.
+    pub(super) claims: Claims,
+    /// Whether its archive may publish such claims; they are taken out where it may not.
+    pub(super) may_claim: bool,
     /// Whether apt can read it; [`client::unreadable`] says why not.
     pub(crate) is_readable: bool,
     /// `Description-md5`, which names the long description in Translation files.
@@ -80,11 +87,13 @@ fn entry<'a>(
     let (mut name, mut version, mut architecture, mut source, mut path) =
         (None, None, None, None, None);
     let (mut depends, mut pre_depends, mut description) = (None, None, None);
+    let mut claims = Claims::default();
     let mut is_readable = kind == Kind::Source || client::is_short(stanza.raw);
     for field in stanza.fields() {
         let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
         let at = stanza.offset + field.value_offset;
         is_readable &= kind == Kind::Source || client::fault(&field).is_none();
+        claims.add(&field);
         let slot = match field.name.first().map(u8::to_ascii_lowercase) {
             Some(b'p') if eq_name(field.name, "Package") => &mut name,
             Some(b'v') if eq_name(field.name, "Version") => &mut version,
@@ -160,6 +169,8 @@ fn entry<'a>(
         depends: depends.map_or(&b""[..], |(v, _)| v),
         pre_depends: pre_depends.map_or(&b""[..], |(v, _)| v),
         description: description.map_or(&b""[..], |(v, _)| v),
+        claims,
+        may_claim: true,
         is_readable,
         path_offset,
         insertion,
@@ -224,19 +235,28 @@ impl<'a> Entry<'a> {
     }
 
     /// The stanza as it is published, in slices, its final newline and the empty line after it included.
-    pub(crate) fn published<'s>(&self, inserted: &'s [u8]) -> [&'s [u8]; 5]
+    pub(crate) fn published<'s>(&self, inserted: &'s [u8]) -> Vec<&'s [u8]>
     where
         'a: 's,
     {
+        let raw = self.raw;
         let start = self.path_offset + self.insertion.cut;
         let split = start + self.insertion.keep;
-        [
-            &self.raw[..self.path_offset],
-            &self.raw[start..split],
-            inserted,
-            &self.raw[split..],
-            b"\n\n",
-        ]
+        if self.may_claim {
+            let before = &raw[..self.path_offset];
+            return vec![before, &raw[start..split], inserted, &raw[split..], b"\n\n"];
+        }
+        let kept = unasked::without_claims(raw);
+        let within = |part: Range<usize>| {
+            kept.iter().filter_map(move |range| {
+                let range = range.start.max(part.start)..range.end.min(part.end);
+                raw.get(range)
+            })
+        };
+        let before = within(0..self.path_offset);
+        let path = [&raw[start..split], inserted].into_iter();
+        let after = within(split..raw.len()).chain(std::iter::once(&b"\n\n"[..]));
+        before.chain(path).chain(after).collect()
     }
 
     /// The path as it is published, from the one that the stanza has.

@@ -18,7 +18,7 @@ use super::entry::{Entry, Kind};
 use super::explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
-use super::owners::{self, Owners};
+use super::owners::Owners;
 use super::rewrite::PoolStrings;
 use super::rules::{self, Drop, Outcome, Rules, lossy};
 use super::sources::{self, Needed};
@@ -109,7 +109,7 @@ impl Explainer<'_> {
         let (mut entries, _) = group.entries(&loaded)?;
         let elsewhere = group.elsewhere(&entries, &rules);
         let others = load(self.merge, group.wanted_elsewhere(&elsewhere))?;
-        entries.extend(owners::all_of(&elsewhere, &others)?);
+        entries.extend(group.all_elsewhere(&elsewhere, &others)?);
         if !rules.is_transitive() {
             // All that the rules look at for these names, and for what was built from a source of this name.
             let names: HashSet<Name<'_>> = entries

@@ -29,6 +29,7 @@ mod selection;
 mod sources;
 mod suite;
 mod translations;
+mod unasked;
 
 use crate::deb822::Name;
 
@@ -48,6 +49,7 @@ pub use explanation::{
 pub use report::{BannedPackage, SuiteReport};
 pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
+pub use unasked::{Claimed, Unasked, news as news_unasked};
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
 pub const MERGE_VERSION: u32 = 7;

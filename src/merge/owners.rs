@@ -32,9 +32,9 @@ use crate::deb822::Name;
 use crate::error::Result;
 
 use super::binaries::BinaryGroup;
-use super::entry::{Entry, Kind};
+use super::entry::Entry;
 use super::rules::{Claim, Rules};
-use super::suite::{Loaded, SuiteMerge, Wanted, load, parse};
+use super::suite::{Loaded, SuiteMerge, Wanted, load};
 
 /// The owners of names across the architectures of a suite, as far as they can matter.
 #[derive(Default)]
@@ -187,17 +187,18 @@ impl BinaryGroup<'_> {
             .flat_map(|(rank, group)| group.wanted_of(usize::from(rank)))
             .collect()
     }
-}
 
-/// The stanzas for `all` of such names, from the indices that have them.
-pub(super) fn all_of<'a>(
-    elsewhere: &Elsewhere<'_>,
-    loaded: &'a [Loaded],
-) -> Result<Vec<Entry<'a>>> {
-    let mut entries = parse(loaded, Kind::Binary)?;
-    entries.retain(|e| {
-        let place = elsewhere.get(&e.name);
-        e.architecture == b"all" && place.is_some_and(|(rank, _)| *rank == e.rank)
-    });
-    Ok(entries)
+    /// The stanzas for `all` of such names, from the indices that have them.
+    pub(super) fn all_elsewhere<'a>(
+        &self,
+        elsewhere: &Elsewhere<'_>,
+        loaded: &'a [Loaded],
+    ) -> Result<Vec<Entry<'a>>> {
+        let mut entries = self.parse(loaded)?;
+        entries.retain(|e| {
+            let place = elsewhere.get(&e.name);
+            e.architecture == b"all" && place.is_some_and(|(rank, _)| *rank == e.rank)
+        });
+        Ok(entries)
+    }
 }

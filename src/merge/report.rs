@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::unasked::{self, Claimed};
+
 /// A package that a ban took away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BannedPackage {
@@ -32,6 +34,9 @@ pub struct SuiteReport {
     /// What an operator should look at in the inputs, though the merge went on.
     #[serde(default)]
     pub warnings: BTreeSet<String>,
+    /// Packages that are installed or kept unasked; nothing where none were merged, or by a version that kept no record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<BTreeSet<Claimed>>,
     /// Published binaries for which no archive has the source: `package version (source version)`.
     pub without_source: BTreeSet<String>,
 }
@@ -48,5 +53,10 @@ impl SuiteReport {
         self.warnings.extend(other.warnings);
         self.outside.extend(other.outside);
         self.without_source.extend(other.without_source);
+        if let Some(claimed) = other.unasked {
+            let known = self.unasked.get_or_insert_default();
+            known.extend(claimed);
+            unasked::bound(known);
+        }
     }
 }

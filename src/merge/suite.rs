@@ -299,7 +299,7 @@ pub(super) fn texts<'a>(
     texts
 }
 
-pub(super) fn published<'a>(entry: &Entry<'a>, pools: &'a [PoolStrings]) -> [&'a [u8]; 5] {
+pub(super) fn published<'a>(entry: &Entry<'a>, pools: &'a [PoolStrings]) -> Vec<&'a [u8]> {
     let inserted = pools
         .get(usize::from(entry.rank))
         .map_or(&b""[..], |pool| pool.get(entry.insertion().what));

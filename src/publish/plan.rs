@@ -84,6 +84,7 @@ struct Content<'a> {
     pins: Vec<&'a crate::config::Pin>,
     /// `include` and `exclude` of each archive.
     filters: Vec<[Option<&'a crate::config::Filter>; 2]>,
+    may_be_essential: Vec<bool>,
     bans: &'a crate::config::Bans,
     watch: &'a crate::config::Reports,
     inputs: Vec<(String, String, BTreeMap<&'a str, &'a str>)>,
@@ -269,6 +270,10 @@ fn content<'a>(
         strategy: config.strategy_of(suite),
         pins: pins.collect(),
         filters: filters.collect(),
+        may_be_essential: config
+            .inputs(suite)
+            .map(|(_, archive, _)| archive.may_be_essential)
+            .collect(),
         bans: &config.bans,
         watch: &config.reports,
         inputs: inputs.collect(),

@@ -13,6 +13,7 @@ use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
+use crate::merge;
 use crate::openpgp::{Keyring, Signer};
 use crate::progress::{Meter, Task};
 use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
@@ -93,6 +94,10 @@ impl<'p> Plan<'p> {
                     for_suite(suite.name, || stage.make(signer, listener)).inspect(|record| {
                         for warning in &record.report.warnings {
                             listener.warn(format!("suite {}: {warning}", suite.name));
+                        }
+                        let before = suite.record.map(|record| &record.report);
+                        for news in merge::news_unasked(before, &record.report) {
+                            listener.warn(format!("suite {}: {news}", suite.name));
                         }
                         changed.push(suite.name.clone());
                     })

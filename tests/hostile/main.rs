@@ -16,5 +16,6 @@ mod packed;
 mod release;
 mod signatures;
 mod transport;
+mod unasked;
 mod wire;
 mod words;

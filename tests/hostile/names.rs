@@ -19,7 +19,7 @@ fn package(name: &str, version: &str, architecture: &str) -> String {
 }
 
 /// Adds stanzas to indices of a suite and signs it.
-fn publish(mut suite: Suite, date: &str, stanzas: &[(&str, String)]) {
+pub(crate) fn publish(mut suite: Suite, date: &str, stanzas: &[(&str, String)]) {
     suite.set("Date", date);
     for (index, stanza) in stanzas {
         suite.append_stanza(index, stanza);
@@ -28,7 +28,7 @@ fn publish(mut suite: Suite, date: &str, stanzas: &[(&str, String)]) {
 }
 
 /// A client of what a site publishes, up to date; `None` where there is no apt.
-fn client(site: &Site, architectures: &[&str]) -> Option<Apt> {
+pub(crate) fn client(site: &Site, architectures: &[&str]) -> Option<Apt> {
     if !has("apt-get") || !has("apt-cache") {
         return None;
     }

@@ -1,0 +1,241 @@
+//! What puts a package on machines without anybody asking for it, or keeps it there.
+//!
+//! Order, bans and pins say whose a name is. A name that nobody has yet belongs to whoever brings it, and a few fields make that
+//! enough: apt's dist-upgrade installs each package that is `Essential`, debootstrap each of the priorities `required` and
+//! `important`, and neither apt nor dpkg removes one that is `Important` or `Protected` without being forced to. So it is on record
+//! for each published suite which packages claim this, whoever publishes them; what is new on that list is told in the run that
+//! brings it. `may-be-essential = false` takes these fields out of an archive's stanzas; the rest of each is published as it stands.
+//!
+//! All of the stanza's fields of these names are taken out, since programs differ in which of two they heed. What they say is read
+//! generously: a word that apt does not know counts as yes.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::deb822::{Field, Stanza, eq_name};
+
+use super::report::SuiteReport;
+
+/// How many of a suite are on record: Debian has about a hundred.
+const MAX_RECORDED: usize = 5_000;
+
+/// How many new ones are told of.
+const MAX_TOLD: usize = 5;
+
+/// What a package claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unasked {
+    /// `Essential`
+    Essential,
+    /// `Important` or `Protected`
+    Protected,
+    /// `Priority: required` or `important`
+    Priority,
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unasked::Essential => "`Essential`: dist-upgrade installs it on every client unasked",
+            Unasked::Protected => {
+                "`Important` or `Protected`: apt and dpkg do not remove it unless they are forced to"
+            }
+            Unasked::Priority => {
+                "of priority `required` or `important`: debootstrap installs it on every new system"
+            }
+        })
+    }
+}
+
+/// The claims of a stanza.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Claims(u8);
+
+impl Claims {
+    /// Adds the claim of a field, if it is one.
+    pub(super) fn add(&mut self, field: &Field<'_>) {
+        if let Some(claim) = claim(field).filter(|_| says_yes(field)) {
+            self.0 |= 1 << claim as u8;
+        }
+    }
+
+    /// The claims.
+    pub(super) fn iter(self) -> impl Iterator<Item = Unasked> {
+        let all = [Unasked::Essential, Unasked::Protected, Unasked::Priority];
+        all.into_iter()
+            .filter(move |claim| self.0 & (1 << *claim as u8) != 0)
+    }
+}
+
+/// What a field is about, whatever it says.
+fn claim(field: &Field<'_>) -> Option<Unasked> {
+    let known = match field.name.first().map(u8::to_ascii_lowercase) {
+        Some(b'e') => &[("Essential", Unasked::Essential)][..],
+        Some(b'i') => &[("Important", Unasked::Protected)],
+        Some(b'p') => &[
+            ("Protected", Unasked::Protected),
+            ("Priority", Unasked::Priority),
+        ],
+        _ => &[],
+    };
+    let mut known = known.iter();
+    let known = known.find(|(name, _)| eq_name(field.name, name));
+    known.map(|(_, claim)| *claim)
+}
+
+fn says_yes(field: &Field<'_>) -> bool {
+    let value = field.value.trim_ascii();
+    let is = |word: &&str| value.eq_ignore_ascii_case(word.as_bytes());
+    match claim(field) {
+        Some(Unasked::Priority) => ["required", "important"].iter().any(is),
+        _ => !["", "no", "false", "without", "off", "disable", "0"]
+            .iter()
+            .any(is),
+    }
+}
+
+/// The parts of a stanza that stay where it may not claim anything: all but the lines of such fields.
+pub(super) fn without_claims(raw: &[u8]) -> Vec<Range<usize>> {
+    let fields = Stanza { raw, offset: 0 }.fields().map_while(Result::ok);
+    let mut kept: Vec<Range<usize>> = Vec::new();
+    let mut start = 0;
+    let mut stays = true;
+    for field in fields {
+        let line = memchr::memrchr(b'\n', &raw[..field.value_offset]).map_or(0, |n| n + 1);
+        if stays && line > start {
+            kept.push(start..line);
+        }
+        start = line;
+        stays = match claim(&field) {
+            None => true,
+            Some(Unasked::Priority) => !says_yes(&field),
+            Some(_) => false,
+        };
+    }
+    match kept.last_mut() {
+        _ if stays => kept.push(start..raw.len()),
+        // The stanza ends as it did, without an empty line of its own.
+        Some(last) if raw[..last.end].ends_with(b"\n") => last.end -= 1,
+        _ => {}
+    }
+    kept
+}
+
+/// A package that claims something: what, its name, its archive.
+pub type Claimed = (Unasked, String, String);
+
+/// Bounds a record.
+pub(super) fn bound(claimed: &mut BTreeSet<Claimed>) {
+    while claimed.len() > MAX_RECORDED {
+        claimed.pop_last();
+    }
+}
+
+/// Words on what is published unasked now and was not before; nothing where it is not on record what was.
+pub fn news(before: Option<&SuiteReport>, after: &SuiteReport) -> Vec<String> {
+    let before = before.and_then(|report| report.unasked.as_ref());
+    let Some((before, after)) = before.zip(after.unasked.as_ref()) else {
+        return Vec::new();
+    };
+    let known: BTreeSet<_> = before
+        .iter()
+        .map(|(claim, name, _)| (claim, name))
+        .collect();
+    // Of what lies beyond the bound it is not known whether it is new.
+    let end = before.last().filter(|_| before.len() >= MAX_RECORDED);
+    let news: Vec<_> = after
+        .iter()
+        .filter(|claimed| end.is_none_or(|end| *claimed < end))
+        .filter(|(claim, name, _)| !known.contains(&(claim, name)))
+        .collect();
+    let mut told: Vec<_> = news
+        .iter()
+        .take(MAX_TOLD)
+        .map(|(claim, name, archive)| {
+            format!("`{name}` of {archive} is now {claim} (may-be-essential = false in [archives.{archive}] takes that out)")
+        })
+        .collect();
+    if let Some(more) = news.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+        told.push(format!(
+            "{more} further packages that are installed or kept unasked are new"
+        ));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn claims(raw: &str) -> Vec<Unasked> {
+        let mut claims = Claims::default();
+        let stanza = Stanza {
+            raw: raw.as_bytes(),
+            offset: 0,
+        };
+        stanza
+            .fields()
+            .flatten()
+            .for_each(|field| claims.add(&field));
+        claims.iter().collect()
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_the_rest_as_it_stands() {
+        for (raw, rest, said) in [
+            (
+                "Package: a\nEssential: yes\nVersion: 1",
+                "Package: a\nVersion: 1",
+                vec![Unasked::Essential],
+            ),
+            (
+                "essential:\n yes\nPackage: a\nPRIORITY: Required\nProtected: no",
+                "Package: a",
+                vec![Unasked::Essential, Unasked::Priority],
+            ),
+            (
+                "Package: a\nImportant: yes\nEssential: no\nEssential: 1",
+                "Package: a",
+                vec![Unasked::Essential, Unasked::Protected],
+            ),
+            (
+                "Package: a\nPriority: optional\nBuild-Essential: yes\nX: y\n z",
+                "Package: a\nPriority: optional\nBuild-Essential: yes\nX: y\n z",
+                vec![],
+            ),
+        ] {
+            let kept = without_claims(raw.as_bytes());
+            let kept: String = kept.into_iter().map(|range| &raw[range]).collect();
+            assert_eq!(kept, rest);
+            assert_eq!(claims(raw), said, "{raw}");
+            assert!(claims(&kept).is_empty());
+        }
+    }
+
+    #[test]
+    fn only_what_is_new_is_told_and_not_without_end() {
+        let report = |names: &[&str]| {
+            let claimed = names
+                .iter()
+                .map(|n| (Unasked::Essential, (*n).to_owned(), "main".to_owned()));
+            SuiteReport {
+                unasked: Some(claimed.collect()),
+                ..SuiteReport::default()
+            }
+        };
+        let after = report(&["a", "b", "c", "d", "e", "f", "g"]);
+        assert_eq!(news(Some(&after), &after).len(), 0);
+        assert_eq!(news(None, &after).len(), 0);
+        assert_eq!(news(Some(&SuiteReport::default()), &after).len(), 0);
+        assert_eq!(news(Some(&report(&["a"])), &after).len(), MAX_TOLD + 1);
+        let told = news(Some(&report(&["a", "b", "c", "d", "e", "f"])), &after);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("`g` of main"), "{told:?}");
+    }
+}
