@@ -12,6 +12,11 @@
 //! Lines are sorted and unique, and say what holds for the generation that is served. They are written from the records of
 //! all suites, so a run that made one suite anew loses nothing of the others, and one that follows a crash makes up for what
 //! the other did not come to write.
+//!
+//! What stands in a column is a name of Debian's or a version, apart from the files of `unclaimed.txt`, which an archive can call what
+//! it likes. One that has anything but ASCII letters, digits and `/._+~:%@^=-` in it, or begins with something else than a letter, a digit
+//! or `.`, stands behind a `'` with each odd character as `\u{2c}`. So a line always has three columns, it turns no text round, and a
+//! spreadsheet takes none for a formula.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,11 +94,28 @@ pub fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Res
 pub fn write_unclaimed(workspace: &Workspace<'_>, spool: &Spool) -> Result<()> {
     let lines = spool.iter().flat_map(|((archive, suite), spooled)| {
         let files = spooled.copy.unclaimed.iter();
-        files.map(move |file| format!("{archive},{suite},{file}\n"))
+        files.map(move |file| format!("{archive},{suite},{}\n", column(file)))
     });
     let text: String = lines.collect();
     let path = workspace.layout().log().join("unclaimed.txt");
     write_if_new(&path, text.as_bytes())
+}
+
+/// Returns somebody else's name as it stands in a column.
+fn column(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._+~:%@^=-".contains(c);
+    let begins_plain = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.');
+    if begins_plain && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    let mut column = String::from("'");
+    for c in name.chars() {
+        match is_plain(c) {
+            true => column.push(c),
+            false => column.extend(c.escape_unicode()),
+        }
+    }
+    column
 }
 
 fn write_if_new(path: &std::path::Path, text: &[u8]) -> Result<()> {

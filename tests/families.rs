@@ -494,6 +494,30 @@ fn files_of_no_family_are_named_once() {
 }
 
 #[test]
+fn odd_names_of_files_stay_in_their_column() {
+    let site = site();
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    for path in ["main/a,b", "=cmd|\u{202e}x", "main/c++~1"] {
+        main.mention(path, b"x");
+    }
+    main.sign();
+    let said = site.run(&["-v"]);
+    said.expect(
+        0,
+        &[
+            "lists files that belong to no family",
+            "=cmd|\\u{202e}x, main/a,b",
+        ],
+    );
+    let named = "main,bookworm,'=cmd\\u{7c}\\u{202e}x\n\
+        main,bookworm,'main/a\\u{2c}b\n\
+        main,bookworm,main/c++~1\n";
+    let report = site.root().join("log/unclaimed.txt");
+    assert_eq!(fs::read_to_string(&report).unwrap(), named);
+}
+
+#[test]
 fn text_that_is_not_utf8_is_passed_on_or_told_of_and_the_rest_goes_on() {
     let site = site();
     let mut main = site.main();

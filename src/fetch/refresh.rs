@@ -12,6 +12,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::progress::{Meter, Task};
+use crate::quoted::quoted;
 use crate::workspace::{Generation, Workspace};
 
 use super::FetchError;
@@ -249,7 +250,7 @@ fn unclaimed_in_words(
     suite: &SuiteName,
     unclaimed: &BTreeSet<String>,
 ) -> String {
-    let some: Vec<&str> = unclaimed.iter().take(3).map(String::as_str).collect();
+    let some: Vec<String> = unclaimed.iter().take(3).map(|file| quoted(file)).collect();
     let more = match unclaimed.len() - some.len() {
         0 => String::new(),
         more => format!(" and {more} more"),

@@ -226,7 +226,7 @@ impl BinaryGroup<'_> {
                     index.label(),
                     strays.len(),
                     first.name,
-                    lossy(first.architecture).escape_debug()
+                    quoted(&lossy(first.architecture))
                 )
             });
             Ok((kept, warning))

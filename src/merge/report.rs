@@ -1,10 +1,24 @@
 //! What a merge has to say of a suite: counts, bans, forks that are older than what they hide.
+//!
+//! It is kept in the state and given to whoever asks. So what an archive can make as long as it likes is quoted and has a bound; what
+//! is left of the rest is a number. Bans, forks and watches are lists of packages, as long as there are such packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::quoted::quoted;
+
 use super::unasked::{self, Claimed};
+
+/// The most warnings of a suite that are kept.
+const MAX_WARNINGS: usize = 100;
+
+/// The most binaries without a source that are kept.
+const MAX_WITHOUT_SOURCE: usize = 1_000;
+
+/// The most names outside of the archives' pools that are kept.
+const MAX_OUTSIDE: usize = 10_000;
 
 /// A package that a ban took away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,6 +53,13 @@ pub struct SuiteReport {
     pub unasked: Option<BTreeSet<Claimed>>,
     /// Published binaries for which no archive has the source: `package version (source version)`.
     pub without_source: BTreeSet<String>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub without_source_further: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl SuiteReport {
@@ -58,5 +79,61 @@ impl SuiteReport {
             known.extend(claimed);
             unasked::bound(known);
         }
+        self.without_source_further += other.without_source_further;
+    }
+
+    /// Returns the report with no more words than are kept.
+    pub(crate) fn bounded(mut self) -> SuiteReport {
+        self.without_source = self
+            .without_source
+            .iter()
+            .map(|line| quoted(line))
+            .collect();
+        self.without_source_further += cut(&mut self.without_source, MAX_WITHOUT_SOURCE);
+        match cut(&mut self.outside, MAX_OUTSIDE) {
+            0 => {}
+            further => {
+                let why = "files and directories outside of the archives' pools are not linked";
+                self.warnings
+                    .insert(format!("{further} {why}: more than {MAX_OUTSIDE}"));
+            }
+        }
+        // One less, so that the number has room.
+        if self.warnings.len() > MAX_WARNINGS {
+            let further = cut(&mut self.warnings, MAX_WARNINGS - 1);
+            self.warnings.insert(format!("{further} further warnings"));
+        }
+        self
+    }
+}
+
+/// Shortens a set to its first few; returns how many more there were.
+fn cut(set: &mut BTreeSet<String>, most: usize) -> usize {
+    let first_further = set.iter().nth(most).cloned();
+    first_further.map_or(0, |first| set.split_off(&first).len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_have_a_bound_and_are_quoted() {
+        let lines = |number: usize| (0..number).map(|n| format!("{n:06}\u{202e}")).collect();
+        let report = SuiteReport {
+            outside: lines(10_002),
+            warnings: lines(150),
+            without_source: lines(1_001),
+            ..SuiteReport::default()
+        };
+        let report = report.bounded();
+        assert_eq!(report.outside.len(), MAX_OUTSIDE);
+        assert_eq!(report.warnings.len(), MAX_WARNINGS);
+        assert!(report.warnings.contains("52 further warnings"));
+        assert_eq!(report.without_source.len(), MAX_WITHOUT_SOURCE);
+        assert_eq!(report.without_source_further, 1);
+        assert!(report.without_source.contains("000000\\u{202e}"));
+        let again = report.clone().bounded();
+        assert_eq!(again.warnings, report.warnings);
     }
 }

@@ -209,9 +209,10 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
             });
         }
     }
+    let report = report.into_inner();
     Ok(report
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner))
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .bounded())
 }
 
 /// Merges the indices of a family that speaks of what was published; gives what is worth a warning.
