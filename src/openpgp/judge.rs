@@ -67,7 +67,7 @@ impl Judge<'_> {
             key: issuer(signature),
         });
         for key in genuine {
-            verdict = self.check_key(signature, key);
+            verdict = self.check_key(signature, &key);
             if verdict.is_ok() {
                 break;
             }
@@ -76,11 +76,13 @@ impl Judge<'_> {
     }
 
     /// Returns those of the named keys that made the signature: at least one.
-    fn genuine<'k, 'c>(
+    ///
+    /// The text is hashed only where that decides something: a stranger's 32 signatures must not cost 32 hashes of 10 MB.
+    fn genuine<'c>(
         &self,
         signature: &Signature,
-        keys: &'k [ErasedKeyAmalgamation<'c, PublicParts>],
-    ) -> Result<Vec<&'k ErasedKeyAmalgamation<'c, PublicParts>>, Error> {
+        keys: &[ErasedKeyAmalgamation<'c, PublicParts>],
+    ) -> Result<Vec<ErasedKeyAmalgamation<'c, PublicParts>>, Error> {
         if signature.hash_algo() == HashAlgorithm::MD5 {
             // Anybody can make two texts of one digest, and GnuPG does not compute it any more.
             return Err(weak(signature));
@@ -89,21 +91,21 @@ impl Judge<'_> {
             let why = format!("it is of the type {}", signature.typ());
             return Err(unsupported(signature, why));
         }
-        let Some(digest) = digest(signature, self.text) else {
-            let why = signature.hash_algo().to_string();
-            return Err(unsupported(signature, why));
-        };
         let mut unchecked = None;
-        let mut genuine = Vec::new();
-        for key in keys {
-            match kind_is_known(signature, key.key()) {
-                Err(why) => unchecked = Some(why),
-                Ok(()) if is_genuine(signature, key.key(), &digest) => genuine.push(key),
-                Ok(()) => {}
-            }
+        let mut checked = keys.to_vec();
+        checked.retain(|key| {
+            let known = kind_is_known(signature, key.key());
+            known.map_err(|why| unchecked = Some(why)).is_ok()
+        });
+        if !checked.is_empty() {
+            let Some(digest) = digest(signature, self.text) else {
+                let why = signature.hash_algo().to_string();
+                return Err(unsupported(signature, why));
+            };
+            checked.retain(|key| is_genuine(signature, key.key(), &digest));
         }
         match unchecked {
-            _ if !genuine.is_empty() => Ok(genuine),
+            _ if !checked.is_empty() => Ok(checked),
             Some(why) => Err(unsupported(signature, why)),
             None => Err(Error::BadSignature {
                 key: issuer(signature),

@@ -125,6 +125,14 @@ pub(crate) fn without_older(cert: &Cert, than: i64) -> Cert {
     common::without_older(cert, day(than))
 }
 
+/// The certificate without what its primary key says of itself, as gpg makes certificates.
+pub(crate) fn without_direct(cert: &Cert) -> Cert {
+    let packets = cert.clone().into_tsk().into_packets();
+    let is_direct = |packet: &Packet| matches!(packet, Packet::Signature(s) if s.typ() == SignatureType::DirectKey);
+    let kept: Vec<_> = packets.filter(|packet| !is_direct(packet)).collect();
+    Cert::from_packets(kept.into_iter()).unwrap()
+}
+
 /// The certificate as it was before it had subkeys.
 pub(crate) fn without_subkeys(cert: &Cert) -> Cert {
     cert.clone().retain_subkeys(|_| false)

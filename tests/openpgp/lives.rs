@@ -1,9 +1,10 @@
 //! Tables of keys that expire, are prolonged, revoked, bound anew or too weak.
 #![cfg_attr(rustfmt, rustfmt::skip)] // A row is a line.
 
-use sequoia_openpgp::cert::{Cert, CertRevocationBuilder, CipherSuite};
+use sequoia_openpgp::cert::{Cert, CertRevocationBuilder, CipherSuite, UserIDRevocationBuilder};
+use sequoia_openpgp::packet::signature::subpacket::SubpacketTag;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
-use sequoia_openpgp::types::ReasonForRevocation::{KeyCompromised, KeyRetired, KeySuperseded, Unspecified};
+use sequoia_openpgp::types::ReasonForRevocation::{KeyCompromised, KeyRetired, KeySuperseded, UIDRetired, Unspecified};
 use sequoia_openpgp::types::{HashAlgorithm, KeyFlags};
 
 use super::certs::*;
@@ -59,6 +60,19 @@ fn keys_that_expire() {
     t.row("a subkey that was prolonged", "+++", &[&subkey], signed_by(&subkey, 1));
     let primary = lives_until(&a, -20, -5, Parts::Primary);
     t.row("a subkey whose primary key has expired", "--+ expired on", &[&primary], signed_by(&primary, 1));
+    let bare = bound_anew(&without_older(&a, BORN), -20, Parts::Subkeys, |mut b| {
+        b.hashed_area_mut().remove_all(SubpacketTag::EmbeddedSignature);
+        b.unhashed_area_mut().remove_all(SubpacketTag::EmbeddedSignature);
+        b
+    });
+    t.row("a subkey whose newest binding it did not sign", "---", &[&without_older(&bare, -20)], signed_by(&a, 1));
+    let user = a.userids().next().unwrap().userid().clone();
+    let revocation = UserIDRevocationBuilder::new().set_signature_creation_time(day(-20)).unwrap()
+        .set_reason_for_revocation(UIDRetired, b"").unwrap().build(&mut pair(&a, 0), &a, &user, None);
+    t.row("the only name revoked", "+++", &[&insert(&a, vec![revocation.unwrap()])], signed_by(&a, 0));
+    t.row("no name", "+++", &[&a.clone().retain_userids(|_| false)], signed_by(&a, 0));
+    t.row("a name and no word of the key's own", "+++", &[&without_direct(&a)], signed_by(&a, 0));
+    t.row("a name and no word of the key's own, subkey", "+++", &[&without_direct(&a)], signed_by(&a, 1));
     // One kind of self-signature is changed, as some programs do.
     let names = lives_until(&gone, -7, 900, Parts::Names);
     t.row("prolonged by the names' bindings alone", "--+ expired on", &[&names], signed_by(&names, 0));

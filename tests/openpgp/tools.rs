@@ -55,6 +55,29 @@ fn a_key_that_gpg_keeps() {
     t.check();
 }
 
+/// The owner names a revoker, and the revoker revokes.
+#[test]
+fn a_key_that_its_named_revoker_revokes_with_gpg() {
+    let Some(gnupg) = Gnupg::new() else { return };
+    for user in ["a@x", "friend@x"] {
+        gnupg.gpg(&[&PLAIN[..], &["--quick-gen-key", user, "ed25519", "sign,cert", "0"]].concat(), b"");
+    }
+    let (a, friend) = (gnupg.fingerprints("a@x").remove(0), gnupg.fingerprints("friend@x").remove(0));
+    let signature = gnupg.gpg(&["--local-user", &a, "--detach-sign"], RELEASE.as_bytes());
+    let answers = |args: &[&str], answers: &str| {
+        gnupg.gpg(&[&["--no-batch", "--command-fd", "0"], &PLAIN[..], args].concat(), answers.as_bytes())
+    };
+    answers(&["--edit-key", &a, "addrevoker", "save"], &format!("{friend}\ny\n"));
+    let export = |keys: &[&str]| gnupg.gpg(&[&["--export"], keys].concat(), b"");
+    let mut t = Table::default();
+    t.raw("a revoker named", "+++", &export(&[&a, &friend]), &[&signature]);
+    let revocation = answers(&["--desig-revoke", &a], "y\n1\n\ny\n");
+    gnupg.gpg(&["--import"], &revocation);
+    t.raw("revoked", "--+ its owner had named", &export(&[&a, &friend]), &[&signature]);
+    t.raw("revoked, the revoker not there", "+++", &export(&[&a]), &[&signature]);
+    t.check();
+}
+
 #[test]
 fn kinds_of_keys_of_gpg() {
     let Some(gnupg) = Gnupg::new() else { return };
