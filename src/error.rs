@@ -140,6 +140,14 @@ pub enum Error {
         /// What the step said.
         why: String,
     },
+    /// A merge took too long.
+    #[error("suite `{suite}` could not be merged within {span}")]
+    Overdue {
+        /// The merged suite.
+        suite: String,
+        /// The time that it had.
+        span: crate::config::TimeSpan,
+    },
     /// Signing or checking a signature of ours failed.
     #[error("suite `{suite}` cannot be signed")]
     Signing {
@@ -304,6 +312,9 @@ impl Error {
                     .into(),
             ),
             Error::Guard { flag, .. } => Some(format!("if that is meant, run once with {flag}")),
+            Error::Overdue { .. } => Some(
+                "look at what is new in its archives, or raise merge.suite-timeout where the machine is slow".into(),
+            ),
             Error::Signing { source, .. } => source.hint(),
             Error::Panicked { .. } => {
                 Some("please report it, with what is printed above; the suite's configuration and its archives show the way".into())

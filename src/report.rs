@@ -5,6 +5,7 @@
 //! | `bannedpackages.txt` | suite, package |
 //! | `libsystemd.txt`, one for each watch | suite, package |
 //! | `SUITE-oldpackages.txt` | suite, package, the overlay's version, the newest version that it hides |
+//! | `sources.txt` | suite, archive, source, version, for which package of another archive it spoke, and is published without, or left out |
 //! | `changes.txt` | what the generation changed: suite, how, package, versions and archives, index groups |
 //! | `unclaimed.txt` | archive, its suite, a file that its Release lists and that belongs to no family of indices |
 //! | `amprolla.txt` | one line for each generation |
@@ -26,6 +27,7 @@ use crate::config::Config;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::fetch::Spool;
+use crate::merge::ForeignSource;
 use crate::workspace::{Generation, Workspace};
 
 /// How much of `amprolla.txt` is kept.
@@ -146,6 +148,7 @@ fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSe
         reports.insert(format!("{watch}.txt"), BTreeSet::new());
     }
     reports.insert("bannedpackages.txt".into(), BTreeSet::new());
+    reports.insert("sources.txt".into(), BTreeSet::new());
     for (suite, record) in &generation.suites {
         let report = &record.report;
         let mut add = |file: String, line: String| {
@@ -161,6 +164,18 @@ fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSe
             for package in packages {
                 add(format!("{watch}.txt"), format!("{suite},{package}"));
             }
+        }
+        for source in &report.foreign_sources {
+            let ForeignSource {
+                archive,
+                source,
+                version,
+                what,
+            } = source;
+            add(
+                "sources.txt".into(),
+                format!("{suite},{archive},{source},{version},{what}"),
+            );
         }
         let flat = suite.replace('/', "_");
         for (package, ours, theirs) in &report.older {

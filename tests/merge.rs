@@ -286,9 +286,12 @@ fn a_stanza_is_the_archive_s_but_for_where_its_files_lie() {
                 }
             }
         }
+        // Its udeb has the name of main's package, so it is not said of it.
+        let before = "Package: namesake-installer\nFormat: 3.0 (native)\n";
         for stanza in published(&site, suite, &index) {
+            let whole = stanza.replace(before, &format!("{before}Binary: namesake\n"));
             assert!(
-                known.contains(&stanza),
+                known.contains(&stanza) || known.contains(&whole),
                 "{suite} {index} has what no archive has:\n{stanza}"
             );
             compared += 1;
@@ -574,7 +577,10 @@ fn every_published_binary_has_its_source() {
         if index.contains("/source/") {
             continue;
         }
-        let sources = sources(&site, suite);
+        let mut sources = sources(&site, suite);
+        // They would stand above the overlay's.
+        let withheld = [("archy", "1.1-1"), ("retained", "1.0-1")];
+        sources.extend(withheld.map(|(name, version)| (name.to_owned(), version.to_owned())));
         for stanza in published(&site, suite, &index) {
             let source = source_of(&stanza);
             assert!(sources.contains(&source), "{suite} {index}: {source:?}");
@@ -592,12 +598,8 @@ fn sources_follow_precedence_except_where_a_binary_needs_one() {
         "new-fork 3.0+devuan1 OVERLAY",
         "twin 1.0+devuan1 OVERLAY",
         "twin 1.0+devuan2 OVERLAY",
-        // On arm64 main's archy is published.
         "archy 1.0+devuan1 OVERLAY",
-        "archy 1.1-1 MAIN",
-        // retained-extra of main names main's.
         "retained 0.9+devuan1 OVERLAY",
-        "retained 1.0-1 MAIN",
         "multi 1.0-1 MAIN",
         "multi 1.0-2 MAIN",
         "epochal 1:0.9-1 MAIN",
@@ -622,6 +624,9 @@ fn sources_follow_precedence_except_where_a_binary_needs_one() {
         "tainted 1.0-1 MAIN",
         "fork-udeb 2.0-1 MAIN",
         "gfx-fork 1.0-1 MAIN",
+        // main's archy on arm64 and its retained-extra name them, and they would stand above the overlay's.
+        "archy 1.1-1 MAIN",
+        "retained 1.0-1 MAIN",
     ] {
         assert!(!listed.iter().any(|l| l == gone), "{gone} is there");
     }
@@ -639,13 +644,13 @@ fn a_udeb_whose_source_the_overlay_hides_keeps_it() {
             .into_iter()
             .find(|s| name(s) == "hello-udeb")
             .unwrap();
-        let forked = source.replacen("Version: 1.0-1", "Version: 0.5+devuan1", 1);
+        let forked = source.replacen("Version: 1.0-1", "Version: 1.5+devuan1", 1);
         assert_ne!(source, forked);
         format!("{text}\n{forked}\n\n")
     });
     site.ok(&["run"]);
     let sources = listing(&published(&site, "daedalus", "main/source/Sources"));
-    for there in ["hello-udeb 0.5+devuan1 OVERLAY", "hello-udeb 1.0-1 MAIN"] {
+    for there in ["hello-udeb 1.5+devuan1 OVERLAY", "hello-udeb 1.0-1 MAIN"] {
         assert!(sources.iter().any(|l| l == there), "{there}: {sources:?}");
     }
 }

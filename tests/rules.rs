@@ -169,7 +169,7 @@ fn of_an_archive_with_include_only_that_and_its_sources_are_there() {
     site.configure(
         MAIN,
         &format!(
-            "{MAIN}include = {{ packages = [\"retained-*\", \"old-fork\", \"blob\", \"dep-tight\"] }}\n"
+            "{MAIN}include = {{ packages = [\"retained-*\", \"libnmu1\", \"old-fork\", \"blob\", \"dep-tight\"] }}\n"
         ),
     );
     site.ok(&["run"]);
@@ -181,10 +181,11 @@ fn of_an_archive_with_include_only_that_and_its_sources_are_there() {
     // The overlay's old-fork wins, and dep-tight is banned.
     assert_eq!(
         of_main("daedalus/main/binary-amd64/Packages"),
-        ["retained-extra"]
+        ["libnmu1", "retained-extra"]
     );
     assert_eq!(of_main("daedalus/non-free/binary-amd64/Packages"), ["blob"]);
-    assert_eq!(of_main("daedalus/main/source/Sources"), ["retained"]);
+    // The overlay has an older source of the name of retained-extra's, which main's would take the place of.
+    assert_eq!(of_main("daedalus/main/source/Sources"), ["nmu-src"]);
     assert_eq!(of_main("daedalus/non-free/source/Sources"), ["blob"]);
 }
 

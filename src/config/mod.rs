@@ -66,6 +66,9 @@ pub struct Config {
     /// How archives are fetched.
     #[serde(default)]
     pub fetch: Fetch,
+    /// How suites are merged.
+    #[serde(default)]
+    pub merge: Merge,
     /// What is kept to make later runs cheap.
     #[serde(default)]
     pub cache: Cache,
@@ -376,6 +379,22 @@ impl Default for Fetch {
             suite_timeout: TimeSpan::from_seconds(60 * 60),
             max_index: ByteSize::from_bytes(4 << 30),
             proxy: None,
+        }
+    }
+}
+
+/// How suites are merged.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Merge {
+    /// How long the merge of one suite may take.
+    pub suite_timeout: TimeSpan,
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        Self {
+            suite_timeout: TimeSpan::from_seconds(60 * 60),
         }
     }
 }

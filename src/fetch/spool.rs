@@ -24,7 +24,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 use crate::listing;
-use crate::merge::{Input, SuiteMerge};
+use crate::merge::{Deadline, Input, SuiteMerge};
 use crate::openpgp::Keyring;
 use crate::workspace::{View, Workspace, read_json, write_json};
 
@@ -260,6 +260,7 @@ impl Spool {
             name,
             suite,
             inputs,
+            deadline: Deadline::after(config.merge.suite_timeout),
         })
     }
 

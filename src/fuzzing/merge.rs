@@ -9,7 +9,7 @@ use crate::config::{Config, PoolName};
 use crate::deb822::compare_versions;
 use crate::error::Result;
 use crate::indices::IndexName;
-use crate::merge::{Input, Sink, SuiteMerge, Text, merge_suite};
+use crate::merge::{Deadline, Input, Sink, SuiteMerge, Text, merge_suite};
 
 const CONFIG: &str = r#"
 root = "/fuzz"
@@ -59,6 +59,9 @@ const SOURCES: [(&str, Option<usize>, Option<usize>); 3] = [
     ("Source: b (1)\n", Some(1), Some(0)),
 ];
 
+/// What a source says that it builds.
+const BINARIES: [&[&str]; 4] = [&[], &["a"], &["b", "b-c", "none"], &["A", "banned", "lib9"]];
+
 /// A package or a source of an archive.
 struct Package {
     rank: usize,
@@ -66,6 +69,8 @@ struct Package {
     version: usize,
     architecture: usize,
     is_banned: bool,
+    /// What a source says that it builds.
+    builds: &'static [&'static str],
     /// Name and version of the source that it was built from.
     source: (usize, usize),
     /// Its stanza as the archive has it.
@@ -103,12 +108,18 @@ fn world(data: &[u8]) -> World {
             version,
             architecture: 0,
             is_banned: NAMES[name] == "banned",
+            builds: &[],
             source: (name, version),
             text: String::new(),
             published: String::new(),
         };
         if kind & 2 != 0 {
-            let stanza = |path| format!("{head}Architecture: any\nDirectory: {path}{n}\n");
+            package.builds = BINARIES[(kind >> 2) % BINARIES.len()];
+            let builds = match package.builds {
+                [] => String::new(),
+                some => format!("Binary: {}\n", some.join(", ")),
+            };
+            let stanza = |path| format!("{head}{builds}Architecture: any\nDirectory: {path}{n}\n");
             package.text = stanza("pool/");
             package.published = stanza(&format!("pool/{pool}/"));
             world.sources.insert(n, package);
@@ -237,6 +248,7 @@ fn merged(archives: &[Indices]) -> BTreeMap<String, String> {
         name,
         suite,
         inputs: inputs.collect(),
+        deadline: Deadline::after(config.merge.suite_timeout),
     };
     let sink = Published::default();
     merge_suite(&merge, &sink).unwrap();
@@ -257,7 +269,8 @@ fn published<'a>(
     let find = |stanza| {
         let number = number(stanza).unwrap().parse().unwrap();
         let package = packages.get(&number).expect("a stanza of no input");
-        assert_eq!(stanza, package.published);
+        let expected = without_builds(&package.published);
+        assert_eq!(without_builds(stanza), expected);
         package
     };
     stanzas(text).map(find).collect()
@@ -342,19 +355,8 @@ pub(super) fn merge(data: &[u8]) {
         .iter()
         .filter(|p| ARCHITECTURES[p.architecture] == "all");
     assert!(of_all.map(|p| p.key()).eq(all.iter().map(|p| p.key())));
-    // Every source that a published binary names is there, if any archive has it.
-    let named = |packages: &mut dyn Iterator<Item = &Package>| {
-        let mut found = [false; KEYS];
-        packages.for_each(|p| found[p.key()] = true);
-        found
-    };
-    let exists = named(&mut world.sources.values());
-    let has = named(&mut sources.iter().copied());
-    for package in &packages {
-        let (name, version) = package.source;
-        let key = (name * VERSIONS.len() + version) * ARCHITECTURES.len();
-        assert!(!exists[key] || has[key], "{}", package.text);
-    }
+    check_sources(&world, &packages, &sources);
+    check_builds(&world, &out["main/source/Sources"]);
     // The order of stanzas within a file says nothing.
     assert_eq!(merged(&indices(&world, true)), out);
     // What was merged, merged again, is the same but for its paths.
@@ -370,16 +372,92 @@ pub(super) fn merge(data: &[u8]) {
         ("main/binary-amd64/Packages", &packages),
         ("main/source/Sources", &sources),
     ] {
-        let after = stanzas(&again[index]).map(without_path);
-        assert!(
-            after.eq(before.iter().map(|p| without_path(&p.text))),
-            "{index}"
-        );
+        let after: Vec<_> = stanzas(&again[index]).map(without_path).collect();
+        let before: Vec<_> = before.iter().map(|p| without_path(&p.text)).collect();
+        assert_eq!(after, before, "{index}");
     }
 }
 
+fn versions(a: &Package, b: &Package) -> std::cmp::Ordering {
+    compare_versions(
+        VERSIONS[a.version].as_bytes(),
+        VERSIONS[b.version].as_bytes(),
+    )
+}
+
+/// Every source that a published binary names is there, if the owner of the name has it, or has one that is not below it; and
+/// nothing else is there, and no version twice.
+fn check_sources(world: &World, packages: &[&Package], sources: &[&Package]) {
+    let owner = |name| {
+        world
+            .sources
+            .values()
+            .filter(|s| s.name == name)
+            .map(|s| s.rank)
+            .min()
+    };
+    let is_owners = |s: &Package| owner(s.name) == Some(s.rank);
+    let top = |s: &Package| {
+        let mut own = sources.iter().filter(|o| o.name == s.name && is_owners(o));
+        own.any(|o| versions(o, s).is_ge())
+    };
+    for package in packages {
+        let (name, version) = package.source;
+        let is_it = |s: &&Package| {
+            let named = [VERSIONS[s.version], VERSIONS[version]].map(str::as_bytes);
+            s.name == name && compare_versions(named[0], named[1]).is_eq()
+        };
+        let mut found = world.sources.values().filter(is_it);
+        let must_be_there = found.any(|s| is_owners(s) || top(s));
+        let is_there = sources.iter().copied().any(|s| is_it(&s));
+        assert_eq!(must_be_there, is_there, "{}", package.text);
+    }
+    for (n, source) in sources.iter().enumerate() {
+        assert!(is_owners(source) || top(source), "{}", source.text);
+        let mut before = sources[..n].iter();
+        assert!(!before.any(|s| s.name == source.name && versions(s, source).is_eq()));
+    }
+}
+
+/// A source says of no binary that it builds it, if another archive has the binary, or, where none has, the source of the name, or
+/// stands above; and it says so of every other one that its archive says it of.
+fn check_builds(world: &World, text: &str) {
+    let published: Vec<_> = stanzas(text).collect();
+    let source_of =
+        |stanza: &str| &world.sources[&number_of_source(stanza).unwrap().parse().unwrap()];
+    let owner_of = |name: &str| {
+        let has = |p: &&Package| NAMES[p.name].eq_ignore_ascii_case(name);
+        let binary = world.binaries.values().filter(has).map(|p| p.rank).min();
+        let source = world.sources.values().filter(has).map(|s| s.rank).min();
+        let lists = published.iter().map(|stanza| source_of(stanza));
+        let first = lists
+            .filter(|s| s.builds.contains(&name))
+            .map(|s| s.rank)
+            .min();
+        binary.or(source).or(first)
+    };
+    for stanza in &published {
+        let source = source_of(stanza);
+        let own = source
+            .builds
+            .iter()
+            .filter(|n| owner_of(n) == Some(source.rank));
+        let own: Vec<_> = own.copied().collect();
+        let line = stanza
+            .lines()
+            .find_map(|line| line.strip_prefix("Binary: "));
+        assert_eq!(line.unwrap_or_default(), own.join(", "), "{stanza}");
+    }
+}
+
+/// A stanza without what it says that it builds.
+fn without_builds(stanza: &str) -> String {
+    let lines = stanza.split_inclusive('\n');
+    lines.filter(|line| !line.starts_with("Binary: ")).collect()
+}
+
 /// A stanza without its last line, which is the one that a merge rewrites.
-fn without_path(stanza: &str) -> &str {
+fn without_path(stanza: &str) -> String {
     let end = stanza.trim_end().rfind('\n').unwrap_or_default();
-    &stanza[..end]
+    without_builds(&stanza[..=end])
 }

@@ -11,6 +11,7 @@ use crate::indices::IndexName;
 use crate::quoted::quoted;
 
 use super::all::Collector;
+use super::claims::Claimable;
 use super::client;
 use super::entry::{Entry, Kind};
 use super::owners::Owners;
@@ -30,6 +31,7 @@ const MAX_TOLD: usize = 5;
 #[derive(Clone, Copy)]
 pub(super) struct Notes<'a> {
     pub(super) needed: &'a Needed,
+    pub(super) claimable: &'a Claimable,
     pub(super) selection: &'a Selection,
 }
 
@@ -141,7 +143,8 @@ impl BinaryGroup<'_> {
         let outcome = rules::apply(entries, &rules);
         let pools = pools(merge);
         collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
-        notes.needed.add(outcome.kept.iter());
+        notes.needed.add(&outcome, |_| true);
+        notes.claimable.add(self.family, &outcome);
         if self.family == Family::Packages {
             notes.selection.add_descriptions(&outcome.kept);
             notes

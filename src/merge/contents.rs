@@ -36,6 +36,9 @@ const OWNER_COLUMN: usize = 56;
 /// How much is handed on at a time.
 const BATCH_BYTES: usize = 64 << 10;
 
+/// How many paths are merged between two looks at the deadline.
+const LINES_BETWEEN_LOOKS: u64 = 4096;
+
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
@@ -75,7 +78,7 @@ fn write_index(
         let mut warnings = BTreeSet::new();
         let outcome = sink.stream(name, &mut |out| {
             let heads = open(merge, sources, &unsorted)?;
-            match merge_index(heads, selected, name, out)? {
+            match merge_index(merge, heads, selected, name, out)? {
                 Merged::Whole(told) => warnings = told,
                 Merged::Disorder(source) => {
                     unsorted.insert(source);
@@ -201,6 +204,7 @@ enum Merged {
 }
 
 fn merge_index(
+    merge: &SuiteMerge<'_>,
     mut heads: Vec<Head<'_>>,
     selected: &Selected,
     name: &IndexName,
@@ -214,7 +218,10 @@ fn merge_index(
         what: name.to_string(),
         source,
     };
-    loop {
+    for number in 0_u64.. {
+        if number % LINES_BETWEEN_LOOKS == 0 {
+            merge.in_time()?;
+        }
         let with_line = heads.iter().filter(|head| head.next == Next::Line);
         let Some(first) = with_line.map(|head| head.line.path()).min() else {
             break;

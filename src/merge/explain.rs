@@ -120,7 +120,7 @@ impl Explainer<'_> {
             entries.retain(|e| names.contains(&e.name));
         }
         let outcome = rules::apply(entries, &rules);
-        needed.add(outcome.kept.iter().filter(|e| e.source().0 == self.package));
+        needed.add(&outcome, |e| e.source().0 == self.package);
         let kind = match group.family {
             Family::Installer => PackageKind::Udeb,
             _ => PackageKind::Package,

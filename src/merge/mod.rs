@@ -8,9 +8,11 @@
 mod all;
 mod binaries;
 mod check;
+mod claims;
 mod client;
 mod commands;
 mod contents;
+mod deadline;
 mod dep11;
 mod derived;
 mod entry;
@@ -41,18 +43,19 @@ pub(crate) use {
 pub use check::check_index;
 pub use client::unreadable;
 pub(crate) use contents::split as split_contents_line;
+pub use deadline::Deadline;
 pub use derived::DerivedKey;
 pub use explain::{explain, known_names};
 pub use explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
-pub use report::{BannedPackage, SuiteReport};
+pub use report::{BannedPackage, ForeignSource, SuiteReport};
 pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
 pub use unasked::{Claimed, Unasked, news as news_unasked};
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
-pub const MERGE_VERSION: u32 = 7;
+pub const MERGE_VERSION: u32 = 8;
 
 /// Whose stanza it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

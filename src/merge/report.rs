@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::quoted::quoted;
 
+use super::entry::Entry;
+use super::rules::lossy;
+use super::suite::SuiteMerge;
 use super::unasked::{self, Claimed};
 
 /// The most warnings of a suite that are kept.
@@ -28,6 +31,43 @@ pub struct BannedPackage {
     /// The package that it cannot do without, and that is banned or went before it; `None` where it is banned by name. With
     /// transitive bans, chains can be followed through the packages that went.
     pub because_of: Option<String>,
+}
+
+/// How many sources of one archive are told of, for each reason.
+const MAX_TOLD: usize = 500;
+
+/// A source that speaks for packages of other archives. Its text is quoted, so that it is fit for a report.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ForeignSource {
+    /// Its archive.
+    pub archive: String,
+    /// Its name.
+    pub source: String,
+    /// Its version.
+    pub version: String,
+    /// What it is told for, `claims PACKAGE` or `above those of ARCHIVE; built PACKAGE`.
+    pub what: String,
+}
+
+impl ForeignSource {
+    /// The first sources of each archive, as far as they are told of.
+    pub(super) fn first_of_each<'a>(
+        merge: &SuiteMerge<'_>,
+        sources: impl Iterator<Item = (Entry<'a>, String)>,
+    ) -> BTreeSet<Self> {
+        let mut told: BTreeMap<u16, usize> = BTreeMap::new();
+        let first = sources.filter_map(|(entry, what)| {
+            let count = told.entry(entry.rank).or_default();
+            *count += 1;
+            (*count <= MAX_TOLD).then(|| Self {
+                archive: merge.input(entry.rank).map_or("", |i| i.archive()).into(),
+                source: quoted(&entry.name.to_string()),
+                version: quoted(&lossy(entry.version)),
+                what,
+            })
+        });
+        first.collect()
+    }
 }
 
 /// What was merged into a suite, and what was not.
@@ -56,6 +96,9 @@ pub struct SuiteReport {
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub without_source_further: usize,
+    /// Sources that speak for packages of other archives: published without these words, or left out.
+    #[serde(default)]
+    pub foreign_sources: BTreeSet<ForeignSource>,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -80,6 +123,7 @@ impl SuiteReport {
             unasked::bound(known);
         }
         self.without_source_further += other.without_source_further;
+        self.foreign_sources.extend(other.foreign_sources);
     }
 
     /// Returns the report with no more words than are kept.

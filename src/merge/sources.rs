@@ -1,39 +1,79 @@
 //! Sources: precedence by source name, and whatever source a published binary was built from.
+//!
+//! `apt-get source NAME` takes the highest version of all sources that are called so, and the first of equal ones. So a source that is
+//! brought back for the sake of a binary must not be one that takes the place of what the owner of the name has: a
+//! package of the lowest archive with `Source: odd-tool (99)` would make that archive's odd-tool 99 what every client fetches
+//! for the overlay's odd-tool. Hence
+//!
+//! - what the owner has is brought back from the owner, whoever else has it too;
+//! - what it does not have is brought back from another archive only if it is not above the highest version of the owner's that is
+//!   published, or if a pin or a filter gave the owner's own binary of that source to the other archive, as only the
+//!   configuration can; else the binary stays without a source, and that is told;
+//! - no name and version, in whatever spelling, is published twice: the owner's stays.
+//!
+//! The owner is the archive whose sources of the name the rules let win, banned or not; where filters leave out all of them, the
+//! first archive that has one. What sources say of binaries is the business of `claims`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
-use crate::deb822::Name;
+use crate::deb822::{Name, compare_versions, version_key};
+use crate::quoted::quoted;
 
 use super::entry::Entry;
+use super::report::ForeignSource;
 use super::rules::{self, Outcome, Rules, lossy};
+use super::suite::SuiteMerge;
 
+/// A source: its name as apt knows it, and the key of its version.
 type NameAndVersion = (Vec<u8>, Vec<u8>);
-/// A published binary: the rank of its archive, and its name.
-type User = (u16, String);
+
+/// A source that published binaries were built from.
+struct Need {
+    /// The version as one of the binaries has it.
+    version: Vec<u8>,
+    /// A binary of each archive that needs it, by the rank of the archive.
+    users: BTreeMap<u16, String>,
+    /// Archives whose binary took the place of one that another archive built from a source of this name: the ranks of both.
+    given: BTreeSet<(u16, u16)>,
+}
 
 /// The sources that the published binaries of a suite were built from, with the archive of the binary.
 #[derive(Default)]
 pub(crate) struct Needed {
-    sources: Mutex<BTreeMap<NameAndVersion, BTreeSet<User>>>,
+    sources: Mutex<BTreeMap<NameAndVersion, Need>>,
 }
 
 impl Needed {
-    /// Notes the sources of published binaries.
-    pub(crate) fn add<'a>(&self, binaries: impl Iterator<Item = &'a Entry<'a>>) {
-        let mut sources = self
-            .sources
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        for binary in binaries {
-            let (name, version) = binary.source();
-            let users = sources
-                .entry((name.folded().into_owned(), version.to_vec()))
-                .or_default();
-            // One name per archive is enough to say who needs it.
-            if !users.iter().any(|(rank, _)| *rank == binary.rank) {
-                users.insert((binary.rank, binary.name.to_string()));
+    /// Notes the sources of published binaries, those of which `is_asked` says so.
+    pub(crate) fn add(&self, outcome: &Outcome<'_>, is_asked: impl Fn(&Entry<'_>) -> bool) {
+        let mut lost: HashMap<(Name<'_>, Name<'_>), u16> = HashMap::new();
+        for entry in outcome.hidden.iter().chain(&outcome.excluded) {
+            let rank = lost
+                .entry((entry.name, entry.source().0))
+                .or_insert(entry.rank);
+            *rank = entry.rank.min(*rank);
+        }
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        for binary in outcome.kept.iter().filter(|e| is_asked(e)) {
+            let (source, version) = binary.source();
+            let key = (source.folded().into_owned(), version_key(version));
+            let need = sources.entry(key).or_insert_with(|| Need {
+                version: version.to_vec(),
+                users: BTreeMap::new(),
+                given: BTreeSet::new(),
+            });
+            // One name per archive is enough to say who needs it: the same one, whichever architecture comes first.
+            let name = binary.name.to_string();
+            let user = need
+                .users
+                .entry(binary.rank)
+                .or_insert_with(|| name.clone());
+            if name < *user {
+                *user = name;
             }
+            let lost = lost.get(&(binary.name, source));
+            need.given.extend(lost.map(|from| (binary.rank, *from)));
         }
     }
 }
@@ -44,8 +84,25 @@ pub(crate) struct SourceOutcome<'a> {
     pub(crate) outcome: Outcome<'a>,
     /// What was brought back, with a published binary that needs it.
     pub(crate) restored: Vec<(Entry<'a>, String)>,
-    /// The binaries whose source no archive has.
+    /// What a published binary needs and the archive that owns the name keeps out, with that binary.
+    pub(crate) withheld: Vec<(Entry<'a>, String)>,
+    /// The binaries whose source is not published.
     pub(crate) missing: BTreeSet<String>,
+    /// The rank of the archive that each name belongs to.
+    pub(crate) owners: HashMap<Name<'a>, u16>,
+}
+
+impl SourceOutcome<'_> {
+    /// What is told of sources that are withheld: of each archive the first.
+    pub(super) fn tell_withheld(&self, merge: &SuiteMerge<'_>) -> BTreeSet<ForeignSource> {
+        let told = self.withheld.iter().map(|(entry, binary)| {
+            let owner = self.owners.get(&entry.name).and_then(|r| merge.input(*r));
+            let owner = owner.map_or("", |input| input.archive());
+            let binary = quoted(binary);
+            (*entry, format!("above those of {owner}; built {binary}"))
+        });
+        ForeignSource::first_of_each(merge, told)
+    }
 }
 
 /// Applies the rules to sources, then brings back what published binaries need, whatever hid, excluded or banned it.
@@ -55,53 +112,106 @@ pub(crate) fn apply<'a>(
     needed: Needed,
 ) -> SourceOutcome<'a> {
     let mut outcome = rules::apply(entries, rules);
-    let needed = needed
-        .sources
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let kept: BTreeSet<_> = outcome.kept.iter().map(|e| (e.name, e.version)).collect();
-    let mut candidates: BTreeMap<(Name<'_>, &[u8]), Vec<Entry<'a>>> = BTreeMap::new();
+    let needed = needed.sources.into_inner();
+    let needed = needed.unwrap_or_else(PoisonError::into_inner);
+    let owners = owners(&outcome);
+    let is_owners = |e: &Entry<'_>| owners.get(&e.name) == Some(&e.rank);
+    let mut candidates: BTreeMap<NameAndVersion, Vec<Entry<'a>>> = BTreeMap::new();
     let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
-    let unpublished = outcome.hidden.iter().chain(&outcome.excluded);
-    for entry in unpublished.chain(dropped) {
-        candidates
-            .entry((entry.name, entry.version))
-            .or_default()
-            .push(*entry);
+    let unpublished = outcome
+        .hidden
+        .iter()
+        .chain(&outcome.excluded)
+        .chain(dropped);
+    let key_of = |e: &Entry<'_>| (e.name.folded().into_owned(), version_key(e.version));
+    for entry in unpublished.filter(|e| needed.contains_key(&key_of(e))) {
+        candidates.entry(key_of(entry)).or_default().push(*entry);
     }
+    // Of each name, the versions of the owner's that are published.
+    let mut published: BTreeSet<NameAndVersion> = outcome.kept.iter().map(key_of).collect();
     let mut restored: Vec<(Entry<'a>, String)> = Vec::new();
+    let mut others: Vec<(&NameAndVersion, Entry<'a>, String)> = Vec::new();
     let mut missing = BTreeSet::new();
-    for ((name, version), users) in &needed {
-        let key = (Name::new(name), &version[..]);
-        if kept.contains(&key) {
+    let describe = |name: &[u8], need: &Need| {
+        let source = format!("{} {}", lossy(name), lossy(&need.version));
+        let users = need.users.values();
+        users
+            .map(|binary| format!("{binary} ({source})"))
+            .collect::<Vec<_>>()
+    };
+    for (key, need) in &needed {
+        if published.contains(key) {
             continue;
         }
-        match candidates.get(&key) {
-            Some(found) => {
-                // The binary's own archive is the best witness of what it was built from.
-                let of_user = |e: &&Entry<'_>| users.iter().any(|(rank, _)| *rank == e.rank);
-                let own = found.iter().find(of_user);
-                let best = own.or_else(|| found.iter().min_by_key(|e| e.rank));
-                let user = users.first().map(|(_, binary)| binary.clone());
-                restored.extend(best.copied().zip(user));
+        // The owner, then the binary's own archive, is the best witness of what it was built from.
+        let found = candidates.get(key).into_iter().flatten();
+        let found =
+            found.min_by_key(|e| (!is_owners(e), !need.users.contains_key(&e.rank), e.rank));
+        match (found, need.users.values().next()) {
+            (Some(found), Some(user)) if is_owners(found) => {
+                restored.push((*found, user.clone()));
             }
-            None => {
-                let (name, version) = (lossy(name), lossy(version));
+            (Some(found), Some(user)) => others.push((key, *found, user.clone())),
+            _ => missing.extend(describe(&key.0, need)),
+        }
+    }
+    published.extend(restored.iter().map(|(entry, _)| key_of(entry)));
+    let mut withheld = Vec::new();
+    for (key, found, user) in others {
+        let of_name = published.range(key..).next();
+        let is_below = of_name.is_some_and(|(name, _)| *name == key.0);
+        let owner = owners.get(&found.name);
+        let given = needed.get(key).zip(owner);
+        let is_given = given.is_some_and(|(need, o)| need.given.contains(&(found.rank, *o)));
+        match is_below || is_given {
+            true => restored.push((found, user)),
+            false => {
                 missing.extend(
-                    users
-                        .iter()
-                        .map(|(_, binary)| format!("{binary} ({name} {version})")),
+                    needed
+                        .get(key)
+                        .into_iter()
+                        .flat_map(|n| describe(&key.0, n)),
                 );
+                withheld.push((found, user));
             }
         }
     }
-    let is_restored = |e: &Entry<'_>| restored.iter().any(|(r, _)| std::ptr::eq(r.raw, e.raw));
-    outcome.dropped.retain(|(e, _)| !is_restored(e));
+    let is_restored: HashSet<_> = restored.iter().map(|(e, _)| e.raw.as_ptr()).collect();
+    outcome
+        .dropped
+        .retain(|(e, _)| !is_restored.contains(&e.raw.as_ptr()));
     outcome.kept.extend(restored.iter().map(|(entry, _)| entry));
     rules::sort(&mut outcome.kept);
+    outcome.kept.dedup_by(|next, first| {
+        let is_equal =
+            next.name == first.name && compare_versions(next.version, first.version).is_eq();
+        if is_equal && next.component < first.component {
+            *first = *next;
+        }
+        is_equal
+    });
     SourceOutcome {
         outcome,
         restored,
+        withheld,
         missing,
+        owners,
     }
+}
+
+/// The archive that each name belongs to.
+fn owners<'a>(outcome: &Outcome<'a>) -> HashMap<Name<'a>, u16> {
+    let mut owners = HashMap::with_capacity(outcome.kept.len());
+    let mut excluded: Vec<_> = outcome.excluded.iter().map(|e| (e.rank, e.name)).collect();
+    excluded.sort_unstable_by(|a, b| b.cmp(a));
+    owners.extend(excluded.into_iter().map(|(rank, name)| (name, rank)));
+    // Whoever won stands above them.
+    let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
+    let winners = outcome
+        .kept
+        .iter()
+        .chain(dropped)
+        .chain(&outcome.unreadable);
+    owners.extend(winners.map(|e| (e.name, e.rank)));
+    owners
 }

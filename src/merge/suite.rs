@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
 use super::binaries::{Binaries, Notes};
+use super::claims::{Claimable, Claims};
+use super::deadline::{Deadline, InTime};
 use super::derived::DerivedKey;
 use super::entry::{Entry, Kind, entries};
 use super::queue;
@@ -20,7 +22,7 @@ use super::rewrite::PoolStrings;
 use super::rules::{Outcome, Rules, lossy};
 use super::selection::{Selected, Selection, Wanted as Selecting};
 use super::sources::{self, Needed, SourceOutcome};
-use super::{PackageKey, Text, commands, contents, dep11, translations};
+use super::{PackageKey, Text, claims, commands, contents, dep11, translations};
 
 /// An input of a merge: the indices of one archive's suite, wherever they are kept.
 pub trait Input: Sync {
@@ -90,6 +92,8 @@ pub struct SuiteMerge<'a> {
     pub suite: &'a Suite,
     /// The inputs.
     pub inputs: Vec<Box<dyn Input + 'a>>,
+    /// When it is given up.
+    pub deadline: Deadline,
 }
 
 impl SuiteMerge<'_> {
@@ -127,6 +131,7 @@ impl SuiteMerge<'_> {
     ) -> Result<Vec<(u16, String, Vec<u8>)>> {
         let mut read = Vec::new();
         for &rank in ranks {
+            self.in_time()?;
             if let Some(input) = self.inputs.get(rank)
                 && let Some(data) = input.read(name)?
             {
@@ -156,8 +161,9 @@ impl SuiteMerge<'_> {
 
 /// Merges a suite; every index that it publishes goes to the sink once.
 pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteReport> {
+    let sink = &InTime { merge, sink };
     let report = Mutex::new(SuiteReport::default());
-    let needed = Needed::default();
+    let (needed, claimable) = (Needed::default(), Claimable::default());
     let selection = Selection::new(merge.wanted());
     let collect = |group: SuiteReport| {
         report
@@ -167,6 +173,7 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
     };
     let notes = Notes {
         needed: &needed,
+        claimable: &claimable,
         selection: &selection,
     };
     let families = [Family::Packages, Family::Installer];
@@ -183,7 +190,7 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
     if merge.config.indices.contains(&Family::Sources) {
         let selection = &selection;
         rest.push(Box::new(move || {
-            source_group(merge, needed, selection, sink)
+            source_group(merge, (needed, claimable), selection, sink)
         }));
     }
     for binaries in binaries {
@@ -242,7 +249,7 @@ pub(super) fn load(merge: &SuiteMerge<'_>, wanted: Vec<Wanted>) -> Result<Vec<Lo
         .into_par_iter()
         .filter_map(|(rank, component, name)| {
             let input = merge.inputs.get(rank)?;
-            match input.read(&name) {
+            match merge.in_time().and_then(|()| input.read(&name)) {
                 Ok(data) => data.map(|data| {
                     Ok(Loaded {
                         rank: rank as u16,
@@ -356,7 +363,7 @@ pub(super) fn wanted_sources(merge: &SuiteMerge<'_>) -> Vec<Wanted> {
 
 fn source_group(
     merge: &SuiteMerge<'_>,
-    needed: Needed,
+    (needed, claimable): (Needed, Claimable),
     selection: &Selection,
     sink: &dyn Sink,
 ) -> Result<SuiteReport> {
@@ -364,9 +371,18 @@ fn source_group(
     let loaded = load(merge, wanted_sources(merge))?;
     let entries = parse(&loaded, Kind::Source)?;
     let rules = Rules::new(merge, None);
+    let found = sources::apply(entries, &rules, needed);
+    let mut foreign = found.tell_withheld(merge);
     let SourceOutcome {
-        outcome, missing, ..
-    } = sources::apply(entries, &rules, needed);
+        mut outcome,
+        missing,
+        owners,
+        ..
+    } = found;
+    let claims = Claims::new(claimable, rules.strategy(), owners, &outcome.kept);
+    let trimmed = claims.trim(&outcome.kept);
+    foreign.extend(claims::tell(merge, &outcome.kept, &trimmed));
+    claims::replace(&mut outcome.kept, &trimmed)?;
     selection.add("source", &outcome.kept);
     let pools = pools(merge);
     let texts = texts(merge, &outcome.kept, &pools);
@@ -382,5 +398,6 @@ fn source_group(
     report.older.clear();
     report.without_source = missing;
     report.warnings = odd_texts(&loaded);
+    report.foreign_sources = foreign;
     Ok(report)
 }

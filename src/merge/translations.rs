@@ -94,6 +94,7 @@ fn one_language(
     let mut loaded = Vec::new();
     for (rank, input) in merge.inputs.iter().enumerate() {
         for component in components {
+            merge.in_time()?;
             let name = IndexName::Translation(component.clone(), language.to_owned());
             if let Some(data) = input.read(&name)? {
                 loaded.push((rank as u16, input.describe(&name), data));
@@ -102,6 +103,7 @@ fn one_language(
     }
     let mut stanzas: HashMap<usize, Chosen<'_>> = HashMap::new();
     for (rank, label, data) in &loaded {
+        merge.in_time()?;
         warnings.extend(SyntaxError::not_utf8(data).map(|e| format!("{label}, {e}")));
         let mut faults = Faults::new(label, data, "stanza");
         for stanza in Stanzas::new(data) {

@@ -9,6 +9,7 @@ mod attacks;
 mod bystanders;
 mod catalogue;
 mod claims;
+mod deadline;
 mod identity;
 mod indices;
 mod names;

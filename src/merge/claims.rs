@@ -1,0 +1,222 @@
+//! Claims: the binaries that a source says it builds, held against who has them.
+//!
+//! `apt-get source NAME` looks for sources that are called NAME or list it in `Binary`, and takes the highest version of all of
+//! these, unless the package names another source itself. So a source of the lowest archive with `Binary: odd-tool` and a high
+//! version would be what clients fetch for the overlay's odd-tool; and it needs no malice, for binaries move between sources. A
+//! name in `Binary` stays only where it is the archive's own:
+//!
+//! - the name of a published or banned binary, in any architecture, is its owner's (with `order`, the highest archive's that owns it
+//!   somewhere; with `newest`, each one's); that of a udeb likewise, where no package has the name;
+//! - a name that no archive has a binary of is that of the source of the name; else the highest archive's whose sources list it.
+//!
+//! Every other name is taken out of the field, and the field out of the stanza where none is left. The source itself stays:
+//! other binaries may need it, and nobody finds it any more by a name that is not its own. All other bytes of the stanza stay as
+//! they are. apt splits the field at commas alone and compares whole names; what has blanks between commas is no name for apt,
+//! and goes if any of its words would have to.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::config::{Family, Strategy};
+use crate::deb822::{Field, Name, Stanza, eq_name};
+use crate::error::{Error, Result};
+use crate::quoted::quoted;
+
+use super::entry::{Entry, Kind, entries};
+use super::report::ForeignSource;
+use super::rules::Outcome;
+use super::suite::SuiteMerge;
+
+/// The archives that own the names of binaries, by rank, whatever the architecture.
+#[derive(Default)]
+pub(super) struct Claimable {
+    packages: Mutex<Claimants>,
+    udebs: Mutex<Claimants>,
+}
+
+type Claimants = HashMap<Box<[u8]>, BTreeSet<u16>>;
+
+impl Claimable {
+    /// Notes whose the names of an index group are.
+    pub(super) fn add(&self, family: Family, outcome: &Outcome<'_>) {
+        let owners = match family {
+            Family::Installer => &self.udebs,
+            _ => &self.packages,
+        };
+        let mut owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
+        for entry in outcome
+            .kept
+            .iter()
+            .chain(dropped)
+            .chain(&outcome.unreadable)
+        {
+            let name = entry.name.folded();
+            match owners.get_mut(&*name) {
+                Some(ranks) => drop(ranks.insert(entry.rank)),
+                None => drop(owners.insert(name.into(), [entry.rank].into())),
+            }
+        }
+    }
+}
+
+/// Who may list which names of binaries.
+pub(super) struct Claims<'a> {
+    packages: Claimants,
+    udebs: Claimants,
+    strategy: Strategy,
+    sources: HashMap<Name<'a>, u16>,
+    /// Of the names that nobody has: the highest archive that lists them.
+    first: HashMap<Name<'a>, u16>,
+}
+
+/// A source that lists names of others.
+pub(super) struct Trimmed {
+    /// Its place among the sources.
+    pub(super) place: usize,
+    /// The stanza without them.
+    pub(super) stanza: Vec<u8>,
+    /// The first of them.
+    pub(super) name: String,
+}
+
+impl<'a> Claims<'a> {
+    /// `sources` are the owners of the names of sources, `published` the sources.
+    pub(super) fn new(
+        claimable: Claimable,
+        strategy: Strategy,
+        sources: HashMap<Name<'a>, u16>,
+        published: &[Entry<'a>],
+    ) -> Self {
+        let inner = |m: Mutex<_>| m.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = Self {
+            packages: inner(claimable.packages),
+            udebs: inner(claimable.udebs),
+            strategy,
+            sources,
+            first: HashMap::new(),
+        };
+        for entry in published {
+            for name in lists(entry.raw).flat_map(|list| names(list.value)) {
+                let folded = name.folded();
+                let is_owned = claims.packages.contains_key(&*folded)
+                    || claims.udebs.contains_key(&*folded)
+                    || claims.sources.contains_key(&name);
+                if !is_owned {
+                    let first = claims.first.entry(name).or_insert(entry.rank);
+                    *first = entry.rank.min(*first);
+                }
+            }
+        }
+        claims
+    }
+
+    /// Whether an archive may list a name.
+    fn may_list(&self, name: Name<'_>, rank: u16) -> bool {
+        let folded = name.folded();
+        let binary = self
+            .packages
+            .get(&*folded)
+            .or_else(|| self.udebs.get(&*folded));
+        match (binary, self.strategy) {
+            (Some(owners), Strategy::Order) => owners.first() == Some(&rank),
+            (Some(owners), Strategy::Newest) => owners.contains(&rank),
+            (None, _) => {
+                let owner = self.sources.get(&name).or_else(|| self.first.get(&name));
+                owner.is_none_or(|owner| *owner == rank)
+            }
+        }
+    }
+
+    /// The sources that list names of others, without these.
+    pub(super) fn trim(&self, published: &[Entry<'_>]) -> Vec<Trimmed> {
+        let places = published.par_iter().enumerate();
+        places
+            .filter_map(|(place, entry)| self.trimmed(place, entry))
+            .collect()
+    }
+
+    fn trimmed(&self, place: usize, entry: &Entry<'_>) -> Option<Trimmed> {
+        let is_foreign = |name: &Name<'_>| !self.may_list(*name, entry.rank);
+        let mut first = None;
+        let mut stanza = Vec::new();
+        let mut done = 0;
+        for list in lists(entry.raw) {
+            let foreign = names(list.value).find(is_foreign);
+            let Some(foreign) = foreign else {
+                continue;
+            };
+            first.get_or_insert(foreign);
+            let items = list.value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+            let own =
+                items.filter(|item| !item.is_empty() && !names(item).any(|name| is_foreign(&name)));
+            let own = own.collect::<Vec<_>>().join(&b", "[..]);
+            let end = list.value_offset + list.value.len();
+            if own.is_empty() {
+                let before = &entry.raw[..list.value_offset];
+                let line = memchr::memrchr(b'\n', before).map_or(0, |n| n + 1);
+                let rest = memchr::memchr(b'\n', &entry.raw[end..]);
+                stanza.extend_from_slice(&entry.raw[done..line.max(done)]);
+                done = rest.map_or(entry.raw.len(), |n| end + n + 1);
+            } else {
+                stanza.extend_from_slice(&entry.raw[done..list.value_offset]);
+                stanza.extend_from_slice(&own);
+                done = end;
+            }
+        }
+        let name = first?.to_string();
+        stanza.extend_from_slice(&entry.raw[done..]);
+        Some(Trimmed {
+            place,
+            stanza,
+            name,
+        })
+    }
+}
+
+/// Puts the stanzas without names of others in the places of those with them.
+pub(super) fn replace<'a>(published: &mut [Entry<'a>], trimmed: &'a [Trimmed]) -> Result<()> {
+    for Trimmed { place, stanza, .. } in trimmed {
+        let entry = &mut published[*place];
+        let read = entries(stanza, Kind::Source, entry.rank, entry.component);
+        let read = read.map_err(|why| Error::Index {
+            index: format!("source `{}` without names of others", entry.name),
+            why,
+        })?;
+        for new in read {
+            *entry = new;
+        }
+    }
+    Ok(())
+}
+
+/// What is told of names that were taken out: of each archive the first sources.
+pub(super) fn tell(
+    merge: &SuiteMerge<'_>,
+    published: &[Entry<'_>],
+    trimmed: &[Trimmed],
+) -> BTreeSet<ForeignSource> {
+    let told = trimmed.iter().map(|Trimmed { place, name, .. }| {
+        let entry = &published[*place];
+        (*entry, format!("claims {}", quoted(name)))
+    });
+    ForeignSource::first_of_each(merge, told)
+}
+
+/// The fields of a source that list binaries: one, but for whoever wants readers to differ.
+fn lists(raw: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let fields = Stanza { raw, offset: 0 }.fields().map_while(Result::ok);
+    fields.filter(|field| eq_name(field.name, "Binary"))
+}
+
+fn is_between(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b',' | b'\x0b')
+}
+
+/// The names in a list.
+fn names(list: &[u8]) -> impl Iterator<Item = Name<'_>> {
+    let words = list.split(is_between).filter(|word| !word.is_empty());
+    words.map(Name::new)
+}
