@@ -132,6 +132,20 @@ pub enum Error {
         /// The flag that allows it.
         flag: &'static str,
     },
+    /// An archive's Valid-Until has passed, and with it that of the suite.
+    #[error(
+        "suite `{suite}`: it is not signed anew, since the Release of suite `{upstream}` of archive `{archive}` counts until {until} only, and nothing newer was fetched"
+    )]
+    Lapsed {
+        /// The merged suite.
+        suite: String,
+        /// The archive's suite.
+        upstream: String,
+        /// The archive.
+        archive: String,
+        /// Until when it counted.
+        until: String,
+    },
     /// A step of ours that broke off where no step may.
     #[error("suite `{suite}` cannot be made, which is a fault of aptmerge: {why}")]
     Panicked {
@@ -316,6 +330,9 @@ impl Error {
                 "look at what is new in its archives, or raise merge.suite-timeout where the machine is slow".into(),
             ),
             Error::Signing { source, .. } => source.hint(),
+            Error::Lapsed { archive, .. } => Some(format!(
+                "if the archive has come to its end, set inherit-valid-until = false for archive `{archive}`, or take it out of `from`"
+            )),
             Error::Panicked { .. } => {
                 Some("please report it, with what is printed above; the suite's configuration and its archives show the way".into())
             }

@@ -150,6 +150,7 @@ pub fn publish_spool(
     // A run that died after its last swap has not come to that.
     report::write(workspace, config, now)?;
     let plan = Plan::new(config, spool, workspace, now, options.allow.rebuild)?;
+    plan.tell_bounds(listener);
     if plan.is_empty() {
         listener.info("nothing changed, nothing to publish");
         return Ok(());

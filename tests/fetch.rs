@@ -47,9 +47,13 @@ fn index(site: &Site) -> String {
     site.published_index("daedalus/main/binary-amd64/Packages")
 }
 
-/// A suite's file in the spool.
+/// A suite's file in the spool, without what it remembers of newer Releases.
 fn spooled(site: &Site, archive: &str, suite: &str) -> String {
-    fs::read_to_string(site.path(&format!("site/spool/{archive}/{suite}.json"))).unwrap()
+    let path = site.path(&format!("site/spool/{archive}/{suite}.json"));
+    let text = fs::read_to_string(path).unwrap();
+    let mut copy: serde_json::Value = serde_json::from_str(&text).unwrap();
+    copy.as_object_mut().unwrap().remove("newest");
+    copy.to_string()
 }
 
 /// A later state of main with a package more.

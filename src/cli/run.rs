@@ -97,6 +97,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
             context.now(),
             options.allow.rebuild,
         )?;
+        plan.tell_bounds(context);
         let (difference, refused) = plan.compare(&workspace)?;
         let listener: &dyn Listener = context;
         for refused in &refused {
@@ -139,16 +140,18 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let mut workspace = Workspace::open(&lock, &config.root)?;
     publish::recover(&mut workspace, context)?;
     let spool = Spool::load(&workspace, &config, context.now())?;
+    spool.tell_kept(context);
     let allow = Allowances::from(args.allow);
     let now = context.now();
     let plan = Plan::new(&config, &spool, &workspace, now, allow.rebuild)?;
+    plan.tell_bounds(context);
     let signer = cycle::signer(&config)?;
     let staged = plan.stage(&workspace, &signer, allow, context)?;
     let checking = Meter::begin(context, Task::Check);
     let checked = staged.check(&workspace, &signer.certificates()?, now, context)?;
     drop(checking);
     let code = match checked.refused().is_empty() {
-        true => ExitCode::SUCCESS,
+        true => code_of_spool(&spool),
         false => ExitCode::from(exit::KEPT),
     };
     context.tell(&describe(&plan, &BTreeMap::new()));
@@ -166,6 +169,7 @@ pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
         ..Outcome::default()
     };
     let spool = Spool::load(&workspace, &config, context.now())?;
+    spool.tell_kept(context);
     cycle::publish_spool(&mut workspace, &config, &spool, &options, &mut outcome)?;
     Ok(finish(context, &outcome))
 }

@@ -127,6 +127,9 @@ pub struct Archive {
     /// `Priority: required` and `important`.
     #[serde(default = "defaults::yes")]
     pub may_be_essential: bool,
+    /// `false` lets a merged suite be valid for longer than the archive's Release.
+    #[serde(default = "defaults::yes")]
+    pub inherit_valid_until: bool,
     /// Narrows the families that are taken from this archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indices: Option<BTreeSet<Family>>,

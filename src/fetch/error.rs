@@ -99,6 +99,23 @@ pub enum FetchError {
         /// The Date of the one in the spool.
         seen: String,
     },
+    /// The Release is newer than the copy, or is the copy's, and older than one whose indices could not be had.
+    #[error(
+        "{uri}: the Release of {date} is older than the one of {newer} seen at {newer_uri}{}",
+        .failures.iter().map(|(uri, e)| format!("\n  and {uri}: {}", crate::error::chain(e))).collect::<String>()
+    )]
+    Behind {
+        /// Where it is from.
+        uri: String,
+        /// Its Date.
+        date: String,
+        /// Where the newer one was seen.
+        newer_uri: String,
+        /// The Date of that one.
+        newer: String,
+        /// What the other URIs gave.
+        failures: Vec<(String, FetchError)>,
+    },
     /// The Release has the Date of one seen before, and other content.
     #[error("{uri}: the Release of {date} is not the one of the same Date seen before")]
     SameDate {
@@ -241,6 +258,11 @@ impl FetchError {
         )
     }
 
+    /// Whether something was taken, though something newer was seen.
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(self, FetchError::Behind { .. })
+    }
+
     /// Whether it lies with this machine, so that another URI or the copy in the spool is no way out.
     pub fn is_local(&self) -> bool {
         matches!(self, FetchError::Spool(_) | FetchError::Keyring { .. })
@@ -264,6 +286,10 @@ impl FetchError {
             ),
             FetchError::TooLate { .. } => Some(
                 "look at the mirror, or raise fetch.suite-timeout where the way to it is slow".into(),
+            ),
+            FetchError::Behind { .. } => Some(
+                "a mirror lags, or is in the middle of its own sync; if the archive went back on purpose, remove the suite's file below spool/"
+                    .into(),
             ),
             FetchError::Future { .. } => Some("check the clock of this machine".into()),
             FetchError::Identity { .. } => {

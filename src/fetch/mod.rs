@@ -17,6 +17,7 @@ pub use error::FetchError;
 pub use proof::ObjectName;
 pub use refresh::{FetchOptions, refresh};
 pub use spool::{Freshness, Spool, SpoolInput, SpooledSuite, StoredIndex, SuiteCopy};
+pub use suite::Seen;
 
 /// A decoder, by number, with a limit.
 #[cfg(any(test, fuzzing))]

@@ -1,7 +1,7 @@
 //! All suites of all archives, side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -17,8 +17,8 @@ use crate::workspace::{Generation, Workspace};
 
 use super::FetchError;
 use super::proof::Proof;
-use super::spool::{self, Freshness, Held, Spool, SpooledSuite, SuiteCopy};
-use super::suite::SuiteFetch;
+use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
+use super::suite::{Found, Seen, SuiteFetch};
 use super::transport::{Transport, TransportOptions};
 use super::uri::Uri;
 
@@ -72,7 +72,7 @@ pub fn refresh(
                     Err(error) => return Err(error),
                 };
                 let archive = &config.archives[&name];
-                let outcome = match keyring {
+                let (outcome, newest) = match keyring {
                     Ok(keyring) => SuiteFetch {
                         config,
                         name: &name,
@@ -88,6 +88,7 @@ pub fn refresh(
                             .map(|h| &h.copy),
                         believes_unchanged: old.as_ref().is_some_and(|h| h.proof == Proof::Today),
                         last_published,
+                        newest: Mutex::new(old.as_ref().and_then(|h| h.copy.newest.clone())),
                         options,
                         deadline: Instant::now() + config.fetch.suite_timeout.duration(),
                         listener,
@@ -97,13 +98,14 @@ pub fn refresh(
                     .run(),
                     Err(error) => {
                         let files = archive.signed_by.iter().map(|f| f.display().to_string());
-                        Err(FetchError::Keyring {
+                        let error = FetchError::Keyring {
                             files: files.collect::<Vec<_>>().join(", "),
                             source: error.clone(),
-                        })
+                        };
+                        (Err(error), old.as_ref().and_then(|h| h.copy.newest.clone()))
                     }
                 };
-                let spooled = match settle(&dir, &name, &suite, old, outcome, listener) {
+                let spooled = match settle(&dir, &name, &suite, old, outcome, newest, listener) {
                     Ok(spooled) => Ok(spooled),
                     Err(Error::NoCopy { source, .. }) => Err(source),
                     Err(error) => return Err(error),
@@ -120,10 +122,12 @@ pub fn refresh(
             Err(why) => drop(absent.insert(key, why)),
         }
     }
-    if suites
-        .values()
-        .any(|s| matches!(s.freshness, Freshness::Updated))
-    {
+    let may_be_new = |freshness: &Freshness| {
+        let behind = FetchError::is_behind;
+        matches!(freshness, Freshness::Updated)
+            || matches!(freshness, Freshness::Kept(why) if behind(why))
+    };
+    if suites.values().any(|s| may_be_new(&s.freshness)) {
         spool::collect_garbage(&dir)?;
     }
     Ok(Spool::new(dir, suites, absent))
@@ -179,11 +183,33 @@ fn settle(
     name: &ArchiveName,
     suite: &SuiteName,
     old: Option<Held>,
-    outcome: Result<Option<SuiteCopy>, FetchError>,
+    outcome: Result<Found, FetchError>,
+    newest: Option<Seen>,
     listener: &dyn Listener,
 ) -> Result<SpooledSuite> {
+    let (outcome, behind) = match outcome {
+        Ok(found) => (Ok(found.copy), found.behind),
+        Err(error) => (Err(error), None),
+    };
+    let mut old = old;
+    // What was seen is put on record whatever became of it.
+    if let Some(held) = &mut old
+        && !matches!(outcome, Ok(Some(_)))
+        && held.copy.newest != newest
+    {
+        held.copy.newest.clone_from(&newest);
+        spool::write_copy(dir, name, suite, &held.copy)?;
+    }
+    if let Some(behind) = &behind {
+        let hint = behind.hint().map(|hint| format!("\n  hint: {hint}"));
+        listener.warn(format!(
+            "suite `{suite}` of archive `{name}` is not at its newest state: {behind}{}",
+            hint.unwrap_or_default()
+        ));
+    }
     match (outcome, old) {
-        (Ok(Some(copy)), old) => {
+        (Ok(Some(mut copy)), old) => {
+            copy.newest = newest;
             spool::write_copy(dir, name, suite, &copy)?;
             let old = old.map(|held| held.copy);
             let known = old.as_ref().map(|old| &old.unclaimed);
@@ -201,31 +227,19 @@ fn settle(
             }
             Ok(SpooledSuite {
                 copy,
-                freshness,
+                freshness: behind.map_or(freshness, Freshness::Kept),
                 doubt: None,
             })
         }
         (Ok(None), Some(held)) => Ok(SpooledSuite {
             doubt: held.doubt(),
             copy: held.copy,
-            freshness: Freshness::Current,
+            freshness: behind.map_or(Freshness::Current, Freshness::Kept),
         }),
         (Err(_), _) if listener.is_cancelled() => Err(Error::Cancelled),
         (Err(FetchError::Spool(error)), _) => Err(*error),
         (Err(error), Some(held)) => {
-            let date = held
-                .copy
-                .parse_release()
-                .map(|r| r.date.to_string())
-                .unwrap_or_default();
-            let hint = error
-                .hint()
-                .map(|h| format!("\n  hint: {h}"))
-                .unwrap_or_default();
-            listener.warn(format!(
-                "suite `{suite}` of archive `{name}` stays at its last good copy, of {date}: {}{hint}",
-                crate::error::chain(&error)
-            ));
+            listener.warn(spool::kept_in_words(name, suite, &held.copy, &error));
             Ok(SpooledSuite {
                 doubt: held.doubt(),
                 copy: held.copy,

@@ -22,6 +22,7 @@ use crate::config::{Archive, ArchiveName, Config, PoolName, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::durable;
 use crate::error::{Error, Result};
+use crate::events::Listener;
 use crate::indices::IndexName;
 use crate::listing;
 use crate::merge::{Deadline, Input, SuiteMerge};
@@ -31,6 +32,7 @@ use crate::workspace::{View, Workspace, read_json, write_json};
 use super::FetchError;
 use super::hashing::{Digests, Hasher, HashingReader};
 use super::proof::{ArchiveKeyring, ObjectName, Proof, prove};
+use super::suite::{self, Seen};
 
 /// An index in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +60,9 @@ pub struct SuiteCopy {
     pub signature: String,
     /// When it was fetched, in seconds since 1970.
     pub fetched: i64,
+    /// A newer Release, whose indices could not be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Seen>,
     /// The keys that signed it.
     pub signers: Vec<String>,
     /// The verified text of the Release.
@@ -169,8 +174,11 @@ impl Spool {
             };
             let spooled = SpooledSuite {
                 doubt: held.doubt(),
+                freshness: match fault_of_age(config, &archive, &suite, &held.copy, now) {
+                    Some(fault) => Freshness::Kept(fault),
+                    None => Freshness::NotAsked,
+                },
                 copy: held.copy,
-                freshness: Freshness::NotAsked,
             };
             suites.insert((archive, suite), spooled);
         }
@@ -214,6 +222,15 @@ impl Spool {
     /// All copies.
     pub fn iter(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &SpooledSuite)> {
         self.suites.iter()
+    }
+
+    /// Says which copies are too old, and why.
+    pub fn tell_kept(&self, listener: &dyn Listener) {
+        for ((archive, suite), why) in self.kept() {
+            if let Some(spooled) = self.get(archive, suite) {
+                listener.warn(kept_in_words(archive, suite, &spooled.copy, why));
+            }
+        }
     }
 
     /// The copies that could not be refreshed, and why.
@@ -283,6 +300,19 @@ impl Spool {
     }
 }
 
+/// Why a copy is too old, though nobody asked the archive for a newer one.
+fn fault_of_age(
+    config: &Config,
+    archive: &ArchiveName,
+    suite: &SuiteName,
+    copy: &SuiteCopy,
+    now: Timestamp,
+) -> Option<FetchError> {
+    let release = copy.parse_release().ok()?;
+    let uri = format!("{}/dists/{suite}", copy.uri.trim_end_matches('/'));
+    suite::fault_of_age(config.archives.get(archive)?, uri, &release, now)
+}
+
 /// Every suite of every archive that the configured suites are made from.
 pub(super) fn upstream_suites(config: &Config) -> BTreeSet<(ArchiveName, SuiteName)> {
     config
@@ -291,6 +321,23 @@ pub(super) fn upstream_suites(config: &Config) -> BTreeSet<(ArchiveName, SuiteNa
         .flat_map(|suite| config.inputs(suite))
         .map(|(name, _, upstream)| (name.clone(), upstream.clone()))
         .collect()
+}
+
+/// Says that a copy is what there is to go on with, and why.
+pub(super) fn kept_in_words(
+    archive: &ArchiveName,
+    suite: &SuiteName,
+    copy: &SuiteCopy,
+    why: &FetchError,
+) -> String {
+    let date = copy.parse_release().map(|r| r.date.to_string());
+    let hint = why.hint().map(|hint| format!("\n  hint: {hint}"));
+    format!(
+        "suite `{suite}` of archive `{archive}` stays at its last good copy, of {}: {}{}",
+        date.unwrap_or_default(),
+        crate::error::chain(why),
+        hint.unwrap_or_default()
+    )
 }
 
 fn copy_path(spool: &Path, archive: &ArchiveName, suite: &SuiteName) -> PathBuf {

@@ -1,10 +1,12 @@
 //! One suite of one archive: its Release, fetched and verified, and the indices that it lists.
 
+mod newest;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -27,7 +29,10 @@ use super::spool::{StoredIndex, SuiteCopy, has_object, object_path, open_object,
 use super::transport::{self, Transport};
 use super::unclaimed::unclaimed;
 use super::uri::Uri;
+pub(super) use newest::Found;
+pub use newest::Seen;
 use release::Answer;
+pub(super) use release::fault_of_age;
 
 /// The most that an index may be, unpacked, that is merged in memory: real ones have some fifty megabytes.
 const MAX_TEXT: (u64, &str) = (512 << 20, "the 512 MiB that an index of its kind may have");
@@ -53,6 +58,8 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) believes_unchanged: bool,
     /// The Date of what was last published from the suite, where its copy in the spool is lost, or proves nothing.
     pub(super) last_published: Option<Timestamp>,
+    /// The newest Release of the suite whose signature was verified.
+    pub(super) newest: Mutex<Option<Seen>>,
     pub(super) options: FetchOptions,
     /// When to give up, by the clock that only goes forward.
     pub(super) deadline: Instant,
@@ -79,18 +86,40 @@ enum FetchedIndex {
 }
 
 impl SuiteFetch<'_> {
-    /// Tries every URI in order; `None` means that the copy in the spool is the archive's present state.
-    pub(super) fn run(&self) -> Result<Option<SuiteCopy>, FetchError> {
+    /// Tries every URI in order. What is remembered of a newer Release than what is found comes beside it.
+    pub(super) fn run(&self) -> (Result<Found, FetchError>, Option<Seen>) {
+        let found = self.find();
+        let copy = found.as_ref().ok().and_then(|found| found.copy.as_ref());
+        let seen = self.to_remember(copy);
+        (found, seen)
+    }
+
+    fn find(&self) -> Result<Found, FetchError> {
         let mut failures = Vec::new();
+        let mut best: Option<Option<SuiteCopy>> = None;
         for uri in &self.archive.uris {
             match self.try_uri(uri) {
-                Ok(copy) => return Ok(copy),
+                Ok(copy) if self.to_remember(copy.as_ref()).is_none() => {
+                    return Ok(self.found(copy, Vec::new()));
+                }
+                Ok(copy) => {
+                    let date = self.date(copy.as_ref());
+                    if best
+                        .as_ref()
+                        .is_none_or(|best| self.date(best.as_ref()) < date)
+                    {
+                        best = Some(copy);
+                    }
+                }
                 Err(error) if error.is_local() => return Err(error),
                 Err(error) => failures.push((uri_for_people(uri), self.told(error))),
             }
             if self.gives_up() {
                 break;
             }
+        }
+        if let Some(copy) = best {
+            return Ok(self.found(copy, failures));
         }
         match failures.len() {
             1 => Err(failures.remove(0).1),
@@ -189,15 +218,25 @@ impl SuiteFetch<'_> {
                 self.check_name(&base, &release)?;
                 self.check_fields(&base, &release)?;
                 self.check_age(&base, &release)?;
+                self.note(uri, &release);
                 self.check_against_old(&base, &release, &new.verified.body)?;
                 let indices = self.indices(&base, &release, None)?;
+                let signature = BASE64_STANDARD.encode(&new.verified.signature);
                 Ok(Some(SuiteCopy {
                     uri: uri_for_people(uri),
                     inline: new.inline,
                     etag: new.validators.etag,
                     last_modified: new.validators.last_modified,
-                    signature: BASE64_STANDARD.encode(&new.verified.signature),
-                    fetched: seconds(self.options.now),
+                    // The same Release once more is no newer for it.
+                    fetched: self
+                        .old
+                        .filter(|old| {
+                            old.signature == signature
+                                && old.release.as_bytes() == new.verified.body
+                        })
+                        .map_or(seconds(self.options.now), |old| old.fetched),
+                    signature,
+                    newest: None,
                     signers: new.verified.signers,
                     // Its fields were checked to be UTF-8 when it was parsed.
                     release: String::from_utf8_lossy(&new.verified.body).into_owned(),

@@ -35,6 +35,7 @@ mod release;
 mod stage;
 mod suite;
 mod sync;
+mod validity;
 mod watch;
 mod whole;
 mod writer;

@@ -8,12 +8,14 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Suite, SuiteName};
 use crate::error::Result;
+use crate::events::Listener;
 use crate::fetch::Spool;
 use crate::merge::{MERGE_VERSION, SuiteMerge};
 use crate::workspace::{Generation, SuiteRecord, Workspace};
 
 use super::check::is_ahead;
 use super::link::{Served, served};
+use super::validity::{self, Bound};
 
 /// What an operator allows for once; see the guards.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,6 +54,8 @@ pub struct SuitePlan<'a> {
     pub(super) content: String,
     /// What its Release follows from besides.
     pub(super) release: String,
+    /// What its Valid-Until may be at most.
+    pub(super) bound: Option<Bound>,
     /// What is published of it now.
     pub(super) record: Option<&'a SuiteRecord>,
 }
@@ -136,9 +140,13 @@ impl<'a> Plan<'a> {
                 .get(name.as_str())
                 .filter(|_| is_there(name));
             // Making it ends in the same error, as an error of that suite alone.
+            let bound = Bound::new(config, spool, suite);
             let action = match fault {
                 Some(why) => Action::Merge(why),
-                None => action(config, record, &content, &release, now, rebuild),
+                None => {
+                    let bound = bound.as_ref();
+                    action(config, record, &content, &release, bound, now, rebuild)
+                }
             };
             suites.push(SuitePlan {
                 name,
@@ -146,6 +154,7 @@ impl<'a> Plan<'a> {
                 action,
                 content,
                 release,
+                bound,
                 record,
             });
         }
@@ -168,6 +177,16 @@ impl<'a> Plan<'a> {
             removed,
             links_changed,
         })
+    }
+
+    /// Says which suites clients refuse, or will before long, since an archive has nothing newer.
+    pub fn tell_bounds(&self, listener: &dyn Listener) {
+        for suite in &self.suites {
+            let bound = suite.bound.as_ref();
+            if let Some(warning) = bound.and_then(|b| b.warning(suite.name.as_str(), self.now)) {
+                listener.warn(warning);
+            }
+        }
     }
 
     /// Whether there is nothing to publish.
@@ -291,6 +310,7 @@ fn action(
     record: Option<&SuiteRecord>,
     content: &str,
     release: &str,
+    bound: Option<&Bound>,
     now: Timestamp,
     rebuild: bool,
 ) -> Action {
@@ -311,13 +331,23 @@ fn action(
             "its Date lies in the future, and clients refuse it until then".into(),
         );
     }
-    // Signed again when half of its time is over, so that it never lapses while it is served.
-    let (Some(valid_for), Some(until)) = (config.publish.valid_for, record.valid_until) else {
+    if bound.is_some_and(|bound| bound.is_over(now)) {
+        // It cannot be signed; that is told, and no reason to begin.
         return Action::Keep;
-    };
-    let half = i64::try_from(valid_for.seconds() / 2).unwrap_or(i64::MAX);
-    if now.as_second() >= until.saturating_sub(half) {
-        return Action::Sign("its Valid-Until draws near".into());
     }
-    Action::Keep
+    if bound.is_some_and(|bound| bound.is_before(record.valid_until)) {
+        return Action::Sign("an archive's Valid-Until is earlier than its own".into());
+    }
+    let until = validity::until(config, bound, "", now).ok().flatten();
+    match (record.valid_until, until.map(Timestamp::as_second)) {
+        (Some(_), None) => Action::Sign("it needs no Valid-Until any more".into()),
+        // Signed again when half of its time is over, so that it never lapses while it is served; if that lengthens it.
+        (Some(recorded), Some(until))
+            if until > recorded
+                && now.as_second().saturating_mul(2) >= record.date.saturating_add(recorded) =>
+        {
+            Action::Sign("its Valid-Until draws near".into())
+        }
+        _ => Action::Keep,
+    }
 }

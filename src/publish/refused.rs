@@ -29,7 +29,10 @@ impl Refused {
         let why = crate::error::chain(&self.why);
         match &self.why {
             // They begin with the suite.
-            Error::Guard { .. } | Error::Signing { .. } | Error::Panicked { .. } => why,
+            Error::Guard { .. }
+            | Error::Signing { .. }
+            | Error::Lapsed { .. }
+            | Error::Panicked { .. } => why,
             _ => format!("suite `{}`: {why}", self.suite),
         }
     }

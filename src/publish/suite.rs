@@ -27,7 +27,7 @@ use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
 use super::watch::{self, Watch};
 use super::writer::{Writer, Written, by_hash_paths};
-use super::{by_hash, patches, readback, sync};
+use super::{by_hash, patches, readback, sync, validity};
 
 /// One suite, on its way from production to volatile.
 pub(super) struct SuiteStage<'a> {
@@ -136,6 +136,8 @@ impl SuiteStage<'_> {
         let old_release = self.old_release(listener)?;
         let inherited = release::inherited(plan.config, plan.spool, self.suite.suite)?;
         let identity = release::identity(self.suite.name, self.suite.suite, inherited);
+        let bound = self.suite.bound.as_ref();
+        let valid_until = validity::until(plan.config, bound, self.suite.name.as_str(), plan.now)?;
         self.guard_date(old_release.as_ref())?;
         self.guard_identity(old_release.as_ref(), &identity)?;
         let listed = self.listed(old_release.as_ref());
@@ -177,7 +179,6 @@ impl SuiteStage<'_> {
                 release::directory_release(&identity, &index).as_bytes(),
             )?;
         }
-        let valid_until = self.valid_until()?;
         let Written {
             files,
             derived,
@@ -309,16 +310,6 @@ impl SuiteStage<'_> {
             )?;
         }
         Ok(())
-    }
-
-    fn valid_until(&self) -> Result<Option<Timestamp>> {
-        let Some(span) = self.plan.config.publish.valid_for else {
-            return Ok(None);
-        };
-        let until = self.plan.now.checked_add(span.duration());
-        until
-            .map(Some)
-            .map_err(|e| Error::Usage(format!("publish.valid-for = \"{span}\" is no use: {e}")))
     }
 
     fn sign(&self, signer: &Signer, text: &str) -> Result<()> {

@@ -10,6 +10,7 @@ mod bystanders;
 mod catalogue;
 mod claims;
 mod deadline;
+mod freeze;
 mod identity;
 mod indices;
 mod names;

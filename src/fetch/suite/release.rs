@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
+use crate::config::{Archive, TimeSpan};
 use crate::deb822::{Release, identity};
 use crate::fetch::FetchError;
 use crate::fetch::spool::SuiteCopy;
@@ -34,6 +35,34 @@ pub(super) struct New {
     pub(super) verified: Verified,
     pub(super) inline: bool,
     pub(super) validators: Conditions,
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Why a Release is too old, by what it says itself or by the archive's `max-age`.
+pub(in crate::fetch) fn fault_of_age(
+    archive: &Archive,
+    uri: String,
+    release: &Release,
+    now: Timestamp,
+) -> Option<FetchError> {
+    let expired = release.valid_until.filter(|until| *until < now);
+    if let Some(until) = expired.filter(|_| archive.check_valid_until) {
+        let until = until.to_string();
+        return Some(FetchError::Expired { uri, until });
+    }
+    let date = release.date;
+    let is_passed = |age: &TimeSpan| later(date, age.duration()) < now;
+    archive
+        .max_age
+        .filter(is_passed)
+        .map(|max_age| FetchError::Stale {
+            uri,
+            date: date.to_string(),
+            max_age: max_age.to_string(),
+        })
 }
 
 impl SuiteFetch<'_> {
@@ -175,34 +204,21 @@ impl SuiteFetch<'_> {
     pub(super) fn check_age(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
         let now = self.options.now;
         let uri = base.to_string();
-        let later = |time: Timestamp, by: Duration| time.checked_add(by).unwrap_or(Timestamp::MAX);
         if release.date > later(now, MAX_AHEAD) {
             let date = release.date.to_string();
             return Err(FetchError::Future { uri, date });
         }
         let expired = release.valid_until.filter(|until| *until < now);
-        let stale = self
-            .archive
-            .max_age
-            .filter(|age| later(release.date, age.duration()) < now);
-        if let Some(until) = expired {
-            if self.archive.check_valid_until {
-                let until = until.to_string();
-                return Err(FetchError::Expired { uri, until });
-            }
+        if let Some(until) = expired.filter(|_| !self.archive.check_valid_until) {
             self.listener.warn(format!(
                 "{uri}: the Release has expired on {until}; it is used all the same, since check-valid-until = false for archive `{}`",
                 self.name
             ));
         }
-        if let Some(max_age) = stale {
-            return Err(FetchError::Stale {
-                uri,
-                date: release.date.to_string(),
-                max_age: max_age.to_string(),
-            });
+        match fault_of_age(self.archive, uri, release, now) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Against rollback, against two Releases of one Date, and against an archive that turns into another one.

@@ -1,0 +1,97 @@
+//! The newest Release of a suite that was seen with a good signature, whether or not its indices could be had.
+//!
+//! Why no mirror hides that an archive has something newer: whatever was verified once is remembered, within a run and, in the copy's
+//! record, from run to run. A state that is older than that is told, with both Dates and URIs, and the run ends as one that kept
+//! something. All URIs are asked before one is taken, and then the newest of them; it never replaces a newer copy.
+//!
+//! A state that is older than what was seen and newer than the copy is taken all the same: to stay at the copy would be older still,
+//! and a mirror that shows a new Release and withholds its indices could keep a fleet there for as long as it likes.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::deb822::Release;
+use crate::fetch::FetchError;
+use crate::fetch::spool::{SuiteCopy, seconds};
+
+use super::SuiteFetch;
+
+/// A Release whose signature was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its Date, in seconds since 1970.
+    pub date: i64,
+    /// The URI of the archive that it was seen at, without user and password.
+    pub uri: String,
+}
+
+/// What the URIs of an archive gave.
+pub(crate) struct Found {
+    /// The new copy; `None` where the copy in the spool is as good.
+    pub(crate) copy: Option<SuiteCopy>,
+    /// Why that is not the newest state that there is.
+    pub(crate) behind: Option<FetchError>,
+}
+
+fn in_words(seconds: i64) -> String {
+    Timestamp::from_second(seconds)
+        .map(|date| date.to_string())
+        .unwrap_or_default()
+}
+
+/// The Date of a copy's Release.
+fn date_of(copy: &SuiteCopy) -> Option<i64> {
+    copy.parse_release().ok().map(|r| seconds(r.date))
+}
+
+impl SuiteFetch<'_> {
+    /// Remembers a verified Release, unless a newer one was seen before.
+    pub(super) fn note(&self, uri: &str, release: &Release) {
+        let date = seconds(release.date);
+        let mut newest = self.newest();
+        if newest.as_ref().is_none_or(|seen| seen.date < date) {
+            let uri = super::uri_for_people(uri);
+            *newest = Some(Seen { date, uri });
+        }
+    }
+
+    fn newest(&self) -> std::sync::MutexGuard<'_, Option<Seen>> {
+        let newest = self.newest.lock();
+        newest.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The Date that a URI gave: of its copy, or of the one in the spool.
+    pub(super) fn date(&self, copy: Option<&SuiteCopy>) -> Option<i64> {
+        date_of(copy.or(self.old)?)
+    }
+
+    /// Makes the best that could be had known for what it is.
+    pub(super) fn found(
+        &self,
+        copy: Option<SuiteCopy>,
+        failures: Vec<(String, FetchError)>,
+    ) -> Found {
+        let behind = self
+            .to_remember(copy.as_ref())
+            .map(|seen| FetchError::Behind {
+                uri: copy
+                    .as_ref()
+                    .or(self.old)
+                    .map(|copy| copy.uri.clone())
+                    .unwrap_or_default(),
+                date: in_words(self.date(copy.as_ref()).unwrap_or_default()),
+                newer_uri: seen.uri,
+                newer: in_words(seen.date),
+                failures,
+            });
+        Found { copy, behind }
+    }
+
+    /// What is to be remembered beside a copy: nothing, once that is the newest itself.
+    pub(super) fn to_remember(&self, copy: Option<&SuiteCopy>) -> Option<Seen> {
+        let date = self.date(copy);
+        self.newest()
+            .clone()
+            .filter(|seen| date.is_some_and(|date| date < seen.date))
+    }
+}

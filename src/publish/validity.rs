@@ -1,0 +1,138 @@
+//! The Valid-Until of a merged suite: never later than those of the archives that it is made from.
+//!
+//! Why a freeze upstream reaches clients: a client of ours cannot see how old an archive's own Release is. If we dated what we have
+//! anew in each run, an archive that was frozen, by a mirror or by its end, would look fresh for ever. So the Valid-Until of an
+//! archive bounds ours, whether or not `publish.valid-for` is set. It goes forward when the archive's does: then the suite is signed
+//! anew once half of its time is over.
+//!
+//! Why an archive's short Valid-Until stops no client while the archive is there: a Release counts for [`LEAST_VALIDITY`] at least
+//! from when we first fetched it. An archive that signs for ten minutes at a time gives our clients two days with each Release.
+//! Archives that sign for days (Debian's for seven) are not touched by this.
+//!
+//! After the bound the suite is not signed any more: a Valid-Until before the Date would be refused by every client, and a later one
+//! would hide the freeze. It stays as it is published, which clients refuse by then, and each run says so, beginning a day before.
+//! Whoever wants to publish what an archive left behind sets `inherit-valid-until = false` for it; one with
+//! `check-valid-until = false` bounds nothing either. `max-age` of an archive without Valid-Until is for the operator: what is older is
+//! told, and bounds nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::{Config, Suite};
+use crate::error::{Error, Result};
+use crate::fetch::Spool;
+
+/// How long a Release of an archive counts at least, from when it was first fetched.
+const LEAST_VALIDITY: Duration = Duration::from_secs(2 * 24 * 3600);
+
+/// How long before the bound it is told.
+const TOLD_BEFORE: Duration = Duration::from_secs(24 * 3600);
+
+/// The archive whose Release ends first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bound {
+    archive: String,
+    upstream: String,
+    until: Timestamp,
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+impl Bound {
+    /// The bound of a suite; none where no archive of it has a Valid-Until that counts.
+    pub(super) fn new(config: &Config, spool: &Spool, suite: &Suite) -> Option<Bound> {
+        let inputs = config.inputs(suite);
+        let bounds = inputs.filter_map(|(name, archive, upstream)| {
+            if !archive.check_valid_until || !archive.inherit_valid_until {
+                return None;
+            }
+            let copy = &spool.get(name, upstream)?.copy;
+            let signed = copy.parse_release().ok()?.valid_until?;
+            let fetched = Timestamp::from_second(copy.fetched).ok()?;
+            Some(Bound {
+                archive: name.to_string(),
+                upstream: upstream.to_string(),
+                until: signed.max(later(fetched, LEAST_VALIDITY)),
+            })
+        });
+        bounds.min_by_key(|bound| bound.until)
+    }
+
+    /// Whether nothing can be signed any more.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.until <= now
+    }
+
+    /// Whether a recorded Valid-Until is later than the bound.
+    pub(super) fn is_before(&self, recorded: Option<i64>) -> bool {
+        recorded.is_none_or(|until| self.until.as_second() < until)
+    }
+
+    /// What an operator should know of it: that clients refuse the suite, or soon will.
+    pub(super) fn warning(&self, suite: &str, now: Timestamp) -> Option<String> {
+        if later(now, TOLD_BEFORE) < self.until {
+            return None;
+        }
+        let tense = match self.is_over(now) {
+            true => "is not signed any more, and clients refuse it once its Valid-Until has passed",
+            false => "is refused by clients from then on, unless a newer one is fetched before",
+        };
+        Some(format!(
+            "suite `{suite}`: the Release of suite `{}` of archive `{}` counts until {}; the merged suite {tense} (inherit-valid-until = false for archive `{}` lets it go on)",
+            self.upstream, self.archive, self.until, self.archive
+        ))
+    }
+}
+
+/// The Valid-Until of what is signed now.
+pub(super) fn until(
+    config: &Config,
+    bound: Option<&Bound>,
+    suite: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>> {
+    if let Some(bound) = bound.filter(|bound| bound.is_over(now)) {
+        return Err(Error::Lapsed {
+            suite: suite.to_owned(),
+            upstream: bound.upstream.clone(),
+            archive: bound.archive.clone(),
+            until: bound.until.to_string(),
+        });
+    }
+    let own = config.publish.valid_for.map(|span| {
+        let until = now.checked_add(span.duration());
+        until.map_err(|e| Error::Usage(format!("publish.valid-for = \"{span}\" is no use: {e}")))
+    });
+    Ok(own
+        .transpose()?
+        .into_iter()
+        .chain(bound.map(|bound| bound.until))
+        .min())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_bound_is_told_a_day_before_and_ends() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let bound = Bound {
+            archive: "main".into(),
+            upstream: "bookworm".into(),
+            until: at("2026-03-10T00:00:00Z"),
+        };
+        assert_eq!(bound.warning("daedalus", at("2026-03-08T23:59:59Z")), None);
+        let soon = bound.warning("daedalus", at("2026-03-09T00:00:00Z"));
+        assert!(soon.unwrap().contains("from then on"));
+        let over = bound.warning("daedalus", bound.until);
+        assert!(over.unwrap().contains("not signed any more"));
+        assert!(bound.is_before(None));
+        assert!(!bound.is_before(Some(bound.until.as_second())));
+    }
+}
