@@ -1,15 +1,14 @@
 //! `config`: validates the configuration, prints what is in force, and writes web server rules from it.
 
-use std::fmt::Write;
 use std::process::ExitCode;
 
 use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
-use aptmerge::fetch::uri::Uri;
 use aptmerge::openpgp::Keyring;
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use super::context::{Context, exit};
+use super::redirects::{Server, redirects};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigVerb {
@@ -25,12 +24,6 @@ pub(super) enum ConfigVerb {
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Server {
-    Nginx,
-    Apache,
-}
-
 pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
     match verb {
         ConfigVerb::Check => check(context, &context.config()?),
@@ -41,7 +34,7 @@ pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ConfigVerb::Redirects { server } => {
-            context.print(&redirects(&context.config()?, *server));
+            context.print(&redirects(&context.config()?, *server)?);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -74,37 +67,4 @@ fn check(context: &Context, config: &Config) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::from(exit::CONFIG))
-}
-
-fn redirects(config: &Config, server: Server) -> String {
-    let mut text = String::new();
-    for archive in config.archives.values() {
-        let remote = |uri: &String| {
-            Uri::parse(uri).is_ok_and(|u| u.file_path().is_none() && !u.has_credentials())
-        };
-        let Some(base) = archive
-            .redirect
-            .as_ref()
-            .or_else(|| archive.uris.iter().find(|uri| remote(uri)))
-        else {
-            continue; // its packages are reached through the tree's own `pool/` links
-        };
-        let base = base.trim_end_matches('/');
-        let pool = &archive.pool;
-        let path = format!("/merged/pool/{pool}/");
-        let quoted = path.replace('.', r"\.").replace('+', r"\+");
-        // Writing to a String cannot fail.
-        let _ = match server {
-            // $request_uri is as the client sent it: what was percent-encoded stays so.
-            Server::Nginx => writeln!(
-                text,
-                "location ^~ {path} {{\n    if ($request_uri ~ \"^{quoted}_/([^?]*)\") {{ return 302 {base}/$1; }}\n    if ($request_uri ~ \"^{quoted}([^?]*)\") {{ return 302 {base}/pool/$1; }}\n    return 404;\n}}"
-            ),
-            Server::Apache => writeln!(
-                text,
-                "RedirectMatch 302 \"^{quoted}_/(.*)$\" \"{base}/$1\"\nRedirectMatch 302 \"^{quoted}(.*)$\" \"{base}/pool/$1\""
-            ),
-        };
-    }
-    text
 }

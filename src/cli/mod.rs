@@ -6,6 +6,7 @@ mod explain;
 mod guardian;
 mod lock;
 mod progress;
+mod redirects;
 mod run;
 #[cfg(feature = "serve")]
 mod serve;

@@ -12,6 +12,7 @@ use aptmerge::workspace::Layout;
 use clap::Args;
 
 use super::context::Context;
+use super::redirects::base;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -22,22 +23,11 @@ pub(super) struct ServeArgs {
 
 /// Where the packages of an archive are: where it says, at its first http(s) URI, or in its directory here.
 fn target(archive: &Archive) -> Option<PoolTarget> {
-    if let Some(redirect) = &archive.redirect {
-        return Some(PoolTarget::Redirect(redirect.clone()));
+    if let Some(base) = base(archive) {
+        return Some(PoolTarget::Redirect(base.to_string()));
     }
-    let uris: Vec<_> = archive
-        .uris
-        .iter()
-        .filter_map(|uri| Uri::parse(uri).ok())
-        .collect();
-    if let Some(uri) = uris
-        .iter()
-        .find(|uri| uri.file_path().is_none() && !uri.has_credentials())
-    {
-        return Some(PoolTarget::Redirect(uri.to_string()));
-    }
-    uris.iter()
-        .find_map(Uri::file_path)
+    let mut uris = archive.uris.iter().filter_map(|uri| Uri::parse(uri).ok());
+    uris.find_map(|uri| uri.file_path())
         .map(PoolTarget::Directory)
 }
 

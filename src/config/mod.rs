@@ -141,6 +141,15 @@ pub struct Archive {
     pub exclude: Option<Filter>,
 }
 
+impl Archive {
+    /// Whether it lies, or may lie, on this machine: then the tree has links to its packages.
+    pub fn is_local(&self) -> bool {
+        let scheme = |uri: &String| uri.split_once(':').map(|(scheme, _)| scheme.to_owned());
+        let mut schemes = self.uris.iter().filter_map(scheme);
+        schemes.any(|scheme| scheme.eq_ignore_ascii_case("file"))
+    }
+}
+
 /// A merged suite.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -206,15 +206,8 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             );
         }
     }
-    if let Some(redirect) = &archive.redirect
-        && !redirect.starts_with("http://")
-        && !redirect.starts_with("https://")
-    {
-        findings.add(
-            &["archives", name, "redirect"],
-            format!("`{redirect}` is no http or https URI"),
-            "clients are sent there for packages",
-        );
+    if let Some((why, hint)) = archive.redirect.as_deref().and_then(redirect_fault) {
+        findings.add(&["archives", name, "redirect"], why, hint);
     }
     if archive.signed_by.is_empty() {
         findings.add(
@@ -233,6 +226,22 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             format!("`{}` is the pool of `{other}` too", archive.pool),
             "each archive needs a pool name of its own, or redirects could not tell them apart",
         );
+    }
+}
+
+/// What is wrong with a URI that everybody is sent to, and a hint.
+fn redirect_fault(redirect: &str) -> Option<(String, &'static str)> {
+    const HINT: &str = "clients are sent there for packages";
+    match Uri::parse(redirect) {
+        Err(error) => Some((error.to_string(), HINT)),
+        Ok(uri) if uri.file_path().is_some() => {
+            Some((format!("`{uri}` is no http or https URI"), HINT))
+        }
+        Ok(uri) if uri.has_credentials() => Some((
+            format!("`{uri}` has a user or password, which every client would be told"),
+            "take it out",
+        )),
+        Ok(_) => None,
     }
 }
 

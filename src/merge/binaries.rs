@@ -161,7 +161,7 @@ impl BinaryGroup<'_> {
             group_name(self.family, self.architecture.as_str()),
         );
         report.unasked = Some(self.unasked(&outcome.kept));
-        report.warnings = odd_texts(&loaded);
+        report.warnings.extend(odd_texts(&loaded));
         report.warnings.extend(strays);
         report.warnings.extend(self.unreadable(&outcome.unreadable));
         if self.family == Family::Packages {

@@ -266,13 +266,27 @@ impl<'a> Entry<'a> {
         [before, inserted, after].concat()
     }
 
-    /// The first part of a path that lies outside of the archive's `pool/`.
-    pub(crate) fn outside(&self) -> Option<&'a [u8]> {
+    /// The files of the package that lie outside of the archive's `pool/`, by their paths in the archive.
+    pub(crate) fn outside(&self) -> Vec<Vec<u8>> {
         if self.insertion.what != Inserted::Outside {
-            return None;
+            return Vec::new();
         }
         let path = &self.raw[self.path_offset + self.insertion.cut..];
-        path.split(|b| matches!(b, b'/' | b'\n')).next()
+        let path = path.split(|b| *b == b'\n').next().unwrap_or_default();
+        let line = self.raw[..self.path_offset].rsplit(|b| *b == b'\n').next();
+        let is_source = line.is_some_and(|l| l.first().is_some_and(|b| matches!(b, b'D' | b'd')));
+        if !is_source {
+            return vec![path.trim_ascii().to_vec()];
+        }
+        let mut lists = ["Files", "Checksums-Sha256"]
+            .map(|list| self.field(list))
+            .into_iter();
+        let list = lists.find(|list| !list.is_empty()).unwrap_or_default();
+        let lines = list.split(|b| *b == b'\n');
+        let names = lines.filter_map(|l| l.rsplit(u8::is_ascii_whitespace).find(|w| !w.is_empty()));
+        names
+            .map(|name| [path.trim_ascii(), name].join(&b'/'))
+            .collect()
     }
 
     /// What is inserted into the path.

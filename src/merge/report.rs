@@ -82,7 +82,7 @@ pub struct SuiteReport {
     pub older: BTreeSet<(String, String, String)>,
     /// Published packages that need a watched one, by the name of the watch.
     pub watched: BTreeMap<String, BTreeSet<String>>,
-    /// What lies outside of its archive's `pool/`, as the first part of its path behind the pool's name: `DEBIAN/extra`.
+    /// The package files of local archives that lie outside of their `pool/`, each path behind the pool's name: `DEBIAN/extra/x.deb`.
     #[serde(default)]
     pub outside: BTreeSet<String>,
     /// What an operator should look at in the inputs, though the merge went on.

@@ -143,6 +143,31 @@ pub(crate) fn insertion(path: &[u8]) -> Result<Insertion, &'static str> {
     Ok(Insertion { cut, keep, what })
 }
 
+/// Whether a file is of a kind that indices name: a binary package, or a part of a source package.
+pub(crate) fn is_package_file(name: &[u8]) -> bool {
+    let ends = [
+        ".deb",
+        ".udeb",
+        ".ddeb",
+        ".dsc",
+        ".diff.gz",
+        ".tar",
+        ".tar.gz",
+        ".tar.xz",
+        ".tar.bz2",
+        ".tar.lzma",
+        ".tar.zst",
+    ];
+    let is = |name: &[u8]| ends.iter().any(|end| name.ends_with(end.as_bytes()));
+    // Beside a tarball lies its signature; any other `.asc` may be a key.
+    is(name) || name.strip_suffix(b".asc").is_some_and(is)
+}
+
+/// Whether a name is hidden, as that of a directory of git or of a half-written file.
+pub(crate) fn is_hidden(name: &[u8]) -> bool {
+    name.starts_with(b".") && name != b"." && name != b".."
+}
+
 /// A path of an archive as it stands in a merged index.
 pub fn rewritten(path: &str, pool: &PoolName) -> Result<String, &'static str> {
     let Insertion { cut, keep, what } = insertion(path.as_bytes())?;

@@ -10,6 +10,7 @@ use crate::config::{Config, Family, PoolName, Suite, SuiteName};
 use crate::deb822::SyntaxError;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
+use crate::quoted::quoted;
 
 use super::binaries::{Binaries, Notes};
 use super::claims::{Claimable, Claims};
@@ -18,7 +19,7 @@ use super::derived::DerivedKey;
 use super::entry::{Entry, Kind, entries};
 use super::queue;
 use super::report::{BannedPackage, SuiteReport};
-use super::rewrite::PoolStrings;
+use super::rewrite::{PoolStrings, is_hidden, is_package_file};
 use super::rules::{Outcome, Rules, lossy};
 use super::selection::{Selected, Selection, Wanted as Selecting};
 use super::sources::{self, Needed, SourceOutcome};
@@ -322,17 +323,56 @@ pub(super) fn pools(merge: &SuiteMerge<'_>) -> Vec<PoolStrings> {
         .collect()
 }
 
+/// Names the package files of local archives that lie outside of their pools; the tree has a link to each.
+fn describe_outside(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, report: &mut SuiteReport) {
+    let is_local = |input: &dyn Input| {
+        let mut archives = merge.config.archives.iter();
+        archives.any(|(name, archive)| name.as_str() == input.archive() && archive.is_local())
+    };
+    let local: Vec<bool> = merge.inputs.iter().map(|i| is_local(i.as_ref())).collect();
+    let is_linked = |path: &[u8]| {
+        let decoded: Vec<u8> = percent_encoding::percent_decode(path).collect();
+        let mut parts = path
+            .split(|b| *b == b'/')
+            .chain(decoded.split(|b| *b == b'/'));
+        !parts.any(is_hidden) && is_package_file(path)
+    };
+    let mut not_linked = BTreeSet::new();
+    for entry in &outcome.kept {
+        let rank = usize::from(entry.rank);
+        let Some(input) = merge
+            .inputs
+            .get(rank)
+            .filter(|_| local.get(rank) == Some(&true))
+        else {
+            continue;
+        };
+        for path in entry.outside() {
+            let name = format!("{}/{}", input.pool(), lossy(&path));
+            if is_linked(&path) {
+                report.outside.insert(name);
+            } else if not_linked.len() < NOT_LINKED_TOLD {
+                not_linked.insert(name);
+            }
+        }
+    }
+    let told = not_linked.iter().map(|name| {
+        let name = quoted(name);
+        format!("`{name}` is hidden or no package file: clients cannot get it from a local archive")
+    });
+    report.warnings.extend(told);
+}
+
+/// How many names are told that have no link.
+const NOT_LINKED_TOLD: usize = 3;
+
 pub(super) fn describe(
     merge: &SuiteMerge<'_>,
     outcome: &Outcome<'_>,
     group: String,
 ) -> SuiteReport {
     let mut report = SuiteReport::default();
-    let outside = outcome.kept.iter().filter_map(|entry| {
-        let input = merge.inputs.get(usize::from(entry.rank))?;
-        Some(format!("{}/{}", input.pool(), lossy(entry.outside()?)))
-    });
-    report.outside.extend(outside);
+    describe_outside(merge, outcome, &mut report);
     report.packages.insert(group, outcome.kept.len() as u64);
     report
         .banned
@@ -397,7 +437,7 @@ fn source_group(
     report.banned.clear();
     report.older.clear();
     report.without_source = missing;
-    report.warnings = odd_texts(&loaded);
+    report.warnings.extend(odd_texts(&loaded));
     report.foreign_sources = foreign;
     Ok(report)
 }

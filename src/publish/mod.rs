@@ -29,6 +29,7 @@ mod link;
 mod outline;
 mod patches;
 mod plan;
+mod pool;
 mod readback;
 mod refused;
 mod release;

@@ -92,6 +92,8 @@ struct Content<'a> {
     bans: &'a crate::config::Bans,
     watch: &'a crate::config::Reports,
     inputs: Vec<(String, String, BTreeMap<&'a str, &'a str>)>,
+    /// Which archives are local: the record names their files that lie outside of a pool.
+    local: Vec<bool>,
 }
 
 #[derive(Serialize)]
@@ -296,6 +298,7 @@ fn content<'a>(
         bans: &config.bans,
         watch: &config.reports,
         inputs: inputs.collect(),
+        local: config.inputs(suite).map(|(_, a, _)| a.is_local()).collect(),
     }
 }
 

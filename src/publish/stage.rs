@@ -20,12 +20,10 @@ use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};
 use super::plan::{Action, Allowances, Plan, SuitePlan, links};
+use super::pool::place_pool;
 use super::refused::{Refused, for_suite};
 use super::suite::SuiteStage;
 use super::{link, sync};
-
-/// The most that the name of a file may have (NAME_MAX of Linux).
-const LONGEST_NAME_BYTES: usize = 255;
 
 /// A generation, built in volatile and not yet looked at.
 #[derive(Debug)]
@@ -225,26 +223,6 @@ fn place_alias(place: &Path, target: &str) -> Result<()> {
         durable::create_dir(parent)?;
     }
     durable::symlink(Path::new(target), place)
-}
-
-/// Makes the pool of a local archive: a way to each part of its `pool/`, and to what else the published suites name. The
-/// archive's own directory is not linked, since more may lie in it than packages.
-fn place_pool(place: &Path, pool: &str, archive: &Path, outside: &BTreeSet<&str>) -> Result<()> {
-    durable::create_dir(place)?;
-    if let Ok(entries) = std::fs::read_dir(archive.join("pool")) {
-        for entry in entries.flatten().filter(|entry| entry.file_name() != "_") {
-            durable::symlink(&entry.path(), &place.join(entry.file_name()))?;
-        }
-    }
-    let prefix = format!("{pool}/");
-    let parts = outside.iter().filter_map(|o| o.strip_prefix(&prefix));
-    // Where no file system takes a name, there is nothing to lead to.
-    let is_name = |part: &&str| *part != "." && part.len() <= LONGEST_NAME_BYTES;
-    for part in parts.filter(is_name) {
-        durable::create_dir(&place.join("_"))?;
-        durable::symlink(&archive.join(part), &place.join("_").join(part))?;
-    }
-    Ok(())
 }
 
 impl Staged<'_> {

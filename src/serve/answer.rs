@@ -4,8 +4,11 @@
 //! is of one generation, and a file that is replaced while it is sent is sent to its end as it was.
 
 use std::{
+    ffi::OsStr,
     fs::{File, Metadata},
     io::{self, Seek, SeekFrom},
+    os::unix::ffi::OsStrExt,
+    path::Path,
 };
 
 use hyper::{
@@ -23,8 +26,9 @@ use super::{
     beneath::{Found, Root},
     conditional::{Validators, Verdict, judge},
     pages,
-    path::{Segment, is_package_file, pool_path, segments},
+    path::{Segment, pool_path, segments},
 };
+use crate::merge::rewrite::is_package_file;
 
 /// The entry of a tree that is answered from the table of pools and never from the tree itself.
 const POOL: &str = "pool";
@@ -93,7 +97,7 @@ fn route_and_answer(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap
         Route::Pool { name, rest } => {
             let pool = site.pools.iter().find(|pool| pool.name.as_bytes() == name);
             match (pool, pool_path(&rest)) {
-                (Some(pool), Some(path)) => pooled(pool, &path, method, headers),
+                (Some(pool), Some(path)) => pooled(site, pool, &path, method, headers),
                 _ => Ok(plain(StatusCode::NOT_FOUND)),
             }
         }
@@ -174,7 +178,13 @@ fn open_tree(site: &Site) -> io::Result<Root> {
 }
 
 /// A file of an archive: where to find it, or the file itself. `path` is as [`pool_path`] made it.
-fn pooled(pool: &Pool, path: &str, method: &Method, headers: &HeaderMap) -> io::Result<Answer> {
+fn pooled(
+    site: &Site,
+    pool: &Pool,
+    path: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> io::Result<Answer> {
     match &pool.target {
         PoolTarget::Redirect(base) => {
             let to = format!("{}/{path}", base.trim_end_matches('/'));
@@ -191,8 +201,11 @@ fn pooled(pool: &Pool, path: &str, method: &Method, headers: &HeaderMap) -> io::
             let mut names = parts.iter().map(|part| part.name.as_ref());
             // Beside its pool an archive may keep what is nobody's business: the configuration of its own tools, a key.
             let in_pool = names.clone().next() == Some(POOL.as_bytes());
-            if !in_pool && !names.clone().next_back().is_some_and(is_package_file) {
-                return Ok(plain(StatusCode::NOT_FOUND));
+            if !in_pool {
+                let is_package = names.clone().next_back().is_some_and(is_package_file);
+                if !is_package || !is_linked(&site.link, pool, names.clone()) {
+                    return Ok(plain(StatusCode::NOT_FOUND));
+                }
             }
             match root.find(names.clone(), path.ends_with('/'))? {
                 Found::File(opened, metadata) => {
@@ -204,6 +217,17 @@ fn pooled(pool: &Pool, path: &str, method: &Method, headers: &HeaderMap) -> io::
             }
         }
     }
+}
+
+/// Whether the tree has a link to a file that lies outside of its archive's `pool/`: then a published stanza names it. A tree that was
+/// made without links to the archive says nothing of its files.
+fn is_linked<'a>(link: &Path, pool: &Pool, names: impl Iterator<Item = &'a [u8]>) -> bool {
+    let place = link.join(POOL).join(&pool.name);
+    let names = names.filter(|name| !matches!(*name, b"" | b"."));
+    let path = names.fold(place.join("_"), |path, name| {
+        path.join(OsStr::from_bytes(name))
+    });
+    path.is_symlink() || !place.is_dir()
 }
 
 /// A file, a part of it, or the word that the client has it already.

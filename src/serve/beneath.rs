@@ -17,6 +17,7 @@ use std::{
     path::Path,
 };
 
+use crate::merge::rewrite::is_hidden;
 use nix::{
     dir::{Dir, Type},
     errno::Errno,
@@ -63,7 +64,8 @@ impl Root {
 
     /// Walks from the root along `names`, each of which is one path segment. With `as_directory`, a file is not found.
     ///
-    /// Names that begin with a dot are not found: they are half-written files, or nobody's business. What lies outside
+    /// Names that begin with a dot are not found, not even by way of a symlink: they are half-written files, or nobody's
+    /// business. What lies outside
     /// is not found either.
     pub(super) fn find<'a>(
         &self,
@@ -74,7 +76,10 @@ impl Root {
             .rev()
             .map(|name| OsString::from_vec(name.to_vec()))
             .collect();
-        if steps.iter().any(|name| is_hidden(name)) {
+        if steps
+            .iter()
+            .any(|name| is_hidden(name.as_bytes()) || name == "..")
+        {
             return Err(Errno::ENOENT.into());
         }
         let mut below: Vec<OwnedFd> = Vec::new();
@@ -102,6 +107,9 @@ impl Root {
                     return Err(Errno::ENOENT.into());
                 }
                 let parts = target.as_bytes().split(|byte| *byte == b'/').rev();
+                if parts.clone().any(is_hidden) {
+                    return Err(Errno::ENOENT.into());
+                }
                 steps.extend(parts.map(|part| OsStr::from_bytes(part).to_owned()));
             } else if kind == SFlag::S_IFDIR.bits() {
                 let directory = open_here(here, &step, OFlag::O_DIRECTORY)?;
@@ -152,10 +160,6 @@ pub(super) fn entries(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
     }
     entries.sort();
     Ok(entries)
-}
-
-fn is_hidden(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(b".") && name != "."
 }
 
 #[cfg(test)]

@@ -90,25 +90,6 @@ pub(super) fn pool_path(rest: &str) -> Option<String> {
     ))
 }
 
-/// Whether a file is of a kind that indices name: a binary package, or a part of a source package.
-pub(super) fn is_package_file(name: &[u8]) -> bool {
-    let ends = [
-        ".deb",
-        ".udeb",
-        ".ddeb",
-        ".dsc",
-        ".diff.gz",
-        ".tar",
-        ".tar.gz",
-        ".tar.xz",
-        ".tar.bz2",
-        ".tar.lzma",
-        ".tar.zst",
-        ".asc",
-    ];
-    ends.iter().any(|end| name.ends_with(end.as_bytes()))
-}
-
 /// The name of a file as one segment of a URI's path.
 pub(super) fn encode_name(name: &[u8]) -> String {
     percent_encode(name, NOT_IN_SEGMENT).to_string()

@@ -181,7 +181,7 @@ impl Site {
     }
 
     pub(crate) fn serve(&self) -> Server {
-        Server::start(self)
+        Server::start(self.command())
     }
 
     /// The text of an index, which is published in its compressed forms.
@@ -320,9 +320,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(site: &Site) -> Server {
-        let mut child = site
-            .command()
+    /// Starts `serve`, as a call of the program that has no verb yet.
+    pub(crate) fn start(mut command: Command) -> Server {
+        let mut child = command
             .args(["serve", "-v", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

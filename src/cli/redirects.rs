@@ -1,0 +1,99 @@
+//! The rules that lead a web server's clients from rewritten paths to the archives' packages.
+//!
+//! Why no configuration and no request makes a rule do anything else:
+//!
+//! - The base of a rule is a URI that was parsed ([`base`]), without user, query or fragment: no blank, quote, backslash or brace stands
+//!   in it. It is written in quotes, so `;` and `#` mean nothing; `$`, which begins a variable, is percent-encoded for nginx and
+//!   escaped for Apache. A pool's name is of letters, digits and `.+-_`.
+//! - What nginx puts behind the base is the path as the client sent it. One that holds a `..`, however it is encoded, is answered with
+//!   404, since `pool/NAME/_/../x` would lead out of the base.
+//! - Apache matches the path that it has decoded, without any `..`, and encodes the whole again. So the base is decoded for it. One
+//!   that was encoded twice is answered with 404.
+//! - Hidden names in the pool of a local archive are answered with 404.
+
+use std::fmt::Write;
+
+use aptmerge::config::{Archive, Config};
+use aptmerge::error::{Error, Result};
+use aptmerge::fetch::uri::Uri;
+use clap::ValueEnum;
+use percent_encoding::percent_decode_str;
+
+/// The web server that rules are for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Server {
+    Nginx,
+    Apache,
+}
+
+/// Where clients are sent for the packages of an archive: where it says, or to its first http(s) URI without a password. `None` where
+/// its packages are here.
+pub(super) fn base(archive: &Archive) -> Option<Uri> {
+    let uris = archive.redirect.iter().chain(&archive.uris);
+    let mut uris = uris.filter_map(|uri| Uri::parse(uri).ok());
+    uris.find(|uri| uri.file_path().is_none() && !uri.has_credentials())
+}
+
+/// A `..` between slashes, as a client may spell it; nginx makes one backslash of two in quotes.
+const CLIMBS: &str =
+    r"(?:/|\\\\|%(?:25)*2f|%(?:25)*5c)(?:\.|%(?:25)*2e){2}(?:/|\\\\|%(?:25)*2f|%(?:25)*5c|\?|#|$)";
+
+/// A slash in a path that Apache has decoded once, as some server behind the base might see one.
+const SLASH: &str = r"(/|\\\\|%(25)*2f|%(25)*5c)";
+
+/// The rules for all archives.
+pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
+    let mut text = String::new();
+    for (name, archive) in &config.archives {
+        let pool = archive.pool.as_str();
+        let quoted = pool.replace('.', r"\.").replace('+', r"\+");
+        let rules = match (base(archive), server) {
+            (Some(base), Server::Nginx) => {
+                let base = base.to_string().replace('$', "%24");
+                let base = base.trim_end_matches('/');
+                // $request_uri is as the client sent it: what was percent-encoded stays so.
+                format!(
+                    "location ^~ /merged/pool/{pool}/ {{\n    \
+                     if ($request_uri ~* \"{CLIMBS}\") {{ return 404; }}\n    \
+                     if ($request_uri ~ \"^/+merged/+pool/+{quoted}/+_/+([^?]*)\") {{ return 302 \"{base}/$1\"; }}\n    \
+                     if ($request_uri ~ \"^/+merged/+pool/+{quoted}/+([^?]*)\") {{ return 302 \"{base}/pool/$1\"; }}\n    \
+                     return 404;\n}}"
+                )
+            }
+            (Some(base), Server::Apache) => {
+                let base = for_apache(&base).ok_or_else(|| {
+                    Error::Usage(format!(
+                        "Apache cannot be told to lead to {base} of archive `{name}`: set `redirect` to a URI without percent-encoded signs"
+                    ))
+                })?;
+                format!(
+                    "RedirectMatch 404 \"(?i)^/merged/pool/{quoted}/(.*{SLASH})?(\\.|%(25)*2e){{2}}({SLASH}|$)\"\n\
+                     RedirectMatch 302 \"^/merged/pool/{quoted}/_/(.*)$\" \"{base}/$1\"\n\
+                     RedirectMatch 302 \"^/merged/pool/{quoted}/(.*)$\" \"{base}/pool/$1\""
+                )
+            }
+            // Its packages are reached through the links in the tree.
+            (None, Server::Nginx) => {
+                format!("location ~ \"^/+merged/+pool/+{quoted}/(.*/)?\\.\" {{ return 404; }}")
+            }
+            (None, Server::Apache) => {
+                format!("RedirectMatch 404 \"^/merged/pool/{quoted}/(.*/)?\\.\"")
+            }
+        };
+        let _ = writeln!(text, "{rules}"); // a String takes everything
+    }
+    Ok(text)
+}
+
+/// A base as Apache wants it: decoded, since it is encoded anew with what follows, and with every `$` escaped. `None` where it holds what
+/// would mean something else then.
+fn for_apache(base: &Uri) -> Option<String> {
+    let base = base.to_string();
+    let base = percent_decode_str(base.trim_end_matches('/'))
+        .decode_utf8()
+        .ok()?;
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\?#{}<>^`|".contains(c);
+    base.chars()
+        .all(is_plain)
+        .then(|| base.replace('$', r"\\$"))
+}

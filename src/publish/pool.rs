@@ -1,0 +1,94 @@
+//! The pool of a local archive in the tree: links to its packages, and to nothing else.
+//!
+//! Why what an archive keeps beside its packages (keys, the configuration of its tools, a `.git`) is not served, whatever its signed
+//! indices name:
+//!
+//! - Of the archive's `pool/` each entry is linked that is not hidden. Web servers must be told not to serve hidden names further
+//!   down (`config redirects` writes that rule); `serve` finds none.
+//! - For what lies outside of it, no directory is ever linked: `pool/NAME/_/` consists of directories of ours, with one link for each
+//!   file that a published stanza names, if it has the name of a package file, no part of its path is hidden, and it is a regular
+//!   file of the archive. A symlink in the archive may lead to it, but not to what is outside of the archive or hidden.
+//!
+//! Inside of its `pool/`, a web server follows the symlinks that the archive has, as it would where it serves the archive itself;
+//! `serve` follows none that leads out. A push leaves the whole of `pool/` here.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use percent_encoding::percent_decode_str;
+
+use crate::durable;
+use crate::error::Result;
+use crate::merge::rewrite::{is_hidden, is_package_file};
+
+/// Makes the pool of a local archive at `place`; `outside` is what published stanzas name outside of the archives' pools, each path
+/// behind the name of its pool.
+pub(super) fn place_pool(
+    place: &Path,
+    pool: &str,
+    archive: &Path,
+    outside: &BTreeSet<&str>,
+) -> Result<()> {
+    durable::create_dir(place)?;
+    if let Ok(entries) = std::fs::read_dir(archive.join("pool")) {
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if name != "_" && !is_hidden(name.as_encoded_bytes()) {
+                durable::symlink(&entry.path(), &place.join(name))?;
+            }
+        }
+    }
+    let prefix = format!("{pool}/");
+    for path in outside.iter().filter_map(|path| path.strip_prefix(&prefix)) {
+        // A server looks for what the client has encoded once more, or for what stands there decoded.
+        let decoded: Vec<u8> = percent_decode_str(path).collect();
+        for path in [OsString::from(path), OsString::from_vec(decoded)] {
+            place_file(&place.join("_"), Path::new(&path), archive)?;
+        }
+    }
+    Ok(())
+}
+
+/// Links one file of an archive, if it may be linked.
+fn place_file(place: &Path, path: &Path, archive: &Path) -> Result<()> {
+    let Some(path) = plain(path) else {
+        return Ok(());
+    };
+    let link = place.join(&path);
+    if !is_own_file(archive, &path) || link.is_symlink() {
+        return Ok(());
+    }
+    if let Some(directory) = link.parent() {
+        durable::create_dir(directory)?;
+    }
+    durable::symlink(&archive.join(&path), &link)
+}
+
+/// The path without its empty parts; `None` if it climbs, is hidden, or is not that of a package file.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) if !is_hidden(name.as_encoded_bytes()) => plain.push(name),
+            Component::CurDir => {}
+            _ => return None,
+        }
+    }
+    let name = plain.file_name()?.as_encoded_bytes();
+    is_package_file(name).then_some(plain)
+}
+
+/// Whether a path leads to a regular file of the archive, and to none that is hidden in it.
+fn is_own_file(archive: &Path, path: &Path) -> bool {
+    let (Ok(root), Ok(file)) = (archive.canonicalize(), archive.join(path).canonicalize()) else {
+        return false;
+    };
+    let Ok(inner) = file.strip_prefix(&root) else {
+        return false;
+    };
+    let mut parts = inner.components();
+    let is_plain = parts.all(|part| !is_hidden(part.as_os_str().as_encoded_bytes()));
+    is_plain && file.metadata().is_ok_and(|metadata| metadata.is_file())
+}
