@@ -29,6 +29,11 @@ pub enum Error {
     /// The lock cannot be had.
     #[error(transparent)]
     Lock(#[from] crate::lock::LockError),
+    /// The clock of the machine says a time that cannot be.
+    #[error(
+        "the clock of this machine is wrong: no key and no signature can be of the time that it shows"
+    )]
+    Clock,
     /// A recorded state cannot be read.
     #[error("the recorded state {path} cannot be understood")]
     State {
@@ -294,6 +299,7 @@ impl Error {
                 "restore {0} from a backup, or remove it: the next run then builds every suite anew",
                 path.display()
             )),
+            Error::Clock => Some("set it (timedatectl), and run again".into()),
             Error::Private { owner, .. } => Some(match owner {
                 Some(owner) => format!("run it as that user: sudo -u '{owner}' aptmerge …"),
                 None => "run it as the user that runs aptmerge".into(),

@@ -23,9 +23,34 @@ pub(crate) fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// How many lines of another program's output a message quotes.
+const QUOTED_LINES: usize = 10;
+
+/// Returns what another program said at last, for a message: one line, each line of it quoted, with semicolons between them.
+pub(crate) fn quoted_output(output: &[u8]) -> String {
+    let output = String::from_utf8_lossy(output);
+    let lines = output
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let mut last: Vec<String> = lines.rev().take(QUOTED_LINES).map(quoted).collect();
+    last.reverse();
+    last.join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn output_is_quoted_line_by_line_and_at_its_end() {
+        assert_eq!(
+            quoted_output(b" a\n\n\x1b[2Jb\r\n\xff\n"),
+            "a; \\u{1b}[2Jb; \u{fffd}"
+        );
+        let many: String = (0..100).map(|n| format!("{n}\n")).collect();
+        assert!(quoted_output(many.as_bytes()).starts_with("90; 91; "));
+    }
 
     #[test]
     fn what_is_quoted_is_one_short_line() {

@@ -6,7 +6,7 @@ mod common;
 use std::fs::{self, File, OpenOptions};
 use std::process::{Command, Stdio};
 
-use common::site::{APTMERGE, Site};
+use common::site::{APTMERGE, Site, has};
 
 /// A device that takes nothing.
 fn full() -> File {
@@ -125,4 +125,99 @@ fn a_file_that_grows_beyond_a_limit_is_named() {
         .unwrap();
     assert_eq!(output.status.code(), Some(128 + 25), "{output:?}");
     site.expect(0, &["run"]);
+}
+
+#[test]
+fn a_clock_that_shows_no_time_is_an_error_and_no_panic() {
+    let site = Site::new("");
+    site.expect(0, &["run"]);
+    for time in [
+        "9999-12-30T21:59:59Z",
+        "2106-02-07T06:28:16Z",
+        "-009999-01-02T01:59:59Z",
+    ] {
+        let clock = format!("--clock={time}");
+        for verb in [&["run"][..], &["status"], &["lock", "--", "true"]] {
+            let told = site.expect(1, &[&[clock.as_str()][..], verb].concat());
+            assert!(told.contains("clock of this machine is wrong"), "{told}");
+            assert!(
+                told.contains("hint: ") && !told.contains("panicked"),
+                "{told}"
+            );
+        }
+    }
+    // A machine's clock may show more than any calendar has.
+    if !has("cc") {
+        return;
+    }
+    let source = "#define _GNU_SOURCE\n#include <time.h>\n#include <unistd.h>\n#include <sys/syscall.h>\n\
+        int clock_gettime(clockid_t id, struct timespec *t) {\n\
+        int r = syscall(SYS_clock_gettime, id, t);\n\
+        if (id == CLOCK_REALTIME) t->tv_sec += 1000000000000L;\nreturn r;\n}\n";
+    let (file, library) = (site.path().join("clock.c"), site.path().join("clock.so"));
+    fs::write(&file, source).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&file);
+    assert!(cc.status().unwrap().success());
+    for verb in [
+        &["run"][..],
+        &["status"],
+        &["lock", "--", "true"],
+        &["verify"],
+        &["config", "check"],
+    ] {
+        let output = site
+            .aptmerge(verb)
+            .env("LD_PRELOAD", &library)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{verb:?} {told}");
+        assert!(told.contains("clock of this machine is wrong"), "{told}");
+        assert!(!told.contains("panicked"), "{told}");
+    }
+}
+
+#[test]
+fn what_a_target_or_gpg_says_steers_no_terminal() {
+    let mut site = Site::new("");
+    let loud = site.script(
+        "loud",
+        "#!/bin/sh\nprintf 'first\\n\\033[2J\\033]0;x\\007hint: \\342\\200\\256evil\\r\\n' >&2\nexit 23\n",
+    );
+    let target = format!(
+        "[[push]]\nname = \"loud\"\nrsync = \"{}/target\"\nprogram = \"{}\"\n",
+        site.path().display(),
+        loud.display()
+    );
+    site.set_extra(&target);
+    let is_plain = |text: &str| {
+        let steers = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!text.contains(steers), "{text:?}");
+        assert!(text.contains("first; \\u{1b}[2J"), "{text:?}");
+    };
+    is_plain(&site.expect(4, &["run"]));
+    is_plain(&site.expect(0, &["status"]));
+    // The target is gone from here on: what it may write is not bounded.
+    site.set_extra("");
+    let text = fs::read_to_string(site.config()).unwrap();
+    let begin = text.rfind("key-file = ").unwrap();
+    let end = begin + text[begin..].find('\n').unwrap();
+    let gpg = format!(
+        "gpg = {{ keys = [\"0123\"], program = \"{}\" }}",
+        loud.display()
+    );
+    fs::write(
+        site.config(),
+        text[..begin].to_owned() + &gpg + &text[end..],
+    )
+    .unwrap();
+    is_plain(&site.expect(1, &["run", "--rebuild"]));
+    // One that never ends is stopped, and fills no memory.
+    fs::write(&loud, "#!/bin/sh\nexec cat /dev/zero\n").unwrap();
+    let told = site.expect(1, &["run", "--rebuild"]);
+    assert!(told.contains("it wrote more than"), "{told}");
+    fs::write(&loud, "#!/bin/sh\nexec cat /dev/zero >&2\n").unwrap();
+    let told = site.expect(1, &["run", "--rebuild"]);
+    assert!(told.contains("it wrote more than"), "{told}");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
@@ -64,6 +64,14 @@ pub(super) struct Context {
     bars: Option<Arc<Bars>>,
 }
 
+/// The time of the machine's clock; an error where that is no time at all.
+fn system_time() -> Result<Timestamp> {
+    Timestamp::try_from(SystemTime::now()).map_err(|_| Error::Clock)
+}
+
+/// The last second that an OpenPGP signature can be of: it has 32 bits for it.
+const LAST_SECOND: i64 = u32::MAX as i64;
+
 impl Context {
     pub(super) fn new(global: &Global) -> Self {
         Self {
@@ -86,7 +94,17 @@ impl Context {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.clock.unwrap_or_else(Timestamp::now)
+        self.clock
+            .unwrap_or_else(|| system_time().unwrap_or(Timestamp::MAX))
+    }
+
+    /// Refuses a time that no signature can be of, so that nobody has to reckon with it.
+    pub(super) fn check_clock(&self) -> Result<()> {
+        let now = self.clock.map_or_else(system_time, Ok)?;
+        match (0..=LAST_SECOND).contains(&now.as_second()) {
+            true => Ok(()),
+            false => Err(Error::Clock),
+        }
     }
 
     /// The program itself, wherever it was moved to since it was started.
@@ -112,9 +130,7 @@ impl Context {
         let command: Vec<_> = std::env::args().take(8).collect();
         let holder = Holder {
             command: command.join(" "),
-            started: Timestamp::now()
-                .strftime("%Y-%m-%d %H:%M:%S UTC")
-                .to_string(),
+            started: system_time()?.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         };
         Ok(RunLock::acquire(
             &config.lock,

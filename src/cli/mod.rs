@@ -125,7 +125,12 @@ pub(crate) fn main() -> ExitCode {
         Err(answer) => return context::answer(&answer),
     };
     let context = Context::new(&cli.global);
-    if let Err(error) = start_threads(&cli.verb) {
+    let is_inner = matches!(cli.verb, Verb::GuardPush(_) | Verb::BecomeTransfer(_));
+    let ready = match is_inner {
+        true => Ok(()),
+        false => context.check_clock(),
+    };
+    if let Err(error) = ready.and_then(|()| start_threads(&cli.verb)) {
         return context.fail(&error);
     }
     let outcome = match cli.verb {

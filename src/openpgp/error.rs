@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::SystemTime;
 
+use crate::quoted::quoted_output;
+
 /// What lies beneath an error of ours, from the OpenPGP library.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
@@ -391,11 +393,10 @@ fn join(problems: &[Error]) -> String {
         .join("; ")
 }
 
-fn said(stderr: &str) -> &str {
-    let stderr = stderr.trim();
-    if stderr.is_empty() {
-        "it said nothing"
-    } else {
-        stderr
+fn said(stderr: &str) -> String {
+    let said = quoted_output(stderr.as_bytes());
+    match said.is_empty() {
+        true => "it said nothing".to_owned(),
+        false => said,
     }
 }

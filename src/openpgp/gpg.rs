@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,9 @@ use super::{Error, Keyring, Signed};
 
 /// How long a gpg may take: long enough for somebody to find the card or the passphrase that its agent asks for.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// The most that a gpg may write: what it exports or signs is a tenth of that.
+const MAX_OUTPUT_BYTES: u64 = 64 << 20;
 
 /// A gpg, and the keys in it to sign with.
 #[derive(Debug)]
@@ -102,12 +107,14 @@ fn wait(mut child: Child, input: &[u8], patience: Duration) -> io::Result<Option
             let _ = stdin.write_all(&input);
         }
     });
-    let stdout = read_aside(child.stdout.take());
-    let stderr = read_aside(child.stderr.take());
+    let too_much = Arc::new(AtomicBool::new(false));
+    let stdout = read_aside(child.stdout.take(), &too_much);
+    let stderr = read_aside(child.stderr.take(), &too_much);
     let begun = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
-        if let Some(status) = child.try_wait()?
+        if !too_much.load(Ordering::Relaxed)
+            && let Some(status) = child.try_wait()?
             && stdout.is_finished()
             && stderr.is_finished()
         {
@@ -121,6 +128,12 @@ fn wait(mut child: Child, input: &[u8], patience: Duration) -> io::Result<Option
                 stderr: text(stderr)?,
             }));
         }
+        if too_much.load(Ordering::Relaxed) {
+            child.kill()?;
+            child.wait()?;
+            let why = format!("it wrote more than {MAX_OUTPUT_BYTES} bytes, and was stopped");
+            return Err(io::Error::other(why));
+        }
         if begun.elapsed() >= patience {
             child.kill()?;
             child.wait()?;
@@ -131,11 +144,19 @@ fn wait(mut child: Child, input: &[u8], patience: Duration) -> io::Result<Option
     }
 }
 
-fn read_aside(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<io::Result<Vec<u8>>> {
+/// Reads a pipe to its end, or until it has given more than memory should hold.
+fn read_aside(
+    pipe: Option<impl Read + Send + 'static>,
+    too_much: &Arc<AtomicBool>,
+) -> thread::JoinHandle<io::Result<Vec<u8>>> {
+    let too_much = Arc::clone(too_much);
     thread::spawn(move || {
         let mut text = Vec::new();
-        if let Some(mut pipe) = pipe {
-            pipe.read_to_end(&mut text)?;
+        if let Some(pipe) = pipe {
+            pipe.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut text)?;
+        }
+        if text.len() as u64 > MAX_OUTPUT_BYTES {
+            too_much.store(true, Ordering::Relaxed);
         }
         Ok(text)
     })

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::config::Push;
 use crate::error::{Error, Result};
+use crate::quoted::quoted_output;
 use crate::workspace::Workspace;
 
 use super::{guardian, stages};
@@ -170,8 +171,8 @@ impl Target<'_> {
         let _ = output
             .seek(SeekFrom::Start(length.saturating_sub(SHOWN_BYTES)))
             .and_then(|_| output.take(SHOWN_BYTES).read_to_end(&mut text));
-        let text = String::from_utf8_lossy(&text);
         let program = target.program.display();
-        Err(failed(format!("{program} {ended}: {}", text.trim()), hint))
+        let said = quoted_output(&text);
+        Err(failed(format!("{program} {ended}: {said}"), hint))
     }
 }
