@@ -10,8 +10,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::apt::{
-    ALL_SUITES, Apt, DAEDALUS, Server, Site, field, folded, has, sha256, stanzas, succeeded,
+    ALL_SUITES, Apt, DAEDALUS, Server, Site, field, folded, sha256, stanzas, succeeded,
 };
+use common::programs::has;
 
 fn has_apt() -> bool {
     has("apt-get") && has("apt-cache")

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use aptmerge::merge::unreadable;
-use common::site::has;
+use common::programs::has;
 use tempfile::TempDir;
 
 /// An apt with a root of its own, whose lists are whatever is put there.

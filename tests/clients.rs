@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::apt::{Apt, DAEDALUS, Server, Site, field, has};
+use common::apt::{Apt, DAEDALUS, Server, Site, field};
+use common::programs::has;
 
 const ALL: &str = "indices = [\"packages\", \"sources\", \"contents\", \"translations\", \"dep11\", \"commands\"]\n";
 

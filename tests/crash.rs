@@ -11,9 +11,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use common::programs::has;
 use common::site::{
-    APTMERGE, Contents, Site, can_trace, content_without_dates, contents, differing, has,
-    raised_overlay,
+    APTMERGE, Contents, Site, can_trace, content_without_dates, contents, differing, raised_overlay,
 };
 
 /// The system calls that change what is on disk and do so under a name of their own.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use common::site::has;
+use common::programs::has;
 use common::upstream::{Said, Site, signing_time, stanza};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -1,19 +1,15 @@
 //! Shows, on a sample, that a fault at any system call of a run leaves what is served whole and that the next run converges.
 //!
 //! The faults are made by `scripts/faults/run` and the clients by `scripts/clients`, which have long forms; see docs/reliability.md.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
+
+#[path = "common/programs.rs"]
+mod programs;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-fn has(program: &str) -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).any(|dir| dir.join(program).is_file());
-    if !found {
-        eprintln!("skipped: no {program}");
-    }
-    found
-}
+use programs::has;
 
 /// Runs a script of ours on the program; it has to end well, and says by itself what it skips.
 #[track_caller]

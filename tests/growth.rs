@@ -3,7 +3,10 @@
 //! Each input is merged in three sizes, each the double of the one before, by this very program under valgrind. The growth of the
 //! growth is near 2 where the work is linear, 4 where it is quadratic and 8 where it is cubic; what is there in every size
 //! falls out of it.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
+
+#[path = "common/programs.rs"]
+mod programs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,6 +18,7 @@ use aptmerge::config::{Config, PoolName};
 use aptmerge::error::Result;
 use aptmerge::indices::IndexName;
 use aptmerge::merge::{Deadline, Input, Sink, SuiteMerge, Text, merge_suite};
+use programs::has;
 
 /// What grows by more than this, when its input grows twofold, is worse than n log n.
 const BOUND: f64 = 2.7;
@@ -318,12 +322,7 @@ fn instructions(world: &str, size: usize) -> f64 {
 
 #[test]
 fn work_grows_with_the_input_and_not_faster() {
-    let dirs = std::env::var("PATH").unwrap_or_default();
-    if !dirs
-        .split(':')
-        .any(|dir| Path::new(dir).join("valgrind").is_file())
-    {
-        eprintln!("skipped: no valgrind");
+    if !has("valgrind") {
         return;
     }
     let mut told = String::new();

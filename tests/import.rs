@@ -1,6 +1,9 @@
 //! `scripts/import-amprolla` carries over what a configuration of amprolla's says, and names what it cannot.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
+
+#[path = "common/programs.rs"]
+mod programs;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use aptmerge::config::{Config, Family, Form};
+use programs::has;
 use serde::Deserialize;
 
 /// The answer of the script, as JSON.
@@ -31,14 +35,6 @@ fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn has_python() -> bool {
-    let found = Command::new("python3").arg("--version").output().is_ok();
-    if !found {
-        eprintln!("skipped: no python3");
-    }
-    found
-}
-
 /// Calls the script in a directory.
 fn script(args: &[&str], dir: &Path) -> Output {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/import-amprolla"))
@@ -51,7 +47,7 @@ fn script(args: &[&str], dir: &Path) -> Output {
 
 /// Imports a file of the fixtures; `None` without Python.
 fn import_fixture(name: &str) -> Option<(Config, Imported)> {
-    if !has_python() {
+    if !has("python3") {
         return None;
     }
     let path = fixture("import").join(name);
@@ -351,7 +347,7 @@ fn what_is_wrong_is_left_out_by_name() {
 
 #[test]
 fn what_cannot_be_run_is_refused_with_its_line() {
-    if !has_python() {
+    if !has("python3") {
         return;
     }
     let place = tempfile::tempdir().unwrap();
@@ -399,7 +395,7 @@ fn what_cannot_be_run_is_refused_with_its_line() {
 
 #[test]
 fn another_root_takes_the_place_of_theirs() {
-    if !has_python() {
+    if !has("python3") {
         return;
     }
     let path = fixture("import/whole.py");
@@ -418,11 +414,7 @@ fn another_root_takes_the_place_of_theirs() {
 /// The whole way: import, put the keyrings where the notes say, check, run.
 #[test]
 fn what_came_out_runs_once_the_keyrings_are_there() {
-    if !has_python() {
-        return;
-    }
-    if Command::new("gpg").arg("--version").output().is_err() {
-        eprintln!("skipped: no gpg");
+    if !has("python3") || !has("gpg") {
         return;
     }
     let place = tempfile::Builder::new()

@@ -8,7 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
-use common::site::{Site, children, contents, has, is_alive, kill, pid_in, pid_of, wait_until};
+use common::programs::has;
+use common::site::{Site, children, contents, is_alive, kill, pid_in, pid_of, wait_until};
 use nix::sys::signal::Signal;
 
 fn stderr(output: &Output) -> String {

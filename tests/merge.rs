@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use aptmerge::deb822::compare_versions;
 use common::apt::{
-    ALL_SUITES, COMPONENTS, DAEDALUS, Site, field, fixtures, folded, get, has, sha256, stanzas,
-    upstream,
+    ALL_SUITES, COMPONENTS, DAEDALUS, Site, field, fixtures, folded, get, sha256, stanzas, upstream,
 };
+use common::programs::has;
 
 /// One published site for the tests that only look; made when the first of them runs, gone with the last.
 fn shared() -> Arc<Site> {

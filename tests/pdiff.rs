@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::apt::{Apt, DAEDALUS, Server, Site, has, sha256, succeeded, unxz};
+use common::apt::{Apt, DAEDALUS, Server, Site, sha256, succeeded, unxz};
 use common::history::History;
+use common::programs::has;
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
 const SOURCES: &str = "main/source/Sources";

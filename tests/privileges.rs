@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::site::has;
+use common::programs::has;
 use common::upstream::{NEWER, Said, Site, stanza};
 
 /// The modes of everything below a site's root.

@@ -18,7 +18,7 @@ use aptmerge::publish::Allowances;
 use aptmerge::run::RunOptions;
 use aptmerge::workspace::Workspace;
 
-use common::site::has;
+use common::programs::has;
 use common::upstream::Site;
 use common::web::{Mirror, Request};
 

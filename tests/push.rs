@@ -8,7 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use common::site::{Site, contents, files, has, raised_overlay, wait_until, work_dir};
+use common::programs::has;
+use common::site::{Site, contents, files, raised_overlay, wait_until, work_dir};
 use common::targets::{check_target, site_with_program, target};
 
 #[test]

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use common::programs::has;
 use common::site::{
-    Contents, Site, can_trace, children, contents, has, pid_of, raised_overlay, wait_until,
+    Contents, Site, can_trace, children, contents, pid_of, raised_overlay, wait_until,
 };
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;

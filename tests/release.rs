@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::apt::{Apt, DAEDALUS, Site, field, has};
+use common::apt::{Apt, DAEDALUS, Site, field};
+use common::programs::has;
 use md5::Digest;
 
 const HASHES: &str = "[publish]\nhashes = [\"sha256\", \"md5\", \"sha512\"]\n";

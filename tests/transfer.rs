@@ -8,7 +8,8 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
-use common::site::{Site, children, has, is_alive, kill, pid_in, pid_of, wait_until};
+use common::programs::has;
+use common::site::{Site, children, is_alive, kill, pid_in, pid_of, wait_until};
 use common::targets::{check_target, site_with_program, target};
 use nix::sys::signal::Signal;
 

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::apt::{Answer, Server, get};
-use common::site::has;
+use common::programs::has;
 use common::upstream::{NEWER, NEWEST, Site, stanza};
 
 /// A web server over the root of a site.

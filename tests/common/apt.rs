@@ -17,18 +17,6 @@ use sha2::{Digest, Sha256};
 
 pub(crate) const COMPONENTS: [&str; 4] = ["main", "contrib", "non-free", "non-free-firmware"];
 
-/// Whether a program is there; else says that its test is skipped.
-pub(crate) fn has(program: &str) -> bool {
-    let dirs = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let found = dirs
-        .split(':')
-        .any(|dir| Path::new(dir).join(program).is_file());
-    if !found {
-        eprintln!("skipped: no {program}");
-    }
-    found
-}
-
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }

@@ -4,6 +4,7 @@
 pub(crate) mod apt;
 pub(crate) mod certs;
 pub(crate) mod history;
+pub(crate) mod programs;
 pub(crate) mod site;
 pub(crate) mod targets;
 pub(crate) mod upstream;

@@ -22,19 +22,9 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// Whether a program is there; says so where a test is skipped for the lack of it.
-pub fn has(program: &str) -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).any(|dir| dir.join(program).is_file());
-    if !found {
-        eprintln!("skipped: no {program}");
-    }
-    found
-}
-
 /// Whether this machine lets a process be traced.
 pub fn can_trace() -> bool {
-    if !has("strace") {
+    if !super::programs::has("strace") {
         return false;
     }
     let traced = Command::new("strace")
@@ -43,7 +33,7 @@ pub fn can_trace() -> bool {
         .status();
     let can = traced.is_ok_and(|status| status.success());
     if !can {
-        eprintln!("skipped: no strace that may trace");
+        super::programs::skipped("strace that may trace");
     }
     can
 }

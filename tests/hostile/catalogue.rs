@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::site::has;
+use crate::common::programs::has;
 use crate::common::upstream::{NEWER, Said, Site, Suite};
 
 /// The address space that a run may have: a bomb that is unpacked into memory does not fit.

@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use crate::common::apt::{Apt, has};
+use crate::common::apt::Apt;
+use crate::common::programs::has;
 use crate::common::upstream::{NEWER, Site, stanza};
 
 const PACKAGES: &str = "main/binary-amd64/Packages";

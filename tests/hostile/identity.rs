@@ -5,7 +5,8 @@ use std::fs;
 use sequoia_openpgp::serialize::SerializeInto;
 
 use crate::catalogue::{check, entry, later, let_pass, run, signed};
-use crate::common::apt::{Apt, has};
+use crate::common::apt::Apt;
+use crate::common::programs::has;
 use crate::common::upstream::{NEWER, Site};
 use crate::signatures::Odd;
 

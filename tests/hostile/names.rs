@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::catalogue::{PACKAGES, run};
 use crate::common::apt::Apt;
-use crate::common::site::has;
+use crate::common::programs::has;
 use crate::common::upstream::{NEWER, Site, Suite, stanza};
 
 /// A stanza in another version, and perhaps for another architecture.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::catalogue::{PACKAGES, run};
 use crate::common::apt::Apt;
-use crate::common::site::has;
+use crate::common::programs::{has, skipped};
 use crate::common::upstream::{NEWER, NEWEST, Site, Suite, gz, stanza};
 
 const COMPONENTS: &str = "main/dep11/Components-amd64.yml";
@@ -179,12 +179,16 @@ fn components_are_those_of_the_archive_that_has_the_package() {
     let script = "import sys, yaml\n\
         for loader in [yaml.SafeLoader] + ([yaml.CSafeLoader] if yaml.__with_libyaml__ else []):\n\
         \x20   print([d.get('Package') for d in yaml.load_all(open(sys.argv[1]), Loader=loader)][1:])\n";
-    let has_yaml = Command::new("python3").args(["-c", "import yaml"]).output();
-    if !has_yaml.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no python3-yaml");
+    // Debian's package is for the interpreter of Debian.
+    let has_yaml = |python: &&str| {
+        let output = Command::new(python).args(["-c", "import yaml"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let Some(python) = ["python3", "/usr/bin/python3"].into_iter().find(has_yaml) else {
+        skipped("python3-yaml");
         return;
-    }
-    let output = Command::new("python3")
+    };
+    let output = Command::new(python)
         .args(["-c", script])
         .arg(&yaml)
         .output()

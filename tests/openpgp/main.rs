@@ -1,5 +1,5 @@
 //! Signing and verifying, held against gpgv and sqv, and against what an attacker on the way might do.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
 mod certs;
 #[path = "../common/certs.rs"]
@@ -7,6 +7,8 @@ mod common;
 mod files;
 mod lives;
 mod oracles;
+#[path = "../common/programs.rs"]
+mod programs;
 mod table;
 mod tools;
 
@@ -146,7 +148,7 @@ fn oracle(program: &str, args: &[&Path]) -> Option<Output> {
     {
         Ok(output) => Some(output),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: no {program}");
+            programs::skipped(program);
             None
         }
         Err(e) => panic!("{program}: {e}"),

@@ -46,7 +46,7 @@ fn is(generation: u32, program: &'static str) -> bool {
     let mut known = KNOWN.get_or_init(Default::default).lock().unwrap();
     *known.entry(program).or_insert_with(|| {
         let Ok(output) = Command::new(program).arg("--version").output() else {
-            eprintln!("skipped: no {program}");
+            crate::programs::skipped(program);
             return false;
         };
         let version = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::Gnupg;
 use super::certs::*;
 use super::oracles::RELEASE;
+use super::programs::has;
 use super::table::{Table, ring};
 
 const PLAIN: [&str; 4] = ["--pinentry-mode", "loopback", "--passphrase", ""];
@@ -122,9 +123,7 @@ fn keys_of_other_programs() {
         let place = dir.path().join(program);
         fs::create_dir(&place).unwrap();
         fs::copy(dir.path().join("Release"), place.join("Release")).unwrap();
-        let has = Command::new("sh").args(["-c", "command -v \"$0\"", program]).stdout(Stdio::null()).status().unwrap();
-        if !has.success() {
-            eprintln!("skipped: no {program}");
+        if !has(program) {
             continue;
         }
         let output = Command::new("sh").args(["-ec", script]).current_dir(&place).stdin(Stdio::null()).output().unwrap();
