@@ -6,7 +6,8 @@ mod common;
 use std::fs::{self, File, OpenOptions};
 use std::process::{Command, Stdio};
 
-use common::site::{APTMERGE, Site, has};
+use common::programs::has;
+use common::site::{APTMERGE, Site};
 
 /// A device that takes nothing.
 fn full() -> File {
