@@ -181,6 +181,9 @@ pub struct SuiteRecord {
     /// What indices follow from that speak of published packages, by the path of the plain form.
     #[serde(default)]
     pub derived: BTreeMap<String, DerivedRecord>,
+    /// The lists of patches whose every patch was proven when it was made: the SHA-256 of each, by the path of the index's plain form.
+    #[serde(default)]
+    pub patches: BTreeMap<String, String>,
     /// Files under by-hash that no current Release names, with what is needed to let them go in time.
     pub retained: BTreeMap<String, LastReferenced>,
 }

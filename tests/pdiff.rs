@@ -520,3 +520,138 @@ fn a_lost_or_damaged_patch_is_left_out_and_nothing_else() {
         site.ok(&["verify"]);
     }
 }
+
+/// The one entry of a kind in the cache for a file that is served, by the file's hash.
+fn cache_entry(site: &Site, kind: &str, name: &str) -> PathBuf {
+    site.path("site/cache")
+        .join(kind)
+        .join(&name[..2])
+        .join(name)
+}
+
+/// Changes an entry of the cache, so that its checksum is right.
+fn forge(path: &Path, change: impl Fn(&[u8]) -> Vec<u8>) {
+    let bytes = fs::read(path).unwrap();
+    let content = change(&bytes[32..]);
+    let name = hex::decode(path.file_name().unwrap().to_str().unwrap()).unwrap();
+    let checksum = hex::decode(sha256(&[&name[..], &content].concat())).unwrap();
+    fs::write(path, [checksum, content].concat()).unwrap();
+}
+
+/// An outline that counts the lines of its first stanza wrongly gave a patch that is wrong, and with it every later one.
+#[test]
+fn a_wrong_outline_in_the_cache_gives_no_wrong_patch() {
+    let site = site("patches = 9");
+    let tree = site.merged("");
+    let mut known = BTreeMap::new();
+    note(&tree, &mut known);
+    change(&site, 1, "1");
+    note(&tree, &mut known);
+    let plain = sha256(site.index(&format!("{SUITE}/{PACKAGES}")).as_bytes());
+    forge(&cache_entry(&site, "outlines-1", &plain), |packed| {
+        let mut notes = zstd::decode_all(packed).unwrap();
+        notes[16] += 1;
+        zstd::encode_all(&notes[..], 1).unwrap()
+    });
+    for number in 2..=3 {
+        let date = jiff::Timestamp::from_second(1_767_225_600 + i64::from(number)).unwrap();
+        site.edit_overlay("daedalus", PACKAGES, date, |text| {
+            text.replace("X-Content: ", &format!("X-Content: {number}"))
+        });
+        let time = format!("2026-03-01T00:{number:02}:00Z");
+        let output = site.call(&["run", "--clock", &time]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{text}");
+        let warning =
+            format!("the outline of {PACKAGES} in the cache was not that of what is served");
+        assert_eq!(text.contains(&warning), number == 2, "{text}");
+        assert!(apply_all(&tree, &known, false) > 0);
+        note(&tree, &mut known);
+        let told = site.ok(&["verify"]);
+        assert!(!told.contains("0 patches applied"), "{told}");
+    }
+    assert_eq!(patches(&site), Some(3));
+}
+
+/// A patch that leads elsewhere, in a tree that is whole and signed, as an earlier version could publish it.
+#[test]
+fn verify_applies_the_patches() {
+    let site = site("patches = 9");
+    change(&site, 1, "1");
+    change(&site, 2, "2");
+    let told = site.json(&["verify", "--json"]);
+    assert_eq!(
+        (&told["patches"], &told["patches-without-start"]),
+        (&4.into(), &0.into())
+    );
+    let suite = site.merged(SUITE);
+    let diff = suite.join(format!("{PACKAGES}.diff"));
+    let [_, script_hash, file_hash, name] = list(&diff.join("Index")).entries[1].clone();
+    let packed = fs::read(diff.join(&name)).unwrap();
+    let mut script = String::new();
+    flate2::read::GzDecoder::new(&packed[..])
+        .read_to_string(&mut script)
+        .unwrap();
+    // The same change, one line further down.
+    let digits = script.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = script[..digits].parse().unwrap();
+    let moved = script.replacen(&number.to_string(), &(number + 1).to_string(), 1);
+    let mut forged = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    forged.write_all(moved.as_bytes()).unwrap();
+    let forged = forged.finish().unwrap();
+    let replace = |path: &Path, bytes: &[u8]| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    replace(&diff.join(&name), &forged);
+    let index = fs::read_to_string(diff.join("Index")).unwrap();
+    let size = |bytes: &[u8]| format!(" {} ", bytes.len());
+    let lines = index.lines().map(|line| {
+        let line = line.replace(&script_hash, &sha256(moved.as_bytes()));
+        match line.contains(&file_hash) {
+            true => line
+                .replace(&file_hash, &sha256(&forged))
+                .replace(&size(&packed), &size(&forged)),
+            false => line.replace(&size(script.as_bytes()), &size(moved.as_bytes())),
+        }
+    });
+    let text = lines.map(|line| line + "\n").collect::<String>();
+    replace(&diff.join("Index"), text.as_bytes());
+    let release = fs::read_to_string(suite.join("Release")).unwrap();
+    let path = format!("{PACKAGES}.diff/Index");
+    let lines = release
+        .lines()
+        .filter_map(|line| match line.ends_with(&format!(" {path}")) {
+            true if line.split_whitespace().next().unwrap().len() == 64 => Some(format!(
+                " {} {} {path}\n",
+                sha256(text.as_bytes()),
+                text.len()
+            )),
+            true => None,
+            false => Some(format!("{line}\n")),
+        });
+    let release: String = lines.collect();
+    fs::write(
+        diff.join(format!("by-hash/SHA256/{}", sha256(text.as_bytes()))),
+        &text,
+    )
+    .unwrap();
+    let keys = ["a", "b"].map(|key| site.path(format!("keys/publish-{key}.secret.asc")));
+    let signer = aptmerge::openpgp::Signer::key_files(&keys).unwrap();
+    let at = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_772_400_000);
+    let signed = signer.sign(release.as_bytes(), at).unwrap();
+    replace(&suite.join("Release"), release.as_bytes());
+    replace(&suite.join("Release.gpg"), &signed.detached);
+    replace(&suite.join("InRelease"), &signed.inline);
+    let output = site.call(&["verify"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains(&format!("{name}: it does not make the present index of ")),
+        "{told}"
+    );
+    // Nor is it carried on, and the others are, though no record says of them that they were proven.
+    change(&site, 10, "10");
+    assert_eq!(patches(&site), Some(2));
+    site.ok(&["verify"]);
+}

@@ -92,6 +92,12 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
             1 => "1 problem".to_owned(),
             n => format!("{n} problems"),
         };
+        if report.patches + report.patches_without_start > 0 {
+            context.print(&format!(
+                "{} patches applied; {} start from texts that are no longer there",
+                report.patches, report.patches_without_start
+            ));
+        }
         context.print(&format!(
             "{}: {} suites, {} files, {} bytes: {verdict}",
             tree.display(),

@@ -209,7 +209,7 @@ pub(crate) mod tests {
     }
 
     /// A patch for a file of some lines, from any choice of steps.
-    fn patch(steps: &[(u8, u8, u8)], lines: u64) -> Patch {
+    pub(crate) fn patch(steps: &[(u8, u8, u8)], lines: u64) -> Patch {
         let mut builder = PatchBuilder::default();
         let mut left = lines;
         for (keep, remove, insert) in steps {
@@ -225,11 +225,11 @@ pub(crate) mod tests {
         builder.finish()
     }
 
-    fn lines(text: &[u8]) -> u64 {
+    pub(crate) fn lines(text: &[u8]) -> u64 {
         memchr::memchr_iter(b'\n', text).count() as u64
     }
 
-    fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8)>> {
+    pub(crate) fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8)>> {
         proptest::collection::vec((0..4u8, 0..3u8, 0..3u8), 0..8)
     }
 

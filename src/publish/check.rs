@@ -21,6 +21,8 @@ use crate::merge::reading::Reading;
 use crate::openpgp::Keyring;
 use crate::pdiff::index::{DiffIndex, Hashed};
 
+use super::patched::{self, Tried};
+
 /// How far ahead of our clock a Release may be dated (apt's own bound).
 const MAX_AHEAD: Duration = Duration::from_secs(10);
 
@@ -80,6 +82,10 @@ pub struct TreeReport {
     pub files: u64,
     /// How many bytes they have.
     pub bytes: u64,
+    /// How many patches were applied to the texts that they start from, and made the present ones.
+    pub patches: u64,
+    /// How many patches were not, since the texts that they start from are no longer in the tree.
+    pub patches_without_start: u64,
     /// What does not hold, each with the file.
     pub problems: Vec<String>,
 }
@@ -89,6 +95,8 @@ impl TreeReport {
         self.suites.extend(other.suites);
         self.files += other.files;
         self.bytes += other.bytes;
+        self.patches += other.patches;
+        self.patches_without_start += other.patches_without_start;
         self.problems.extend(other.problems);
         self
     }
@@ -216,7 +224,12 @@ fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<Tre
         .problems
         .extend(signed_by_problem(dir, &release, &keys));
     let known = options.known.and_then(|tree| Known::open(tree, name));
-    Ok(report.absorb(check_files(dir, &mut release, known.as_ref())))
+    Ok(report.absorb(check_files(
+        dir,
+        &mut release,
+        known.as_ref(),
+        options.known.is_none(),
+    )))
 }
 
 fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -> Vec<String> {
@@ -265,7 +278,7 @@ fn signed_by_problem(dir: &Path, release: &Release, keys: &[String]) -> Option<S
 
 /// What does not hold of the files that a Release lists; signatures are not looked at.
 pub(super) fn check_contents(dir: &Path, release: &mut Release) -> Vec<String> {
-    check_files(dir, release, None).problems
+    check_files(dir, release, None, false).problems
 }
 
 /// The indices of a Release, each with the forms that it is listed in.
@@ -286,12 +299,26 @@ pub(super) fn indices(release: &Release) -> BTreeMap<&str, Vec<(&str, Compressio
     indices
 }
 
-fn check_files(dir: &Path, release: &mut Release, known: Option<&Known>) -> TreeReport {
+fn check_files(
+    dir: &Path,
+    release: &mut Release,
+    known: Option<&Known>,
+    applies_patches: bool,
+) -> TreeReport {
     let by_hash = release.says_yes("Acquire-By-Hash");
     let report = add_weak_hashes(dir, release);
     let files = indices(release)
         .into_par_iter()
-        .map(|(plain, forms)| check_index(dir, plain, &forms, by_hash, known))
+        .map(|(plain, forms)| {
+            let report = check_index(dir, plain, &forms, by_hash, known);
+            match plain.strip_suffix(".diff/Index") {
+                Some(of) if dir.join(plain).exists() => {
+                    let current = release.entries.get(of);
+                    report.absorb(check_patches(&dir.join(plain), current, applies_patches))
+                }
+                _ => report,
+            }
+        })
         .reduce(TreeReport::default, TreeReport::absorb);
     report.absorb(files)
 }
@@ -378,9 +405,6 @@ fn check_index(
             }
         }
     }
-    if plain.ends_with(".diff/Index") && present > 0 {
-        report.problems.extend(check_patches(&dir.join(plain)));
-    }
     let is_empty = listed_plain.is_some_and(|entry| entry.size == 0);
     if present == 0 && !is_empty {
         let file = dir.join(plain);
@@ -392,19 +416,32 @@ fn check_index(
     report
 }
 
-/// The patches that a list names.
-fn check_patches(path: &Path) -> Vec<String> {
+/// Checks the patches that a list names, and that they lead to the index that the Release lists.
+fn check_patches(path: &Path, current: Option<&IndexEntry>, applies: bool) -> TreeReport {
     let text = durable::read_regular(path).map_err(|e| e.to_string());
     let index = text.and_then(|text| {
         DiffIndex::parse(&text).ok_or_else(|| "it is no list of patches as we write it".to_owned())
     });
-    let entries = match index {
-        Ok(index) => index.entries,
-        Err(why) => return vec![format!("{}: {why}", path.display())],
+    let index = match index {
+        Ok(index) => index,
+        Err(why) => return TreeReport::problem(format!("{}: {why}", path.display())),
     };
-    entries
-        .iter()
-        .filter_map(|entry| {
+    let mut report = TreeReport::default();
+    let is_current = current.is_some_and(|current| {
+        current.size == index.current.size
+            && current
+                .sha256
+                .is_none_or(|hash| hash == index.current.sha256)
+    });
+    if !is_current {
+        report.problems.push(format!(
+            "{}: its patches do not lead to the index that the Release lists",
+            path.display()
+        ));
+    }
+    report
+        .problems
+        .extend(index.entries.iter().filter_map(|entry| {
             let file = path.with_file_name(entry.file_name());
             let found = durable::read_regular(&file).map_err(|e| e.to_string());
             let why = match found {
@@ -413,8 +450,20 @@ fn check_patches(path: &Path) -> Vec<String> {
                 Err(why) => why,
             };
             Some(format!("{}: {why}", file.display()))
-        })
-        .collect()
+        }));
+    if applies && report.problems.is_empty() {
+        for (entry, tried) in index.entries.iter().zip(patched::try_each(path, &index)) {
+            match tried {
+                Tried::Holds => report.patches += 1,
+                Tried::HasNoStart => report.patches_without_start += 1,
+                Tried::Fails(why) => {
+                    let file = path.with_file_name(entry.file_name());
+                    report.problems.push(format!("{}: {why}", file.display()));
+                }
+            }
+        }
+    }
+    report
 }
 
 fn hash(

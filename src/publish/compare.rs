@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use crate::cache::Cache;
 use crate::config::{Config, Form};
@@ -30,15 +31,19 @@ pub(super) struct Comparison<'a> {
     /// Whether the outlines of new indices are kept for later runs.
     pub(super) keeps: bool,
     pub(super) changes: Changes,
+    /// What is worth a warning.
+    pub(super) warnings: Mutex<BTreeSet<String>>,
 }
 
 impl Comparison<'_> {
-    /// Compares an index of packages with the one that is served, and gives the patch to the new one, if there is an old one.
+    /// Compares an index of packages with the one that is served, and gives the patch to the new one, if there is an old one. What an
+    /// outline of the cache leads to counts only where it `holds`; else the served index itself is looked at.
     pub(super) fn packages(
         &self,
         name: &IndexName,
         digest: &FileDigest,
         text: &Text<'_>,
+        holds: &dyn Fn(&FileDigest, &Patch) -> bool,
     ) -> Option<Patch> {
         let listed = self.listed.get(&name.to_string());
         let same = listed.is_some_and(|old| old.sha256 == digest.sha256);
@@ -57,11 +62,17 @@ impl Comparison<'_> {
                 self.changes.add(self.config, name, &changed);
                 None
             }
-            Some(old) => self.with_old(name, old, |old| {
-                let (patch, changed) = outline::compare(old, &new, text);
-                self.changes.add(self.config, name, &changed);
-                patch
-            }),
+            Some(old) => self
+                .with_old(name, old, |outline, is_kept| {
+                    let (patch, changed) = outline::compare(outline, &new, text);
+                    let patch = holds(old, &patch).then_some(patch);
+                    if is_kept && patch.is_none() {
+                        return None;
+                    }
+                    self.changes.add(self.config, name, &changed);
+                    Some(patch)
+                })
+                .flatten(),
         };
         if self.keeps {
             new.keep(self.cache, &digest.sha256);
@@ -77,35 +88,48 @@ impl Comparison<'_> {
         for (path, old) in self.listed {
             let name = IndexName::parse_packages(path).filter(|name| !published.contains(name));
             if let Some(name) = name {
-                self.with_old(&name, old, |old| {
+                self.with_old(&name, old, |old, _| {
                     self.changes.add(self.config, &name, &outline::gone(old));
+                    Some(())
                 });
             }
         }
     }
 
-    /// Looks at an index that is served; where it cannot be read, it is noted that it changes, and that is all.
+    /// Looks at an index that is served: at its outline in the cache, or at the index itself where there is none, or where the one that
+    /// was kept gives nothing. Where it cannot be read, it is noted that it changes, and that is all.
     fn with_old<T>(
         &self,
         name: &IndexName,
         digest: &FileDigest,
-        look: impl FnOnce(&Outline<'_>) -> T,
+        look: impl Fn(&Outline<'_>, bool) -> Option<T>,
     ) -> Option<T> {
         if digest.size == 0 {
-            return Some(look(&Outline::default()));
+            return look(&Outline::default(), false);
         }
         let kept = Outline::recall(self.cache, &digest.sha256);
         if let Some(old) = kept.as_deref().and_then(Outline::parse) {
-            return Some(look(&old));
+            if let Some(seen) = look(&old, true) {
+                return Some(seen);
+            }
+            self.tell(format!(
+                "the outline of {name} in the cache was not that of what is served; it is read anew"
+            ));
         }
         let plain = self.read(&name.to_string(), digest);
         match plain.as_deref().and_then(Outline::read) {
-            Some(old) => Some(look(&old)),
+            Some(old) => look(&old, false),
             None => {
                 self.changes.add_index(name);
                 None
             }
         }
+    }
+
+    /// Notes a warning.
+    pub(super) fn tell(&self, warning: String) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.insert(warning);
     }
 
     /// Compares an index that was written as a stream.
@@ -129,6 +153,9 @@ impl Comparison<'_> {
         plain: &str,
         digest: &FileDigest,
     ) -> Option<Box<dyn Read + Send + 'static>> {
+        if digest.size == 0 {
+            return Some(Box::new(std::io::empty()));
+        }
         [(Form::Gz, Compression::Gzip), (Form::Xz, Compression::Xz)]
             .into_iter()
             .find_map(|(form, compression)| {
@@ -154,7 +181,7 @@ impl Sink for Comparer<'_> {
         let digest = FileDigest::from(hasher.finish());
         let old = self.comparison.listed.get(&name.to_string());
         if old.map(|old| old.sha256) != Some(digest.sha256) {
-            self.comparison.packages(name, &digest, text);
+            self.comparison.packages(name, &digest, text, &|_, _| true);
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 //!
 //! Each leads straight to the present index. When that changes, the patch from the last state to the new one is put behind each
 //! patch that there is, so the history needs no file but what is published. Names follow from the old index and the content, so no patch
-//! ever changes in place, and those of earlier lists are kept as long as files under by-hash.
+//! ever changes in place, and those of earlier lists are kept as long as files under by-hash. None is published that was not proven
+//! ([`super::proof`]).
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -17,6 +18,8 @@ use crate::pdiff::Patch;
 use crate::pdiff::ed;
 use crate::pdiff::index::{DiffIndex, Entry, Hashed};
 
+use super::patched::{self, Tried};
+use super::proof;
 use super::release::FileDigest;
 use super::sync;
 use super::writer::Writer;
@@ -27,15 +30,18 @@ const NAME_DIGITS: usize = 20;
 /// An index whose patches are looked after.
 pub(super) struct Patches<'a> {
     writer: &'a Writer<'a>,
+    /// The path of the index's plain form.
+    plain: &'a str,
     /// The directory of the patches, below the suite.
     dir: String,
 }
 
 impl<'a> Patches<'a> {
     /// Of an index, by the path of its plain form.
-    pub(super) fn new(writer: &'a Writer<'a>, plain: &str) -> Self {
+    pub(super) fn new(writer: &'a Writer<'a>, plain: &'a str) -> Self {
         Self {
             writer,
+            plain,
             dir: format!("{plain}.diff"),
         }
     }
@@ -52,15 +58,29 @@ impl<'a> Patches<'a> {
         self.writer.new.join(&self.dir).join(entry.file_name())
     }
 
-    /// The list that is served, as far as its patches are there and sound: clients do without one, and a run that carried on a
-    /// damaged one would fail its own check.
+    /// The list that is served, as far as its patches are there, sound and proven: clients do without one, and a run that carried on
+    /// a damaged one would fail its own check. Where no record says that they were proven, they are tried on older indices.
     fn served(&self) -> Option<DiffIndex> {
         let listed = self.writer.listed.get(&self.index_path())?;
         let text = fs::read(self.writer.old.join(self.index_path())).ok()?;
-        if Hashed::of(&text) != Hashed::from(*listed) {
+        let found = Hashed::of(&text);
+        if found != Hashed::from(*listed) {
             return None;
         }
         let mut index = DiffIndex::parse(&text)?;
+        if self.writer.proven_before.get(self.plain) != Some(&hex::encode(found.sha256)) {
+            let tried = patched::try_each(&self.writer.old.join(self.index_path()), &index);
+            let mut tried = tried.into_iter();
+            let holds = |entry: &Entry| match tried.next() {
+                Some(Tried::Fails(why)) => {
+                    let told = format!("{}: {why}; it is left out", self.old(entry).display());
+                    self.writer.comparison.tell(told);
+                    false
+                }
+                tried => tried == Some(Tried::Holds),
+            };
+            index.entries.retain(holds);
+        }
         let is_sound = |entry: &Entry| {
             let found = fs::read(self.old(entry));
             found.is_ok_and(|found| Hashed::of(&found) == entry.download)
@@ -80,7 +100,8 @@ impl<'a> Patches<'a> {
         }
     }
 
-    /// Writes list and patches anew, where the index has changed by `patch`; `full` is the length of its smallest form.
+    /// Writes list and patches anew, where the index has changed by `patch`, which makes `new` of `old`; `full` is the length of the
+    /// index's smallest form.
     pub(super) fn extend(
         &self,
         old: &FileDigest,
@@ -92,7 +113,7 @@ impl<'a> Patches<'a> {
         let current = Hashed::from(*new);
         let served = self.served().filter(|index| index.current == (*old).into());
         // From the youngest to the oldest.
-        let mut patches = vec![(Hashed::from(*old), Some(patch.clone()))];
+        let mut patches = vec![(Hashed::from(*old), None)];
         for entry in served.iter().flat_map(|index| index.entries.iter().rev()) {
             if patches.len() >= history.patches {
                 break; // no more are published
@@ -100,16 +121,29 @@ impl<'a> Patches<'a> {
             let known = patches.iter().any(|(from, _)| *from == entry.old);
             if !known && entry.old != current {
                 let earlier = read_script(&self.old(entry), entry);
-                patches.push((entry.old, earlier.map(|earlier| earlier.then(patch))));
+                patches.extend(earlier.map(|earlier| (entry.old, Some(earlier))));
             }
         }
         let mut entries = Vec::new();
         let mut left = history.max_size.bytes();
-        for (from, patch) in patches.into_iter().take(history.patches) {
-            let script = patch.and_then(|patch| ed::write(&patch).ok());
+        for (from, earlier) in patches.into_iter().take(history.patches) {
+            let both = earlier.as_ref().map(|earlier| earlier.then(patch));
+            let script = ed::write(both.as_ref().unwrap_or(patch)).ok();
             let Some((entry, packed)) = script.and_then(|script| pack(from, &script).ok()) else {
                 break;
             };
+            let published = unpack(&packed, &entry);
+            let is_proven = published.is_some_and(|published| match &earlier {
+                Some(earlier) => proof::are_one_after_the_other(&published, earlier, patch),
+                None => published == *patch,
+            });
+            if !is_proven {
+                self.writer.comparison.tell(format!(
+                    "a patch of {} is left out, since it was not what it should be: a memory or a disk may be failing",
+                    self.plain
+                ));
+                continue;
+            }
             // A client would rather fetch the index.
             if entry.download.size >= full || entry.download.size > left {
                 break;
@@ -130,9 +164,14 @@ impl<'a> Patches<'a> {
             return Ok(());
         }
         entries.reverse();
-        let index = DiffIndex { current, entries };
-        self.writer
-            .write_small(&self.index_path(), index.write().as_bytes())
+        self.write_list(&DiffIndex { current, entries })
+    }
+
+    /// Writes a list of patches that are proven.
+    fn write_list(&self, index: &DiffIndex) -> Result<()> {
+        let text = index.write();
+        self.writer.note_proven(self.plain, text.as_bytes());
+        self.writer.write_small(&self.index_path(), text.as_bytes())
     }
 
     fn publish(&self, index: &DiffIndex) -> Result<()> {
@@ -144,8 +183,7 @@ impl<'a> Patches<'a> {
         for entry in &index.entries {
             sync::link_file(&self.old(entry), &self.new_file(entry))?;
         }
-        self.writer
-            .write_small(&self.index_path(), index.write().as_bytes())
+        self.write_list(index)
     }
 }
 
@@ -202,8 +240,13 @@ fn read_script(path: &Path, entry: &Entry) -> Option<Patch> {
     if Hashed::of(&packed) != entry.download {
         return None;
     }
+    unpack(&packed, entry)
+}
+
+/// The patch that is in a compressed script; `None` if it is not what its list says.
+pub(super) fn unpack(packed: &[u8], entry: &Entry) -> Option<Patch> {
     let mut script = Vec::new();
-    let reader = flate2::read::GzDecoder::new(&packed[..]);
+    let reader = flate2::read::GzDecoder::new(packed);
     reader
         .take(entry.patch.size + 1)
         .read_to_end(&mut script)

@@ -79,6 +79,13 @@ impl SuiteStage<'_> {
         self.suite.record.map_or(&NONE, |record| &record.derived)
     }
 
+    /// The lists of patches that were proven when they were made.
+    fn proven(&self) -> &BTreeMap<String, String> {
+        /// Those of a suite that is new.
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.suite.record.map_or(&NONE, |record| &record.patches)
+    }
+
     fn comparison<'c>(
         &'c self,
         served: &'c BTreeMap<String, FileDigest>,
@@ -91,6 +98,7 @@ impl SuiteStage<'_> {
             cache: self.cache,
             keeps,
             changes: Changes::default(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -155,6 +163,8 @@ impl SuiteStage<'_> {
             modified: SystemTime::from(plan.now),
             watch: &watch,
             derived_before: self.derived(),
+            proven_before: self.proven(),
+            proven: Mutex::default(),
             derived: Mutex::default(),
             files: Mutex::default(),
         };
@@ -182,8 +192,13 @@ impl SuiteStage<'_> {
         let Written {
             files,
             derived,
+            proven,
             changes,
+            warnings,
         } = writer.finish();
+        for warning in warnings {
+            listener.warn(format!("suite {}: {warning}", self.suite.name));
+        }
         // Nothing is drawn while gpg may have something to ask.
         drop(watch);
         drop(meters);
@@ -216,6 +231,7 @@ impl SuiteStage<'_> {
                 (Action::Sign(_), Some(record)) => record.derived.clone(),
                 _ => derived,
             },
+            patches: proven,
             retained,
         })
     }

@@ -16,12 +16,14 @@ use crate::fetch::hashing::HashingWriter;
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;
+use crate::pdiff::index::Hashed;
 use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;
 use super::compare::Comparison;
 use super::lines::LinePatch;
 use super::patches::Patches;
+use super::proof;
 use super::release::{FileDigest, hasher};
 use super::sync;
 use super::watch::Watch;
@@ -56,6 +58,10 @@ pub(super) struct Writer<'a> {
     pub(super) derived_before: &'a BTreeMap<String, DerivedRecord>,
     /// The same of the new ones.
     pub(super) derived: Mutex<BTreeMap<String, DerivedRecord>>,
+    /// The served lists of patches that were proven when they were made.
+    pub(super) proven_before: &'a BTreeMap<String, String>,
+    /// The same of the new ones.
+    pub(super) proven: Mutex<BTreeMap<String, String>>,
     pub(super) files: Mutex<BTreeMap<String, FileDigest>>,
 }
 
@@ -65,8 +71,12 @@ pub(super) struct Written {
     pub(super) files: BTreeMap<String, FileDigest>,
     /// What the indices were made from that speak of published packages.
     pub(super) derived: BTreeMap<String, DerivedRecord>,
+    /// The lists of patches that are proven.
+    pub(super) proven: BTreeMap<String, String>,
     /// What changed.
     pub(super) changes: Changes,
+    /// What is worth a warning.
+    pub(super) warnings: BTreeSet<String>,
 }
 
 impl Writer<'_> {
@@ -74,10 +84,14 @@ impl Writer<'_> {
     pub(super) fn finish(self) -> Written {
         let files = self.files.into_inner();
         let derived = self.derived.into_inner();
+        let proven = self.proven.into_inner();
+        let warnings = self.comparison.warnings.into_inner();
         Written {
             files: files.unwrap_or_else(PoisonError::into_inner),
             derived: derived.unwrap_or_else(PoisonError::into_inner),
+            proven: proven.unwrap_or_else(PoisonError::into_inner),
             changes: self.comparison.changes,
+            warnings: warnings.unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -198,22 +212,46 @@ impl Writer<'_> {
         Some(LinePatch::new(self.comparison.open(&plain, old)?))
     }
 
-    /// Publishes the patch to an index that has changed, and its forms that are written already.
+    /// Whether an index gets patches, if it changes.
+    fn has_patches(&self, index: &IndexName) -> bool {
+        // Installers fetch whole files.
+        let is_for_installers = matches!(index, IndexName::Installer(..));
+        !is_for_installers
+            && self.history.patches > 0
+            && self.listed.contains_key(&index.to_string())
+    }
+
+    /// Whether a patch makes a new index of the one that is served.
+    fn is_step(
+        &self,
+        index: &IndexName,
+        old: &FileDigest,
+        new: &FileDigest,
+        patch: &Patch,
+    ) -> bool {
+        let text = self.comparison.open(&index.to_string(), old);
+        text.is_some_and(|text| proof::makes(patch, text, (*old).into(), (*new).into()))
+    }
+
+    /// Publishes the patch to an index that has changed and whose forms are written already. The patch [`Writer::is_step`].
     fn write_patch(&self, index: &IndexName, digest: &FileDigest, patch: &Patch) -> Result<()> {
         let plain = index.to_string();
-        let Some(old) = self.listed.get(&plain) else {
+        let Some(old) = self.listed.get(&plain).filter(|_| self.has_patches(index)) else {
             return Ok(());
         };
-        // Installers fetch whole files.
-        if matches!(index, IndexName::Installer(..)) {
-            return Ok(());
-        }
         let forms = Form::ALL.iter().filter_map(|form| {
             let path = self.new.join(format!("{plain}{}", form.suffix()));
             Some(path.metadata().ok()?.len())
         });
         let full = forms.min().unwrap_or(digest.size);
         Patches::new(self, &plain).extend(old, digest, patch, full, self.history)
+    }
+
+    /// Notes that every patch of a list is proven.
+    pub(super) fn note_proven(&self, plain: &str, list: &[u8]) {
+        let digest = hex::encode(Hashed::of(list).sha256);
+        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.insert(plain.to_owned(), digest);
     }
 
     /// Writes a small file, or carries it on if it did not change.
@@ -283,10 +321,14 @@ impl Sink for Writer<'_> {
         if same {
             return Patches::new(self, &plain).carry(self.history);
         }
-        if let Some(patch) = self.comparison.packages(index, &digest, text) {
-            self.write_patch(index, &digest, &patch)?;
+        let is_patched = self.has_patches(index);
+        let holds = |old: &FileDigest, patch: &Patch| {
+            !is_patched || self.is_step(index, old, &digest, patch)
+        };
+        match self.comparison.packages(index, &digest, text, &holds) {
+            Some(patch) => self.write_patch(index, &digest, &patch),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn stream(
@@ -315,10 +357,10 @@ impl Sink for Writer<'_> {
             return Patches::new(self, &plain).carry(self.history);
         }
         self.publish(&path, member.finish().map_err(failed())?)?;
-        match old
-            .zip(lines)
-            .and_then(|(old, lines)| lines.finish((*old).into()))
-        {
+        match old.zip(lines).and_then(|(old, lines)| {
+            let patch = lines.finish((*old).into())?;
+            self.is_step(name, old, &digest, &patch).then_some(patch)
+        }) {
             Some(patch) => self.write_patch(name, &digest, &patch),
             None => Ok(()),
         }

@@ -1,0 +1,152 @@
+//! Patches, tried on the texts that they start from.
+//!
+//! A tree keeps older indices under by-hash for a while. Where the text that a patch starts from is among them, the patch is applied to
+//! it, and has to make what the Release lists. Nothing is taken from any record, so this finds as well what was published before patches
+//! were proven ([`super::proof`]). A start that is no longer there is counted, and that is all that can be said of its patch.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::durable;
+use crate::fetch::decode::{Compression, Limited, decoder};
+use crate::fetch::hashing::HashingReader;
+use crate::pdiff::index::{DiffIndex, Entry, Hashed};
+
+use super::patches::unpack;
+use super::proof;
+
+/// What came of a patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// It makes what it should.
+    Holds,
+    /// The text that it starts from is not there.
+    HasNoStart,
+    /// It does not, and why.
+    Fails(String),
+}
+
+/// Applies each patch of a list. `path` is that of the list; the older indices lie under by-hash in the directory above.
+pub(super) fn try_each(path: &Path, index: &DiffIndex) -> Vec<Tried> {
+    let files = older(path).unwrap_or_default();
+    let mut starts: Vec<Option<&PathBuf>> = vec![None; index.entries.len()];
+    // The length of what is in a gzip file stands at its end.
+    for (file, _) in files.iter().filter(|(_, c)| *c == Compression::Gzip) {
+        let Ok(length) = gzip_length(file) else {
+            continue;
+        };
+        let is_long = |entry: &Entry| entry.old.size as u32 == length;
+        if index.entries.iter().any(is_long) {
+            note(&mut starts, index, file, Compression::Gzip);
+        }
+    }
+    for (file, compression) in files.iter().filter(|(_, c)| *c != Compression::Gzip) {
+        if starts.iter().all(Option::is_some) {
+            break;
+        }
+        note(&mut starts, index, file, *compression);
+    }
+    let tried = index.entries.par_iter().zip(starts);
+    let tried = tried.map(|(entry, start)| match start {
+        None => Tried::HasNoStart,
+        Some(start) => fault(path, index.current, entry, start).map_or(Tried::Holds, Tried::Fails),
+    });
+    tried.collect()
+}
+
+/// Notes where a file is the start of patches.
+fn note<'f>(
+    starts: &mut [Option<&'f PathBuf>],
+    index: &DiffIndex,
+    file: &'f PathBuf,
+    compression: Compression,
+) {
+    let longest = index.entries.iter().map(|entry| entry.old.size).max();
+    let Ok(found) = hashed(file, compression, longest.unwrap_or(0)) else {
+        return;
+    };
+    for (start, entry) in starts.iter_mut().zip(&index.entries) {
+        if entry.old == found {
+            *start = Some(file);
+        }
+    }
+}
+
+/// Why a patch is not what it should be.
+fn fault(path: &Path, current: Hashed, entry: &Entry, start: &Path) -> Option<String> {
+    let file = path.with_file_name(entry.file_name());
+    let packed = match durable::read_regular(&file) {
+        Ok(packed) => packed,
+        Err(error) => return Some(error.to_string()),
+    };
+    let Some(patch) = unpack(&packed, entry) else {
+        return Some("it is not the script that the Index lists".to_owned());
+    };
+    let text = compression_of(start).and_then(|compression| open(start, compression));
+    match text.map(|text| proof::makes(&patch, text, entry.old, current)) {
+        Ok(true) => None,
+        Ok(false) => Some(format!(
+            "it does not make the present index of {}, which it starts from: clients that have that can read nothing after it",
+            start.display()
+        )),
+        Err(error) => Some(format!("{}: {error}", start.display())),
+    }
+}
+
+/// The compressed files under by-hash beside an index.
+fn older(path: &Path) -> io::Result<Vec<(PathBuf, Compression)>> {
+    let dir = path.parent().and_then(Path::parent).unwrap_or(path);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir.join("by-hash/SHA256"))? {
+        let path = entry?.path();
+        let compression = compression_of(&path)?;
+        if compression != Compression::None {
+            files.push((path, compression));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The compression that the first bytes of a file tell.
+fn compression_of(path: &Path) -> io::Result<Compression> {
+    let mut start = Vec::new();
+    durable::open_regular(path)?
+        .take(6)
+        .read_to_end(&mut start)?;
+    Ok(match start.as_slice() {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Compression::Xz,
+        _ => Compression::None,
+    })
+}
+
+/// The length, modulo 2^32, of what is in a gzip file of one member.
+fn gzip_length(path: &Path) -> io::Result<u32> {
+    let mut file = durable::open_regular(path)?;
+    let mut length = [0; 4];
+    file.seek(SeekFrom::End(-4))?;
+    file.read_exact(&mut length)?;
+    Ok(u32::from_le_bytes(length))
+}
+
+fn open(path: &Path, compression: Compression) -> io::Result<Box<dyn Read + Send>> {
+    let file: File = durable::open_regular(path)?;
+    let reader = BufReader::with_capacity(256 << 10, file);
+    Ok(Box::new(
+        decoder(compression, reader).map_err(io::Error::other)?,
+    ))
+}
+
+fn hashed(path: &Path, compression: Compression, limit: u64) -> io::Result<Hashed> {
+    let mut reader = HashingReader::new(Limited::new(open(path, compression)?, limit));
+    io::copy(&mut reader, &mut io::sink())?;
+    let (_, digests) = reader.finish();
+    Ok(Hashed {
+        sha256: digests.sha256,
+        size: digests.length,
+    })
+}

@@ -1,0 +1,248 @@
+//! The proof of a patch, before it is published.
+//!
+//! A patch that is wrong leaves every client that takes it with a text of which it can read nothing, run after run: so none is published
+//! that was not shown to make the present index out of the one that it starts from. Clients do without a patch; they fetch the
+//! index. Two things are shown, both of the very bytes that are published:
+//!
+//! - **The step** from the index that is served to the new one is applied to the served text. That text has the hash that its
+//!   Release lists, and what comes out has the hash that the new Release will list ([`makes`]).
+//! - **An older patch** is that of the served list, from some old text `O` to the served index `S`, with the step put behind it. That
+//!   `O` becomes `S` was shown when the served list was made: the suite's record names the list by its hash, and a list that
+//!   it does not name is carried on only as far as its patches hold where they are tried ([`super::patched`]). It remains that the one patch does what the two do in turn, for any text: both are applied to
+//!   a text whose lines are numbers, and what comes out is the same sequence of numbered lines and inserted bytes
+//!   ([`are_one_after_the_other`]). This costs what the patches have and not what the index has, and it is no second use of the code
+//!   that put them together.
+//!
+//! So by induction each patch of a list makes the present index. The check before the swap holds each file against the list and the
+//! list against the Release; `verify` believes no record, and applies each patch to the text that it starts from, where that is
+//! still in the tree ([`super::patched`]).
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use crate::fetch::hashing::{Hasher, HashingReader};
+use crate::pdiff::Patch;
+use crate::pdiff::index::Hashed;
+
+/// Whether a patch makes `new` of `old`, whose text is read.
+pub(super) fn makes(patch: &Patch, text: impl Read, old: Hashed, new: Hashed) -> bool {
+    let mut text = BufReader::with_capacity(256 << 10, HashingReader::new(text));
+    let Ok(Some(made)) = apply(patch, &mut text) else {
+        return false;
+    };
+    let (_, read) = text.into_inner().finish();
+    let is_old = (read.sha256, read.length) == (old.sha256, old.size);
+    is_old && made == new
+}
+
+/// Applies a patch to a text, to its end; gives the hash of what comes out, or `None` where the patch does not fit.
+pub(super) fn apply(patch: &Patch, text: &mut impl BufRead) -> io::Result<Option<Hashed>> {
+    let mut out = Hasher::new();
+    let mut at = 0;
+    for hunk in patch.hunks() {
+        let Some(before) = hunk.start.checked_sub(at) else {
+            return Ok(None);
+        };
+        let kept = pass(text, before, |line| out.update(line))?;
+        let removed = pass(text, hunk.removed, |_| {})?;
+        if !kept || !removed {
+            return Ok(None);
+        }
+        out.update(&hunk.lines);
+        at = hunk.start + hunk.removed;
+    }
+    let mut ends_line = true;
+    loop {
+        let rest = text.fill_buf()?;
+        let length = rest.len();
+        let Some(last) = rest.last() else { break };
+        ends_line = *last == b'\n';
+        out.update(rest);
+        text.consume(length);
+    }
+    let digests = out.finish();
+    let made = Hashed {
+        sha256: digests.sha256,
+        size: digests.length,
+    };
+    Ok(ends_line.then_some(made))
+}
+
+/// Reads so many lines; false where the text ends before.
+fn pass(text: &mut impl BufRead, mut lines: u64, mut with: impl FnMut(&[u8])) -> io::Result<bool> {
+    while lines > 0 {
+        let buffer = text.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(false);
+        }
+        let mut used = buffer.len();
+        for end in memchr::memchr_iter(b'\n', buffer) {
+            lines -= 1;
+            if lines == 0 {
+                used = end + 1;
+                break;
+            }
+        }
+        with(&buffer[..used]);
+        text.consume(used);
+    }
+    Ok(true)
+}
+
+/// Whether a patch does to every text what two patches do one after the other.
+pub(super) fn are_one_after_the_other(both: &Patch, first: &Patch, second: &Patch) -> bool {
+    let all = vec![Run::Old(0, u64::MAX)];
+    let in_turn = patched(&all, first).and_then(|middle| patched(&middle, second));
+    in_turn.is_some_and(|in_turn| patched(&all, both) == Some(in_turn))
+}
+
+/// A part of a text: lines of the old one by their numbers, up to one that is not in it, or bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Run {
+    Old(u64, u64),
+    New(Vec<u8>),
+}
+
+/// Applies a patch to a text of numbered lines; `None` where it does not fit.
+fn patched(text: &[Run], patch: &Patch) -> Option<Vec<Run>> {
+    let mut made = Vec::new();
+    let mut rest: std::collections::VecDeque<Run> = text.iter().cloned().collect();
+    let mut at = 0;
+    for hunk in patch.hunks() {
+        take(&mut rest, hunk.start.checked_sub(at)?, &mut |run| {
+            push(&mut made, run)
+        })?;
+        take(&mut rest, hunk.removed, &mut |_| {})?;
+        if !hunk.lines.is_empty() {
+            push(&mut made, Run::New(hunk.lines.clone()));
+        }
+        at = hunk.start.checked_add(hunk.removed)?;
+    }
+    rest.into_iter().for_each(|run| push(&mut made, run));
+    Some(made)
+}
+
+/// Adds a part, to the last one where both are one: equal texts have equal parts.
+fn push(text: &mut Vec<Run>, run: Run) {
+    match (text.last_mut(), run) {
+        (Some(Run::Old(_, end)), Run::Old(start, new_end)) if *end == start => *end = new_end,
+        (Some(Run::New(bytes)), Run::New(more)) => bytes.extend(more),
+        (_, run) => text.push(run),
+    }
+}
+
+/// Takes so many lines off the beginning of a text; `None` where it has fewer.
+fn take(
+    text: &mut std::collections::VecDeque<Run>,
+    mut lines: u64,
+    with: &mut dyn FnMut(Run),
+) -> Option<()> {
+    while lines > 0 {
+        match text.pop_front()? {
+            Run::Old(start, end) => {
+                let cut = end.min(start.checked_add(lines)?);
+                lines -= cut - start;
+                with(Run::Old(start, cut));
+                if cut < end {
+                    text.push_front(Run::Old(cut, end));
+                }
+            }
+            Run::New(mut bytes) => {
+                let mut ends = memchr::memchr_iter(b'\n', &bytes);
+                let wanted = usize::try_from(lines).unwrap_or(usize::MAX);
+                if let Some(end) = ends.nth(wanted - 1) {
+                    let after = bytes.split_off(end + 1);
+                    if !after.is_empty() {
+                        text.push_front(Run::New(after));
+                    }
+                    lines = 0;
+                } else {
+                    lines -= memchr::memchr_iter(b'\n', &bytes).count() as u64;
+                }
+                with(Run::New(bytes));
+            }
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pdiff::ed;
+    use crate::pdiff::tests as pdiff;
+
+    fn patch(script: &str) -> Patch {
+        ed::parse(script.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_patch_that_does_not_fit_proves_nothing() {
+        let (old, new) = ("a\nb\nc\n", "a\nx\nc\n");
+        let hashed = |text: &str| Hashed::of(text.as_bytes());
+        let holds = |script: &str, text: &str| {
+            makes(&patch(script), text.as_bytes(), hashed(old), hashed(new))
+        };
+        assert!(holds("2c\nx\n.\n", old));
+        for script in [
+            "1c\nx\n.\n",
+            "3c\nx\n.\n",
+            "2c\ny\n.\n",
+            "2a\nx\n.\n",
+            "9d\n",
+            "3,4d\n",
+            "",
+        ] {
+            assert!(!holds(script, old), "{script}");
+        }
+        assert!(!holds("2c\nx\n.\n", "a\ny\nc\n"), "another text");
+        assert!(
+            !holds("2c\nx\n.\n", "a\nb\nc"),
+            "a last line without its end"
+        );
+    }
+
+    #[test]
+    fn what_is_not_one_after_the_other_is_seen() {
+        let (first, second) = (patch("4c\ny\n.\n"), patch("4d\n2a\nx\n.\n"));
+        let both = first.then(&second);
+        assert!(are_one_after_the_other(&both, &first, &second));
+        for wrong in [
+            "",
+            "4d\n",
+            "3d\n1a\nx\n.\n",
+            "4d\n1a\nx\n.\n",
+            "4d\n2a\nz\n.\n",
+            "4d\n2a\nx\nx\n.\n",
+        ] {
+            assert!(
+                !are_one_after_the_other(&patch(wrong), &first, &second),
+                "{wrong}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn patches_that_were_put_together_are_proven_and_no_others(
+            count in 0..20usize, one in pdiff::steps(), two in pdiff::steps(), three in pdiff::steps(),
+        ) {
+            let old: Vec<u8> = (0..count).flat_map(|n| format!("old {n}\n").into_bytes()).collect();
+            let first = pdiff::patch(&one, pdiff::lines(&old));
+            let middle = pdiff::apply(&first, &old);
+            let second = pdiff::patch(&two, pdiff::lines(&middle));
+            let new = pdiff::apply(&second, &middle);
+            let both = first.then(&second);
+            prop_assert!(are_one_after_the_other(&both, &first, &second));
+            prop_assert!(makes(&both, &old[..], Hashed::of(&old), Hashed::of(&new)));
+            // What passes for both does the same to a text that has the lines.
+            let other = pdiff::patch(&three, pdiff::lines(&old));
+            if are_one_after_the_other(&other, &first, &second) {
+                prop_assert_eq!(pdiff::apply(&other, &old), new);
+            }
+        }
+    }
+}
