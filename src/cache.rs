@@ -3,10 +3,15 @@
 //! An entry is a file that is named by a SHA-256, in the directory of its kind. It begins with a checksum of its name and
 //! everything after it, so that a damaged, torn or misplaced file is as good as none: what it held is made again. Nothing
 //! is forced to the disk, and an entry that cannot be written costs the next run some time.
+//!
+//! A checksum does not tell that an entry is what its name stands for: a fault of the memory that made it, or somebody who writes here, can
+//! leave a wrong one whose checksum is right. The check before the swap finds what was made of it, and that suite is made once
+//! more with a cache that is [`Cache::distrusted`]; so a wrong entry costs one run some time.
 
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -26,6 +31,8 @@ pub struct Cache {
     dir: PathBuf,
     /// What is used gets this time; where there is none, nothing is written at all.
     now: Option<SystemTime>,
+    /// The entries that were found to be wrong, where none is trusted.
+    wrong: Option<Mutex<Vec<PathBuf>>>,
 }
 
 impl Cache {
@@ -34,7 +41,24 @@ impl Cache {
         Self {
             dir: dir.to_owned(),
             now: Some(now),
+            wrong: None,
         }
+    }
+
+    /// The same cache, of which nothing is read: all that is asked for is made anew, and put in the place of what was there.
+    pub fn distrusted(self) -> Self {
+        Self {
+            wrong: Some(Mutex::default()),
+            ..self
+        }
+    }
+
+    /// The entries of a distrusted cache in whose place something else was put.
+    pub fn wrong(self) -> Vec<PathBuf> {
+        let wrong = self.wrong.map(Mutex::into_inner);
+        wrong.map_or_else(Vec::new, |wrong| {
+            wrong.unwrap_or_else(PoisonError::into_inner)
+        })
     }
 
     /// The cache in a directory, to be read and left as it is.
@@ -42,6 +66,7 @@ impl Cache {
         Self {
             dir: dir.to_owned(),
             now: None,
+            wrong: None,
         }
     }
 
@@ -52,6 +77,13 @@ impl Cache {
 
     /// What an earlier run put in.
     pub fn get(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
+        match self.wrong {
+            Some(_) => None,
+            None => self.read(kind, name),
+        }
+    }
+
+    fn read(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
         let path = self.path(kind, name);
         let mut file = durable::open_regular(&path).ok()?;
         let mut entry = Vec::new();
@@ -69,6 +101,14 @@ impl Cache {
 
     /// Keeps something for later runs, if that can be done.
     pub fn put(&self, kind: &str, name: &EntryName, content: &[&[u8]]) {
+        if let Some(wrong) = &self.wrong
+            && self
+                .read(kind, name)
+                .is_some_and(|old| old != content.concat())
+        {
+            let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            wrong.push(self.path(kind, name));
+        }
         // Without it, the next run makes it again.
         let _ = self.write(kind, name, content);
     }

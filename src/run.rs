@@ -164,7 +164,8 @@ pub fn publish_spool(
     let checking = Meter::begin(listener, Task::Check);
     let checked = staged.check(
         workspace,
-        &signer.certificates()?,
+        &signer,
+        options.allow,
         (options.clock)().max(now),
         listener,
     )?;

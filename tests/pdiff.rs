@@ -655,3 +655,51 @@ fn verify_applies_the_patches() {
     assert_eq!(patches(&site), Some(2));
     site.ok(&["verify"]);
 }
+
+/// A piece of other content than its name says, with a checksum that is right, ended every run until somebody said --rebuild.
+#[test]
+fn a_wrong_piece_in_the_cache_costs_one_run_some_time() {
+    let site = site("patches = 9");
+    change(&site, 1, "first");
+    change(&site, 2, "second");
+    let pieces: Vec<PathBuf> = common::site::files(&site.path("site/cache"))
+        .into_iter()
+        .filter(|path| path.to_string_lossy().contains("/cache/xz-"))
+        .collect();
+    assert!(!pieces.is_empty());
+    for piece in &pieces {
+        forge(piece, |content| {
+            let mut content = content.to_vec();
+            let middle = content.len() / 2;
+            content[middle] ^= 1;
+            content
+        });
+    }
+    // A state comes back whose pieces are in the cache; the second time they are right.
+    for (number, from, to) in [
+        (3, "second", "first"),
+        (4, "first", "other"),
+        (5, "other", "first"),
+    ] {
+        let date = jiff::Timestamp::from_second(1_767_225_600 + i64::from(number)).unwrap();
+        for index in [PACKAGES, SOURCES] {
+            let (from, to) = (format!("X-Content: {from}"), format!("X-Content: {to}"));
+            site.edit_overlay("daedalus", index, date, |text| text.replace(&from, &to));
+        }
+        let time = format!("2026-03-01T00:{number:02}:00Z");
+        let output = site.call(&["run", "--clock", &time]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        for word in [
+            "the check before the swap found",
+            "was not what it is named by",
+        ] {
+            assert_eq!(text.contains(word), number == 3, "{text}");
+        }
+        assert!(
+            site.index(&format!("{SUITE}/{PACKAGES}"))
+                .contains(&format!("X-Content: {to}"))
+        );
+        site.ok(&["verify"]);
+    }
+}

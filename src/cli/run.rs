@@ -148,7 +148,7 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let signer = cycle::signer(&config)?;
     let staged = plan.stage(&workspace, &signer, allow, context)?;
     let checking = Meter::begin(context, Task::Check);
-    let checked = staged.check(&workspace, &signer.certificates()?, now, context)?;
+    let checked = staged.check(&workspace, &signer, allow, now, context)?;
     drop(checking);
     let code = match checked.refused().is_empty() {
         true => code_of_spool(&spool),

@@ -226,40 +226,79 @@ fn place_alias(place: &Path, target: &str) -> Result<()> {
 }
 
 impl Staged<'_> {
-    /// Reads the changed suites back as a client would, from InRelease down. One that does not hold stays as it is published,
-    /// unless nothing else would change.
+    /// Reads the changed suites back as a client would, from InRelease down. One that does not hold is made once more without what
+    /// the cache holds, since a wrong entry of it would keep that suite for ever; if it still does not hold, it stays as it is
+    /// published, unless nothing else would change.
     pub fn check(
         mut self,
         workspace: &Workspace<'_>,
-        keyring: &Keyring,
+        signer: &Signer,
+        allow: Allowances,
         now: Timestamp,
         listener: &dyn Listener,
     ) -> Result<Checked> {
         let layout = workspace.layout();
         let (tree, production) = (layout.volatile(), layout.production());
+        let keyring = signer.certificates()?;
         let options = CheckOptions {
-            keyring,
+            keyring: &keyring,
             now,
             known: Some(&production),
         };
         let told = self.built.refused.len();
+        let check = |suite: &SuiteName| {
+            for_suite(suite, || {
+                let report = check_suites(&tree, vec![suite.to_string()], &options);
+                match report.problems.is_empty() {
+                    true => Ok(()),
+                    false => Err(Error::Check {
+                        tree: tree.clone(),
+                        problems: report.problems,
+                    }),
+                }
+            })
+        };
         let changed = self.built.changed.par_iter();
         let faults: Vec<_> = changed
             .filter_map(|suite| {
-                let fault = for_suite(suite, || {
-                    let report = check_suites(&tree, vec![suite.to_string()], &options);
-                    match report.problems.is_empty() {
-                        true => Ok(()),
-                        false => Err(Error::Check {
-                            tree: tree.clone(),
-                            problems: report.problems,
-                        }),
-                    }
-                });
                 let suite = suite.clone();
+                let fault = check(&suite);
                 fault.err().map(|why| Refused { suite, why })
             })
             .collect();
+        let mut lasting = Vec::new();
+        for mut fault in faults {
+            let planned = self.plan.suites.iter().find(|s| *s.name == fault.suite);
+            if let (Error::Check { problems, .. }, Some(planned)) = (&fault.why, planned) {
+                listener.warn(made_again(&fault.suite, problems));
+                let cache = Cache::new(&layout.cache(), SystemTime::from(self.plan.now));
+                let cache = cache.distrusted();
+                let stage = self.plan.suite_stage(planned, layout, &cache, allow);
+                stage.clear()?;
+                let made = for_suite(&fault.suite, || stage.make(signer, listener));
+                for path in cache.wrong() {
+                    listener.warn(format!(
+                        "{} was not what it is named by, though its checksum was right; it was made again",
+                        path.display()
+                    ));
+                }
+                let checked = made.and_then(|record| {
+                    sync::sync_tree(&tree)?;
+                    check(&fault.suite).map(|()| record)
+                });
+                match checked {
+                    Ok(record) => {
+                        let suites = &mut self.built.generation.suites;
+                        suites.insert(fault.suite.to_string(), record);
+                        continue;
+                    }
+                    Err(why) if why.is_of_the_machine() => return Err(why),
+                    Err(why) => fault.why = why,
+                }
+            }
+            lasting.push(fault);
+        }
+        let faults = lasting;
         if faults.is_empty() {
             return Ok(Checked(self.built));
         }
@@ -285,6 +324,16 @@ impl Staged<'_> {
         sync::sync_tree(&tree)?;
         Ok(Checked(self.built))
     }
+}
+
+/// Says that a suite is made once more, with a few of the reasons.
+fn made_again(suite: &SuiteName, problems: &[String]) -> String {
+    let some: Vec<_> = problems.iter().take(3).map(String::as_str).collect();
+    format!(
+        "suite {suite}: the check before the swap found {} faults, so it is made once more, and nothing of it is taken from the cache: {}",
+        problems.len(),
+        some.join("; ")
+    )
 }
 
 impl Checked {

@@ -126,15 +126,20 @@ impl SuiteStage<'_> {
 
     /// The suite as it is, in place of what was made of it; nothing where it was never published.
     pub(super) fn put_back(&self) -> Result<Option<SuiteRecord>> {
-        // What is below volatile has the names that it has below production.
-        let to_old = |path: &Path| path.strip_prefix(&self.new).map(|rest| self.old.join(rest));
-        sync::remove_tree(&self.new, &|path| {
-            to_old(path).is_ok_and(|path| self.is_other_suite(&path))
-        })?;
+        self.clear()?;
         self.suite
             .record
             .map(|record| self.keep(record))
             .transpose()
+    }
+
+    /// Removes what was made of it.
+    pub(super) fn clear(&self) -> Result<()> {
+        // What is below volatile has the names that it has below production.
+        let to_old = |path: &Path| path.strip_prefix(&self.new).map(|rest| self.old.join(rest));
+        sync::remove_tree(&self.new, &|path| {
+            to_old(path).is_ok_and(|path| self.is_other_suite(&path))
+        })
     }
 
     /// The suite anew.
