@@ -373,6 +373,8 @@ pub struct Fetch {
     pub suite_timeout: TimeSpan,
     /// The most that one index may be, unpacked.
     pub max_index: ByteSize,
+    /// The most memory that the indices of one suite of an archive may take up when they are merged.
+    pub max_memory: ByteSize,
     /// An HTTP proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
@@ -390,6 +392,7 @@ impl Default for Fetch {
             minimum_speed: ByteSize::from_bytes(1024),
             suite_timeout: TimeSpan::from_seconds(60 * 60),
             max_index: ByteSize::from_bytes(4 << 30),
+            max_memory: ByteSize::from_bytes(1536 << 20),
             proxy: None,
         }
     }

@@ -206,6 +206,18 @@ pub enum FetchError {
         /// Which bound.
         bound: &'static str,
     },
+    /// The indices of a suite would take up too much memory.
+    #[error(
+        "{uri}: the indices that the configuration asks for would take up {} of memory when they are merged, more than fetch.max-memory = \"{bound}\" allows", mebibytes(*.needed)
+    )]
+    TooMuchMemory {
+        /// The suite's directory.
+        uri: String,
+        /// How much, roughly.
+        needed: u64,
+        /// The bound.
+        bound: crate::config::ByteSize,
+    },
     /// An index is larger packed than packing can make it.
     #[error(
         "{uri}: the Release says that it has {size} bytes, more than packing could make of what it says of the plain file"
@@ -306,6 +318,10 @@ impl FetchError {
                 "if the archive went back on purpose, remove the suite's file below spool/, which remembers what was seen"
                     .into(),
             ),
+            FetchError::TooMuchMemory { .. } => Some(
+                "if that archive is to be so large and this machine has the memory, raise fetch.max-memory"
+                    .into(),
+            ),
             FetchError::Index { .. } | FetchError::LongField { .. } => {
                 Some("tell the archive's maintainers; its next Release is tried as usual".into())
             }
@@ -313,6 +329,11 @@ impl FetchError {
             _ => None,
         }
     }
+}
+
+/// A number of bytes, rounded up.
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 /// What the decoder says about a stream that is longer than allowed.

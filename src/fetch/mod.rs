@@ -4,6 +4,7 @@ pub mod decode;
 mod error;
 pub mod hashing;
 mod index;
+mod memory;
 mod metered;
 mod proof;
 mod refresh;

@@ -6,7 +6,7 @@ mod release;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -24,6 +24,7 @@ use crate::progress::Meter;
 
 use super::FetchError;
 use super::index::{IndexFetch, planned_bytes};
+use super::memory::{self, Estimate};
 use super::refresh::FetchOptions;
 use super::spool::{StoredIndex, SuiteCopy, has_object, object_path, open_object, seconds};
 use super::transport::{self, Transport};
@@ -39,6 +40,12 @@ const MAX_TEXT: (u64, &str) = (512 << 20, "the 512 MiB that an index of its kind
 
 /// The most indices that a suite may have of what is asked for; Debian's largest has some hundreds.
 const MAX_WANTED: usize = 5000;
+
+/// An index that is longer is read as the merge will by itself, with no other of its kind beside it.
+const MAX_BESIDE_BYTES: u64 = 64 << 20;
+
+/// Whose turn it is to read a large index.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// The longest pause before a suite is begun afresh.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -271,6 +278,7 @@ impl SuiteFetch<'_> {
                 limit: MAX_WANTED,
             });
         }
+        self.check_signed_sizes(base, release, &wanted)?;
         let mut indices = Indices::default();
         let mut fetches = Vec::new();
         let gives_up = || self.gives_up();
@@ -299,6 +307,7 @@ impl SuiteFetch<'_> {
         }
         self.transfer.tell();
         self.unpacking.tell();
+        let has_news = !fetches.is_empty();
         let fetched = fetches
             .into_par_iter()
             .map(|(index, name)| {
@@ -325,7 +334,66 @@ impl SuiteFetch<'_> {
                 FetchedIndex::Broken => drop(indices.broken.insert(plain)),
             }
         }
+        if has_news {
+            self.check_memory(base, &wanted, &indices.stored)?;
+        }
         Ok(indices)
+    }
+
+    /// Refuses a suite that is too large for memory by the lengths that its Release signs, before anything of it is fetched.
+    fn check_signed_sizes(
+        &self,
+        base: &Uri,
+        release: &Release,
+        wanted: &[(String, IndexName)],
+    ) -> Result<(), FetchError> {
+        let mut estimate = Estimate::default();
+        for (plain, name) in wanted {
+            let size = release.entries.get(plain).map_or(0, |entry| entry.size);
+            // One that is too large by itself is told of by its name.
+            if size <= self.max_plain(name).0 {
+                estimate.add(name, size, 0);
+            }
+        }
+        self.within_memory(base, &estimate)
+    }
+
+    /// Refuses a suite whose stanzas would take up too much memory.
+    fn check_memory(
+        &self,
+        base: &Uri,
+        wanted: &[(String, IndexName)],
+        stored: &BTreeMap<String, StoredIndex>,
+    ) -> Result<(), FetchError> {
+        let counted = wanted
+            .par_iter()
+            .filter_map(|(plain, name)| Some((name, stored.get(plain)?)))
+            .map(|(name, stored)| {
+                let stanzas = match memory::has_stanzas(name) {
+                    true => memory::count_stanzas(open_object(self.spool, stored)?)
+                        .map_err(Error::io("read", object_path(self.spool, &stored.sha256)))?,
+                    false => 0,
+                };
+                Ok((name, stored.size, stanzas))
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        let mut estimate = Estimate::default();
+        for (name, bytes, stanzas) in counted {
+            estimate.add(name, bytes, stanzas);
+        }
+        self.within_memory(base, &estimate)
+    }
+
+    fn within_memory(&self, base: &Uri, estimate: &Estimate) -> Result<(), FetchError> {
+        let (needed, bound) = (estimate.bytes(), self.config.fetch.max_memory);
+        if needed <= bound.bytes() {
+            return Ok(());
+        }
+        Err(FetchError::TooMuchMemory {
+            uri: base.to_string(),
+            needed,
+            bound,
+        })
     }
 
     /// A file that was never there is everyday life; one that was is missed by clients.
@@ -355,6 +423,9 @@ impl SuiteFetch<'_> {
         if index.known == Some(&stored) {
             return Ok(stored);
         }
+        // Each is read as a whole; large ones one after the other.
+        let _turn = (stored.size > MAX_BESIDE_BYTES)
+            .then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
         match self.check(name, &stored)? {
             Ok(()) => Ok(stored),
             Err(why) => Err(FetchError::Index {

@@ -49,6 +49,7 @@ pub use explain::{explain, known_names};
 pub use explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
+pub(crate) use queue::in_flight as groups_in_flight;
 pub use report::{BannedPackage, ForeignSource, SuiteReport};
 pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};

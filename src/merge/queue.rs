@@ -11,7 +11,7 @@ use std::thread::Builder;
 use crate::error::{Error, Result};
 
 /// How many are in work at once: enough to keep the pool busy while one of them reads.
-fn in_flight() -> usize {
+pub(crate) fn in_flight() -> usize {
     let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
     (cores / 2).clamp(2, 4)
 }

@@ -14,7 +14,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::merge;
-use crate::openpgp::{Keyring, Signer};
+use crate::openpgp::Signer;
 use crate::progress::{Meter, Task};
 use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::catalogue::{Entry, PACKAGES, check, entry, let_pass};
+use crate::catalogue::{Entry, PACKAGES, check, entry, let_pass, signed};
 use crate::common::upstream::{NEWER, Site, Suite, gz, stanza, xz};
 
 const FORMS: [&str; 4] = ["gz", "xz", "bz2", "zst"];
@@ -200,4 +200,25 @@ fn several_streams_are_one_file() {
         })
     });
     let_pass(&each.collect::<Vec<_>>());
+}
+
+/// Some megabytes that would fill gigabytes when they are merged.
+#[test]
+fn more_small_stanzas_than_memory_has_room_for() {
+    let words = ["of memory", "raise fetch.max-memory"];
+    let many = signed("60,000 stanzas for two architectures", &words, |suite| {
+        for architecture in ["amd64", "arm64"] {
+            let path = format!("main/binary-{architecture}/Packages");
+            let text: String = (0..60_000)
+                .map(|n| {
+                    format!("Package: p{n}\nVersion: 1\nArchitecture: {architecture}\nFilename: pool/p{n}\n\n")
+                })
+                .collect();
+            suite.put_index(&path, text.as_bytes());
+        }
+    });
+    check(&[many.on(|site| {
+        site.change_config("[\"all\", \"amd64\"]", "[\"all\", \"amd64\", \"arm64\"]");
+        site.change_config("restarts = 0", "restarts = 0\nmax-memory = \"128 MiB\"");
+    })]);
 }
