@@ -4,7 +4,8 @@ use std::fs;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::common::apt::{Apt, field, has};
+use crate::common::apt::{Apt, field};
+use crate::common::programs::has;
 use crate::common::upstream::{NEWER, Said, Site, stanza};
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
