@@ -17,7 +17,7 @@ use crate::fetch::{self, FetchOptions, Spool};
 use crate::openpgp::Signer;
 use crate::progress::{Meter, Task};
 use crate::publish::{self, Allowances, Plan, Served};
-use crate::push;
+use crate::push::{self, PushOptions};
 use crate::report;
 use crate::workspace::Workspace;
 
@@ -88,7 +88,7 @@ pub fn run(
         return Err(error);
     }
     listener.step("push");
-    let failures = push::push_all(workspace, config, &options.guardian, false, listener);
+    let failures = push::push_all(workspace, config, &push_options(options), listener);
     outcome.failed_pushes = failures.iter().map(|e| crate::error::chain(e)).collect();
     listener.step("record");
     record(workspace, &outcome, options).map_err(|error| match outcome.has_published() {
@@ -107,9 +107,13 @@ fn push_pending(workspace: &Workspace<'_>, config: &Config, options: &RunOptions
         return;
     }
     listener.step("push");
-    for error in push::push_all(workspace, config, &options.guardian, false, listener) {
+    for error in push::push_all(workspace, config, &push_options(options), listener) {
         listener.warn(crate::error::chain(&error));
     }
+}
+
+fn push_options(options: &RunOptions<'_>) -> PushOptions {
+    PushOptions::new(options.guardian.clone())
 }
 
 /// Step 2 by itself.

@@ -4,13 +4,11 @@
 mod common;
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use common::programs::has;
-use common::site::{Site, contents, files, raised_overlay, wait_until, work_dir};
-use common::targets::{check_target, site_with_program, target};
+use common::site::{Site, contents, files, raised_overlay, work_dir};
+use common::targets::{check_target, rsync_daemon, site_with_program, target};
 
 #[test]
 fn a_path_gets_what_production_has_and_keeps_what_is_not_ours() {
@@ -19,7 +17,7 @@ fn a_path_gets_what_production_has_and_keeps_what_is_not_ours() {
     }
     let mut site = site_with_program("echo call >> DIR/calls; exec rsync \"$@\"");
     let there = site.path().join("target");
-    fs::create_dir_all(there.join("dists")).unwrap();
+    fs::create_dir_all(there.join("dists/empty")).unwrap();
     fs::create_dir_all(there.join("pool-of-others")).unwrap();
     fs::write(there.join("README"), "theirs").unwrap();
     fs::write(there.join("pool-of-others/file"), "theirs").unwrap();
@@ -34,12 +32,13 @@ fn a_path_gets_what_production_has_and_keeps_what_is_not_ours() {
             .count()
     };
     let once = calls();
-    // Nothing changed, nothing is pushed; unless somebody insists.
+    // Nothing changed, so the target is looked at and nothing is pushed; unless somebody insists.
     site.expect(0, &["run"]);
     site.expect(0, &["push"]);
-    assert_eq!(calls(), once);
+    assert_eq!(calls(), once + 2);
+    // The mark is there already.
     site.expect(0, &["push", "--force"]);
-    assert_eq!(calls(), 2 * once);
+    assert_eq!(calls(), once + 2 + once - 1);
     // A suite that is no longer published goes.
     site.set_suites(&["daedalus"]);
     site.expect(0, &["run"]);
@@ -61,66 +60,55 @@ fn a_path_gets_what_production_has_and_keeps_what_is_not_ours() {
     check_target(&site, &moved);
 }
 
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_daemon_gets_what_production_has() {
     if !has("rsync") {
         return;
     }
-    let dir = work_dir();
-    let module = dir.path().join("module");
-    fs::create_dir(&module).unwrap();
-    let config = dir.path().join("rsyncd.conf");
-    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
-    let users = match uid.is_root() {
-        true => format!("uid = {uid}\ngid = {gid}\n"),
-        false => String::new(),
-    };
     // Without a chroot, a daemon would make the links of suites lead nowhere.
-    fs::write(
-        &config,
-        format!(
-            "use chroot = no\nmunge symlinks = no\n{users}[there]\npath = {}\nread only = no\n",
-            module.display()
-        ),
-    )
-    .unwrap();
-    // Another process may take the port before rsync does: then there is another try.
-    let (_daemon, port) = (0..10)
-        .find_map(|_| {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
-            let mut daemon = Daemon(
-                Command::new("rsync")
-                    .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
-                    .arg(format!("--port={port}"))
-                    .arg(format!("--config={}", config.display()))
-                    .arg("--log-file=/dev/null")
-                    .stdin(Stdio::null())
-                    .spawn()
-                    .unwrap(),
-            );
-            let mut ended = false;
-            wait_until("the daemon answers or ends", || {
-                ended = daemon.0.try_wait().unwrap().is_some();
-                ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
-            });
-            (!ended).then_some((daemon, port))
-        })
-        .unwrap();
-    let address = format!("rsync://127.0.0.1:{port}/there/debian");
-    let site = Site::new(&target("daemon", &address, ""));
-    site.expect(0, &["run"]);
-    check_target(&site, &module.join("debian"));
+    for parameters in [
+        "munge symlinks = no",
+        // It says nothing of what it has.
+        "munge symlinks = no\nwrite only = yes\nlist = no",
+        "munge symlinks = no\nrefuse options = checksum",
+    ] {
+        let dir = work_dir();
+        let daemon = rsync_daemon(dir.path(), parameters);
+        let there = dir.path().join("module/debian");
+        let address = format!("rsync://127.0.0.1:{}/there/debian", daemon.port);
+        let mut site = Site::new(&target("daemon", &address, ""));
+        assert_eq!(site.expect(0, &["run"]), "", "{parameters}");
+        check_target(&site, &there);
+        assert_eq!(site.expect(0, &["run"]), "", "{parameters}");
+        fs::remove_file(there.join("dists/daedalus/InRelease")).unwrap();
+        let told = site.expect(0, &["run"]);
+        assert!(told.contains("dists/daedalus/InRelease"), "{told}");
+        check_target(&site, &there);
+        site.set_suites(&["daedalus"]);
+        assert_eq!(site.expect(0, &["run"]), "", "{parameters}");
+        check_target(&site, &there);
+        fs::create_dir(there.join("dists/theirs")).unwrap();
+        fs::write(there.join("dists/theirs/InRelease"), "theirs").unwrap();
+        let other = Site::new(&target("daemon", &address, ""));
+        let told = other.expect(4, &["run"]);
+        assert!(told.contains("the mark of another site"), "{told}");
+        check_by_hash(&there);
+        assert!(there.join("dists/theirs/InRelease").is_file());
+    }
+}
+
+#[test]
+fn a_daemon_that_munges_symlinks_is_not_taken_for_one_that_lost_them() {
+    if !has("rsync") {
+        return;
+    }
+    let dir = work_dir();
+    let daemon = rsync_daemon(dir.path(), "munge symlinks = yes");
+    let address = "127.0.0.1::there/debian";
+    let options = format!("options = [\"--port={}\"]", daemon.port);
+    let site = Site::new(&target("daemon", address, &options));
+    assert_eq!(site.expect(0, &["run"]), "");
+    assert_eq!(site.expect(0, &["run"]), "");
 }
 
 #[test]
@@ -271,7 +259,8 @@ fn a_suite_becomes_an_alias_and_an_alias_a_suite() {
     // After every call the target is kept as it is then.
     let site = site_with_program(
         "rsync \"$@\" || exit\n\
-         n=$(ls DIR/snapshots | wc -l); n=$(printf %02d \"$n\"); cp -a DIR/target DIR/snapshots/$n",
+         n=$(ls DIR/snapshots | wc -l); n=$(printf %02d \"$n\"); \
+         if test -d DIR/target; then cp -a DIR/target DIR/snapshots/$n; fi",
     );
     let snapshots = site.path().join("snapshots");
     let there = site.path().join("target");

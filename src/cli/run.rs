@@ -9,6 +9,7 @@ use aptmerge::events::Listener;
 use aptmerge::fetch::Spool;
 use aptmerge::progress::{Meter, Task};
 use aptmerge::publish::{self, Action, Allowances, Plan};
+use aptmerge::push::{PushOptions, push_all};
 use aptmerge::run::{self as cycle, Outcome, RunOptions};
 use aptmerge::workspace::Workspace;
 use clap::Args;
@@ -67,6 +68,13 @@ pub(super) struct PushArgs {
     /// Push to every target, also to those that have the generation already
     #[arg(long)]
     force: bool,
+    /// Make this target ours, though another site pushes to it or it holds suites of others; nothing of theirs is deleted, but suites
+    /// of our names are replaced
+    #[arg(long, value_name = "NAME")]
+    take_over: Vec<String>,
+    /// Delete everything below dists/ of this target that the tree does not have, whoever put it there
+    #[arg(long, value_name = "NAME")]
+    prune: Vec<String>,
 }
 
 fn options<'a>(
@@ -181,12 +189,27 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
             "no target is configured: add [[push]] to the configuration".into(),
         ));
     }
+    for named in args.take_over.iter().chain(&args.prune) {
+        if !config
+            .push
+            .iter()
+            .any(|target| target.name.as_str() == named)
+        {
+            let why = format!("no [[push]] of the configuration is called `{named}`");
+            return Err(Error::Usage(why));
+        }
+    }
     let lock = context.lock(&config, &args.lock)?;
     let mut workspace = Workspace::open(&lock, &config.root)?;
     // Production may be half synced if the last run died; what is pushed must be whole.
     publish::recover(&mut workspace, context)?;
-    let failures =
-        aptmerge::push::push_all(&workspace, &config, &Context::itself(), args.force, context);
+    let options = PushOptions {
+        guardian: Context::itself(),
+        force: args.force,
+        take_over: args.take_over.iter().cloned().collect(),
+        prune: args.prune.iter().cloned().collect(),
+    };
+    let failures = push_all(&workspace, &config, &options, context);
     Ok(if failures.is_empty() {
         ExitCode::SUCCESS
     } else {

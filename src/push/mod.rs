@@ -1,5 +1,9 @@
 //! Push: production to every target, under the lock of the run.
 //!
+//! A target is looked at in every run, also where it should have everything already (`look.rs`): whether it is ours (`owner.rs`), and
+//! whether it still has what was pushed to it. One that lost or changed what signs a suite is pushed to anew. Nothing is deleted there
+//! but what is on record as pushed there (`record.rs`).
+//!
 //! A target is written in an order that no client of it can trip over: what is named by others first (by-hash, then the
 //! indices), then the Release files, InRelease last, then the aliases of suites, and only then what is gone is deleted
 //! (`stages.rs`). Other kinds of target have their place here: each kind is a module with one function that brings a tree to a
@@ -11,110 +15,211 @@
 //! transfer leaves behind in a session of its own (an ssh master) never had the lock's descriptor, so it holds nothing.
 
 pub mod guardian;
+mod look;
+mod owner;
+mod record;
 mod rsync;
 mod stages;
+mod tree;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+pub use record::{PushRecord, record_name};
 
 use crate::config::{Config, Push};
-use crate::error::{Error, chain};
+use crate::error::{Error, Result, chain};
 use crate::events::Listener;
 use crate::progress::{Meter, Task};
 use crate::workspace::Workspace;
 
-/// What is recorded of a target.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct PushRecord {
-    /// The generation that it has.
-    pub generation: u64,
-    /// The latest Date in it: where the state was lost, numbers begin anew, and Dates do not.
-    #[serde(default)]
-    pub date: Option<i64>,
-    /// The address that it was pushed to.
-    pub target: String,
-    /// The aliases of suites that it has, `dists/stable`.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub aliases: BTreeSet<String>,
+use look::Look;
+use owner::{Address, Mark};
+use rsync::Target;
+use stages::Before;
+use tree::Tree;
+
+/// What a push is told besides the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct PushOptions {
+    /// The program to start guardians with: aptmerge itself.
+    pub guardian: PathBuf,
+    /// Whether targets are pushed to that have the generation already.
+    pub force: bool,
+    /// Targets that become ours, whoever they belong to.
+    pub take_over: BTreeSet<String>,
+    /// Targets that lose everything below `dists/` that the tree does not have.
+    pub prune: BTreeSet<String>,
 }
 
-/// Where the record of a target lies, below the state directory.
-pub fn record_name(target: &Push) -> String {
-    format!("push-{}.json", target.name)
+impl PushOptions {
+    /// A push that forces nothing.
+    pub fn new(guardian: PathBuf) -> PushOptions {
+        PushOptions {
+            guardian,
+            ..PushOptions::default()
+        }
+    }
 }
 
-/// Pushes production to every target that does not have it yet; `force` pushes to all of them.
+/// What all targets get, and whose it is.
+struct Production<'a> {
+    workspace: &'a Workspace<'a>,
+    tree: Tree,
+    mark: Mark,
+    generation: u64,
+    date: Option<i64>,
+    aliases: BTreeSet<String>,
+}
+
+/// Pushes production to every target that does not have it yet, or has lost something of it.
 ///
 /// A target that fails does not keep the others from theirs. The listener is warned of failures; they are returned for the record.
 pub fn push_all(
     workspace: &Workspace<'_>,
     config: &Config,
-    guardian: &Path,
-    force: bool,
+    options: &PushOptions,
     listener: &dyn Listener,
 ) -> Vec<Error> {
-    let generation = workspace.published().number;
-    let date = workspace.published().suites.values().map(|s| s.date).max();
-    let links = workspace.published().links.keys();
-    let aliases: BTreeSet<String> = links
-        .filter(|link| link.starts_with("dists/"))
-        .cloned()
-        .collect();
     let mut failures = Vec::new();
     let mut fail = |error: Error| {
         let hint = error.hint().map(|hint| format!("\n  hint: {hint}"));
         listener.warn(chain(&error) + &hint.unwrap_or_default());
         failures.push(error);
     };
+    if config.push.is_empty() || workspace.published().number == 0 {
+        return failures;
+    }
+    let mut targets = Vec::new();
     for target in &config.push {
-        let recorded = match workspace.read_state::<PushRecord>(&record_name(target)) {
-            Ok(record) => record.unwrap_or_default(),
-            // Nobody knows what the target has, so it gets everything that it lacks.
-            Err(error @ Error::State { .. }) => {
-                let target = &target.name;
-                listener.warn(format!(
-                    "{}; `{target}` is pushed to as if it had nothing, and the file is written anew",
-                    chain(&error)
-                ));
-                PushRecord::default()
-            }
-            Err(error) => {
-                fail(error);
-                continue;
-            }
-        };
-        let has_it = recorded.generation == generation
-            && recorded.date == date
-            && recorded.target == target.rsync;
-        if generation == 0 || (has_it && !force) {
-            continue;
+        match record::read(workspace, target, listener) {
+            Ok(record) => targets.push((target, record)),
+            Err(error) => fail(error),
         }
+    }
+    let owners = targets
+        .iter()
+        .filter_map(|(_, record)| record.owner.clone());
+    let production = match Production::open(workspace, owners) {
+        Ok(production) => production,
+        Err(error) => {
+            fail(error);
+            return failures;
+        }
+    };
+    for (target, record) in targets {
         if listener.is_cancelled() {
             fail(Error::Cancelled);
             break;
         }
-        listener.info(format!(
-            "pushing generation {generation} to {}",
-            target.name
-        ));
-        let task = Task::Push {
-            target: target.name.to_string(),
-        };
-        let _pushing = Meter::begin(listener, task);
-        let pushed = rsync::push(workspace, target, guardian, &recorded.aliases).and_then(|()| {
-            let record = PushRecord {
-                generation,
-                date,
-                target: target.rsync.clone(),
-                aliases: aliases.clone(),
-            };
-            workspace.write_state(&record_name(target), &record)
-        });
-        if let Err(error) = pushed {
+        if let Err(error) = production.push(target, &record, options, listener) {
             fail(error);
         }
     }
     failures
+}
+
+impl<'a> Production<'a> {
+    fn open(
+        workspace: &'a Workspace<'a>,
+        owners: impl Iterator<Item = String>,
+    ) -> Result<Production<'a>> {
+        let published = workspace.published();
+        let links = published.links.keys();
+        Ok(Production {
+            workspace,
+            tree: Tree::read(&workspace.layout().production())?,
+            mark: Mark::open(workspace, owners)?,
+            generation: published.number,
+            date: published.suites.values().map(|s| s.date).max(),
+            aliases: links
+                .filter(|link| link.starts_with("dists/"))
+                .cloned()
+                .collect(),
+        })
+    }
+
+    /// Looks at a target, and brings it what it lacks.
+    fn push(
+        &self,
+        target: &Push,
+        record: &PushRecord,
+        options: &PushOptions,
+        listener: &dyn Listener,
+    ) -> Result<()> {
+        let (workspace, tree, name) = (self.workspace, &self.tree, target.name.as_str());
+        let take_over = options.take_over.contains(name);
+        let prune = options.prune.contains(name);
+        let was_ours = record.target == target.rsync && record.generation > 0;
+        let has_tree = was_ours && record.generation == self.generation && record.date == self.date;
+        let address = match &record.owner {
+            _ if !was_ours => Address::New,
+            None => Address::PushedTo,
+            Some(_) => Address::Marked,
+        };
+        let task = Task::Push {
+            target: name.to_owned(),
+        };
+        let _pushing = Meter::begin(listener, task);
+        let to = Target::new(workspace, target, &options.guardian);
+        let mut pushed = record::paths(workspace, target, listener)?;
+        let mut look = Look {
+            tree,
+            mark: &self.mark,
+            pushed: &pushed,
+            has_tree,
+            by_content: true,
+        };
+        let seen = to.look(&mut look)?;
+        let by_content = look.by_content;
+        if let Some((why, hint)) = owner::refusal(&seen, address).filter(|_| !take_over) {
+            return Err(Error::Push {
+                target: name.to_owned(),
+                why,
+                hint: Some(hint),
+            });
+        }
+        if !seen.is_marked || !seen.other_owners.is_empty() {
+            if !seen.foreign.is_empty() && !prune {
+                let foreign = owner::some_of(seen.foreign.iter());
+                listener.warn(format!(
+                    "target `{name}` holds what this site does not publish, and it stays: {foreign}\n  \
+                     hint: `aptmerge push --prune {name}` deletes it"
+                ));
+            }
+            to.claim(&self.mark)?;
+        }
+        if !seen.is_marked {
+            // It may be another place than the one that was pushed to.
+            pushed.clear();
+        }
+        let is_spoilt = has_tree && !seen.changed.is_empty();
+        if is_spoilt {
+            let changed = owner::some_of(seen.changed.iter());
+            listener.warn(format!(
+                "target `{name}` has not any more what was pushed to it, and is pushed to anew: {changed}"
+            ));
+        }
+        let is_forced = options.force || take_over || prune;
+        if has_tree && seen.is_marked && !is_spoilt && !is_forced {
+            return Ok(());
+        }
+        listener.info(format!("pushing generation {} to {name}", self.generation));
+        pushed.extend(tree.paths.iter().cloned());
+        record::write_paths(workspace, target, &pushed)?;
+        let before = Before {
+            aliases: &record.aliases,
+            pushed: &pushed,
+            prune,
+        };
+        to.push(tree, before, by_content && (is_spoilt || is_forced))?;
+        let record = PushRecord {
+            generation: self.generation,
+            date: self.date,
+            target: target.rsync.clone(),
+            aliases: self.aliases.clone(),
+            owner: Some(self.mark.id.clone()),
+        };
+        record::write(workspace, target, &record, &tree.paths)
+    }
 }

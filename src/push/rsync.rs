@@ -1,17 +1,24 @@
 //! A target of rsync's: a path, an address over ssh, or one of a daemon.
 
-use std::collections::BTreeSet;
-use std::io::{Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use tempfile::NamedTempFile;
+
 use crate::config::Push;
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::quoted::quoted_output;
 use crate::workspace::Workspace;
 
-use super::{guardian, stages};
+use super::guardian;
+use super::look::{Look, Seen};
+use super::owner::{self, Mark};
+use super::stages::{self, Before, Deletes};
+use super::tree::Tree;
 
 /// How much of what rsync says is shown.
 const SHOWN_BYTES: u64 = 4000;
@@ -19,11 +26,17 @@ const SHOWN_BYTES: u64 = 4000;
 /// rsync's exit code where the other side said nothing for too long.
 const RSYNC_TIMEOUT: i32 = 30;
 
+/// rsync's exit code where the other side does not do what is asked for.
+const RSYNC_UNSUPPORTED: i32 = 4;
+
+/// How much a look may say: 4 MiB are some 50,000 names.
+const LOOK_BYTES: u64 = 4 << 20;
+
 /// The same while it connects to a daemon.
 const RSYNC_CONNECT_TIMEOUT: i32 = 35;
 
-/// What every call for a target has in common.
-struct Target<'a> {
+/// A target, for the time of one push.
+pub(super) struct Target<'a> {
     workspace: &'a Workspace<'a>,
     target: &'a Push,
     guardian: &'a Path,
@@ -31,53 +44,156 @@ struct Target<'a> {
     deadline: Option<Instant>,
 }
 
-/// Brings production, and the reports, to a target; `aliases` are those that it has, as far as is known.
-pub(super) fn push(
-    workspace: &Workspace<'_>,
-    target: &Push,
-    guardian: &Path,
-    aliases: &BTreeSet<String>,
-) -> Result<()> {
-    let layout = workspace.layout();
-    let production = layout.production();
-    let to = Target {
-        workspace,
-        target,
-        guardian,
-        deadline: Instant::now().checked_add(target.timeout.duration()),
-    };
-    for stage in stages::stages(&production, aliases)? {
-        let mut arguments = vec![
-            "--recursive".to_owned(),
-            "--links".into(),
-            // What is ours takes the place even of a whole directory: of a suite that is an alias now.
-            "--force".into(),
-            // An index that is there under by-hash already is linked, not sent again.
-            "--hard-links".into(),
-            "--perms".into(),
-            "--chmod=D0755,F0644".into(),
-            "--times".into(),
-            "--delay-updates".into(),
-            "--mkpath".into(),
-        ];
-        if stage.delete {
-            arguments.push("--delete-after".into());
+/// A call of rsync's that failed.
+struct Failed {
+    /// The exit code, where it came to one.
+    code: Option<i32>,
+    error: Error,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed { code: None, error }
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
+impl<'a> Target<'a> {
+    /// Begins the time that a push to this target has.
+    pub(super) fn new(
+        workspace: &'a Workspace<'a>,
+        target: &'a Push,
+        guardian: &'a Path,
+    ) -> Target<'a> {
+        Target {
+            workspace,
+            target,
+            guardian,
+            deadline: Instant::now().checked_add(target.timeout.duration()),
         }
-        arguments.extend(stage.filters.iter().map(|rule| format!("--filter={rule}")));
-        to.run(stage.what, arguments, &production, "")?;
     }
-    if target.log && layout.log().is_dir() {
-        let arguments = [
-            "--recursive",
-            "--times",
-            "--perms",
-            "--chmod=D0755,F0644",
-            "--mkpath",
-        ];
-        let arguments = arguments.map(str::to_owned).to_vec();
-        to.run("reports", arguments, &layout.log(), "log/")?;
+
+    /// Looks at what the target holds; changes `look` where the target does not let contents be compared.
+    pub(super) fn look(&self, look: &mut Look<'_>) -> Result<Seen> {
+        let production = self.workspace.layout().production();
+        let from = [look.mark.dir.as_path(), production.as_path()];
+        let call =
+            |look: &Look<'_>| self.run("a look at it", Vec::new(), look.arguments(), &from, "");
+        let answer = match call(look) {
+            // A daemon may refuse `--checksum` to everybody, since it costs time.
+            Err(failed) if failed.code == Some(RSYNC_UNSUPPORTED) && look.by_content => {
+                look.by_content = false;
+                call(look)
+            }
+            other => other,
+        };
+        let mut said = Vec::new();
+        let mut answer = answer?;
+        answer
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| answer.take(LOOK_BYTES + 1).read_to_end(&mut said))
+            .map_err(Error::io(
+                "read a temporary file in",
+                self.workspace.layout().state(),
+            ))?;
+        let failed = |why: &str, hint| Error::Push {
+            target: self.target.name.to_string(),
+            why: format!("a look at it: {why}"),
+            hint: Some(hint),
+        };
+        if said.len() as u64 > LOOK_BYTES {
+            return Err(failed(
+                "it holds more than any archive has suites",
+                "see whether the address is right",
+            ));
+        }
+        look.read(&String::from_utf8_lossy(&said)).ok_or_else(|| {
+            failed(
+                "rsync does not tell whether the owner's mark is there",
+                "take what silences rsync (--quiet), and what leaves files out, out of `options` of this [[push]]",
+            )
+        })
     }
-    Ok(())
+
+    /// Puts our mark at the target, in the place of all others.
+    pub(super) fn claim(&self, mark: &Mark) -> Result<()> {
+        let mut arguments = basic();
+        arguments.extend([
+            "--delete".into(),
+            format!("--filter=+ /{}", mark.name()),
+            format!("--filter=R /{}*", owner::PREFIX),
+            "--filter=- *".into(),
+        ]);
+        self.run("owner's mark", arguments, Vec::new(), &[&mark.dir], "")?;
+        Ok(())
+    }
+
+    /// Brings production, and the reports; `by_content` holds what the target has against it by content, not by size and time.
+    pub(super) fn push(&self, tree: &Tree, before: Before<'_>, by_content: bool) -> Result<()> {
+        let layout = self.workspace.layout();
+        let production = layout.production();
+        for stage in stages::stages(tree, before) {
+            let mut arguments = basic();
+            arguments.extend([
+                "--links".to_owned(),
+                // An index that is there under by-hash already is linked, not sent again.
+                "--hard-links".into(),
+                // So nothing is alike that is sent, and whatever lies in its place need not be read.
+                "--whole-file".into(),
+                "--delay-updates".into(),
+            ]);
+            if by_content {
+                arguments.push("--checksum".into());
+            }
+            let mut rules = None;
+            match stage.deletes {
+                Deletes::Nothing => {}
+                Deletes::InTheWay => arguments.push("--force".into()),
+                Deletes::Gone => arguments.push("--delete-after".into()),
+            }
+            if stage.deletes == Deletes::Gone {
+                // Whole suites may be gone: more than fits into a command line.
+                let file = self.rules(&stage.filters)?;
+                arguments.push(format!("--filter=merge {}", file.path().display()));
+                rules = Some(file);
+            } else {
+                arguments.extend(stage.filters.iter().map(|rule| format!("--filter={rule}")));
+            }
+            self.run(stage.what, arguments, Vec::new(), &[&production], "")?;
+            drop(rules);
+        }
+        if self.target.log && layout.log().is_dir() {
+            self.run("reports", basic(), Vec::new(), &[&layout.log()], "log/")?;
+        }
+        Ok(())
+    }
+
+    /// Writes filter rules to a file, one a line.
+    fn rules(&self, rules: &[String]) -> Result<NamedTempFile> {
+        let mut file = durable::temporary(&self.workspace.layout().state().join("rules"))?;
+        let text: String = rules.iter().map(|rule| format!("{rule}\n")).collect();
+        file.write_all(text.as_bytes())
+            .map_err(Error::io("write", file.path()))?;
+        Ok(file)
+    }
+}
+
+/// The options of every call that brings something.
+fn basic() -> Vec<String> {
+    [
+        "--recursive",
+        "--times",
+        "--perms",
+        "--chmod=D0755,F0644",
+        "--mkpath",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// How long a target may be silent, as rsync is told.
@@ -97,13 +213,22 @@ fn silence(target: &Push) -> impl Iterator<Item = String> {
 }
 
 impl Target<'_> {
-    fn run(&self, what: &str, mut arguments: Vec<String>, from: &Path, below: &str) -> Result<()> {
+    /// Calls rsync, with `arguments` before and `last` behind the options of the configuration; returns what it said.
+    fn run(
+        &self,
+        what: &str,
+        mut arguments: Vec<String>,
+        last: Vec<String>,
+        from: &[&Path],
+        below: &str,
+    ) -> std::result::Result<File, Failed> {
         let (workspace, target) = (self.workspace, self.target);
         arguments.extend(silence(target));
         arguments.extend(target.options.iter().cloned());
+        arguments.extend(last);
         arguments.push("--".into());
-        // rsync takes a colon in a relative path for a host; ours is absolute.
-        arguments.push(format!("{}/", from.display()));
+        // rsync takes a colon in a relative path for a host; ours are absolute.
+        arguments.extend(from.iter().map(|from| format!("{}/", from.display())));
         arguments.push(format!("{}/{below}", target.rsync.trim_end_matches('/')));
         let failed = |why: String, hint| Error::Push {
             target: target.name.to_string(),
@@ -146,7 +271,7 @@ impl Target<'_> {
                 failed(format!("cannot start its guardian {guardian}: {e}"), None)
             })?;
         if status.success() {
-            return Ok(());
+            return Ok(output);
         }
         let is_late = self.deadline.is_some_and(|end| Instant::now() >= end)
             && status.code() == Some(guardian::OUT_OF_TIME.into());
@@ -173,6 +298,9 @@ impl Target<'_> {
             .and_then(|_| output.take(SHOWN_BYTES).read_to_end(&mut text));
         let program = target.program.display();
         let said = quoted_output(&text);
-        Err(failed(format!("{program} {ended}: {said}"), hint))
+        Err(Failed {
+            code: status.code(),
+            error: failed(format!("{program} {ended}: {said}"), hint),
+        })
     }
 }

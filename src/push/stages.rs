@@ -4,21 +4,44 @@
 //! is at the target until then, and goes in that very call. The other way round nothing of the suite can come while its name is
 //! taken by a symlink: so a suite that was an alias comes by itself when all others are there, and clients miss it no longer than
 //! its own files take.
+//!
+//! What goes is named, path by path, and everything else is protected: rsync deletes a directory only when nothing is left in it,
+//! and never through a symlink that has taken a directory's place.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use crate::error::Result;
-use crate::listing;
+use super::tree::{Tree, parents};
 
 /// One call of rsync: which files of the tree it brings over, by filter rules.
 pub(super) struct Stage {
     pub(super) what: &'static str,
     pub(super) filters: Vec<String>,
-    pub(super) delete: bool,
+    pub(super) deletes: Deletes,
 }
 
-/// What of the tree has a place of its own in the order, each below the tree: `/dists/SUITE/InRelease`.
+/// What a call may delete at the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deletes {
+    /// Nothing.
+    Nothing,
+    /// What its rules leave unprotected where something of ours takes the place.
+    InTheWay,
+    /// What its rules leave unprotected.
+    Gone,
+}
+
+/// What a target has besides the tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before<'a> {
+    /// The aliases that it has, as far as is known.
+    pub(super) aliases: &'a BTreeSet<String>,
+    /// The paths that it has from us, as far as is known: what of them is gone may be deleted.
+    pub(super) pushed: &'a BTreeSet<String>,
+    /// Whether everything below `dists/` may be deleted that the tree does not have.
+    pub(super) prune: bool,
+}
+
+/// What of the tree has a place of its own in the order.
 #[derive(Default)]
 struct Special {
     release: Vec<String>,
@@ -28,55 +51,104 @@ struct Special {
     were_aliases: Vec<String>,
 }
 
-/// The calls that bring production to a target; `aliases` are those that the target has, as far as is known.
-pub(super) fn stages(production: &Path, aliases: &BTreeSet<String>) -> Result<Vec<Stage>> {
-    let special = find(production, aliases)?;
+/// The calls that bring production to a target.
+pub(super) fn stages(tree: &Tree, before: Before<'_>) -> Vec<Stage> {
+    let special = find(tree, before.aliases);
     let stay_away = special.aliases.iter().chain(&special.were_aliases);
     let mut stages = suites(&without(stay_away), &special);
     if !special.were_aliases.is_empty() {
         stages.extend(suites(&only_below(&special.were_aliases), &special));
     }
+    // A line end would end a rule; no name of ours has one.
+    let gone = before.pushed.difference(&tree.paths).map(String::as_str);
+    let gone: Vec<&str> = gone.filter(|path| !path.contains(['\n', '\r'])).collect();
     if !special.aliases.is_empty() {
-        // All else is not sent, but not kept either: an alias takes the place of a whole suite.
-        stages.push(stage("aliases", &[], only(&special.aliases, "hide *")));
+        // An alias takes the place of a whole suite.
+        let filters = match before.prune {
+            true => only(&special.aliases, &[], "hide *"),
+            false => only(
+                &special.aliases,
+                &risked(below(&gone, &tree.aliases)),
+                "- *",
+            ),
+        };
+        stages.push(Stage {
+            what: "aliases",
+            filters,
+            deletes: Deletes::InTheWay,
+        });
     }
-    stages.push(Stage {
-        what: "deletions",
+    let deletions = match before.prune {
         // What is excluded is not deleted: what others keep beside `dists/` is theirs.
-        filters: rules(&["+ /dists", "+ /dists/**", "- /*"]),
-        delete: true,
-    });
-    Ok(stages)
+        true => rules(&["+ /dists", "+ /dists/**", "- /*"]),
+        false => deletions(&gone, tree),
+    };
+    if !deletions.is_empty() {
+        stages.push(Stage {
+            what: "deletions",
+            filters: deletions,
+            deletes: Deletes::Gone,
+        });
+    }
+    stages
 }
 
-fn find(production: &Path, aliases: &BTreeSet<String>) -> Result<Special> {
-    let mut special = Special::default();
-    for entry in listing::below(&production.join("dists"), usize::MAX, |_| true) {
-        let entry = entry?;
-        let path = entry.path();
-        let relative = path.strip_prefix(production).ok().and_then(Path::to_str);
-        let Some(relative) = relative else {
-            continue;
-        };
-        if entry.path_is_symlink() {
-            special.aliases.push(format!("/{relative}"));
-        } else if entry.file_type().is_dir() && aliases.contains(relative) {
-            special.were_aliases.push(format!("/{relative}"));
-        }
-        // Only a suite's own directory has an InRelease.
-        if !path
-            .parent()
-            .is_some_and(|dir| dir.join("InRelease").is_file())
-        {
-            continue;
-        }
-        match entry.file_name().to_str() {
-            Some("Release" | "Release.gpg") => special.release.push(format!("/{relative}")),
-            Some("InRelease") => special.inline.push(format!("/{relative}")),
-            _ => {}
-        }
+/// Looks only into the directories that something is gone from.
+fn deletions(gone: &[&str], tree: &Tree) -> Vec<String> {
+    if gone.is_empty() {
+        return Vec::new();
     }
-    Ok(special)
+    let above = gone.iter().flat_map(|path| parents(path));
+    let above: BTreeSet<&str> = above.filter(|dir| tree.paths.contains(*dir)).collect();
+    let mut deletions: Vec<String> = above.into_iter().map(|dir| rule("+", dir)).collect();
+    deletions.extend(risked(gone.iter().copied()));
+    deletions.push("- *".into());
+    deletions
+}
+
+/// Lets these paths be deleted.
+fn risked<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    paths.map(|path| rule("R", path)).collect()
+}
+
+/// Of these paths, those that lie where an alias is to be.
+fn below<'a>(paths: &'a [&str], aliases: &'a BTreeSet<String>) -> impl Iterator<Item = &'a str> {
+    let taken = |path: &str| parents(path).any(|dir| aliases.contains(dir.trim_end_matches('/')));
+    paths.iter().copied().filter(move |path| taken(path))
+}
+
+fn find(tree: &Tree, aliases: &BTreeSet<String>) -> Special {
+    let signed = tree.signed().cloned();
+    let (inline, release) = signed.partition(|path| path.ends_with("/InRelease"));
+    let directories = tree.paths.iter().filter_map(|path| path.strip_suffix('/'));
+    let were_aliases = directories.filter(|dir| aliases.contains(*dir));
+    Special {
+        release,
+        inline,
+        aliases: tree.aliases.iter().cloned().collect(),
+        were_aliases: were_aliases.map(str::to_owned).collect(),
+    }
+}
+
+/// A filter rule for one path, whatever is in its name.
+pub(super) fn rule(kind: &str, path: &str) -> String {
+    format!("{kind} /{}", literal(path, false))
+}
+
+/// A path as a part of a pattern. A backslash quotes in patterns that have a wildcard, and stands for itself in all others.
+pub(super) fn literal(path: &str, in_pattern: bool) -> String {
+    let is_wild = |c| matches!(c, '*' | '?' | '[');
+    if !in_pattern && !path.contains(is_wild) {
+        return path.to_owned();
+    }
+    let mut literal = String::new();
+    for c in path.chars() {
+        if is_wild(c) || c == '\\' {
+            literal.push('\\');
+        }
+        literal.push(c);
+    }
+    literal
 }
 
 /// Suites, of those that the rules in front leave over: what is named by others first, InRelease last.
@@ -89,8 +161,16 @@ fn suites(in_front: &[String], special: &Special) -> Vec<Stage> {
             rules(&["- /pool", "+ */", "+ by-hash/**", "- *"]),
         ),
         stage("indices", in_front, without(signed)),
-        stage("Release files", in_front, only(&special.release, "- *")),
-        stage("InRelease files", in_front, only(&special.inline, "- *")),
+        stage(
+            "Release files",
+            in_front,
+            only(&special.release, &[], "- *"),
+        ),
+        stage(
+            "InRelease files",
+            in_front,
+            only(&special.inline, &[], "- *"),
+        ),
     ]
 }
 
@@ -98,7 +178,7 @@ fn stage(what: &'static str, in_front: &[String], filters: Vec<String>) -> Stage
     Stage {
         what,
         filters: [in_front, &filters].concat(),
-        delete: false,
+        deletes: Deletes::Nothing,
     }
 }
 
@@ -107,10 +187,11 @@ fn rules(rules: &[&str]) -> Vec<String> {
 }
 
 /// These files, and `rest` for all others. Symlinks to local pools stay here: they lead nowhere on another machine.
-fn only(files: &[String], rest: &str) -> Vec<String> {
-    let files = files.iter().map(|file| format!("+ {file}"));
+fn only(files: &[String], more: &[String], rest: &str) -> Vec<String> {
+    let files = files.iter().map(|file| rule("+", file));
     let mut only = rules(&["- /pool", "+ */"]);
     only.extend(files);
+    only.extend_from_slice(more);
     only.push(rest.to_owned());
     only
 }
@@ -118,7 +199,7 @@ fn only(files: &[String], rest: &str) -> Vec<String> {
 /// Everything but these.
 fn without<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut without = rules(&["- /pool"]);
-    without.extend(paths.map(|path| format!("- {path}")));
+    without.extend(paths.map(|path| rule("-", path)));
     without
 }
 
@@ -126,12 +207,12 @@ fn without<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<String> {
 fn only_below(directories: &[String]) -> Vec<String> {
     let (mut ways, mut beside) = (BTreeSet::new(), BTreeSet::new());
     for directory in directories {
-        for (slash, _) in directory.match_indices('/') {
-            let end = directory[slash + 1..].find('/');
-            let end = end.map_or(directory.len(), |end| slash + 1 + end);
-            ways.insert(format!("+ {}/", &directory[..end]));
-            beside.insert(format!("- {}/*", &directory[..slash]));
+        beside.insert("- /*".to_owned());
+        for dir in parents(directory) {
+            ways.insert(rule("+", dir));
+            beside.insert(format!("- /{}*", literal(dir, true)));
         }
+        ways.insert(rule("+", &format!("{directory}/")));
     }
     ways.into_iter().chain(beside).collect()
 }
@@ -144,7 +225,7 @@ mod tests {
 
     #[test]
     fn only_what_lies_below_is_left_over() {
-        let directories = ["/dists/stable".to_owned(), "/dists/old/stable".to_owned()];
+        let directories = ["dists/stable".to_owned(), "dists/old/stable".to_owned()];
         assert_eq!(
             only_below(&directories),
             [
@@ -157,5 +238,63 @@ mod tests {
                 "- /dists/old/*",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_gone_is_named_and_all_else_protected() {
+        let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        let tree = Tree {
+            paths: set(&["dists/", "dists/a/", "dists/a/InRelease", "dists/b"]),
+            aliases: set(&["dists/b"]),
+        };
+        let pushed = set(&[
+            "dists/",
+            "dists/a/",
+            "dists/a/InRelease",
+            "dists/a/w*[x\\",
+            "dists/a/back\\slash",
+            "dists/a/line\n+ *",
+            "dists/b/",
+            "dists/b/InRelease",
+            "dists/old/",
+            "dists/old/x",
+        ]);
+        let before = Before {
+            aliases: &BTreeSet::new(),
+            pushed: &pushed,
+            prune: false,
+        };
+        let stages = stages(&tree, before);
+        let [.., aliases, deletions] = &stages[..] else {
+            panic!("{} stages", stages.len());
+        };
+        assert_eq!(
+            aliases.filters,
+            [
+                "- /pool",
+                "+ */",
+                "+ /dists/b",
+                "R /dists/b/InRelease",
+                "- *"
+            ]
+        );
+        assert_eq!(
+            deletions.filters,
+            [
+                "+ /dists/",
+                "+ /dists/a/",
+                "R /dists/a/back\\slash",
+                "R /dists/a/w\\*\\[x\\\\",
+                "R /dists/b/",
+                "R /dists/b/InRelease",
+                "R /dists/old/",
+                "R /dists/old/x",
+                "- *",
+            ]
+        );
+        let others = stages
+            .iter()
+            .filter(|stage| stage.deletes != Deletes::Nothing);
+        assert_eq!(others.count(), 2);
     }
 }

@@ -1,9 +1,12 @@
 //! Targets of pushes: how they are configured, and what they have to have.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
-use super::site::{Site, contents, differing, files};
+use super::site::{Site, contents, differing, files, wait_until};
 
 /// One target, as the configuration has it.
 pub fn target(name: &str, address: &str, more: &str) -> String {
@@ -36,4 +39,62 @@ pub fn check_target(site: &Site, target: &Path) {
         .filter(|path| path.to_string_lossy().contains('~'))
         .collect();
     assert_eq!(litter, Vec::<PathBuf>::new());
+}
+
+/// A server that ends with its test.
+pub struct Server {
+    process: Child,
+    /// Where it listens, at 127.0.0.1.
+    pub port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts a server at a free port. Another process may take that before it does: then there is another try.
+pub fn serve(command: impl Fn(u16) -> Command) -> Server {
+    let try_once = || {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let process = command(port).stdin(Stdio::null()).spawn().unwrap();
+        let mut server = Server { process, port };
+        let mut ended = false;
+        wait_until("the server answers or ends", || {
+            ended = server.process.try_wait().unwrap().is_some();
+            ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        (!ended).then_some(server)
+    };
+    (0..10).find_map(|_| try_once()).unwrap()
+}
+
+/// An rsync daemon with one module, `there`, which is `module` in a directory and has these parameters besides.
+pub fn rsync_daemon(dir: &Path, parameters: &str) -> Server {
+    let module = dir.join("module");
+    fs::create_dir_all(&module).unwrap();
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let users = match uid.is_root() {
+        true => format!("uid = {uid}\ngid = {gid}\n"),
+        false => String::new(),
+    };
+    let config = dir.join("rsyncd.conf");
+    let text = format!(
+        "use chroot = no\n{users}[there]\npath = {}\nread only = no\n{parameters}\n",
+        module.display()
+    );
+    fs::write(&config, text).unwrap();
+    serve(|port| {
+        let mut daemon = Command::new("rsync");
+        daemon
+            .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--config={}", config.display()))
+            .arg("--log-file=/dev/null");
+        daemon
+    })
 }

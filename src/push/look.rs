@@ -1,0 +1,224 @@
+//! The look at a target before a push: a dry run of rsync's with the few files that tell whose it is and which state it has.
+//!
+//! It goes the way that a push goes, so it needs no right at the target that a push does not need: a daemon that only lets files be
+//! written, or lists nothing, answers it. What signs a suite is compared by content, since a push that finds size and time as they
+//! were would leave a changed file as it is.
+//!
+//! What the target says of itself is taken for no more than it is: the names that it gives stand in messages, quoted, and make us
+//! refuse or push once more. None of them makes anything be deleted.
+
+use std::collections::BTreeSet;
+
+use super::owner::{self, Mark};
+use super::stages::{literal, rule};
+use super::tree::{Tree, parents};
+
+/// What a target holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Whether it carries our mark.
+    pub(super) is_marked: bool,
+    /// The ids of other marks that it carries.
+    pub(super) other_owners: BTreeSet<String>,
+    /// What signs our suites, and aliases, that it lacks or has otherwise.
+    pub(super) changed: BTreeSet<String>,
+    /// Of these, what it has otherwise.
+    pub(super) occupied: BTreeSet<String>,
+    /// What it has where we have suites, and we do not: names of suites, as far as anybody can tell.
+    pub(super) foreign: BTreeSet<String>,
+}
+
+/// How a target is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) mark: &'a Mark,
+    /// What was pushed to it, as far as is known.
+    pub(super) pushed: &'a BTreeSet<String>,
+    /// Whether it should have this very tree, with its aliases. One that has another may have a suite in the place of an alias.
+    pub(super) has_tree: bool,
+    /// Whether files are compared by their content, and not by size and time.
+    pub(super) by_content: bool,
+}
+
+impl Look<'_> {
+    /// The options of rsync's, which come behind those of the configuration: the last one of a kind counts.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let mut arguments: Vec<String> = [
+            "--dry-run",
+            "--recursive",
+            "--links",
+            "--times",
+            "--mkpath",
+            // In a dry run: names what is there and not here.
+            "--delete",
+            // Said twice: what is the same is named too.
+            "--itemize-changes",
+            "--itemize-changes",
+            "--out-format=%i %n",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        if self.by_content {
+            arguments.push("--checksum".into());
+        }
+        arguments.extend(self.filters().iter().map(|rule| format!("--filter={rule}")));
+        arguments
+    }
+
+    /// `R` names what would be deleted; what no rule names is neither sent nor looked at.
+    fn filters(&self) -> Vec<String> {
+        let mut filters = vec![
+            rule("+", &self.mark.name()),
+            format!("R /{}*", owner::PREFIX),
+        ];
+        let suites: BTreeSet<&str> = self.tree.suites().collect();
+        let aliases = self.tree.aliases.iter().map(String::as_str);
+        let ends = suites.iter().copied().chain(aliases);
+        let above: BTreeSet<&str> = ends.flat_map(parents).collect();
+        filters.extend(above.union(&suites).map(|dir| rule("+", dir)));
+        filters.extend(self.tree.signed().map(|path| rule("+", path)));
+        if self.has_tree {
+            filters.extend(self.tree.aliases.iter().map(|path| rule("+", path)));
+        }
+        let beside = above.difference(&suites);
+        filters.extend(beside.map(|dir| format!("R /{}*", literal(dir, true))));
+        filters.push("- *".into());
+        filters
+    }
+
+    /// Reads what rsync says; nothing where it says nothing of the mark, as with `--quiet` among its options.
+    pub(super) fn read(&self, said: &str) -> Option<Seen> {
+        let mut seen = Seen::default();
+        let mut is_answered = false;
+        let mark = self.mark.name();
+        for line in said.lines() {
+            if let Some(path) = line.strip_prefix("*deleting ") {
+                // With a slash, it is a directory with nothing in it.
+                let path = path.trim_start();
+                if !path.ends_with('/') {
+                    self.found(path, self.tree.aliases.contains(path), &mut seen);
+                }
+            } else if let Some(path) = line.strip_prefix("cannot delete non-empty directory: ") {
+                let is_ours = self.pushed.contains(&format!("{path}/"));
+                self.found(path, is_ours, &mut seen);
+            } else if let Some((flags, path)) = itemized(line) {
+                let is_new = flags.ends_with("+++");
+                if path == mark {
+                    is_answered = true;
+                    seen.is_marked = !is_new;
+                } else if !path.ends_with('/') && (is_new || self.is_other(flags)) {
+                    if !is_new {
+                        seen.occupied.insert(path.to_owned());
+                    }
+                    seen.changed.insert(path.to_owned());
+                }
+            }
+        }
+        is_answered.then_some(seen)
+    }
+
+    /// Takes in a path that the target has and the look does not bring.
+    fn found(&self, path: &str, is_ours: bool, seen: &mut Seen) {
+        if let Some(id) = path.strip_prefix(owner::PREFIX) {
+            seen.other_owners.insert(id.to_owned());
+        } else if !is_ours && !self.pushed.contains(path) {
+            seen.foreign.insert(path.to_owned());
+        }
+    }
+
+    /// Whether a file or symlink that is there differs: `>fcst......`, and a symlink that leads elsewhere has the `c` as well.
+    fn is_other(&self, flags: &str) -> bool {
+        let flag = |at: usize| flags.as_bytes().get(at).copied().unwrap_or(b'.');
+        let has = |at: usize| !matches!(flag(at), b'.' | b' ');
+        let (content, size, time) = (has(2), has(3), has(4));
+        content || size || (!self.by_content && flag(1) == b'f' && time)
+    }
+}
+
+/// Splits a line that itemizes a change into its flags and the path.
+fn itemized(line: &str) -> Option<(&str, &str)> {
+    const FLAGS: usize = 11;
+    let (flags, path) = (line.get(..FLAGS)?, line.get(FLAGS..)?.strip_prefix(' ')?);
+    let mut kinds = flags.bytes();
+    let is_change = kinds.next().is_some_and(|b| b"<>ch.".contains(&b));
+    let is_entry = kinds.next().is_some_and(|b| b"fdLDS".contains(&b));
+    (is_change && is_entry && flags.is_ascii()).then_some((flags, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_rsync_says_is_read() {
+        let tree = Tree {
+            paths: set(&[
+                "dists/",
+                "dists/a/",
+                "dists/a/InRelease",
+                "dists/a/Release",
+                "dists/stable",
+            ]),
+            aliases: set(&["dists/stable"]),
+        };
+        let mark = Mark {
+            dir: PathBuf::new(),
+            id: "11".into(),
+        };
+        let look = Look {
+            tree: &tree,
+            mark: &mark,
+            pushed: &set(&["dists/old/"]),
+            has_tree: false,
+            by_content: true,
+        };
+        assert_eq!(
+            look.filters(),
+            [
+                "+ /.aptmerge-owner-11",
+                "R /.aptmerge-owner-*",
+                "+ /dists/",
+                "+ /dists/a/",
+                "+ /dists/a/InRelease",
+                "+ /dists/a/Release",
+                "R /dists/*",
+                "- *",
+            ]
+        );
+        let said = "sending incremental file list\n\
+            *deleting   .aptmerge-owner-22\n\
+            *deleting   dists/stable\n\
+            *deleting   dists/nothing/\n\
+            *deleting   dists/link\n\
+            cannot delete non-empty directory: dists/old\n\
+            cannot delete non-empty directory: dists/foreign\n\
+            .d..t...... ./\n\
+            <f+++++++++ .aptmerge-owner-11\n\
+            .d          dists/\n\
+            <fcs....... dists/a/InRelease\n\
+            <f..t...... dists/a/Release\n\
+            ü\n";
+        let seen = Seen {
+            is_marked: false,
+            other_owners: set(&["22"]),
+            changed: set(&["dists/a/InRelease"]),
+            occupied: set(&["dists/a/InRelease"]),
+            foreign: set(&["dists/foreign", "dists/link"]),
+        };
+        assert_eq!(look.read(said), Some(seen));
+        assert_eq!(look.read("*deleting   dists/x\n"), None);
+        let by_time = Look {
+            by_content: false,
+            ..look
+        };
+        let seen = by_time.read(said).unwrap_or_default();
+        assert_eq!(seen.changed, set(&["dists/a/InRelease", "dists/a/Release"]));
+    }
+}

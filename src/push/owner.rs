@@ -1,0 +1,175 @@
+//! The owner's mark: a small file at the top of a target that names the one site which pushes there.
+//!
+//! Why a push harms nobody else's archive at a shared or mistyped address:
+//!
+//! - A target that carries another site's mark is refused.
+//! - A target without a mark to which nothing was pushed from here is refused if it holds suites, unless they are exactly ours. So a
+//!   new target and a copy of our tree go on by themselves, and somebody else's archive does not. A target that was pushed to before
+//!   there were marks gets one. Where the mark was lost, the next run puts it there again, unless suites of others have come.
+//! - The mark comes before everything else, so whoever looks at a target while its first push is under way sees whose it is.
+//! - Nothing is deleted but paths on record ([`super::record`]), and these only where our mark is.
+//!
+//! The id is random, is made once, and stands in the name of the file, so that it is seen without being read: a daemon may let
+//! its files be written and not read.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::quoted::quoted;
+use crate::workspace::Workspace;
+
+use super::look::Seen;
+
+/// The name of a mark, before its id.
+pub(super) const PREFIX: &str = ".aptmerge-owner-";
+
+const TEXT: &[u8] = b"One site of aptmerge pushes to this directory, the one whose id stands in the name of this file.\n";
+
+/// The mark of this site.
+#[derive(Debug)]
+pub(super) struct Mark {
+    /// A directory that holds the mark and nothing else.
+    pub(super) dir: PathBuf,
+    pub(super) id: String,
+}
+
+impl Mark {
+    /// Returns the mark of this site. Where there is none yet, or none any more, it gets the id that a target has on record, or
+    /// a new one.
+    pub(super) fn open(
+        workspace: &Workspace<'_>,
+        recorded: impl Iterator<Item = String>,
+    ) -> Result<Mark> {
+        let dir = workspace.layout().state().join("owner");
+        let id = match existing(&dir)? {
+            Some(id) => id,
+            None => {
+                let id = match recorded.into_iter().find(|id| is_id(id)) {
+                    Some(id) => id,
+                    None => new_id()?,
+                };
+                durable::create_dir(&dir)?;
+                durable::write(&dir.join(format!("{PREFIX}{id}")), TEXT, None)?;
+                durable::sync_dir(&workspace.layout().state())?;
+                id
+            }
+        };
+        Ok(Mark { dir, id })
+    }
+
+    /// The name of the file.
+    pub(super) fn name(&self) -> String {
+        format!("{PREFIX}{}", self.id)
+    }
+}
+
+fn existing(dir: &Path) -> Result<Option<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("list", dir)(error)),
+    };
+    let mut ids = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(Error::io("list", dir))?.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        ids.extend(id.filter(|id| is_id(id)).map(str::to_owned));
+    }
+    Ok(ids.into_iter().min())
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn new_id() -> Result<String> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0; 16];
+    File::open(source)
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .map_err(Error::io("read", source))?;
+    Ok(hex::encode(bytes))
+}
+
+/// What is on record of a target's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Address {
+    /// Nothing.
+    New,
+    /// It was pushed to, before there were marks.
+    PushedTo,
+    /// It got our mark.
+    Marked,
+}
+
+/// Why a target is not pushed to, and what an operator can do about it.
+pub(super) type Refusal = (String, &'static str);
+
+/// Refuses a target that belongs to somebody else, by what it holds.
+pub(super) fn refusal(seen: &Seen, address: Address) -> Option<Refusal> {
+    if let Some(id) = seen.other_owners.first() {
+        return Some((
+            format!(
+                "nothing was pushed: it carries the mark of another site ({PREFIX}{})",
+                quoted(id)
+            ),
+            "see whether the address is right and which site pushes there; if this one is to, `aptmerge push --take-over NAME`, with the name of this [[push]]",
+        ));
+    }
+    let is_ours = seen.is_marked
+        || match address {
+            Address::New => seen.foreign.is_empty() && seen.occupied.is_empty(),
+            Address::PushedTo => true,
+            Address::Marked => seen.foreign.is_empty(),
+        };
+    if is_ours {
+        return None;
+    }
+    let held = seen.occupied.iter().chain(&seen.foreign);
+    Some((
+        format!(
+            "nothing was pushed: it holds suites that this site never pushed there: {}",
+            some_of(held)
+        ),
+        "see whether the address is right; if they may stand beside ours, and those of our names be replaced, `aptmerge push --take-over NAME`, with the name of this [[push]]",
+    ))
+}
+
+/// The first few of these names, for a message.
+pub(super) fn some_of<'a>(names: impl Iterator<Item = &'a String> + Clone) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = names.clone().take(SHOWN).map(|name| quoted(name)).collect();
+    let more = names.skip(SHOWN).count();
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn ids_are_of_one_form() {
+        let id = new_id().unwrap();
+        assert!(is_id(&id), "{id}");
+        for other in ["", "../../x", "0123", &id.replace(&id[..1], "G")] {
+            assert!(!is_id(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn long_lists_are_short_in_messages() {
+        let names: Vec<String> = ["a", "b\u{1b}", "c", "d", "e", "f", "g"]
+            .map(str::to_owned)
+            .to_vec();
+        assert_eq!(some_of(names.iter()), "a, b\\u{1b}, c, d, e and 2 more");
+        assert_eq!(some_of(names[..1].iter()), "a");
+    }
+}

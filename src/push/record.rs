@@ -1,0 +1,123 @@
+//! What is on record of a target: which generation it has, whose mark it carries, and every path that was pushed to it.
+//!
+//! The paths are those that a later push may delete, so they are written before the push that brings them: what an interrupted push
+//! left at the target is known as well.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Push;
+use crate::error::{Error, Result, chain};
+use crate::events::Listener;
+use crate::workspace::Workspace;
+
+/// What is recorded of a target.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PushRecord {
+    /// The generation that it has.
+    pub generation: u64,
+    /// The latest Date in it: where the state was lost, numbers begin anew, and Dates do not.
+    #[serde(default)]
+    pub date: Option<i64>,
+    /// The address that it was pushed to.
+    pub target: String,
+    /// The aliases of suites that it has, `dists/stable`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub aliases: BTreeSet<String>,
+    /// The id of the owner's mark that it carries; none where the push was older than these marks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// The name of a target's record, below the state directory.
+pub fn record_name(target: &Push) -> String {
+    format!("push-{}.json", target.name)
+}
+
+/// The paths that were pushed to an address.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Pushed {
+    /// The address.
+    target: String,
+    /// Files and symlinks as they are, directories with a slash at their end: `dists/stable`, `dists/daedalus/`.
+    paths: BTreeSet<String>,
+}
+
+/// The name of the record of a target's paths. No target can be called so that this is its [`record_name`].
+fn pushed_name(target: &Push) -> String {
+    format!("pushed-{}.json", target.name)
+}
+
+/// Reads the record of a target; a damaged one counts as none, which is told.
+pub(super) fn read(
+    workspace: &Workspace<'_>,
+    target: &Push,
+    listener: &dyn Listener,
+) -> Result<PushRecord> {
+    let record = or_none(workspace.read_state(&record_name(target)), |why| {
+        let target = &target.name;
+        listener.warn(format!(
+            "{why}; `{target}` is pushed to as if it had nothing, and the file is written anew"
+        ));
+    })?;
+    Ok(record.unwrap_or_default())
+}
+
+/// Writes the record of a target.
+pub(super) fn write(
+    workspace: &Workspace<'_>,
+    target: &Push,
+    record: &PushRecord,
+    paths: &BTreeSet<String>,
+) -> Result<()> {
+    write_paths(workspace, target, paths)?;
+    workspace.write_state(&record_name(target), record)
+}
+
+/// Reads which paths were pushed to the present address of a target; none where the record is damaged, which is told.
+pub(super) fn paths(
+    workspace: &Workspace<'_>,
+    target: &Push,
+    listener: &dyn Listener,
+) -> Result<BTreeSet<String>> {
+    let pushed = or_none(
+        workspace.read_state::<Pushed>(&pushed_name(target)),
+        |why| {
+            let target = &target.name;
+            listener.warn(format!(
+                "{why}; what `{target}` has and the tree has not stays there, and the file is written anew; \
+                 `aptmerge push --prune {target}` deletes it"
+            ));
+        },
+    )?;
+    let pushed = pushed.unwrap_or_default();
+    Ok(match pushed.target == target.rsync {
+        true => pushed.paths,
+        // Nothing of the kind is known of another place.
+        false => BTreeSet::new(),
+    })
+}
+
+/// Writes which paths a target may have from us.
+pub(super) fn write_paths(
+    workspace: &Workspace<'_>,
+    target: &Push,
+    paths: &BTreeSet<String>,
+) -> Result<()> {
+    let pushed = Pushed {
+        target: target.rsync.clone(),
+        paths: paths.clone(),
+    };
+    workspace.write_state(&pushed_name(target), &pushed)
+}
+
+fn or_none<T>(read: Result<Option<T>>, damaged: impl FnOnce(String)) -> Result<Option<T>> {
+    match read {
+        Err(error @ Error::State { .. }) => {
+            damaged(chain(&error));
+            Ok(None)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,64 @@
+//! What a tree has below `dists/`, by name: what a push brings, and what of it a target can be asked for.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::listing;
+
+/// The names of the files that sign a suite, each in the directory of the suite.
+const SIGNED: [&str; 3] = ["InRelease", "Release", "Release.gpg"];
+
+/// The paths of a tree, each as `dists/daedalus/InRelease`.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Every path; those of directories end with a slash.
+    pub(super) paths: BTreeSet<String>,
+    /// The symlinks among them.
+    pub(super) aliases: BTreeSet<String>,
+}
+
+impl Tree {
+    /// Lists a tree. Names that are no UTF-8 are not ours, and are left out.
+    pub(super) fn read(production: &Path) -> Result<Tree> {
+        let mut tree = Tree::default();
+        for entry in listing::below(&production.join("dists"), usize::MAX, |_| true) {
+            let entry = entry?;
+            let path = entry.path().strip_prefix(production).ok();
+            let Some(path) = path.and_then(Path::to_str).map(str::to_owned) else {
+                continue;
+            };
+            if entry.file_type().is_dir() {
+                tree.paths.insert(path + "/");
+                continue;
+            }
+            if entry.path_is_symlink() {
+                tree.aliases.insert(path.clone());
+            }
+            tree.paths.insert(path);
+        }
+        Ok(tree)
+    }
+
+    /// The files that sign suites. Only a suite's own directory has an InRelease; an index has a Release as well.
+    pub(super) fn signed(&self) -> impl Iterator<Item = &String> {
+        self.paths.iter().filter(|path| {
+            let Some((dir, name)) = path.rsplit_once('/') else {
+                return false;
+            };
+            SIGNED.contains(&name) && self.paths.contains(&format!("{dir}/InRelease"))
+        })
+    }
+
+    /// The directories of suites, `dists/daedalus/`.
+    pub(super) fn suites(&self) -> impl Iterator<Item = &str> {
+        let inline = self.paths.iter();
+        inline.filter_map(|path| path.strip_suffix("InRelease").filter(|d| d.ends_with('/')))
+    }
+}
+
+/// The directories that a path lies in, the uppermost first: `dists/`, `dists/daedalus/`.
+pub(super) fn parents(path: &str) -> impl Iterator<Item = &str> {
+    let inner = path.strip_suffix('/').unwrap_or(path);
+    inner.match_indices('/').map(|(at, _)| &path[..=at])
+}
