@@ -7,6 +7,10 @@
 //!
 //! Guardian and transfer are a session without a terminal. So Ctrl-C and a hangup end the run alone, and the guardian sees to the
 //! rest; and a transfer that would ask a person something fails with its own message, instead of being stopped in the background.
+//! Nor does ssh open a window to ask in: it is told so, and does not hear of a display.
+//!
+//! The transfer has the environment of the run, since that is how rsync and ssh get a password, an agent, a proxy or a shell to go
+//! through. Left out is what would change what a push writes: where parts of files lie, and how names are spelled.
 //!
 //! The transfer itself is started through a second step, which asks the kernel to kill it when the guardian dies, and then
 //! becomes the transfer.
@@ -34,6 +38,15 @@ pub const TRANSFER_COMMAND: &str = "become-transfer";
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// What of the environment the transfer does not get.
+const KEPT_BACK: [&str; 5] = [
+    "SSH_ASKPASS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "RSYNC_PARTIAL_DIR",
+    "RSYNC_ICONV",
+];
+
 /// The exit code of a guardian that killed a transfer whose time was over; timeout(1) has the same.
 pub const OUT_OF_TIME: u8 = 124;
 
@@ -54,7 +67,12 @@ pub fn guard(
     setsid()?;
     // Orphans of the transfer become our children, so that we can see the last of them go.
     prctl::set_child_subreaper(true)?;
-    let mut transfer = Command::new(itself)
+    let mut transfer = Command::new(itself);
+    for name in KEPT_BACK {
+        transfer.env_remove(name);
+    }
+    let mut transfer = transfer
+        .env("SSH_ASKPASS_REQUIRE", "never")
         .arg(TRANSFER_COMMAND)
         .arg(std::process::id().to_string())
         .arg("--")
