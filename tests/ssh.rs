@@ -1,5 +1,5 @@
 //! Shows a push over a real ssh, and that nothing of it asks a person or follows what else is in the environment.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
 
