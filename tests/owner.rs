@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::site::{Site, contents, files, has, raised_overlay};
-use common::targets::{check_target, target};
+use common::targets::{check_target, site_with_program, target};
 
 /// A site that pushes to the directory `target` beside it.
 fn site_with_target() -> (Site, PathBuf) {
@@ -403,19 +403,21 @@ fn a_symlink_in_the_place_of_a_suite_leads_no_deletion_out() {
 }
 
 #[test]
-fn an_option_that_silences_rsync_is_told() {
+fn options_do_not_blind_the_look() {
     if !has("rsync") {
         return;
     }
     let (mut site, there) = site_with_target();
-    let options = "options = [\"--quiet\"]";
+    let options = "options = [\"-rq\"]";
     site.set_extra(&target("near", there.to_str().unwrap(), options));
     let told = site.expect(4, &["run"]);
     assert!(
-        told.contains("--quiet") && told.contains("`options`"),
+        told.contains("silences") && told.contains("`options`"),
         "{told}"
     );
+    assert!(!there.exists());
     for options in [
+        "[\"--quiet\", \"-q\"]",
         "[\"-v\", \"--stats\", \"--progress\"]",
         "[\"--out-format=x %n\", \"--itemize-changes\"]",
         "[\"--max-delete=1000\", \"--checksum\", \"--partial\", \"--delete\"]",
@@ -424,5 +426,52 @@ fn an_option_that_silences_rsync_is_told() {
         site.set_extra(&target("near", there.to_str().unwrap(), &options));
         assert_eq!(site.expect(0, &["run"]), "", "{options}");
         check_target(&site, &there);
+    }
+}
+
+#[test]
+fn what_an_interrupted_push_left_goes_and_nothing_that_looks_like_it() {
+    if !has("rsync") {
+        return;
+    }
+    let mut site = site_with_program("exec rsync \"$@\"");
+    let there = site.path().join("target");
+    let fail = site.path().join("fail");
+    site.expect(0, &["run"]);
+    let overlay = raised_overlay("1.1");
+    site.set_overlay(overlay.path());
+    fs::write(&fail, "").unwrap();
+    // The look goes through, and the first call that brings something does not.
+    let program =
+        "case \"$*\" in *--dry-run*) ;; *) test -e DIR/fail && exit 20;; esac; exec rsync \"$@\"";
+    let program = program.replace("DIR", site.path().to_str().unwrap());
+    site.script("program", &format!("#!/bin/sh\n{program}\n"));
+    site.expect(4, &["run"]);
+    let suite = there.join("dists/daedalus");
+    let by_hash = fs::read_dir(suite.join("main/binary-amd64/by-hash/SHA256")).unwrap();
+    let hash = by_hash.map(|entry| entry.unwrap().path()).min().unwrap();
+    let hash_name = hash.file_name().unwrap().to_str().unwrap();
+    let left = [
+        suite.join(".InRelease.a1B2c3"),
+        suite.join("main/binary-amd64/.~tmp~/Packages.xz"),
+        suite.join("main/binary-amd64/.Packages.xz.Abcdef"),
+        hash.with_file_name(format!(".{hash_name}.Abcdef")),
+    ];
+    let theirs = [
+        suite.join(".htaccess.backup"),
+        suite.join(".InRelease.a1B2c3d"),
+        there.join("dists/theirs/.InRelease.a1B2c3"),
+        there.join("dists/theirs/.~tmp~/InRelease"),
+    ];
+    for path in left.iter().chain(&theirs) {
+        write(path, "part");
+    }
+    fs::remove_file(&fail).unwrap();
+    assert_eq!(site.expect(0, &["run"]), "");
+    for path in &left {
+        assert!(!path.exists(), "{}", path.display());
+    }
+    for path in &theirs {
+        assert!(path.exists(), "{}", path.display());
     }
 }

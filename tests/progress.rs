@@ -237,12 +237,12 @@ fn without_colours_there_are_bars_all_the_same() {
 
 #[test]
 fn a_push_is_shown_with_its_target() {
-    if !has_script() {
+    if !has_script() || !has("rsync") {
         return;
     }
     let site = Site::new();
     let program = site.path("transfer");
-    fs::write(&program, "#!/bin/sh\nsleep 0.2\n").unwrap();
+    fs::write(&program, "#!/bin/sh\nsleep 0.2\nexec rsync \"$@\"\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     site.write_config(&format!(
         "{}\n[[push]]\nname = \"near\"\nrsync = \"{}\"\nprogram = \"{}\"\n",

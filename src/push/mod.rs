@@ -35,6 +35,7 @@ use crate::workspace::Workspace;
 
 use look::Look;
 use owner::{Address, Mark};
+use record::Pushed;
 use rsync::Target;
 use stages::Before;
 use tree::Tree;
@@ -162,11 +163,11 @@ impl<'a> Production<'a> {
         };
         let _pushing = Meter::begin(listener, task);
         let to = Target::new(workspace, target, &options.guardian);
-        let mut pushed = record::paths(workspace, target, listener)?;
+        let mut pushed = record::pushed(workspace, target, listener)?;
         let mut look = Look {
             tree,
             mark: &self.mark,
-            pushed: &pushed,
+            pushed: &pushed.paths,
             has_tree,
             by_content: true,
         };
@@ -191,7 +192,7 @@ impl<'a> Production<'a> {
         }
         if !seen.is_marked {
             // It may be another place than the one that was pushed to.
-            pushed.clear();
+            pushed = Pushed::default();
         }
         let is_spoilt = has_tree && !seen.changed.is_empty();
         if is_spoilt {
@@ -205,13 +206,14 @@ impl<'a> Production<'a> {
             return Ok(());
         }
         listener.info(format!("pushing generation {} to {name}", self.generation));
-        pushed.extend(tree.paths.iter().cloned());
-        record::write_paths(workspace, target, &pushed)?;
         let before = Before {
             aliases: &record.aliases,
-            pushed: &pushed,
+            pushed: &pushed.paths,
+            is_unfinished: pushed.is_unfinished,
             prune,
         };
+        let paths = pushed.paths.union(&tree.paths).cloned().collect();
+        record::begin(workspace, target, paths)?;
         to.push(tree, before, by_content && (is_spoilt || is_forced))?;
         let record = PushRecord {
             generation: self.generation,
@@ -220,6 +222,6 @@ impl<'a> Production<'a> {
             aliases: self.aliases.clone(),
             owner: Some(self.mark.id.clone()),
         };
-        record::write(workspace, target, &record, &tree.paths)
+        record::write(workspace, target, &record, tree.paths.clone())
     }
 }

@@ -35,13 +35,16 @@ pub fn record_name(target: &Push) -> String {
     format!("push-{}.json", target.name)
 }
 
-/// The paths that were pushed to an address.
+/// What was pushed to an address.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Pushed {
+pub(super) struct Pushed {
     /// The address.
     target: String,
     /// Files and symlinks as they are, directories with a slash at their end: `dists/stable`, `dists/daedalus/`.
-    paths: BTreeSet<String>,
+    pub(super) paths: BTreeSet<String>,
+    /// Whether a push began and did not end, so that parts of files may have stayed under temporary names.
+    #[serde(default)]
+    pub(super) is_unfinished: bool,
 }
 
 /// The name of the record of a target's paths. No target can be called so that this is its [`record_name`].
@@ -64,23 +67,23 @@ pub(super) fn read(
     Ok(record.unwrap_or_default())
 }
 
-/// Writes the record of a target.
+/// Writes the record of a target that has everything now.
 pub(super) fn write(
     workspace: &Workspace<'_>,
     target: &Push,
     record: &PushRecord,
-    paths: &BTreeSet<String>,
+    paths: BTreeSet<String>,
 ) -> Result<()> {
-    write_paths(workspace, target, paths)?;
+    write_pushed(workspace, target, paths, false)?;
     workspace.write_state(&record_name(target), record)
 }
 
-/// Reads which paths were pushed to the present address of a target; none where the record is damaged, which is told.
-pub(super) fn paths(
+/// Reads what was pushed to the present address of a target; nothing where the record is damaged, which is told.
+pub(super) fn pushed(
     workspace: &Workspace<'_>,
     target: &Push,
     listener: &dyn Listener,
-) -> Result<BTreeSet<String>> {
+) -> Result<Pushed> {
     let pushed = or_none(
         workspace.read_state::<Pushed>(&pushed_name(target)),
         |why| {
@@ -91,23 +94,30 @@ pub(super) fn paths(
             ));
         },
     )?;
-    let pushed = pushed.unwrap_or_default();
-    Ok(match pushed.target == target.rsync {
-        true => pushed.paths,
-        // Nothing of the kind is known of another place.
-        false => BTreeSet::new(),
-    })
+    // Nothing of the kind is known of another place.
+    let pushed = pushed.filter(|pushed| pushed.target == target.rsync);
+    Ok(pushed.unwrap_or_default())
 }
 
-/// Writes which paths a target may have from us.
-pub(super) fn write_paths(
+/// Writes which paths a target may have from us, before they are pushed.
+pub(super) fn begin(
     workspace: &Workspace<'_>,
     target: &Push,
-    paths: &BTreeSet<String>,
+    paths: BTreeSet<String>,
+) -> Result<()> {
+    write_pushed(workspace, target, paths, true)
+}
+
+fn write_pushed(
+    workspace: &Workspace<'_>,
+    target: &Push,
+    paths: BTreeSet<String>,
+    is_unfinished: bool,
 ) -> Result<()> {
     let pushed = Pushed {
         target: target.rsync.clone(),
-        paths: paths.clone(),
+        paths,
+        is_unfinished,
     };
     workspace.write_state(&pushed_name(target), &pushed)
 }

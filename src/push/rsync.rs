@@ -115,7 +115,7 @@ impl<'a> Target<'a> {
         look.read(&String::from_utf8_lossy(&said)).ok_or_else(|| {
             failed(
                 "rsync does not tell whether the owner's mark is there",
-                "take what silences rsync (--quiet), and what leaves files out, out of `options` of this [[push]]",
+                "take what silences rsync, and what leaves files out, out of `options` of this [[push]]; its `program` must pass on what rsync says",
             )
         })
     }
@@ -127,6 +127,8 @@ impl<'a> Target<'a> {
             "--delete".into(),
             format!("--filter=+ /{}", mark.name()),
             format!("--filter=R /{}*", owner::PREFIX),
+            // What an interrupted call left of it.
+            format!("--filter=R /.{}.??????", mark.name()),
             "--filter=- *".into(),
         ]);
         self.run("owner's mark", arguments, Vec::new(), &[&mark.dir], "")?;
@@ -224,7 +226,11 @@ impl Target<'_> {
     ) -> std::result::Result<File, Failed> {
         let (workspace, target) = (self.workspace, self.target);
         arguments.extend(silence(target));
-        arguments.extend(target.options.iter().cloned());
+        let options = target.options.iter();
+        // A look is there for what it says.
+        let is_look = !last.is_empty();
+        let is_heard = |option: &&String| !(is_look && matches!(option.as_str(), "-q" | "--quiet"));
+        arguments.extend(options.filter(is_heard).cloned());
         arguments.extend(last);
         arguments.push("--".into());
         // rsync takes a colon in a relative path for a host; ours are absolute.

@@ -6,7 +6,8 @@
 //! its own files take.
 //!
 //! What goes is named, path by path, and everything else is protected: rsync deletes a directory only when nothing is left in it,
-//! and never through a symlink that has taken a directory's place.
+//! and never through a symlink that has taken a directory's place. After a push that was interrupted, what rsync may have left of it
+//! under temporary names goes as well: that name is made of the name of a file that was on its way.
 
 use std::collections::BTreeSet;
 
@@ -37,6 +38,8 @@ pub(super) struct Before<'a> {
     pub(super) aliases: &'a BTreeSet<String>,
     /// The paths that it has from us, as far as is known: what of them is gone may be deleted.
     pub(super) pushed: &'a BTreeSet<String>,
+    /// Whether the last push did not end.
+    pub(super) is_unfinished: bool,
     /// Whether everything below `dists/` may be deleted that the tree does not have.
     pub(super) prune: bool,
 }
@@ -81,7 +84,7 @@ pub(super) fn stages(tree: &Tree, before: Before<'_>) -> Vec<Stage> {
     let deletions = match before.prune {
         // What is excluded is not deleted: what others keep beside `dists/` is theirs.
         true => rules(&["+ /dists", "+ /dists/**", "- /*"]),
-        false => deletions(&gone, tree),
+        false => deletions(&gone, tree, before),
     };
     if !deletions.is_empty() {
         stages.push(Stage {
@@ -93,17 +96,39 @@ pub(super) fn stages(tree: &Tree, before: Before<'_>) -> Vec<Stage> {
     stages
 }
 
-/// Looks only into the directories that something is gone from.
-fn deletions(gone: &[&str], tree: &Tree) -> Vec<String> {
-    if gone.is_empty() {
-        return Vec::new();
-    }
-    let above = gone.iter().flat_map(|path| parents(path));
-    let above: BTreeSet<&str> = above.filter(|dir| tree.paths.contains(*dir)).collect();
-    let mut deletions: Vec<String> = above.into_iter().map(|dir| rule("+", dir)).collect();
+/// Looks only into the directories that something may be gone from.
+fn deletions(gone: &[&str], tree: &Tree, before: Before<'_>) -> Vec<String> {
+    let above: BTreeSet<&str> = match before.is_unfinished {
+        true => tree.directories().collect(),
+        false => gone.iter().flat_map(|path| parents(path)).collect(),
+    };
+    let mut deletions = Vec::new();
+    let kept = above.iter().filter(|dir| tree.paths.contains(**dir));
+    deletions.extend(kept.map(|dir| rule("+", dir)));
     deletions.extend(risked(gone.iter().copied()));
-    deletions.push("- *".into());
+    if before.is_unfinished {
+        deletions.extend(temporary(tree.paths.union(before.pushed)));
+    }
+    if !deletions.is_empty() {
+        deletions.push("- *".into());
+    }
     deletions
+}
+
+/// Lets rsync's temporary files of these be deleted, `.NAME.` and six characters, and the directories that it delays updates in.
+fn temporary<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    let mut rules = BTreeSet::from(["R .~tmp~/".to_owned(), "R .~tmp~/*".to_owned()]);
+    for path in paths.filter(|path| !path.ends_with('/') && !path.contains(['\n', '\r'])) {
+        if let Some((dir, name)) = path.rsplit_once('/') {
+            // There are many of these, and their names are all alike.
+            let name = match dir.contains("/by-hash/") {
+                true => "[0-9a-f]*".to_owned(),
+                false => literal(name, true),
+            };
+            rules.insert(format!("R /{}/.{name}.??????", literal(dir, true)));
+        }
+    }
+    rules
 }
 
 /// Lets these paths be deleted.
@@ -120,7 +145,7 @@ fn below<'a>(paths: &'a [&str], aliases: &'a BTreeSet<String>) -> impl Iterator<
 fn find(tree: &Tree, aliases: &BTreeSet<String>) -> Special {
     let signed = tree.signed().cloned();
     let (inline, release) = signed.partition(|path| path.ends_with("/InRelease"));
-    let directories = tree.paths.iter().filter_map(|path| path.strip_suffix('/'));
+    let directories = tree.directories().map(|dir| dir.trim_end_matches('/'));
     let were_aliases = directories.filter(|dir| aliases.contains(*dir));
     Special {
         release,
@@ -262,6 +287,7 @@ mod tests {
         let before = Before {
             aliases: &BTreeSet::new(),
             pushed: &pushed,
+            is_unfinished: false,
             prune: false,
         };
         let stages = stages(&tree, before);

@@ -50,6 +50,12 @@ impl Tree {
         })
     }
 
+    /// Every directory.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &str> {
+        let paths = self.paths.iter().map(String::as_str);
+        paths.filter(|path| path.ends_with('/'))
+    }
+
     /// The directories of suites, `dists/daedalus/`.
     pub(super) fn suites(&self) -> impl Iterator<Item = &str> {
         let inline = self.paths.iter();
