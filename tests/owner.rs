@@ -9,7 +9,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::site::{Site, contents, files, has, raised_overlay};
+use common::programs::has;
+use common::site::{Site, contents, files, raised_overlay};
 use common::targets::{check_target, site_with_program, target};
 
 /// A site that pushes to the directory `target` beside it.

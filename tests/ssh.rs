@@ -1,5 +1,5 @@
 //! Shows a push over a real ssh, and that nothing of it asks a person or follows what else is in the environment.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::site::{Site, has, raised_overlay, work_dir};
+use common::programs::{has, skipped};
+use common::site::{Site, raised_overlay, work_dir};
 use common::targets::{Server, check_target, serve, site_with_program, target};
 
 fn make_key(path: &Path) {
@@ -21,17 +22,13 @@ fn make_key(path: &Path) {
 /// Starts sshd with keys of its own in a directory, for the user that runs the test; none where this machine has none.
 fn sshd(dir: &Path) -> Option<Server> {
     let program = "/usr/sbin/sshd";
-    if !has("rsync") || !has("ssh") || !has("ssh-keygen") {
-        return None;
-    }
-    if !Path::new(program).is_file() {
-        eprintln!("skipped: no sshd");
+    if !has("rsync") || !has("ssh") || !has("ssh-keygen") || !has("sshd") {
         return None;
     }
     // As root, it wants an empty directory that Debian makes when it starts the service.
     let is_root = nix::unistd::getuid().is_root();
     if is_root && fs::create_dir_all("/run/sshd").is_err() {
-        eprintln!("skipped: no /run/sshd");
+        skipped("/run/sshd");
         return None;
     }
     make_key(&dir.join("host"));
@@ -62,7 +59,7 @@ fn sshd(dir: &Path) -> Option<Server> {
         .stdin(Stdio::null())
         .output();
     if answer.unwrap().stdout != b"here\n" {
-        eprintln!("skipped: no sshd that lets this user in");
+        skipped("sshd that lets this user in");
         return None;
     }
     Some(server)
