@@ -1,15 +1,16 @@
 //! The merge over small worlds: three bytes make a package of one of two archives.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read, Write};
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
-use crate::config::{Config, PoolName};
+use crate::config::Config;
 use crate::deb822::compare_versions;
-use crate::error::Result;
-use crate::indices::IndexName;
-use crate::merge::{Deadline, Input, Sink, SuiteMerge, Text, merge_suite};
+
+use super::memory::{Indices, stanzas, stay_in_this_thread};
+
+const BINARIES_INDEX: &str = "main/binary-amd64/Packages";
+const SOURCES_INDEX: &str = "main/source/Sources";
 
 const CONFIG: &str = r#"
 root = "/fuzz"
@@ -147,13 +148,6 @@ fn world(data: &[u8]) -> World {
     world
 }
 
-/// An archive's indices.
-#[derive(Default)]
-struct Indices {
-    binaries: String,
-    sources: String,
-}
-
 /// The indices of each archive, the stanzas in the order of their numbers or the other way round.
 fn indices(world: &World, is_reversed: bool) -> [Indices; 2] {
     let index = |packages: &BTreeMap<usize, Package>, rank| {
@@ -164,100 +158,16 @@ fn indices(world: &World, is_reversed: bool) -> [Indices; 2] {
         }
         texts.join("\n")
     };
-    [0, 1].map(|rank| Indices {
-        binaries: index(&world.binaries, rank),
-        sources: index(&world.sources, rank),
-    })
+    [0, 1].map(|rank| of_texts(index(&world.binaries, rank), index(&world.sources, rank)))
 }
 
-struct Memory<'a> {
-    indices: &'a Indices,
-    pool: PoolName,
+fn of_texts(binaries: String, sources: String) -> Indices {
+    let named = [(BINARIES_INDEX, binaries), (SOURCES_INDEX, sources)];
+    named.map(|(name, text)| (name.to_owned(), text)).into()
 }
 
-impl Memory<'_> {
-    fn text(&self, name: &IndexName) -> Option<Vec<u8>> {
-        match name {
-            IndexName::Packages(_, a) if a.as_str() == "amd64" => {
-                Some(self.indices.binaries.clone().into_bytes())
-            }
-            IndexName::Sources(_) => Some(self.indices.sources.clone().into_bytes()),
-            _ => None,
-        }
-    }
-}
-
-impl Input for Memory<'_> {
-    fn digest(&self, _: &IndexName) -> Option<String> {
-        None
-    }
-
-    fn pool(&self) -> &PoolName {
-        &self.pool
-    }
-    fn is_exempt(&self) -> bool {
-        false
-    }
-    fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>> {
-        Ok(self.text(name))
-    }
-    fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>> {
-        Ok(self
-            .text(name)
-            .map(|text| Box::new(Cursor::new(text)) as Box<dyn Read + Send>))
-    }
-    fn optional(&self) -> Vec<IndexName> {
-        Vec::new()
-    }
-    fn has(&self, name: &IndexName) -> bool {
-        self.text(name).is_some()
-    }
-    fn describe(&self, name: &IndexName) -> String {
-        name.to_string()
-    }
-}
-
-#[derive(Default)]
-struct Published(Mutex<BTreeMap<String, String>>);
-
-impl Sink for Published {
-    fn text(&self, name: &IndexName, text: &Text<'_>) -> Result<()> {
-        let all: Vec<u8> = text.iter().flat_map(|s| s.concat()).collect();
-        let old = self
-            .0
-            .lock()
-            .unwrap()
-            .insert(name.to_string(), String::from_utf8(all).unwrap());
-        assert!(old.is_none(), "{name} twice");
-        Ok(())
-    }
-    fn stream(&self, _: &IndexName, _: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
-        Ok(())
-    }
-}
-
-fn merged(archives: &[Indices]) -> BTreeMap<String, String> {
-    let config = config();
-    let (name, suite) = config.suites.iter().next().unwrap();
-    let inputs = archives.iter().zip(POOLS).map(|(indices, pool)| {
-        let pool = PoolName::new(pool).unwrap();
-        Box::new(Memory { indices, pool }) as Box<dyn Input>
-    });
-    let merge = SuiteMerge {
-        config,
-        name,
-        suite,
-        inputs: inputs.collect(),
-        deadline: Deadline::after(config.merge.suite_timeout),
-    };
-    let sink = Published::default();
-    merge_suite(&merge, &sink).unwrap();
-    sink.0.into_inner().unwrap()
-}
-
-fn stanzas(text: &str) -> impl Iterator<Item = &str> {
-    // Each with the end of its last line, and without the empty one.
-    text.split_inclusive("\n\n").map(|s| &s[..s.len() - 1])
+fn merged(archives: &[Indices]) -> Indices {
+    super::memory::merged(config(), archives)
 }
 
 /// The packages of an index, each of which has to be published just as its archive's stanza says.
@@ -285,29 +195,13 @@ fn number_of_source(stanza: &str) -> Option<&str> {
     stanza.trim_end().rsplit('/').next()
 }
 
-/// Merges of a fuzzer are done by its own thread: handing such small work to others costs more than the work.
-fn stay_in_this_thread() {
-    static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
-        let pool = rayon::ThreadPoolBuilder::new();
-        // Where there is a pool already, it works as well.
-        let _ = pool.num_threads(1).use_current_thread().build_global();
-    });
-}
-
 pub(super) fn merge(data: &[u8]) {
-    if cfg!(fuzzing) {
-        stay_in_this_thread();
-    }
+    stay_in_this_thread();
     let world = world(data);
     let out = merged(&indices(&world, false));
-    let text = &out["main/binary-amd64/Packages"];
+    let text = &out[BINARIES_INDEX];
     let packages = published(text, &world.binaries, number_of_binary);
-    let sources = published(
-        &out["main/source/Sources"],
-        &world.sources,
-        number_of_source,
-    );
+    let sources = published(&out[SOURCES_INDEX], &world.sources, number_of_source);
 
     // All of a name from the first archive that has it, nothing that is banned, nothing twice.
     let mut owners = [None; NAMES.len()];
@@ -356,7 +250,7 @@ pub(super) fn merge(data: &[u8]) {
         .filter(|p| ARCHITECTURES[p.architecture] == "all");
     assert!(of_all.map(|p| p.key()).eq(all.iter().map(|p| p.key())));
     check_sources(&world, &packages, &sources);
-    check_builds(&world, &out["main/source/Sources"]);
+    check_builds(&world, &out[SOURCES_INDEX]);
     // The order of stanzas within a file says nothing.
     assert_eq!(merged(&indices(&world, true)), out);
     // What was merged, merged again, is the same but for its paths.
@@ -364,14 +258,8 @@ pub(super) fn merge(data: &[u8]) {
         let texts: Vec<_> = packages.iter().map(|p| &p.text[..]).collect();
         texts.join("\n")
     };
-    let again = merged(&[Indices {
-        binaries: texts(&packages),
-        sources: texts(&sources),
-    }]);
-    for (index, before) in [
-        ("main/binary-amd64/Packages", &packages),
-        ("main/source/Sources", &sources),
-    ] {
+    let again = merged(&[of_texts(texts(&packages), texts(&sources))]);
+    for (index, before) in [(BINARIES_INDEX, &packages), (SOURCES_INDEX, &sources)] {
         let after: Vec<_> = stanzas(&again[index]).map(without_path).collect();
         let before: Vec<_> = before.iter().map(|p| without_path(&p.text)).collect();
         assert_eq!(after, before, "{index}");

@@ -5,7 +5,9 @@
 //! while nobody fuzzes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::missing_panics_doc)]
 
+mod memory;
 mod merge;
+mod view;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -34,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("uri", uri),
     ("decode", decode),
     ("merge", merge::merge),
+    ("view", view::view),
 ];
 
 /// Runs a target.
@@ -341,7 +344,7 @@ mod tests {
 
     #[test]
     fn the_merge_holds() {
-        exercise(&["merge"], 1000);
+        exercise(&["merge", "view"], 1000);
     }
 
     #[test]
