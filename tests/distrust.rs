@@ -10,7 +10,7 @@ use std::process::Command;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use common::programs::has;
-use common::upstream::{Said, Site, signing_time, stanza};
+use common::upstream::{Said, Site, gz, signing_time, stanza, xz};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -313,5 +313,77 @@ fn a_fifo_holds_nothing_up() {
         call(&["verify"]).expect(0, &[]);
         let text = site.published_index("daedalus/main/binary-amd64/Packages");
         assert!(text.contains("Package: newcomer\n"), "{place}");
+    }
+}
+
+/// Writes over what is served of an index, in every form and in place, and lists it so in the Release beside it.
+fn forge_served(site: &Site, path: &str, text: &str) {
+    let suite = site.path("site/merged-volatile/dists/daedalus");
+    let forms = [
+        (path.to_owned(), text.as_bytes().to_vec()),
+        (format!("{path}.gz"), gz(text.as_bytes())),
+        (format!("{path}.xz"), xz(text.as_bytes())),
+    ];
+    let release = fs::read_to_string(suite.join("Release")).unwrap();
+    let lines = release.lines().map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let form = forms
+            .iter()
+            .find(|(form, _)| words.last() == Some(&form.as_str()));
+        match (form, words.first().map(|hash| hash.len())) {
+            (Some((form, bytes)), Some(64)) => {
+                format!(
+                    " {} {} {form}\n",
+                    hex::encode(Sha256::digest(bytes)),
+                    bytes.len()
+                )
+            }
+            _ => format!("{line}\n"),
+        }
+    });
+    let forged: String = lines.collect();
+    assert_ne!(forged, release);
+    let inline = fs::read_to_string(suite.join("InRelease")).unwrap();
+    fs::write(suite.join("InRelease"), inline.replace(&release, &forged)).unwrap();
+    fs::write(suite.join("Release"), forged).unwrap();
+    for (form, bytes) in &forms[1..] {
+        if suite.join(form).exists() {
+            fs::write(suite.join(form), bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_no_key_of_ours_has_signed_is_not_signed_anew() {
+    const TRANSLATION: &str = "main/i18n/Translation-en";
+    let config = |site: &Site, indices: &str, valid_for: &str, bans: &str| {
+        let text = site.config();
+        let text = text.replace("\"sources\"]", &format!("\"sources\"{indices}]"));
+        let publish = format!("[publish]\nvalid-for = \"{valid_for}\"");
+        let text = text.replace("[publish]", &publish);
+        site.write_config(&format!("{text}\n[bans]\npackages = [{bans}]\n"));
+    };
+    let planted = "Package: main-only\nDescription-md5: 0123456789abcdef0123456789abcdef\nDescription-en: planted\n\n";
+    // An index that is taken over where a suite is only signed anew, and one that is taken over where its packages stay the same.
+    for (index, text, valid_for, bans) in [
+        (INDEX, stanza("planted"), "8 days", ""),
+        (TRANSLATION, planted.to_owned(), "7 days", "\"nowhere\""),
+    ] {
+        let site = Site::new();
+        config(&site, ", \"translations\"", "7 days", "");
+        site.run(&[]).expect(0, &[]);
+        let published = || site.published_index(&format!("daedalus/{index}"));
+        let before = published();
+        forge_served(&site, index, &text);
+        assert!(published().contains("planted"));
+        site.aptmerge(&["verify"]).expect(1, &[]);
+        config(&site, ", \"translations\"", valid_for, bans);
+        let words = [
+            "nothing of what is published is taken over",
+            "BAD signature",
+        ];
+        site.run(&[]).expect(0, &words);
+        assert_eq!(published(), before, "{index}");
+        site.aptmerge(&["verify"]).expect(0, &[]);
     }
 }

@@ -1,14 +1,19 @@
 //! A Release of ours, read back from a tree: from InRelease, which clients go by, or else from the plain file beside it.
 //!
-//! Signatures are not looked at. What is read here says what is served, or what was; nobody is to believe it who does not
-//! believe the tree itself.
+//! What [`release`] reads says what is served, or what was, and no signature is looked at: guards and comparisons go by it. But what
+//! is signed anew goes by [`proven`] alone. Whoever changes a Release in the tree along with the indices that it lists (a fault, or
+//! somebody who writes to volatile, whose files are those of production) cannot sign it, so no such index is taken over and gets
+//! a signature of ours.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use crate::deb822::Release;
 use crate::durable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
+use crate::openpgp::Keyring;
 
 /// What a suite's directory says of itself.
 #[derive(Debug, Default)]
@@ -50,6 +55,16 @@ pub(super) fn release(dir: &Path) -> Result<ReadBack> {
         }
     }
     Ok(found)
+}
+
+/// Takes the Release of a suite's directory that our own keys have signed; an error says why there is none.
+pub(super) fn proven(dir: &Path, keyring: &Keyring, now: Timestamp) -> Result<Release, String> {
+    let path = dir.join("InRelease");
+    let fault = |why: String| format!("{}: {why}", path.display());
+    let message = durable::read_regular(&path).map_err(|why| fault(why.to_string()))?;
+    let verified = keyring.verify_inline(&message, now.into());
+    let verified = verified.map_err(|why| fault(chain(&why)))?;
+    Release::parse(&verified.body).map_err(|why| fault(why.to_string()))
 }
 
 /// The text of an InRelease as we write it.

@@ -58,11 +58,35 @@ impl SuiteStage<'_> {
             || self.plan.config.suites.keys().any(|s| is_suite(s.as_str()))
     }
 
-    /// What the Release that is served lists, as far as its files may be taken over.
-    fn listed(&self, old: Option<&Release>) -> BTreeMap<String, FileDigest> {
+    /// The Release that is served, as far as the files that it lists may be taken over: `old`, if a key of ours has signed it.
+    fn proven(
+        &self,
+        old: Option<&Release>,
+        signer: &Signer,
+        listener: &dyn Listener,
+    ) -> Result<Option<Release>> {
         // With --rebuild, no file that was published before is trusted.
-        let old = old.filter(|_| !self.allow.rebuild);
-        old.map(|old| release::listed(old, &self.plan.config.publish.hashes))
+        let Some(old) = old.filter(|_| !self.allow.rebuild) else {
+            return Ok(None);
+        };
+        // One that was signed by a clock that was ahead is ours as well.
+        let at = old.date.max(self.plan.now);
+        match readback::proven(&self.old, &signer.certificates()?, at) {
+            Ok(proven) => Ok(Some(proven)),
+            Err(why) => {
+                listener.warn(format!(
+                    "suite {}: nothing of what is published is taken over, since no key of ours proves it: {why}",
+                    self.suite.name
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    /// What a Release that is proven lists.
+    fn listed(&self, proven: Option<&Release>) -> BTreeMap<String, FileDigest> {
+        proven
+            .map(|old| release::listed(old, &self.plan.config.publish.hashes))
             .unwrap_or_default()
     }
 
@@ -80,7 +104,7 @@ impl SuiteStage<'_> {
     }
 
     /// The lists of patches that were proven when they were made.
-    fn proven(&self) -> &BTreeMap<String, String> {
+    fn proven_patches(&self) -> &BTreeMap<String, String> {
         /// Those of a suite that is new.
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         self.suite.record.map_or(&NONE, |record| &record.patches)
@@ -153,7 +177,13 @@ impl SuiteStage<'_> {
         let valid_until = validity::until(plan.config, bound, self.suite.name.as_str(), plan.now)?;
         self.guard_date(old_release.as_ref())?;
         self.guard_identity(old_release.as_ref(), &identity)?;
-        let listed = self.listed(old_release.as_ref());
+        let proven = self.proven(old_release.as_ref(), signer, listener)?;
+        let listed = self.listed(proven.as_ref());
+        // What is only to be signed anew, and is not proven, is merged anew.
+        let carried = match self.suite.action {
+            Action::Sign(_) => self.suite.record.filter(|_| proven.is_some()),
+            _ => None,
+        };
         let meters = watch::meters(listener, self.suite);
         let watch = Watch::new(&meters, plan, self.suite);
         let served = self.served(old_release.as_ref());
@@ -168,18 +198,18 @@ impl SuiteStage<'_> {
             modified: SystemTime::from(plan.now),
             watch: &watch,
             derived_before: self.derived(),
-            proven_before: self.proven(),
+            proven_before: self.proven_patches(),
             proven: Mutex::default(),
             derived: Mutex::default(),
             files: Mutex::default(),
         };
         durable::create_dir(&self.new)?;
-        let report = match (&self.suite.action, self.suite.record) {
-            (Action::Sign(_), Some(record)) => {
+        let report = match carried {
+            Some(record) => {
                 writer.carry_all()?;
                 record.report.clone()
             }
-            _ => {
+            None => {
                 let merge = plan.merge(self.suite)?;
                 merge::merge_suite(&merge, &watch.over(&writer))?
             }
@@ -232,10 +262,7 @@ impl SuiteStage<'_> {
                 .collect(),
             difference: changes.finish(old_release.is_none(), &report),
             report,
-            derived: match (&self.suite.action, self.suite.record) {
-                (Action::Sign(_), Some(record)) => record.derived.clone(),
-                _ => derived,
-            },
+            derived: carried.map_or(derived, |record| record.derived.clone()),
             patches: proven,
             retained,
         })
