@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::quoted::quoted;
+
 /// What changes in a suite.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -83,14 +85,17 @@ pub struct Origin {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let versions = |origins: &BTreeSet<Origin>| {
-            let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for origin in origins {
                 // Where it lies is worth a word where that is what changes.
                 let place = match self.what {
                     What::Moved => format!("{} {}", origin.archive, origin.component),
                     _ => origin.archive.clone(),
                 };
-                places.entry(place).or_default().push(&origin.version);
+                places
+                    .entry(quoted(&place))
+                    .or_default()
+                    .push(quoted(&origin.version));
             }
             let places = places.into_iter();
             places
@@ -98,7 +103,7 @@ impl fmt::Display for Change {
                 .collect::<Vec<_>>()
                 .join("; ")
         };
-        write!(f, "{:<12} {} ", self.what, self.package)?;
+        write!(f, "{:<12} {} ", self.what, quoted(&self.package))?;
         match self.what {
             What::Added => write!(f, "({})", versions(&self.after))?,
             What::Removed | What::Banned => write!(f, "({})", versions(&self.before))?,
@@ -109,7 +114,7 @@ impl fmt::Display for Change {
                 versions(&self.after)
             )?,
         }
-        let groups: Vec<_> = self.groups.iter().map(String::as_str).collect();
+        let groups: Vec<_> = self.groups.iter().map(|group| quoted(group)).collect();
         write!(f, " [{}]", groups.join(" "))
     }
 }

@@ -24,7 +24,7 @@ pub mod pdiff;
 pub mod progress;
 pub mod publish;
 pub mod push;
-mod quoted;
+pub mod quoted;
 pub mod report;
 pub mod run;
 #[cfg(feature = "serve")]

@@ -1,4 +1,9 @@
 //! Somebody else's text in a message of ours.
+//!
+//! Where a message is made, foreign text is quoted: it becomes a part of one line. What was recorded may have been changed since, by a
+//! fault or by somebody who writes to the state or the cache, so on its way to a terminal, all text goes through [`unsteered`].
+
+use std::borrow::Cow;
 
 /// How much of somebody else's text a message quotes, in characters.
 const QUOTED: usize = 200;
@@ -21,6 +26,31 @@ pub(crate) fn quoted(text: &str) -> String {
 /// Returns whether a character steers a terminal, or turns round the text behind it.
 pub(crate) fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns a text of ours as a terminal, or a mail, may have it: nothing but line ends and tabs moves anything.
+pub fn unsteered(text: &str) -> Cow<'_, str> {
+    shown(text, |c| c.escape_unicode().to_string())
+}
+
+/// Returns the same of a text in JSON, in which such characters stand in strings only.
+pub fn unsteered_json(text: &str) -> Cow<'_, str> {
+    shown(text, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn shown(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
+    let moves = |c: char| !matches!(c, '\n' | '\t') && steers(c);
+    if !text.contains(moves) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match moves(c) {
+            true => shown.push_str(&escape(c)),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// How many lines of another program's output a message quotes.
@@ -50,6 +80,19 @@ mod tests {
         );
         let many: String = (0..100).map(|n| format!("{n}\n")).collect();
         assert!(quoted_output(many.as_bytes()).starts_with("90; 91; "));
+    }
+
+    #[test]
+    fn what_is_shown_moves_no_cursor() {
+        let text = "a\tb\nc\u{1b}[2J\u{9b}m\u{202e}d\r";
+        assert_eq!(unsteered(text), "a\tb\nc\\u{1b}[2J\\u{9b}m\\u{202e}d\\u{d}");
+        let json = serde_json::to_string(text).unwrap_or_default();
+        let shown = unsteered_json(&json);
+        assert!(!shown.contains(steers), "{shown}");
+        assert_eq!(
+            serde_json::from_str::<String>(&shown).ok().as_deref(),
+            Some(text)
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! the other did not come to write.
 //!
 //! What stands in a column is a name of Debian's or a version, apart from the files of `unclaimed.txt`, which an archive can call what
-//! it likes. One that has anything but ASCII letters, digits and `/._+~:%@^=-` in it, or begins with something else than a letter, a digit
+//! it likes, and from what a record was made to hold. One that has anything but ASCII letters, digits and `/._+~:%@^=-` in it, or begins with something else than a letter, a digit
 //! or `.`, stands behind a `'` with each odd character as `\u{2c}`. So a line always has three columns, it turns no text round, and a
 //! spreadsheet takes none for a formula.
 
@@ -157,12 +157,16 @@ fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSe
         for banned in &report.banned {
             add(
                 "bannedpackages.txt".into(),
-                format!("{suite},{}", banned.package),
+                format!("{suite},{}", column(&banned.package)),
             );
         }
-        for (watch, packages) in &report.watched {
-            for package in packages {
-                add(format!("{watch}.txt"), format!("{suite},{package}"));
+        // No other name becomes that of a file, whatever was recorded.
+        for watch in config.reports.watch.keys() {
+            for package in report.watched.get(watch.as_str()).into_iter().flatten() {
+                add(
+                    format!("{watch}.txt"),
+                    format!("{suite},{}", column(package)),
+                );
             }
         }
         for source in &report.foreign_sources {
@@ -174,14 +178,24 @@ fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSe
             } = source;
             add(
                 "sources.txt".into(),
-                format!("{suite},{archive},{source},{version},{what}"),
+                format!(
+                    "{suite},{},{},{},{what}",
+                    column(archive),
+                    column(source),
+                    column(version)
+                ),
             );
         }
         let flat = suite.replace('/', "_");
         for (package, ours, theirs) in &report.older {
             add(
                 format!("{flat}-oldpackages.txt"),
-                format!("{suite},{package},{ours},{theirs}"),
+                format!(
+                    "{suite},{},{},{}",
+                    column(package),
+                    column(ours),
+                    column(theirs)
+                ),
             );
         }
         reports

@@ -387,3 +387,39 @@ fn what_no_key_of_ours_has_signed_is_not_signed_anew() {
         site.aptmerge(&["verify"]).expect(0, &[]);
     }
 }
+
+#[test]
+fn what_a_record_was_made_to_hold_names_no_file_and_steers_no_terminal() {
+    let site = Site::published();
+    let record = site.path("site/state/published.json");
+    let mut state: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    let suite = &mut state["suites"]["daedalus"];
+    let odd = "odd\n\u{1b}[2Jforged,line\u{9b}\u{202e}";
+    suite["report"]["watched"]["../../planted"] = serde_json::json!(["odd"]);
+    suite["report"]["banned"] = serde_json::json!([{ "package": odd, "because": [] }]);
+    suite["report"]["older"] = serde_json::json!([[odd, odd, odd]]);
+    let origin = serde_json::json!({ "version": odd, "archive": odd, "component": "main" });
+    suite["difference"]["changes"] = serde_json::json!([{
+        "package": odd, "what": "added", "groups": [odd], "before": [], "after": [origin],
+    }]);
+    suite["archives"][odd] = 0.into();
+    fs::write(&record, serde_json::to_vec(&state).unwrap()).unwrap();
+    let said = site.run(&["-v"]);
+    said.expect(0, &["nothing changed"]);
+    assert!(!site.path("planted.txt").exists());
+    let steers = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    let mut shown = said.stdout.clone() + &said.stderr;
+    for verb in [&["status"][..], &["status", "--json"]] {
+        let said = site.aptmerge(verb);
+        said.expect(0, &[]);
+        assert!(said.stdout.contains("forged"), "{}", said.stdout);
+        shown.push_str(&said.stdout);
+    }
+    assert!(!shown.contains(steers), "{shown:?}");
+    for report in fs::read_dir(site.path("site/log")).unwrap() {
+        let path = report.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(steers), "{}: {text:?}", path.display());
+        assert!(!text.contains("\nforged"), "{}: {text:?}", path.display());
+    }
+}

@@ -11,6 +11,7 @@ use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
 use aptmerge::events::{Event, Listener};
 use aptmerge::lock::{Holder, LockError, RunLock};
+use aptmerge::quoted::{unsteered, unsteered_json};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -141,6 +142,10 @@ impl Context {
 
     /// Prints what was asked for. A reader that has gone away is no error; for all else see [`Context::close`].
     pub(super) fn print(&self, text: &str) {
+        self.print_shown(&unsteered(text));
+    }
+
+    fn print_shown(&self, text: &str) {
         if self.is_unwritten.load(Ordering::Relaxed) {
             return;
         }
@@ -165,7 +170,7 @@ impl Context {
 
     pub(super) fn print_json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.print(&text),
+            Ok(text) => self.print_shown(&unsteered_json(&text)),
             Err(error) => self.say(&format!("error: {error}")),
         }
     }
@@ -186,7 +191,7 @@ impl Context {
 
     fn say(&self, text: &str) {
         self.above_bars(|| {
-            let _ = writeln!(std::io::stderr(), "aptmerge: {text}");
+            let _ = writeln!(std::io::stderr(), "aptmerge: {}", unsteered(text));
         });
     }
 
