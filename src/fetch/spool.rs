@@ -530,19 +530,24 @@ impl Input for SpoolInput<'_> {
         let path = object_path(&self.spool.dir, &stored.sha256);
         match read_object(&path, stored) {
             Ok(data) => Ok(Some(data)),
-            // That a disk cannot be read says nothing of what is on it.
-            Err(error) if self.spool.read_only || is_of_the_system(&error) => {
-                Err(Error::io("read", path)(error))
-            }
-            Err(error) => {
-                // Out of the way, so that the next run fetches it again.
-                durable::remove_file(&path)?;
-                Err(Error::SpoolDamaged {
-                    path,
-                    why: error.to_string(),
-                })
-            }
+            Err(error) if self.spool.read_only => Err(Error::io("read", path)(error)),
+            Err(error) => Err(unreadable_object(path, error)),
         }
+    }
+}
+
+/// Takes an object that cannot be read out of the way, so that the next run fetches it again. That a disk cannot be read says nothing
+/// of what is on it.
+pub(super) fn unreadable_object(path: PathBuf, error: std::io::Error) -> Error {
+    if is_of_the_system(&error) {
+        return Error::io("read", path)(error);
+    }
+    match durable::remove_file(&path) {
+        Ok(_) => Error::SpoolDamaged {
+            path,
+            why: error.to_string(),
+        },
+        Err(error) => error,
     }
 }
 

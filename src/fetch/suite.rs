@@ -26,7 +26,9 @@ use super::FetchError;
 use super::index::{IndexFetch, planned_bytes};
 use super::memory::{self, Estimate};
 use super::refresh::FetchOptions;
-use super::spool::{StoredIndex, SuiteCopy, has_object, object_path, open_object, seconds};
+use super::spool::{
+    StoredIndex, SuiteCopy, has_object, object_path, open_object, seconds, unreadable_object,
+};
 use super::transport::{self, Transport};
 use super::unclaimed::unclaimed;
 use super::uri::Uri;
@@ -370,8 +372,9 @@ impl SuiteFetch<'_> {
             .filter_map(|(plain, name)| Some((name, stored.get(plain)?)))
             .map(|(name, stored)| {
                 let stanzas = match memory::has_stanzas(name) {
-                    true => memory::count_stanzas(open_object(self.spool, stored)?)
-                        .map_err(Error::io("read", object_path(self.spool, &stored.sha256)))?,
+                    true => memory::count_stanzas(open_object(self.spool, stored)?).map_err(
+                        |error| unreadable_object(object_path(self.spool, &stored.sha256), error),
+                    )?,
                     false => 0,
                 };
                 Ok((name, stored.size, stanzas))
