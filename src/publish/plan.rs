@@ -92,7 +92,7 @@ struct Content<'a> {
     bans: &'a crate::config::Bans,
     watch: &'a crate::config::Reports,
     inputs: Vec<(String, String, BTreeMap<&'a str, &'a str>)>,
-    /// Which archives are local: the record names their files that lie outside of a pool.
+    /// Which archives get links to their packages: the record names their files that lie outside of a pool.
     local: Vec<bool>,
 }
 
@@ -298,7 +298,10 @@ fn content<'a>(
         bans: &config.bans,
         watch: &config.reports,
         inputs: inputs.collect(),
-        local: config.inputs(suite).map(|(_, a, _)| a.is_local()).collect(),
+        local: config
+            .inputs(suite)
+            .map(|(_, archive, _)| config.publish.pool_links && archive.is_local())
+            .collect(),
     }
 }
 
