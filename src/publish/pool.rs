@@ -9,6 +9,9 @@
 //!   file that a published stanza names, if it has the name of a package file, no part of its path is hidden, and it is a regular
 //!   file of the archive. A symlink in the archive may lead to it, but not to what is outside of the archive or hidden.
 //!
+//! The paths that an archive signs may be longer than what is left of a path's length below the root. Such a file is not linked, since no
+//! link could be made, and a run that ended there would end every time, for all suites.
+//!
 //! Inside of its `pool/`, a web server follows the symlinks that the archive has, as it would where it serves the archive itself;
 //! `serve` follows none that leads out. A push leaves the whole of `pool/` here.
 
@@ -22,6 +25,12 @@ use percent_encoding::percent_decode_str;
 use crate::durable;
 use crate::error::Result;
 use crate::merge::rewrite::{is_hidden, is_package_file};
+
+/// The length of the longest path that a system call takes, with the NUL at its end.
+const PATH_BYTES: usize = nix::libc::PATH_MAX as usize;
+
+/// What a link's path may grow by: in production its tree has a longer name, and it begins with a temporary name of its own.
+const SPARE_BYTES: usize = 64;
 
 /// Makes the pool of a local archive at `place`; `outside` is what published stanzas name outside of the archives' pools, each path
 /// behind the name of its pool.
@@ -57,7 +66,8 @@ fn place_file(place: &Path, path: &Path, archive: &Path) -> Result<()> {
         return Ok(());
     };
     let link = place.join(&path);
-    if !is_own_file(archive, &path) || link.is_symlink() {
+    let is_too_long = link.as_os_str().len() + SPARE_BYTES > PATH_BYTES;
+    if is_too_long || !is_own_file(archive, &path) || link.is_symlink() {
         return Ok(());
     }
     if let Some(directory) = link.parent() {

@@ -174,3 +174,34 @@ fn a_name_that_no_file_system_takes_is_no_obstacle() {
     run(&site, &[]).expect(0, &[]);
     site.aptmerge(&["verify"]).expect(0, &[]);
 }
+
+#[test]
+fn a_path_that_no_link_can_have_ends_no_run() {
+    let site = Site::new();
+    // The longer the path of the root, the less is left for what lies in the tree.
+    let root = format!("site/{}", "r".repeat(200));
+    site.write_config(
+        &site
+            .config()
+            .replace("root = \"site\"", &format!("root = \"{root}\""))
+            .replace("pool-links = false", "pool-links = true"),
+    );
+    let directory = format!("{}/", "d".repeat(199)).repeat(19);
+    let long = format!("{directory}long.deb");
+    for (package, path, date) in [("short", "short.deb", NEWER), ("long", &long, NEWEST)] {
+        let file = site.path("archives/main").join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "x").unwrap();
+        let inside = format!("pool/main/{package}_1.0_amd64.deb");
+        let mut suite = site.main();
+        suite.set("Date", date);
+        suite.append_stanza(PACKAGES, &stanza(package).replace(&inside, path));
+        suite.sign();
+        site.run(&[]).expect(0, &[]);
+        site.aptmerge(&["verify"]).expect(0, &[]);
+        site.run(&["-v"]).expect(0, &["nothing changed"]);
+    }
+    let outside = site.path(&root).join("merged/pool/MAIN/_");
+    assert_eq!(fs::read(outside.join("short.deb")).unwrap(), b"x");
+    assert!(!outside.join("d".repeat(199)).exists());
+}
