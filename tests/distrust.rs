@@ -107,6 +107,40 @@ fn a_record_cannot_name_another_object() {
 }
 
 #[test]
+fn a_record_cannot_name_another_object_of_a_release_that_has_no_sha256() {
+    let site = Site::new();
+    let mut suite = site.main();
+    let mut sections: Vec<String> = vec!["SHA512:".to_owned()];
+    for line in suite.body.split("SHA256:\n").nth(1).unwrap().lines() {
+        let path = line.split_ascii_whitespace().nth(2).unwrap();
+        let Ok(bytes) = fs::read(suite.dir.join(path)) else {
+            continue;
+        };
+        let hash = hex::encode(sha2::Sha512::digest(&bytes));
+        sections.push(format!(" {hash} {} {path}", bytes.len()));
+    }
+    let end = suite.body.find("SHA256:\n").unwrap();
+    suite.body = suite.body[..end].to_owned() + &sections.join("\n") + "\n";
+    suite.sign();
+    site.run(&[]).expect(0, &[]);
+    let before = site.served();
+    site.run(&["-v"]).expect(0, &["nothing changed"]);
+    let mut copy = read_copy(&site);
+    let object = copy["indices"][INDEX]["sha256"].as_str().unwrap();
+    let path = format!("site/spool/objects/{}/{object}.zst", &object[..2]);
+    let text = zstd::decode_all(fs::File::open(site.path(&path)).unwrap()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    // As long as the text that was signed.
+    let text = text.replacen("Version: 1", "Version: 9", 1);
+    copy["indices"][INDEX]["sha256"] = put_object(&site, text.as_bytes()).into();
+    write_copy(&site, &copy);
+    let why = "the object of `main/binary-amd64/Packages` is not what its Release lists";
+    refused_offline(&site, &[DAMAGED, why]);
+    site.run(&[]).expect(0, &[LOST, why]);
+    assert_eq!(site.served(), before);
+}
+
+#[test]
 fn a_record_without_a_good_signature_is_as_good_as_none() {
     let site = Site::published();
     let good = read_copy(&site);

@@ -5,7 +5,7 @@
 //!
 //! - its signatures are verified again over the text of its Release, by the archive's keyring as it is today;
 //! - each index that it names is one that this Release lists, with the length and the SHA-256 that stand there. The object's bytes are
-//!   hashed when they are read;
+//!   hashed when they are read. Where it lists a SHA-512 alone, they are hashed when the copy is loaded;
 //! - an object is named by 64 hex digits ([`ObjectName`]), so no name of one is a path.
 //!
 //! A record that fails for its own sake is damaged, and as good as none. One that fails for the keyring's sake (the key was removed,

@@ -367,13 +367,41 @@ pub(super) fn read_copy(
     let Some(copy) = read_json::<SuiteCopy>(&path)? else {
         return Ok(None);
     };
-    match prove(&copy, keyring, now) {
+    let proven = match prove(&copy, keyring, now) {
+        Ok(proof) => prove_objects(spool, &copy)?.map(|()| proof),
+        Err(why) => Err(why),
+    };
+    match proven {
         Ok(proof) => Ok(Some(Held { copy, proof })),
         Err(why) => {
             let source = serde::de::Error::custom(why);
             Err(Error::State { path, source })
         }
     }
+}
+
+/// Holds the objects of a copy whose Release has no SHA-256 of them against its SHA-512: their names say nothing of what was signed.
+fn prove_objects(spool: &Path, copy: &SuiteCopy) -> Result<Result<(), String>> {
+    let Ok(release) = copy.parse_release() else {
+        return Ok(Ok(())); // that was told before
+    };
+    for (path, stored) in &copy.indices {
+        let entry = release.entries.get(path);
+        let Some(sha512) = entry.filter(|e| e.sha256.is_none()).and_then(|e| e.sha512) else {
+            continue;
+        };
+        if !has_object(spool, &stored.sha256) {
+            continue; // said by whoever needs it
+        }
+        let found = digests_of_object(&object_path(spool, &stored.sha256), &stored.sha256)?;
+        if found.is_none_or(|found| found.sha512 != Some(sha512)) {
+            let path = crate::quoted::quoted(path);
+            return Ok(Err(format!(
+                "the object of `{path}` is not what its Release lists"
+            )));
+        }
+    }
+    Ok(Ok(()))
 }
 
 pub(super) fn write_copy(
