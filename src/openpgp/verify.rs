@@ -38,6 +38,15 @@ impl Keyring {
         Ok(verdict.about(body, blocks.concat()))
     }
 
+    /// Verifies a clear-signed message of our own at the time `now`, or when it was signed, if the clock was ahead then.
+    pub(crate) fn verify_own(&self, message: &[u8], now: SystemTime) -> Result<Verified, Error> {
+        check_size("the clear-signed message", message)?;
+        let signatures = SignatureFile::armored(&clearsign::split(message)?.blocks)?;
+        let signatures = signatures.readable.iter();
+        let signed = signatures.filter_map(|signature| signature.signature_creation_time());
+        self.verify_inline(message, signed.fold(now, SystemTime::max))
+    }
+
     /// Verifies a text (a Release) with signatures that are kept apart from it (its Release.gpg), at the time `now`.
     ///
     /// `signature` may be binary, or consist of one or several armor blocks with one or several signatures each.

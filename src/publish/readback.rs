@@ -62,7 +62,7 @@ pub(super) fn proven(dir: &Path, keyring: &Keyring, now: Timestamp) -> Result<Re
     let path = dir.join("InRelease");
     let fault = |why: String| format!("{}: {why}", path.display());
     let message = durable::read_regular(&path).map_err(|why| fault(why.to_string()))?;
-    let verified = keyring.verify_inline(&message, now.into());
+    let verified = keyring.verify_own(&message, now.into());
     let verified = verified.map_err(|why| fault(chain(&why)))?;
     Release::parse(&verified.body).map_err(|why| fault(why.to_string()))
 }

@@ -66,12 +66,10 @@ impl SuiteStage<'_> {
         listener: &dyn Listener,
     ) -> Result<Option<Release>> {
         // With --rebuild, no file that was published before is trusted.
-        let Some(old) = old.filter(|_| !self.allow.rebuild) else {
+        if old.is_none() || self.allow.rebuild {
             return Ok(None);
-        };
-        // One that was signed by a clock that was ahead is ours as well.
-        let at = old.date.max(self.plan.now);
-        match readback::proven(&self.old, &signer.certificates()?, at) {
+        }
+        match readback::proven(&self.old, &signer.certificates()?, self.plan.now) {
             Ok(proven) => Ok(Some(proven)),
             Err(why) => {
                 listener.warn(format!(
