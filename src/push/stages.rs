@@ -62,9 +62,10 @@ pub(super) fn stages(tree: &Tree, before: Before<'_>) -> Vec<Stage> {
     if !special.were_aliases.is_empty() {
         stages.extend(suites(&only_below(&special.were_aliases), &special));
     }
-    // A line end would end a rule; no name of ours has one.
+    // A line end would end a rule; no name of ours has one. Nor does anything of ours lie elsewhere, whatever was recorded.
+    let is_ours = |path: &&str| path.starts_with("dists/") && !path.contains(['\n', '\r']);
     let gone = before.pushed.difference(&tree.paths).map(String::as_str);
-    let gone: Vec<&str> = gone.filter(|path| !path.contains(['\n', '\r'])).collect();
+    let gone: Vec<&str> = gone.filter(is_ours).collect();
     if !special.aliases.is_empty() {
         // An alias takes the place of a whole suite.
         let filters = match before.prune {
@@ -279,6 +280,7 @@ mod tests {
             "dists/a/w*[x\\",
             "dists/a/back\\slash",
             "dists/a/line\n+ *",
+            "index.html",
             "dists/b/",
             "dists/b/InRelease",
             "dists/old/",
