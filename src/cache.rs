@@ -25,6 +25,9 @@ pub type EntryName = [u8; 32];
 
 const CHECKSUM_BYTES: usize = 32;
 
+/// The most that an entry has: more than any that is put in, and what memory has room for.
+const MAX_ENTRY_BYTES: u64 = 256 << 20;
+
 /// The entries of earlier runs.
 #[derive(Debug)]
 pub struct Cache {
@@ -86,6 +89,9 @@ impl Cache {
     fn read(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
         let path = self.path(kind, name);
         let mut file = durable::open_regular(&path).ok()?;
+        if file.metadata().ok()?.len() > MAX_ENTRY_BYTES {
+            return None;
+        }
         let mut entry = Vec::new();
         file.read_to_end(&mut entry).ok()?;
         let (begin, content) = entry.split_at_checked(CHECKSUM_BYTES)?;
@@ -210,6 +216,22 @@ mod tests {
             fs::write(&path, &damaged).unwrap();
             assert_eq!(cache.get("a", &name), None, "{at}");
         }
+    }
+
+    #[test]
+    fn one_that_no_memory_has_room_for_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path(), SystemTime::now());
+        cache.put("a", &[1; 32], &[b"bytes"]);
+        let path = cache.path("a", &[1; 32]);
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH;
+        file.set_modified(long_ago).unwrap();
+        assert_eq!(cache.get("a", &[1; 32]), None);
+        assert_eq!(path.metadata().unwrap().modified().unwrap(), long_ago);
+        cache.put("a", &[1; 32], &[b"bytes"]);
+        assert_eq!(cache.get("a", &[1; 32]), Some(b"bytes".to_vec()));
     }
 
     #[test]

@@ -393,7 +393,11 @@ fn prove_objects(spool: &Path, copy: &SuiteCopy) -> Result<Result<(), String>> {
         if !has_object(spool, &stored.sha256) {
             continue; // said by whoever needs it
         }
-        let found = digests_of_object(&object_path(spool, &stored.sha256), &stored.sha256)?;
+        let found = digests_of_object(
+            &object_path(spool, &stored.sha256),
+            &stored.sha256,
+            stored.size,
+        )?;
         if found.is_none_or(|found| found.sha512 != Some(sha512)) {
             let path = crate::quoted::quoted(path);
             return Ok(Err(format!(
@@ -595,10 +599,15 @@ pub(super) fn open_object<'a>(
     })
 }
 
-/// Length and hashes of an object; `None` where it is not what its name says.
-pub(super) fn digests_of_object(path: &Path, name: &ObjectName) -> Result<Option<Digests>> {
+/// Length and hashes of an object; `None` where it is not what its name says, or longer than `limit`.
+pub(super) fn digests_of_object(
+    path: &Path,
+    name: &ObjectName,
+    limit: u64,
+) -> Result<Option<Digests>> {
     let file = durable::open_regular(path).map_err(Error::io("open", path))?;
     let decoder = zstd::Decoder::new(file).map_err(Error::io("read", path))?;
+    let decoder = decoder.take(limit.saturating_add(1));
     let mut hashed = HashingReader::with(decoder, Hasher::with_sha512());
     match std::io::copy(&mut hashed, &mut std::io::sink()) {
         Ok(_) => {

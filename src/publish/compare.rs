@@ -107,7 +107,7 @@ impl Comparison<'_> {
         if digest.size == 0 {
             return look(&Outline::default(), false);
         }
-        let kept = Outline::recall(self.cache, &digest.sha256);
+        let kept = Outline::recall(self.cache, &digest.sha256, digest.size);
         if let Some(old) = kept.as_deref().and_then(Outline::parse) {
             if let Some(seen) = look(&old, true) {
                 return Some(seen);

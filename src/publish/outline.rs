@@ -104,13 +104,17 @@ impl<'a> Outline<'a> {
         Some(Outline { notes })
     }
 
-    /// What an earlier run has kept of an index, by the SHA-256 of its plain text; to be parsed.
-    pub(super) fn recall(cache: &Cache, plain: &EntryName) -> Option<Vec<u8>> {
+    /// What an earlier run has kept of an index, by the SHA-256 and the length of its plain text; to be parsed. A stanza has more bytes
+    /// than its note, so nothing longer than the text is an outline of it.
+    pub(super) fn recall(cache: &Cache, plain: &EntryName, length: u64) -> Option<Vec<u8>> {
         let packed = cache.get(KIND, plain)?;
         let mut bytes = Vec::new();
-        let mut decoder = zstd::Decoder::new(&packed[..]).ok()?;
-        decoder.read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+        let decoder = zstd::Decoder::new(&packed[..]).ok()?;
+        decoder
+            .take(length.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .ok()?;
+        (bytes.len() as u64 <= length).then_some(bytes)
     }
 
     /// Reads what was kept.
@@ -237,4 +241,30 @@ fn patch_name(
         }
     }
     patch.keep(lines(&before[before.len() - tail..]));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_is_longer_than_its_index_is_no_outline() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path(), SystemTime::now());
+        let plain = b"Package: a\nVersion: 1\nFilename: pool/A/a\n\n";
+        let outline = Outline::read(plain).unwrap();
+        let name = [1; 32];
+        outline.keep(&cache, &name);
+        let length = plain.len() as u64;
+        let kept = Outline::recall(&cache, &name, length).unwrap();
+        assert_eq!(Outline::parse(&kept), Some(outline));
+        // What is packed may be far longer.
+        let bomb = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap();
+        cache.put(KIND, &name, &[&bomb]);
+        assert_eq!(Outline::recall(&cache, &name, length), None);
+    }
 }
