@@ -15,7 +15,7 @@ use aptmerge::config::{Config, PoolName};
 use aptmerge::deb822::{Stanzas, alternatives, compare_versions, eq_name};
 use aptmerge::error::Result;
 use aptmerge::indices::IndexName;
-use aptmerge::merge::{Input, Sink, SuiteMerge, Text, merge_suite, rewrite};
+use aptmerge::merge::{Deadline, Input, Sink, SuiteMerge, Text, merge_suite, rewrite};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 
@@ -197,6 +197,7 @@ fn merge_of_one_index(bencher: Bencher<'_, '_>) {
                     input("HIGH", &PACKAGES[forked..]),
                     input("LOW", &PACKAGES[..]),
                 ],
+                deadline: Deadline::after(config.merge.suite_timeout),
             };
             merge_suite(&merge, &Nowhere).unwrap()
         });
