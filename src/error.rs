@@ -1,10 +1,15 @@
 //! The error of a run: what failed, on what, why, and what to do about it.
 
+pub(crate) mod fetch;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::ConfigError;
+
+pub use crate::chain::chain;
+pub use fetch::FetchError;
 
 /// Shorthand for results of the run and its steps.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -71,7 +76,7 @@ pub enum Error {
         /// Its suite.
         suite: String,
         /// Why.
-        source: Arc<crate::fetch::FetchError>,
+        source: Arc<FetchError>,
     },
     /// The spool lacks a suite.
     #[error("the spool holds no copy of suite `{suite}` of archive `{archive}`")]
@@ -237,19 +242,7 @@ pub enum Error {
     /// The HTTP server failed.
     #[cfg(feature = "serve")]
     #[error(transparent)]
-    Serve(#[from] crate::serve::Error),
-}
-
-/// An error with all that caused it, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    Serve(#[from] crate::serve::error::Error),
 }
 
 impl Error {
@@ -309,7 +302,7 @@ impl Error {
             ),
             Error::NotWhole { link, .. } => Some(format!(
                 "restore it from a backup; or serve what is left of production (ln -sfn {} {}) and make it whole (aptmerge run --rebuild)",
-                crate::workspace::PRODUCTION,
+                crate::layout::PRODUCTION,
                 link.display()
             )),
             Error::NoCopy { source, .. } => source.hint(),

@@ -4,9 +4,11 @@
 //! A run is [`run::run`]: it holds the lock, and walks from the archives to the targets. See ARCHITECTURE.md for the house.
 
 pub mod cache;
+mod chain;
 pub mod compress;
 pub mod config;
 pub mod deb822;
+pub mod decode;
 pub mod difference;
 mod durable;
 pub mod error;
@@ -15,10 +17,13 @@ pub mod fetch;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod hashing;
 pub mod indices;
+pub mod layout;
 mod listing;
 pub mod lock;
 pub mod merge;
+pub mod names;
 pub mod openpgp;
 pub mod pdiff;
 pub mod progress;
@@ -30,4 +35,8 @@ pub mod run;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod signals;
+pub mod suite_report;
+pub mod text;
+pub mod units;
+pub mod uri;
 pub mod workspace;

@@ -6,98 +6,16 @@
 //!
 //! A monotonic clock is read here, to tell not too often: no result depends on what time it is.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::Family;
-use crate::events::{Event, Listener};
+use crate::events::{Event, Listener, Progress, Task};
 
 /// Between two events of a task lie so many bytes …
 const TELL_BYTES: u64 = 256 << 10;
 
 /// … or so much time.
 const TELL_EVERY: Duration = Duration::from_millis(100);
-
-/// Work that takes its time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Task {
-    /// A suite of an archive is fetched; its bytes are those of the files as they are transferred.
-    Fetch {
-        /// The archive.
-        archive: String,
-        /// Its suite.
-        suite: String,
-    },
-    /// What was fetched of a suite is unpacked into the spool; its bytes are plain ones.
-    Unpack {
-        /// The archive.
-        archive: String,
-        /// Its suite.
-        suite: String,
-    },
-    /// Indices of a suite are merged; its bytes are the plain bytes of their inputs. Each family is a task of its own, since a
-    /// byte of one may cost ten times what it costs in another: a rate means something within a family only.
-    Merge {
-        /// The merged suite.
-        suite: String,
-        /// The family.
-        family: Family,
-    },
-    /// What was built is read back; has no bytes.
-    Check,
-    /// Trees are forced to the disk and brought into line; has no bytes.
-    Sync,
-    /// Production is pushed; has no bytes.
-    Push {
-        /// The target's name.
-        target: String,
-    },
-}
-
-impl fmt::Display for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Task::Fetch { archive, suite } => write!(f, "fetch {archive} {suite}"),
-            Task::Unpack { archive, suite } => write!(f, "unpack {archive} {suite}"),
-            Task::Merge { suite, family } => write!(f, "merge {suite} {}", word(*family)),
-            Task::Check => f.write_str("check"),
-            Task::Sync => f.write_str("sync"),
-            Task::Push { target } => write!(f, "push to {target}"),
-        }
-    }
-}
-
-/// A family as the configuration spells it.
-fn word(family: Family) -> &'static str {
-    match family {
-        Family::Packages => "packages",
-        Family::Sources => "sources",
-        Family::Installer => "installer",
-        Family::Contents => "contents",
-        Family::Translations => "translations",
-        Family::Dep11 => "dep11",
-        Family::Commands => "commands",
-    }
-}
-
-/// What becomes of a task. It begins once, and then ends once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// It begins; how much there is to do is not known yet.
-    Began,
-    /// So many bytes of so many are done. Both may become less: what has to be done again is not done.
-    Reached {
-        /// The bytes that are done.
-        done: u64,
-        /// The bytes that are expected, those included.
-        expected: u64,
-    },
-    /// It ended, well or not.
-    Ended,
-}
 
 /// Counts what is done of a task, and tells of it: that it begins when it is made, that it ends when it is dropped.
 pub struct Meter<'a> {

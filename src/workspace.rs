@@ -79,68 +79,9 @@ use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::{Claim, RunLock};
-use crate::merge::SuiteReport;
+use crate::suite_report::SuiteReport;
 
-/// The paths below the root.
-#[derive(Debug, Clone)]
-pub struct Layout {
-    root: PathBuf,
-}
-
-impl Layout {
-    /// The paths below `root`.
-    pub fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
-    }
-
-    /// The root itself.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// The link, the only path that a web server serves.
-    pub fn link(&self) -> PathBuf {
-        self.root.join("merged")
-    }
-
-    /// The tree that a generation is built in.
-    pub fn volatile(&self) -> PathBuf {
-        self.root.join(VOLATILE)
-    }
-
-    /// The tree that is served between runs.
-    pub fn production(&self) -> PathBuf {
-        self.root.join(PRODUCTION)
-    }
-
-    /// The verified upstream indices.
-    pub fn spool(&self) -> PathBuf {
-        self.root.join("spool")
-    }
-
-    /// What may be deleted at any time.
-    pub fn cache(&self) -> PathBuf {
-        self.root.join("cache")
-    }
-
-    /// What was published, from which inputs.
-    pub fn state(&self) -> PathBuf {
-        self.root.join("state")
-    }
-
-    /// The text reports.
-    pub fn log(&self) -> PathBuf {
-        self.root.join("log")
-    }
-}
-
-/// The name of the volatile tree, as the link names it.
-pub const VOLATILE: &str = "merged-volatile";
-
-/// The name of the production tree, as the link names it.
-pub const PRODUCTION: &str = "merged-production";
+pub use crate::layout::{Layout, PRODUCTION, VOLATILE};
 
 /// Where the generation is recorded that is about to be swapped in, below the state directory.
 const STAGED: &str = "staged.json";

@@ -11,9 +11,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aptmerge::config::Config;
-use aptmerge::events::{Event, Listener};
+use aptmerge::events::{Event, Listener, Progress, Task};
 use aptmerge::lock::{Holder, RunLock};
-use aptmerge::progress::{Progress, Task};
 use aptmerge::publish::Allowances;
 use aptmerge::run::RunOptions;
 use aptmerge::workspace::Workspace;

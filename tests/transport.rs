@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aptmerge::fetch::transport::{Conditions, Error, Fetched, Reply, Transport, TransportOptions};
-use aptmerge::fetch::uri::{Uri, UriError};
+use aptmerge::uri::{Uri, UriError};
 
 /// What a server does with one request.
 enum Act {

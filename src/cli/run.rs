@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use aptmerge::difference::Difference;
 use aptmerge::error::{Error, Result};
-use aptmerge::events::Listener;
+use aptmerge::events::{Listener, Task};
 use aptmerge::fetch::Spool;
-use aptmerge::progress::{Meter, Task};
+use aptmerge::progress::Meter;
 use aptmerge::publish::{self, Action, Allowances, Plan};
 use aptmerge::push::{PushOptions, push_all};
 use aptmerge::run::{self as cycle, Outcome, RunOptions};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use aptmerge::config::{Archive, Config};
 use aptmerge::error::{Error, Result};
 use aptmerge::events::{Event, Listener};
-use aptmerge::fetch::uri::Uri;
 use aptmerge::serve::{Access, Hooks, Limits, Pool, PoolTarget, Site, Stop, bind};
+use aptmerge::uri::Uri;
 use aptmerge::workspace::Layout;
 use clap::Args;
 

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, EntryName};
 use crate::config::Form;
-use crate::merge::Text;
+use crate::text::Text;
 
 /// A piece is at least so long, but for the last one.
 ///

@@ -1,13 +1,11 @@
 //! The configuration file, parsed once into types that cannot hold a wrong value.
 //!
 //! The structs here are the file: what serde reads, `config show` writes again, and the rest of the program uses. What a
-//! single value may be is said by its type ([`names`], [`units`]); what values must be to each other is said in
+//! single value may be is said by its type ([`crate::names`], [`crate::units`]); what values must be to each other is said in
 //! `validate`. Both kinds of error carry file, line, column and key.
 
 mod load;
-pub mod names;
 mod rules;
-pub mod units;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +13,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
+pub use crate::units::{ByteSize, Percent, TimeSpan};
 pub use load::{ConfigError, Problem};
-pub use names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
 pub use rules::{Filter, Glob, Globs, InvalidGlob, Pin, Strategy};
-pub use units::{ByteSize, Percent, TimeSpan};
 
 /// Everything that an operator can say.
 #[derive(Debug, Clone, Serialize, Deserialize)]

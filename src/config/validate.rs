@@ -5,7 +5,7 @@ mod rules;
 use std::collections::BTreeSet;
 
 use super::{Archive, Config, Family, HashKind, Suite, SuiteName};
-use crate::fetch::uri::Uri;
+use crate::uri::Uri;
 
 /// A contradiction, and the key that it is about.
 pub(super) struct Finding {

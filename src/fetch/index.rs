@@ -10,14 +10,14 @@ use crate::error::Error;
 use crate::progress::Share;
 
 use super::FetchError;
-use super::decode::{Compression, Limited, decoder};
-use super::error::is_over_limit;
-use super::hashing::{Digests, Hasher, HashingWriter};
 use super::metered::Metered;
 use super::proof::ObjectName;
 use super::spool::{StoredIndex, digests_of_object, has_object, object_path};
 use super::transport::{self, Conditions, Fetched, Transport};
-use super::uri::Uri;
+use crate::decode::{Compression, Limited, decoder};
+use crate::error::fetch::is_over_limit;
+use crate::hashing::{Digests, Hasher, HashingWriter};
+use crate::uri::Uri;
 
 /// zstd's level for objects: quick, since they are written once and read often.
 const OBJECT_LEVEL: i32 = 3;

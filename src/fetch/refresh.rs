@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use crate::config::{ArchiveName, Config, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::events::Listener;
-use crate::progress::{Meter, Task};
+use crate::events::{Listener, Task};
+use crate::progress::Meter;
 use crate::quoted::quoted;
 use crate::workspace::{Generation, Workspace};
 
@@ -20,7 +20,7 @@ use super::proof::Proof;
 use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
 use super::suite::{Found, Seen, SuiteFetch};
 use super::transport::{Transport, TransportOptions};
-use super::uri::Uri;
+use crate::uri::Uri;
 
 /// What a fetch is told besides the configuration.
 #[derive(Debug, Clone, Copy)]

@@ -30,9 +30,9 @@ use crate::openpgp::Keyring;
 use crate::workspace::{View, Workspace, read_json, write_json};
 
 use super::FetchError;
-use super::hashing::{Digests, Hasher, HashingReader};
 use super::proof::{ArchiveKeyring, ObjectName, Proof, prove};
 use super::suite::{self, Seen};
+use crate::hashing::{Digests, Hasher, HashingReader};
 
 /// An index in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ use super::spool::{
 };
 use super::transport::{self, Transport};
 use super::unclaimed::unclaimed;
-use super::uri::Uri;
+use crate::uri::Uri;
 pub(super) use newest::Found;
 pub use newest::Seen;
 use release::Answer;

@@ -17,7 +17,7 @@ pub use body::Body;
 pub use error::Error;
 pub use sink::Sink;
 
-use super::uri::{Scheme, Uri};
+use crate::uri::{Scheme, Uri};
 
 /// The longest pause between two tries, and the longest that a server may ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);

@@ -13,9 +13,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::deb822::{self, Release, Stanzas, alternatives, compare_versions, is_valid_version};
-use crate::fetch::uri::{Scheme, Uri};
 use crate::indices::IndexName;
 use crate::openpgp::Keyring;
+use crate::uri::{Scheme, Uri};
 
 /// What a target runs.
 pub type Target = fn(&[u8]);
@@ -216,7 +216,7 @@ fn decode(data: &[u8]) {
         return;
     };
     let mut text = Vec::new();
-    let outcome = crate::fetch::fuzz_decode(usize::from(*first), data, 1 << 16)
+    let outcome = crate::decode::fuzz_decode(usize::from(*first), data, 1 << 16)
         .and_then(|mut reader| reader.read_to_end(&mut text));
     assert!(text.len() <= 1 << 16);
     if outcome.is_ok() {

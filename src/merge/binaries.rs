@@ -9,20 +9,19 @@ use crate::config::{Architecture, Family};
 use crate::error::Result;
 use crate::indices::IndexName;
 use crate::quoted::quoted;
+use crate::suite_report::{Claimed, SuiteReport};
 
 use super::all::Collector;
 use super::claims::Claimable;
 use super::client;
 use super::entry::{Entry, Kind};
 use super::owners::Owners;
-use super::report::SuiteReport;
 use super::rules::{self, Rules, lossy};
 use super::selection::Selection;
 use super::sources::Needed;
 use super::suite::{
     Loaded, Sink, SuiteMerge, Wanted, describe, load, odd_texts, parse, pools, published, texts,
 };
-use super::unasked::Claimed;
 
 /// How many packages of a group that apt cannot read are told of.
 const MAX_TOLD: usize = 5;

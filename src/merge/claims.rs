@@ -14,7 +14,7 @@
 //! they are. apt splits the field at commas alone and compares whole names; what has blanks between commas is no name for apt,
 //! and goes if any of its words would have to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -23,10 +23,10 @@ use crate::config::{Family, Strategy};
 use crate::deb822::{Field, Name, Stanza, eq_name};
 use crate::error::{Error, Result};
 use crate::quoted::quoted;
+use crate::suite_report::ForeignSource;
 
 use super::entry::{Entry, Kind, entries};
-use super::report::ForeignSource;
-use super::rules::Outcome;
+use super::rules::{Outcome, lossy};
 use super::suite::SuiteMerge;
 
 /// The archives that own the names of binaries, by rank, whatever the architecture.
@@ -192,6 +192,28 @@ pub(super) fn replace<'a>(published: &mut [Entry<'a>], trimmed: &'a [Trimmed]) -
     Ok(())
 }
 
+/// How many sources of one archive are told of, for each reason.
+const MAX_TOLD: usize = 500;
+
+/// The first sources of each archive, as far as they are told of.
+pub(super) fn first_of_each<'a>(
+    merge: &SuiteMerge<'_>,
+    sources: impl Iterator<Item = (Entry<'a>, String)>,
+) -> BTreeSet<ForeignSource> {
+    let mut told: BTreeMap<u16, usize> = BTreeMap::new();
+    let first = sources.filter_map(|(entry, what)| {
+        let count = told.entry(entry.rank).or_default();
+        *count += 1;
+        (*count <= MAX_TOLD).then(|| ForeignSource {
+            archive: merge.input(entry.rank).map_or("", |i| i.archive()).into(),
+            source: quoted(&entry.name.to_string()),
+            version: quoted(&lossy(entry.version)),
+            what,
+        })
+    });
+    first.collect()
+}
+
 /// What is told of names that were taken out: of each archive the first sources.
 pub(super) fn tell(
     merge: &SuiteMerge<'_>,
@@ -202,7 +224,7 @@ pub(super) fn tell(
         let entry = &published[*place];
         (*entry, format!("claims {}", quoted(name)))
     });
-    ForeignSource::first_of_each(merge, told)
+    first_of_each(merge, told)
 }
 
 /// The fields of a source that list binaries: one, but for whoever wants readers to differ.

@@ -24,7 +24,6 @@ mod places;
 mod plain_tar;
 mod queue;
 pub mod reading;
-mod report;
 pub mod rewrite;
 mod rules;
 mod selection;
@@ -33,13 +32,13 @@ mod suite;
 mod translations;
 mod unasked;
 
-use crate::deb822::Name;
-
 #[cfg(any(test, fuzzing))]
 pub(crate) use {
     contents::fuzz_contents, dep11::fuzz_dep11, entry::fuzz_entries, translations::fuzz_translation,
 };
 
+pub use crate::suite_report::{BannedPackage, Claimed, ForeignSource, SuiteReport, Unasked};
+pub use crate::text::{PackageKey, Text};
 pub use check::check_index;
 pub use client::unreadable;
 pub(crate) use contents::split as split_contents_line;
@@ -50,92 +49,9 @@ pub use explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
 pub(crate) use queue::in_flight as groups_in_flight;
-pub use report::{BannedPackage, ForeignSource, SuiteReport};
 pub use rules::Exclusion;
 pub use suite::{Input, Sink, SuiteMerge, merge_suite};
-pub use unasked::{Claimed, Unasked, news as news_unasked};
+pub(crate) use unasked::news as news_unasked;
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
 pub const MERGE_VERSION: u32 = 8;
-
-/// Whose stanza it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackageKey<'a> {
-    /// The package's name.
-    pub name: Name<'a>,
-    /// Its version.
-    pub version: &'a [u8],
-    /// The pool of the archive that it is from.
-    pub pool: &'a str,
-}
-
-/// A merged index: its text in slices, one group of slices a stanza.
-#[derive(Debug, Default)]
-pub struct Text<'a> {
-    slices: Vec<&'a [u8]>,
-    /// Whose stanzas they are, where they are those of packages.
-    keys: Vec<PackageKey<'a>>,
-    /// Where stanzas end, counted in slices.
-    stanza_ends: Vec<u32>,
-    length: u64,
-}
-
-impl<'a> Text<'a> {
-    /// Adds a stanza, with the empty line that ends it.
-    pub fn push(&mut self, stanza: impl IntoIterator<Item = &'a [u8]>) {
-        for slice in stanza {
-            if !slice.is_empty() {
-                self.length += slice.len() as u64;
-                self.slices.push(slice);
-            }
-        }
-        self.stanza_ends.push(self.slices.len() as u32);
-    }
-
-    /// Adds the stanza of a package, with the empty line that ends it.
-    pub fn push_package(
-        &mut self,
-        key: PackageKey<'a>,
-        stanza: impl IntoIterator<Item = &'a [u8]>,
-    ) {
-        self.keys.push(key);
-        self.push(stanza);
-    }
-
-    /// Whose stanzas they are; `None` where they are not those of packages.
-    pub fn keys(&self) -> Option<&[PackageKey<'a>]> {
-        (self.keys.len() == self.stanza_ends.len()).then_some(&self.keys)
-    }
-
-    /// The slices of a stanza, by its number from 0 on.
-    pub fn stanza(&self, number: usize) -> &[&'a [u8]] {
-        let start = match number {
-            0 => 0,
-            _ => self.stanza_ends[number - 1],
-        };
-        &self.slices[start as usize..self.stanza_ends[number] as usize]
-    }
-
-    /// Its length in bytes.
-    pub fn len(&self) -> u64 {
-        self.length
-    }
-
-    /// Whether there is no stanza.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// How many stanzas there are.
-    pub fn stanzas(&self) -> usize {
-        self.stanza_ends.len()
-    }
-
-    /// The slices of each stanza.
-    pub fn iter(&self) -> impl Iterator<Item = &[&'a [u8]]> {
-        let starts = std::iter::once(0).chain(self.stanza_ends.iter().copied());
-        starts
-            .zip(&self.stanza_ends)
-            .map(|(start, end)| &self.slices[start as usize..*end as usize])
-    }
-}

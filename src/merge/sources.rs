@@ -21,7 +21,9 @@ use crate::deb822::{Name, compare_versions, version_key};
 use crate::quoted::quoted;
 
 use super::entry::Entry;
-use super::report::ForeignSource;
+use crate::suite_report::ForeignSource;
+
+use super::claims;
 use super::rules::{self, Outcome, Rules, lossy};
 use super::suite::SuiteMerge;
 
@@ -101,7 +103,7 @@ impl SourceOutcome<'_> {
             let binary = quoted(binary);
             (*entry, format!("above those of {owner}; built {binary}"))
         });
-        ForeignSource::first_of_each(merge, told)
+        claims::first_of_each(merge, told)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::deb822::SyntaxError;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 use crate::quoted::quoted;
+use crate::suite_report::{BannedPackage, SuiteReport};
 
 use super::binaries::{Binaries, Notes};
 use super::claims::{Claimable, Claims};
@@ -18,7 +19,6 @@ use super::deadline::{Deadline, InTime};
 use super::derived::DerivedKey;
 use super::entry::{Entry, Kind, entries};
 use super::queue;
-use super::report::{BannedPackage, SuiteReport};
 use super::rewrite::{PoolStrings, is_hidden, is_package_file};
 use super::rules::{Outcome, Rules, lossy};
 use super::selection::{Selected, Selection, Wanted as Selecting};

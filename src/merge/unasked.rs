@@ -10,46 +10,13 @@
 //! generously: a word that apt does not know counts as yes.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use crate::deb822::{Field, Stanza, eq_name};
-
-use super::report::SuiteReport;
-
-/// How many of a suite are on record: Debian has about a hundred.
-const MAX_RECORDED: usize = 5_000;
+use crate::suite_report::{MAX_UNASKED, SuiteReport, Unasked};
 
 /// How many new ones are told of.
 const MAX_TOLD: usize = 5;
-
-/// What a package claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Unasked {
-    /// `Essential`
-    Essential,
-    /// `Important` or `Protected`
-    Protected,
-    /// `Priority: required` or `important`
-    Priority,
-}
-
-impl fmt::Display for Unasked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Unasked::Essential => "`Essential`: dist-upgrade installs it on every client unasked",
-            Unasked::Protected => {
-                "`Important` or `Protected`: apt and dpkg do not remove it unless they are forced to"
-            }
-            Unasked::Priority => {
-                "of priority `required` or `important`: debootstrap installs it on every new system"
-            }
-        })
-    }
-}
 
 /// The claims of a stanza.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,18 +92,8 @@ pub(super) fn without_claims(raw: &[u8]) -> Vec<Range<usize>> {
     kept
 }
 
-/// A package that claims something: what, its name, its archive.
-pub type Claimed = (Unasked, String, String);
-
-/// Bounds a record.
-pub(super) fn bound(claimed: &mut BTreeSet<Claimed>) {
-    while claimed.len() > MAX_RECORDED {
-        claimed.pop_last();
-    }
-}
-
 /// Words on what is published unasked now and was not before; nothing where it is not on record what was.
-pub fn news(before: Option<&SuiteReport>, after: &SuiteReport) -> Vec<String> {
+pub(crate) fn news(before: Option<&SuiteReport>, after: &SuiteReport) -> Vec<String> {
     let before = before.and_then(|report| report.unasked.as_ref());
     let Some((before, after)) = before.zip(after.unasked.as_ref()) else {
         return Vec::new();
@@ -146,7 +103,7 @@ pub fn news(before: Option<&SuiteReport>, after: &SuiteReport) -> Vec<String> {
         .map(|(claim, name, _)| (claim, name))
         .collect();
     // Of what lies beyond the bound it is not known whether it is new.
-    let end = before.last().filter(|_| before.len() >= MAX_RECORDED);
+    let end = before.last().filter(|_| before.len() >= MAX_UNASKED);
     let news: Vec<_> = after
         .iter()
         .filter(|claimed| end.is_none_or(|end| *claimed < end))

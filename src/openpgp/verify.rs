@@ -174,7 +174,7 @@ fn warning(problem: &Error) -> String {
     }
     format!(
         "a signature was passed over: {}",
-        crate::error::chain(problem)
+        crate::chain::chain(problem)
     )
 }
 

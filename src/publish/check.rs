@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::config::HashKind;
 use crate::deb822::{IndexEntry, MAX_STRING_BYTES, Release};
+use crate::decode::{Compression, Limited, decoder};
 use crate::durable;
-use crate::fetch::decode::{Compression, Limited, decoder};
-use crate::fetch::hashing::{Digests, Hasher};
+use crate::hashing::{Digests, Hasher};
 use crate::listing;
 use crate::merge::reading::Reading;
 use crate::openpgp::Keyring;

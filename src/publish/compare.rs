@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::cache::Cache;
 use crate::config::{Config, Form};
+use crate::decode::{Compression, decoder};
 use crate::error::Result;
-use crate::fetch::decode::{Compression, decoder};
-use crate::fetch::hashing::{Hasher, HashingWriter};
+use crate::hashing::{Hasher, HashingWriter};
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;

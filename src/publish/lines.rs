@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use crate::fetch::hashing::HashingReader;
+use crate::hashing::HashingReader;
 use crate::merge::split_contents_line;
 use crate::pdiff::index::Hashed;
 use crate::pdiff::{Patch, PatchBuilder};

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::decode::{Compression, Limited, decoder};
 use crate::durable;
-use crate::fetch::decode::{Compression, Limited, decoder};
-use crate::fetch::hashing::HashingReader;
+use crate::hashing::HashingReader;
 use crate::pdiff::index::{DiffIndex, Entry, Hashed};
 
 use super::patches::unpack;

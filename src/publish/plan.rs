@@ -241,7 +241,7 @@ pub(super) fn links(config: &Config, is_there: impl Fn(&str) -> bool) -> BTreeMa
             let uris = archive
                 .uris
                 .iter()
-                .filter_map(|uri| crate::fetch::uri::Uri::parse(uri).ok());
+                .filter_map(|uri| crate::uri::Uri::parse(uri).ok());
             if let Some(dir) = uris.filter_map(|uri| uri.file_path()).next() {
                 links.insert(
                     format!("pool/{}", archive.pool),

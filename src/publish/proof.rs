@@ -19,7 +19,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use crate::fetch::hashing::{Hasher, HashingReader};
+use crate::hashing::{Hasher, HashingReader};
 use crate::pdiff::Patch;
 use crate::pdiff::index::Hashed;
 

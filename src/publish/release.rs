@@ -10,7 +10,7 @@ use crate::deb822::Release;
 use crate::deb822::{format_date, identity};
 use crate::error::{Error, Result};
 use crate::fetch::Spool;
-use crate::fetch::hashing::{Digests, Hasher};
+use crate::hashing::{Digests, Hasher};
 use crate::indices::IndexName;
 
 /// The order in which known fields are written; others follow.

@@ -12,10 +12,10 @@ use crate::config::{ByteSize, SuiteName};
 use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::events::Listener;
+use crate::events::{Listener, Task};
 use crate::merge;
 use crate::openpgp::Signer;
-use crate::progress::{Meter, Task};
+use crate::progress::Meter;
 use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};

@@ -9,10 +9,10 @@ use std::io::{self, Write};
 
 use crate::config::{Config, Family};
 use crate::error::Result;
-use crate::events::Listener;
+use crate::events::{Listener, Task};
 use crate::indices::{self, IndexName};
 use crate::merge::{DerivedKey, Sink, Text};
-use crate::progress::{Meter, Share, Task};
+use crate::progress::{Meter, Share};
 
 use super::plan::{Action, Plan, SuitePlan};
 

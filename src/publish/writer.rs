@@ -12,7 +12,7 @@ use crate::compress::{Packed, Pieces, assemble, gz};
 use crate::config::{Form, HashKind, PatchHistory};
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::fetch::hashing::HashingWriter;
+use crate::hashing::HashingWriter;
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;

@@ -29,8 +29,8 @@ pub use record::{PushRecord, record_name};
 
 use crate::config::{Config, Push};
 use crate::error::{Error, Result, chain};
-use crate::events::Listener;
-use crate::progress::{Meter, Task};
+use crate::events::{Listener, Task};
+use crate::progress::Meter;
 use crate::workspace::Workspace;
 
 use look::Look;

@@ -29,7 +29,7 @@ mod answer;
 mod beneath;
 mod body;
 mod conditional;
-mod error;
+pub(crate) mod error;
 mod listen;
 mod pages;
 mod path;

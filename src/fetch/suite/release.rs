@@ -9,9 +9,9 @@ use crate::deb822::{Release, identity};
 use crate::fetch::FetchError;
 use crate::fetch::spool::SuiteCopy;
 use crate::fetch::transport::{self, Conditions, Fetched};
-use crate::fetch::uri::Uri;
 use crate::openpgp::Verified;
 use crate::quoted::quoted;
+use crate::uri::Uri;
 
 use super::SuiteFetch;
 

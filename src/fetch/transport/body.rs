@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Error;
-use crate::fetch::uri::Uri;
+use crate::uri::Uri;
 
 /// A body that is still to be read. An end that comes too early is an error, not an end; after an error there is nothing
 /// more to read. The errors of `Read` carry an [`Error`], which [`Error::of`] finds.

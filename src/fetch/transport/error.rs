@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::fetch::uri::{Uri, UriError};
+use crate::uri::{Uri, UriError};
 
 /// Why a file could not be fetched. Every message names the URI that was asked for, without credentials.
 #[derive(Debug, thiserror::Error)]

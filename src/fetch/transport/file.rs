@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 
 use super::body::{Pace, Source};
 use super::{Body, Conditions, Error, Reply};
-use crate::fetch::uri::Uri;
+use crate::uri::Uri;
 
 /// Opens the file that a `file:` URI names. Symbolic links are followed: local mirrors are made of them.
 pub(super) fn get(uri: &Uri, conditions: &Conditions) -> Result<Reply, Error> {

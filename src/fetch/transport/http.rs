@@ -11,7 +11,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use super::body::{Pace, Source};
 use super::{Body, Conditions, Error, Reply, TransportOptions};
-use crate::fetch::uri::Uri;
+use crate::uri::Uri;
 
 /// The body of a redirect is read up to here, so that its connection can serve the next request.
 const REDIRECT_BODY_BYTES: u64 = 8 << 10;
@@ -180,7 +180,7 @@ fn redirect(uri: &Uri, target: &Uri, headers: &HeaderMap) -> Result<Uri, Error> 
         .redirect(&location)
         .map_err(|source| Error::Redirect {
             uri: uri.clone(),
-            location: crate::fetch::uri::redact(&location),
+            location: crate::uri::redact(&location),
             source,
         })
 }

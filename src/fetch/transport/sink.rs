@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 
-use crate::fetch::hashing::HashingWriter;
+use crate::hashing::HashingWriter;
 
 /// A writer that can forget what was written to it.
 pub trait Sink: Write {

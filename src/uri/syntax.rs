@@ -129,7 +129,7 @@ pub(super) fn remove_dot_segments(path: &str) -> String {
 }
 
 /// The text without what may be a user and a password in it, however malformed the rest is.
-pub(in crate::fetch) fn redact(text: &str) -> String {
+pub(crate) fn redact(text: &str) -> String {
     let text = match text.split_once('?') {
         Some((text, _)) => format!("{text}?…"),
         None => text.to_owned(),

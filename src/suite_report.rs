@@ -4,15 +4,11 @@
 //! is left of the rest is a number. Bans, forks and watches are lists of packages, as long as there are such packages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::quoted::quoted;
-
-use super::entry::Entry;
-use super::rules::lossy;
-use super::suite::SuiteMerge;
-use super::unasked::{self, Claimed};
 
 /// The most warnings of a suite that are kept.
 const MAX_WARNINGS: usize = 100;
@@ -23,6 +19,9 @@ const MAX_WITHOUT_SOURCE: usize = 1_000;
 /// The most names outside of the archives' pools that are kept.
 const MAX_OUTSIDE: usize = 10_000;
 
+/// How many packages that are installed or kept unasked are on record: Debian has about a hundred.
+pub(crate) const MAX_UNASKED: usize = 5_000;
+
 /// A package that a ban took away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BannedPackage {
@@ -32,9 +31,6 @@ pub struct BannedPackage {
     /// transitive bans, chains can be followed through the packages that went.
     pub because_of: Option<String>,
 }
-
-/// How many sources of one archive are told of, for each reason.
-const MAX_TOLD: usize = 500;
 
 /// A source that speaks for packages of other archives. Its text is quoted, so that it is fit for a report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,24 +45,39 @@ pub struct ForeignSource {
     pub what: String,
 }
 
-impl ForeignSource {
-    /// The first sources of each archive, as far as they are told of.
-    pub(super) fn first_of_each<'a>(
-        merge: &SuiteMerge<'_>,
-        sources: impl Iterator<Item = (Entry<'a>, String)>,
-    ) -> BTreeSet<Self> {
-        let mut told: BTreeMap<u16, usize> = BTreeMap::new();
-        let first = sources.filter_map(|(entry, what)| {
-            let count = told.entry(entry.rank).or_default();
-            *count += 1;
-            (*count <= MAX_TOLD).then(|| Self {
-                archive: merge.input(entry.rank).map_or("", |i| i.archive()).into(),
-                source: quoted(&entry.name.to_string()),
-                version: quoted(&lossy(entry.version)),
-                what,
-            })
-        });
-        first.collect()
+/// What puts a package on machines unasked, or keeps it there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unasked {
+    /// `Essential`
+    Essential,
+    /// `Important` or `Protected`
+    Protected,
+    /// `Priority: required` or `important`
+    Priority,
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unasked::Essential => "`Essential`: dist-upgrade installs it on every client unasked",
+            Unasked::Protected => {
+                "`Important` or `Protected`: apt and dpkg do not remove it unless they are forced to"
+            }
+            Unasked::Priority => {
+                "of priority `required` or `important`: debootstrap installs it on every new system"
+            }
+        })
+    }
+}
+
+/// A package that claims something: what, its name, its archive.
+pub type Claimed = (Unasked, String, String);
+
+/// Bounds a record.
+fn bound(claimed: &mut BTreeSet<Claimed>) {
+    while claimed.len() > MAX_UNASKED {
+        claimed.pop_last();
     }
 }
 
@@ -120,7 +131,7 @@ impl SuiteReport {
         if let Some(claimed) = other.unasked {
             let known = self.unasked.get_or_insert_default();
             known.extend(claimed);
-            unasked::bound(known);
+            bound(known);
         }
         self.without_source_further += other.without_source_further;
         self.foreign_sources.extend(other.foreign_sources);

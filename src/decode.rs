@@ -346,5 +346,17 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
+/// A decoder, by number, with a limit.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_decode<'a>(
+    number: usize,
+    data: &'a [u8],
+    limit: u64,
+) -> std::io::Result<impl std::io::Read + 'a> {
+    let all = Compression::ALL;
+    let reader = decoder(all[number % all.len()], data)?;
+    Ok(Limited::new(reader, limit))
+}
+
 #[cfg(test)]
 mod tests;

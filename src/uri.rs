@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-pub(in crate::fetch) use syntax::redact;
+pub(crate) use syntax::redact;
 use syntax::{
     check_encoded, encode_leniently, is_dot_segment, local_authority, remove_dot_segments,
     split_authority,

@@ -1,15 +1,17 @@
 //! Why a suite of an archive could not be fetched.
 
-use super::{decode, transport, uri};
 use crate::deb822::ReleaseError;
-use crate::error::Error;
+use crate::fetch::transport;
+use crate::{decode, uri};
+
+use super::Error;
 
 /// Why a suite of an archive could not be fetched. Every variant names the file or URI that it is about.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
     /// No URI of the archive gave the suite.
-    #[error("{}", .0.iter().map(|(uri, e)| format!("{uri}: {}", crate::error::chain(e))).collect::<Vec<_>>().join("\n  and "))]
+    #[error("{}", .0.iter().map(|(uri, e)| format!("{uri}: {}", super::chain(e))).collect::<Vec<_>>().join("\n  and "))]
     EveryUri(Vec<(String, FetchError)>),
     /// The bytes did not come.
     #[error(transparent)]
@@ -102,7 +104,7 @@ pub enum FetchError {
     /// The Release is newer than the copy, or is the copy's, and older than one whose indices could not be had.
     #[error(
         "{uri}: the Release of {date} is older than the one of {newer} seen at {newer_uri}{}",
-        .failures.iter().map(|(uri, e)| format!("\n  and {uri}: {}", crate::error::chain(e))).collect::<String>()
+        .failures.iter().map(|(uri, e)| format!("\n  and {uri}: {}", super::chain(e))).collect::<String>()
     )]
     Behind {
         /// Where it is from.
@@ -271,7 +273,7 @@ impl FetchError {
     }
 
     /// Whether something was taken, though something newer was seen.
-    pub(super) fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         matches!(self, FetchError::Behind { .. })
     }
 

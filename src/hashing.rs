@@ -152,8 +152,8 @@ impl<R: Read> Read for HashingReader<R> {
 /// A writer that hashes what the inner one took.
 #[derive(Debug)]
 pub struct HashingWriter<W> {
-    pub(super) inner: W,
-    pub(super) hasher: Hasher,
+    pub(crate) inner: W,
+    pub(crate) hasher: Hasher,
 }
 
 impl<W: Write> HashingWriter<W> {

@@ -1,0 +1,85 @@
+//! The text of an index in memory, as slices of what it is made from: stanzas are passed on without a copy.
+
+use crate::deb822::Name;
+
+/// Whose stanza it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackageKey<'a> {
+    /// The package's name.
+    pub name: Name<'a>,
+    /// Its version.
+    pub version: &'a [u8],
+    /// The pool of the archive that it is from.
+    pub pool: &'a str,
+}
+
+/// A merged index: its text in slices, one group of slices a stanza.
+#[derive(Debug, Default)]
+pub struct Text<'a> {
+    slices: Vec<&'a [u8]>,
+    /// Whose stanzas they are, where they are those of packages.
+    keys: Vec<PackageKey<'a>>,
+    /// Where stanzas end, counted in slices.
+    stanza_ends: Vec<u32>,
+    length: u64,
+}
+
+impl<'a> Text<'a> {
+    /// Adds a stanza, with the empty line that ends it.
+    pub fn push(&mut self, stanza: impl IntoIterator<Item = &'a [u8]>) {
+        for slice in stanza {
+            if !slice.is_empty() {
+                self.length += slice.len() as u64;
+                self.slices.push(slice);
+            }
+        }
+        self.stanza_ends.push(self.slices.len() as u32);
+    }
+
+    /// Adds the stanza of a package, with the empty line that ends it.
+    pub fn push_package(
+        &mut self,
+        key: PackageKey<'a>,
+        stanza: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        self.keys.push(key);
+        self.push(stanza);
+    }
+
+    /// Whose stanzas they are; `None` where they are not those of packages.
+    pub fn keys(&self) -> Option<&[PackageKey<'a>]> {
+        (self.keys.len() == self.stanza_ends.len()).then_some(&self.keys)
+    }
+
+    /// The slices of a stanza, by its number from 0 on.
+    pub fn stanza(&self, number: usize) -> &[&'a [u8]] {
+        let start = match number {
+            0 => 0,
+            _ => self.stanza_ends[number - 1],
+        };
+        &self.slices[start as usize..self.stanza_ends[number] as usize]
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there is no stanza.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// How many stanzas there are.
+    pub fn stanzas(&self) -> usize {
+        self.stanza_ends.len()
+    }
+
+    /// The slices of each stanza.
+    pub fn iter(&self) -> impl Iterator<Item = &[&'a [u8]]> {
+        let starts = std::iter::once(0).chain(self.stanza_ends.iter().copied());
+        starts
+            .zip(&self.stanza_ends)
+            .map(|(start, end)| &self.slices[start as usize..*end as usize])
+    }
+}
