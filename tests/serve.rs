@@ -150,6 +150,10 @@ fn make_place(place: &Path) {
     write(&archive.join("pool/main/x.deb"), b"a package");
     write(&archive.join("pool/main/x+y~1.deb"), b"an odd package");
     write(&archive.join("flat.deb"), b"a flat package");
+    write(&archive.join("unnamed.deb"), b"secret");
+    // Of what lies outside of the archive's pool, the tree has links to what a stanza names.
+    fs::create_dir(tree.join("pool/LOCAL/_")).unwrap();
+    symlink(archive.join("flat.deb"), tree.join("pool/LOCAL/_/flat.deb")).unwrap();
     write(&archive.join(".htpasswd"), b"secret");
     symlink("../../../secret", archive.join("pool/main/out.deb")).unwrap();
     symlink("x.deb", archive.join("pool/main/alias.deb")).unwrap();
@@ -360,6 +364,7 @@ fn nothing_outside_is_answered() {
         "/pool/LOCAL/..%2f..%2fsecret",
         "/pool/LOCAL/main/out.deb",
         "/pool/LOCAL/_/.htpasswd",
+        "/pool/LOCAL/_/unnamed.deb",
         "/pool/LOCAL/_//etc/passwd",
         "/pool/LOCAL/main/",
         "/pool/LOCAL/_/",

@@ -133,6 +133,8 @@ impl<'p> Plan<'p> {
     /// the run ends with.
     fn settle(&self, built: &mut Built, told: usize, listener: &dyn Listener) -> Result<()> {
         let has_news = !built.changed.is_empty() || !self.removed.is_empty() || self.links_changed;
+        // A tree without a suite serves nobody.
+        let has_news = has_news && !built.generation.suites.is_empty();
         let last = match has_news {
             true => None,
             false => built.refused.pop(),
@@ -330,8 +332,13 @@ impl Staged<'_> {
 fn made_again(suite: &SuiteName, problems: &[String]) -> String {
     let some: Vec<_> = problems.iter().take(3).map(String::as_str).collect();
     format!(
-        "suite {suite}: the check before the swap found {} faults, so it is made once more, and nothing of it is taken from the cache: {}",
+        "suite {suite}: the check before the swap found {} {}, so it is made once more, and nothing of it is taken from the cache: {}",
         problems.len(),
+        if problems.len() == 1 {
+            "fault"
+        } else {
+            "faults"
+        },
         some.join("; ")
     )
 }
