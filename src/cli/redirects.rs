@@ -35,8 +35,11 @@ pub(super) fn base(archive: &Archive) -> Option<Uri> {
 }
 
 /// A `..` between slashes, as a client may spell it; nginx makes one backslash of two in quotes.
-const CLIMBS: &str =
-    r"(?:/|\\\\|%(?:25)*2f|%(?:25)*5c)(?:\.|%(?:25)*2e){2}(?:/|\\\\|%(?:25)*2f|%(?:25)*5c|\?|#|$)";
+const CLIMBS: &str = r"(?:/|\\\\|%(?:25)*2f|%(?:25)*5c)(?:\.|%(?:25)*2e){2}(?:/|\\\\|%(?:25)*(?:2f|5c|3f|23|3b)|\?|#|;|$)";
+
+/// What ends a part of a path besides a slash, for Apache: it writes `%3f` as `?` into what it sends, so the part behind `..` would be a
+/// query. Some servers take what follows a `;` for no part of the name.
+const END: &str = r"[?#;]|%(25)*(3f|23|3b)|$";
 
 /// A slash in a path that Apache has decoded once, as some server behind the base might see one.
 const SLASH: &str = r"(/|\\\\|%(25)*2f|%(25)*5c)";
@@ -67,7 +70,7 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
                     ))
                 })?;
                 format!(
-                    "RedirectMatch 404 \"(?i)^/merged/pool/{quoted}/(.*{SLASH})?(\\.|%(25)*2e){{2}}({SLASH}|$)\"\n\
+                    "RedirectMatch 404 \"(?i)^/merged/pool/{quoted}/(.*{SLASH})?(\\.|%(25)*2e){{2}}({SLASH}|{END})\"\n\
                      RedirectMatch 302 \"^/merged/pool/{quoted}/_/(.*)$\" \"{base}/$1\"\n\
                      RedirectMatch 302 \"^/merged/pool/{quoted}/(.*)$\" \"{base}/pool/$1\""
                 )
