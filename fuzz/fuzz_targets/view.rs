@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| aptview::fuzzing::run("merge", data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| aptmerge::fuzzing::run("view", data));
