@@ -11,7 +11,8 @@ mod stanza;
 mod version;
 mod version_key;
 
-pub use name::Name;
+pub use name::{Name, is_valid_name};
+pub(crate) use relations::trim;
 pub use relations::{
     Alternative, MAX_STRING_BYTES, Operator, alternatives, alternatives_of, check_relations,
     clauses,

@@ -18,6 +18,12 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+/// Whether this is the name of a package, as far as its characters go.
+pub fn is_valid_name(name: &[u8]) -> bool {
+    let is_of_names = |b: &u8| b.is_ascii_alphanumeric() || b".+-_".contains(b);
+    name.first().is_some_and(u8::is_ascii_alphanumeric) && name.iter().all(is_of_names)
+}
+
 /// A name as it stands in an index, without regard to its case.
 #[derive(Clone, Copy)]
 pub struct Name<'a>(&'a [u8]);

@@ -74,7 +74,8 @@ fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == b'\x0b'
 }
 
-fn trim(mut bytes: &[u8]) -> &[u8] {
+/// A value without what apt takes for blanks at its ends.
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes
         && is_blank(*first)
     {

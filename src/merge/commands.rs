@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::deb822::{Name, Stanza, Stanzas, compare_versions, eq_name};
+use crate::deb822::{Name, Stanza, Stanzas, compare_versions, eq_name, is_valid_name};
 use crate::error::Result;
 use crate::indices::IndexName;
 use crate::quoted::steers;
@@ -70,7 +70,6 @@ fn one_index(
             if !places.has_version(architecture, name, version, *rank, number as u16) {
                 continue;
             }
-            // What the reader proposes to install instead of the package itself.
             let is_of_others = |name| selected.is_of_others(architecture, name, *rank);
             if stanza.visible_name.is_some_and(is_of_others) {
                 let why = "its `visible-pkgname` is a package of another archive";
@@ -143,6 +142,14 @@ fn package(stanza: Stanza<'_>, is_first: bool) -> Result<Option<Commands<'_>>, (
     }
     if is_first && name.is_none() && suite.is_some() {
         return Ok(None);
+    }
+    // With a blank, an architecture or a version, it would be another's name in disguise.
+    let is_no_name = |name: &[u8]| !is_valid_name(name);
+    if visible_name.is_some_and(is_no_name) {
+        return Err((
+            stanza.offset,
+            "its `visible-pkgname` is no package name".into(),
+        ));
     }
     let missing = |field: &str| {
         let why = format!("the stanza has no field `{field}`");

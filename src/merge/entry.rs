@@ -1,8 +1,13 @@
 //! What the merge looks at in a stanza: who it is, where it lies, what it needs. All the rest is passed on unread.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, eq_name, is_valid_version};
+use md5::{Digest, Md5};
+
+use crate::deb822::{
+    Name, Stanza, Stanzas, SyntaxError, eq_name, is_valid_name, is_valid_version, trim,
+};
 
 use super::client;
 use super::rewrite::{Inserted, Insertion, insertion};
@@ -36,8 +41,8 @@ pub(crate) struct Entry<'a> {
     pub(super) may_claim: bool,
     /// Whether apt can read it; [`client::unreadable`] says why not.
     pub(crate) is_readable: bool,
-    /// `Description-md5`, which names the long description in Translation files.
-    pub(crate) description: &'a [u8],
+    /// `Description-md5`, where it is there.
+    description: &'a [u8],
     /// Where the path stands in `raw`.
     path_offset: usize,
     insertion: Insertion,
@@ -138,11 +143,7 @@ fn entry<'a>(
     let (name, name_at) = name
         .filter(|(v, _)| !v.is_empty())
         .ok_or_else(|| missing("Package"))?;
-    if !name
-        .iter()
-        .all(|b| b.is_ascii_alphanumeric() || b".+-_".contains(b))
-        || !name[0].is_ascii_alphanumeric()
-    {
+    if !is_valid_name(name) {
         return Err(bad(name_at, "that is no package name", name));
     }
     let (version, version_at) = version.ok_or_else(|| missing("Version"))?;
@@ -168,7 +169,7 @@ fn entry<'a>(
         source: source.map_or(&b""[..], |(v, _)| v),
         depends: depends.map_or(&b""[..], |(v, _)| v),
         pre_depends: pre_depends.map_or(&b""[..], |(v, _)| v),
-        description: description.map_or(&b""[..], |(v, _)| v),
+        description: description.map_or(&b""[..], |(v, _)| v.trim_ascii()),
         claims,
         may_claim: true,
         is_readable,
@@ -220,6 +221,17 @@ impl<'a> Entry<'a> {
             Name::new(name.trim_ascii()),
             version.map_or(self.version, <[u8]>::trim_ascii),
         )
+    }
+
+    /// The MD5 that names the long description in Translation files. Where the stanza does not say it, apt takes that of the
+    /// description which stands there.
+    pub(crate) fn description_md5(&self) -> Cow<'a, [u8]> {
+        if !self.description.is_empty() {
+            return Cow::Borrowed(self.description);
+        }
+        let text = trim(self.field("Description"));
+        let md5 = Md5::new().chain_update(text).chain_update(b"\n").finalize();
+        Cow::Owned(hex::encode(md5).into_bytes())
     }
 
     /// A field that the merge looks at only where a rule asks for it; empty where it is not there.

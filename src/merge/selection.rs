@@ -92,10 +92,9 @@ impl Selection {
             .descriptions
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let described = published.iter().filter(|e| !e.description.is_empty());
-        descriptions.extend(described.map(|e| {
+        descriptions.extend(published.iter().map(|e| {
             let name = e.name.folded().into();
-            (e.component, name, e.description.into(), e.rank)
+            (e.component, name, e.description_md5().into(), e.rank)
         }));
     }
 
@@ -181,10 +180,16 @@ impl Selected {
         ranks.is_some_and(|ranks| ranks.contains(&rank))
     }
 
-    /// Returns whether a package of a group was published from other archives alone.
+    /// Returns whether a package was published from other archives and, in a group, not from this one.
     pub(crate) fn is_of_others(&self, group: &str, name: &[u8], rank: u16) -> bool {
-        let ranks = self.ranks(group, name);
-        ranks.is_some_and(|ranks| !ranks.contains(&rank))
+        let mut groups = self.groups.keys();
+        let is_theirs = |of: &String| {
+            let ranks = self.ranks(of, name);
+            of != "source"
+                && !of.starts_with("udeb-")
+                && ranks.is_some_and(|ranks| !ranks.contains(&rank))
+        };
+        !self.has(group, name, rank) && groups.any(is_theirs)
     }
 
     fn ranks(&self, group: &str, name: &[u8]) -> Option<&BTreeSet<u16>> {

@@ -4,7 +4,9 @@
 //! whatever archive. So an archive could describe the packages of the others: it need only copy the MD5 from their Packages.
 //!
 //! - A stanza of the archive that the package was published from comes first. In every language but English it is the only one:
-//!   nothing tells whether another archive's translation says what the description says.
+//!   nothing tells whether another archive's translation says what the description says. Where archives have a package of one name
+//!   and one MD5 in different architectures, that is the highest of them: to apt, both are one, and a lower archive could bring
+//!   such a package for an architecture in which the owner has none.
 //! - English of another archive is taken where the owner has none, and only where it is proven by its MD5: a stanza of nothing but
 //!   `Package`, `Description-md5` and a `Description-en` that has this MD5. So a rebuilt package of the overlay with the description
 //!   of the one that it hides still has it.
@@ -27,11 +29,11 @@ use super::faults::Faults;
 use super::selection::Selected;
 use super::suite::{Sink, SuiteMerge};
 
-/// The published packages by name and MD5, and the archives that each was published from.
+/// The published packages by name and MD5, and the highest archive that each was published from.
 #[derive(Default)]
 struct Owners<'a> {
     numbers: HashMap<(Name<'a>, &'a [u8]), usize>,
-    ranks: Vec<BTreeSet<u16>>,
+    ranks: Vec<u16>,
 }
 
 impl<'a> Owners<'a> {
@@ -41,9 +43,9 @@ impl<'a> Owners<'a> {
             let next = owners.ranks.len();
             let number = *owners.numbers.entry((Name::new(name), md5)).or_insert(next);
             if number == next {
-                owners.ranks.push(BTreeSet::new());
+                owners.ranks.push(*rank);
             }
-            owners.ranks[number].insert(*rank);
+            owners.ranks[number] = owners.ranks[number].min(*rank);
         }
         owners
     }
@@ -118,7 +120,7 @@ fn one_language(
             let Some(&number) = owners.numbers.get(&key) else {
                 continue;
             };
-            let is_own = owners.ranks[number].contains(rank);
+            let is_own = owners.ranks[number] == *rank;
             let raw = stanza.without_final_newline();
             match stanzas.entry(number) {
                 Entry::Occupied(mut chosen) if is_own && !chosen.get().is_own => {
@@ -215,7 +217,7 @@ fn read(stanza: Stanza<'_>) -> Result<Described<'_>, (usize, Cow<'static, str>)>
     };
     Ok(Described {
         name: Name::new(name),
-        md5,
+        md5: md5.trim_ascii(),
         only_english: english.filter(|_| !has_more),
     })
 }

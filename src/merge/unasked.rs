@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::deb822::{Field, Stanza, eq_name};
+use crate::deb822::{Field, Stanza, eq_name, trim};
 use crate::suite_report::{MAX_UNASKED, SuiteReport, Unasked};
 
 /// How many new ones are told of.
@@ -55,7 +55,7 @@ fn claim(field: &Field<'_>) -> Option<Unasked> {
 }
 
 fn says_yes(field: &Field<'_>) -> bool {
-    let value = field.value.trim_ascii();
+    let value = trim(field.value);
     let is = |word: &&str| value.eq_ignore_ascii_case(word.as_bytes());
     match claim(field) {
         Some(Unasked::Priority) => ["required", "important"].iter().any(is),
