@@ -7,8 +7,10 @@
 //! An archive speaks for its own components and for nothing else:
 //!
 //! - [`document`] lets through only what every reader takes for the same component of the same package.
-//! - `ID` names a component for all packages of a file, so it belongs to the highest archive that has it there. `Merge` changes or
-//!   removes the component of the same `ID`, so only the first archive may have it.
+//! - `ID` names a component for all packages that a client reads of, so it belongs to the highest archive that has it for an
+//!   architecture, in whatever component of the suite: of two alike, AppStream takes the one with the higher `Priority`, and it
+//!   finds them by whatever case. `Merge`
+//!   changes or removes the component of the same `ID`, so only the first archive may have it.
 //! - The header is that of the highest archive that has documents in the file. AppStream puts its `MediaBaseUrl` before the address of
 //!   every icon, picture and video. So where the archives have different ones, the header goes without, and each address has the
 //!   one of its own archive put before it. Apart from that, documents are passed on byte for byte.
@@ -17,7 +19,7 @@ mod document;
 mod icons;
 mod lines;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::error::Result;
 use crate::indices::IndexName;
@@ -41,20 +43,29 @@ pub(super) fn merge(
         IndexName::Icons(..) => true,
         _ => false,
     });
-    side_by_side(indices, |(name, ranks)| {
-        let names = [name];
-        let [name] = &names;
+    // The Components of an architecture are one file to their reader, whatever component they are of.
+    let mut readers: BTreeMap<String, Vec<(IndexName, Vec<usize>)>> = BTreeMap::new();
+    for (name, ranks) in indices {
+        let reader = match &name {
+            IndexName::Dep11(_, architecture) => architecture.to_string(),
+            _ => name.to_string(),
+        };
+        readers.entry(reader).or_default().push((name, ranks));
+    }
+    side_by_side(readers, |(_, indices)| {
+        let names: Vec<_> = indices.iter().map(|(name, _)| name.clone()).collect();
         let key = KeyOf::inputs(merge, &names);
-        if let IndexName::Icons(..) = name {
+        if let [(name @ IndexName::Icons(..), ranks)] = &indices[..] {
             let architectures = merge.config.architectures_of(merge.suite);
             let key = key.published(selected, architectures.iter().map(|a| a.as_str()));
             return unless_unchanged(sink, &names, key, || {
-                icons(merge, selected, sink, name, &ranks)
+                icons(merge, selected, sink, name, ranks)
             });
         }
-        let key = key.published(selected, [name.architecture()]);
+        let group = names.first().map_or("", |name| name.architecture());
+        let key = key.published(selected, [group]);
         unless_unchanged(sink, &names, key, || {
-            documents(merge, selected, sink, name, &ranks)
+            components(merge, selected, sink, &indices)
         })
     })
 }
@@ -76,72 +87,109 @@ impl Source<'_> {
     }
 }
 
-fn documents(
+/// An index of an archive that was read: which of the published ones it goes into, the archive's place in the order, how messages
+/// name it, the text.
+type Read = (usize, u16, String, Vec<u8>);
+
+/// Makes the Components of an architecture.
+fn components(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
     sink: &dyn Sink,
-    name: &IndexName,
-    ranks: &[usize],
+    indices: &[(IndexName, Vec<usize>)],
 ) -> Result<BTreeSet<String>> {
     let mut warnings = BTreeSet::new();
-    let loaded = merge.read_of(ranks, name)?;
-    let mut sources = Vec::new();
+    let mut loaded: Vec<Read> = Vec::new();
+    for (number, (name, ranks)) in indices.iter().enumerate() {
+        let read = merge.read_of(ranks, name)?.into_iter();
+        loaded.extend(read.map(|(rank, label, data)| (number, rank, label, data)));
+    }
+    // A higher archive has its identifiers before a lower one is looked at, in whatever component.
+    loaded.sort_by_key(|(number, rank, ..)| (*rank, *number));
+    let mut sources: Vec<Vec<(&String, Source<'_>)>> = indices.iter().map(|_| vec![]).collect();
     // The components of higher archives.
     let mut taken = HashMap::new();
-    for (rank, label, data) in &loaded {
-        let mut documents = lines::split(data);
-        let Some(header) = documents.next() else {
-            continue; // an empty file
-        };
-        let header = Document::read(header).and_then(|header| match header.value("File") {
-            Some("DEP-11") => Ok(header),
-            _ => Err("its first document does not say so"),
-        });
-        let header = match header {
-            Ok(header) => header,
-            Err(why) => {
-                warnings.insert(format!("{label}: this is no DEP-11, {why}; it is left out"));
-                continue;
-            }
-        };
-        let mut faults = Faults::new(label, data, "document");
-        let mut source = Source {
-            header,
-            documents: Vec::new(),
-        };
-        for raw in documents {
-            let component = Document::read(raw).and_then(|document| {
-                let package = published_package(&document, selected, name.architecture(), *rank)?;
-                let Some(package) = package else {
-                    return Ok(None);
-                };
-                let id = document.value("ID").map(str::trim).unwrap_or_default();
-                if id.is_empty() {
-                    return Err("it has no `ID`, at which AppStream gives the whole file up");
-                }
-                if *rank > 0 && document.has("Merge") {
-                    return Err("it changes a component of another archive");
-                }
-                if *taken.entry(id.to_owned()).or_insert(*rank) < *rank {
-                    return Err("its `ID` is that of a component of a higher archive");
-                }
-                Ok(Some((package, document)))
-            });
-            match component {
-                Ok(component) => source.documents.extend(component),
-                Err(why) => faults.left_out(offset_of(raw, data), why),
-            }
+    for read in &loaded {
+        let (number, _, label, _) = read;
+        if let Some((name, _)) = indices.get(*number)
+            && let Some(source) = source(read, selected, name, &mut taken, &mut warnings)
+            && let Some(sources) = sources.get_mut(*number)
+        {
+            sources.push((label, source));
         }
-        warnings.extend(faults.finish());
-        sources.push((label, source));
     }
+    for ((name, _), sources) in indices.iter().zip(&sources) {
+        write(sink, name, sources, &mut warnings)?;
+    }
+    Ok(warnings)
+}
+
+/// Reads what is published of an index; nothing where it is empty or no DEP-11.
+fn source<'a>(
+    (_, rank, label, data): &'a Read,
+    selected: &Selected,
+    name: &IndexName,
+    taken: &mut HashMap<String, u16>,
+    warnings: &mut BTreeSet<String>,
+) -> Option<Source<'a>> {
+    let mut documents = lines::split(data);
+    let header = documents.next()?;
+    let header = Document::read(header).and_then(|header| match header.value("File") {
+        Some("DEP-11") => Ok(header),
+        _ => Err("its first document does not say so"),
+    });
+    let header = match header {
+        Ok(header) => header,
+        Err(why) => {
+            warnings.insert(format!("{label}: this is no DEP-11, {why}; it is left out"));
+            return None;
+        }
+    };
+    let mut faults = Faults::new(label, data, "document");
+    let mut source = Source {
+        header,
+        documents: Vec::new(),
+    };
+    for raw in documents {
+        let component = Document::read(raw).and_then(|document| {
+            let package = published_package(&document, selected, name.architecture(), *rank)?;
+            let Some(package) = package else {
+                return Ok(None);
+            };
+            let id = document.value("ID").map(str::trim).unwrap_or_default();
+            if id.is_empty() {
+                return Err("it has no `ID`, at which AppStream gives the whole file up");
+            }
+            if *rank > 0 && document.has("Merge") {
+                return Err("it changes a component of another archive");
+            }
+            if *taken.entry(id.to_lowercase()).or_insert(*rank) < *rank {
+                return Err("its `ID` is that of a component of a higher archive");
+            }
+            Ok(Some((package, document)))
+        });
+        match component {
+            Ok(component) => source.documents.extend(component),
+            Err(why) => faults.left_out(offset_of(raw, data), why),
+        }
+    }
+    warnings.extend(faults.finish());
+    Some(source)
+}
+
+/// Writes an index, of what the archives have for it.
+fn write(
+    sink: &dyn Sink,
+    name: &IndexName,
+    sources: &[(&String, Source<'_>)],
+    warnings: &mut BTreeSet<String>,
+) -> Result<()> {
     let header = sources
         .iter()
         .position(|(_, source)| !source.documents.is_empty())
         .unwrap_or_default();
     let Some((_, first)) = sources.get(header) else {
-        sink.text(name, &Text::default())?;
-        return Ok(warnings);
+        return sink.text(name, &Text::default());
     };
     let differ = |(_, source): &(_, Source<'_>)| {
         source.has_media() && source.media_base() != first.media_base()
@@ -153,7 +201,7 @@ fn documents(
         false => push(&mut text, [first.header.text]),
     }
     let mut kept = Vec::new();
-    for (label, source) in &sources {
+    for (label, source) in sources {
         let mut base = source.media_base().filter(|_| is_absolute);
         if let Some(odd) = base.filter(|base| !is_plain_address(base)) {
             if source.has_media() {
@@ -182,8 +230,7 @@ fn documents(
         pieces.push(&document.text[done..]);
         push(&mut text, pieces);
     }
-    sink.text(name, &text)?;
-    Ok(warnings)
+    sink.text(name, &text)
 }
 
 /// Returns the package that a document speaks for, empty for the distribution itself; `None` where it was not published from the
