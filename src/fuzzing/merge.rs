@@ -267,14 +267,15 @@ pub(super) fn merge(data: &[u8]) {
 }
 
 fn versions(a: &Package, b: &Package) -> std::cmp::Ordering {
-    compare_versions(
-        VERSIONS[a.version].as_bytes(),
-        VERSIONS[b.version].as_bytes(),
-    )
+    versions_of(a.version, b.version)
 }
 
-/// Every source that a published binary names is there, if the owner of the name has it, or has one that is not below it; and
-/// nothing else is there, and no version twice.
+fn versions_of(a: usize, b: usize) -> std::cmp::Ordering {
+    compare_versions(VERSIONS[a].as_bytes(), VERSIONS[b].as_bytes())
+}
+
+/// Every source that a published binary names is there, if the owner of the name has it, or has one that is not below it and no
+/// binary of a higher archive names it; and nothing else is there, and no version twice.
 fn check_sources(world: &World, packages: &[&Package], sources: &[&Package]) {
     let owner = |name| {
         world
@@ -295,8 +296,12 @@ fn check_sources(world: &World, packages: &[&Package], sources: &[&Package]) {
             let named = [VERSIONS[s.version], VERSIONS[version]].map(str::as_bytes);
             s.name == name && compare_versions(named[0], named[1]).is_eq()
         };
+        let users = packages.iter().filter(|p| p.source.0 == name);
+        let users = users.filter(|p| versions_of(p.source.1, version).is_eq());
+        let highest = users.map(|p| p.rank).min();
         let mut found = world.sources.values().filter(is_it);
-        let must_be_there = found.any(|s| is_owners(s) || top(s));
+        let may_be_of = |s: &Package| highest.is_none_or(|highest| s.rank <= highest);
+        let must_be_there = found.any(|s| is_owners(s) || top(s) && may_be_of(s));
         let is_there = sources.iter().copied().any(|s| is_it(&s));
         assert_eq!(must_be_there, is_there, "{}", package.text);
     }

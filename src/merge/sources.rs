@@ -7,8 +7,10 @@
 //!
 //! - what the owner has is brought back from the owner, whoever else has it too;
 //! - what it does not have is brought back from another archive only if it is not above the highest version of the owner's that is
-//!   published, or if a pin or a filter gave the owner's own binary of that source to the other archive, as only the
-//!   configuration can; else the binary stays without a source, and that is told;
+//!   published and no binary of an archive above the other one was built from it, or if a pin or a filter gave the owner's own
+//!   binary of that source to the other archive, as only the configuration can; else the binary stays without a source, and that
+//!   is told. An archive may have a binary whose source it has no longer, and `apt-get source` asks for the very version that
+//!   such a binary names, so whoever is below would have the word on what it was built from;
 //! - no name and version, in whatever spelling, is published twice: the owner's stays.
 //!
 //! The owner is the archive whose sources of the name the rules let win, banned or not; where filters leave out all of them, the
@@ -38,6 +40,14 @@ struct Need {
     users: BTreeMap<u16, String>,
     /// Archives whose binary took the place of one that another archive built from a source of this name: the ranks of both.
     given: BTreeSet<(u16, u16)>,
+}
+
+impl Need {
+    /// Returns whether a binary of an archive above some rank needs it.
+    fn has_user_above(&self, rank: u16) -> bool {
+        let highest = self.users.first_key_value();
+        highest.is_some_and(|(highest, _)| *highest < rank)
+    }
 }
 
 /// The sources that the published binaries of a suite were built from, with the archive of the binary.
@@ -87,21 +97,24 @@ pub(crate) struct SourceOutcome<'a> {
     /// What was brought back, with a published binary that needs it.
     pub(crate) restored: Vec<(Entry<'a>, String)>,
     /// What a published binary needs and the archive that owns the name keeps out, with that binary.
-    pub(crate) withheld: Vec<(Entry<'a>, String)>,
+    pub(crate) withheld: Vec<Withheld<'a>>,
     /// The binaries whose source is not published.
     pub(crate) missing: BTreeSet<String>,
     /// The rank of the archive that each name belongs to.
     pub(crate) owners: HashMap<Name<'a>, u16>,
 }
 
+/// A source that is withheld, a binary that needs it, and how it stands to those of the archive that owns the name.
+pub(crate) type Withheld<'a> = (Entry<'a>, String, &'static str);
+
 impl SourceOutcome<'_> {
     /// What is told of sources that are withheld: of each archive the first.
     pub(super) fn tell_withheld(&self, merge: &SuiteMerge<'_>) -> BTreeSet<ForeignSource> {
-        let told = self.withheld.iter().map(|(entry, binary)| {
+        let told = self.withheld.iter().map(|(entry, binary, stands)| {
             let owner = self.owners.get(&entry.name).and_then(|r| merge.input(*r));
             let owner = owner.map_or("", |input| input.archive());
             let binary = quoted(binary);
-            (*entry, format!("above those of {owner}; built {binary}"))
+            (*entry, format!("{stands} those of {owner}; built {binary}"))
         });
         claims::first_of_each(merge, told)
     }
@@ -145,10 +158,17 @@ pub(crate) fn apply<'a>(
         if published.contains(key) {
             continue;
         }
-        // The owner, then the binary's own archive, is the best witness of what it was built from.
+        // The owner, then the binary's own archive, is the best witness of what it was built from; none below it is one.
         let found = candidates.get(key).into_iter().flatten();
-        let found =
-            found.min_by_key(|e| (!is_owners(e), !need.users.contains_key(&e.rank), e.rank));
+        let found = found.min_by_key(|e| {
+            let is_users = need.users.contains_key(&e.rank);
+            (
+                !is_owners(e),
+                need.has_user_above(e.rank),
+                !is_users,
+                e.rank,
+            )
+        });
         match (found, need.users.values().next()) {
             (Some(found), Some(user)) if is_owners(found) => {
                 restored.push((*found, user.clone()));
@@ -165,7 +185,9 @@ pub(crate) fn apply<'a>(
         let owner = owners.get(&found.name);
         let given = needed.get(key).zip(owner);
         let is_given = given.is_some_and(|(need, o)| need.given.contains(&(found.rank, *o)));
-        match is_below || is_given {
+        let need = needed.get(key);
+        let is_of_higher = need.is_some_and(|need| need.has_user_above(found.rank));
+        match is_below && !is_of_higher || is_given {
             true => restored.push((found, user)),
             false => {
                 missing.extend(
@@ -174,7 +196,8 @@ pub(crate) fn apply<'a>(
                         .into_iter()
                         .flat_map(|n| describe(&key.0, n)),
                 );
-                withheld.push((found, user));
+                let stands = if is_below { "beside" } else { "above" };
+                withheld.push((found, user, stands));
             }
         }
     }
