@@ -16,7 +16,7 @@ fn binary(name: &str, version: &str, more: &str) -> String {
 }
 
 /// A source's stanza.
-fn source(name: &str, version: &str, more: &str) -> String {
+pub(crate) fn source(name: &str, version: &str, more: &str) -> String {
     let dsc = format!("{name}_{version}.dsc");
     format!(
         "Package: {name}\nVersion: {version}\nArchitecture: any\nFormat: 3.0 (native)\nMaintainer: A <a@site.example>\n{more}\

@@ -14,6 +14,7 @@ mod freeze;
 mod identity;
 mod indices;
 mod names;
+mod others;
 mod packed;
 mod release;
 mod signatures;

@@ -8,7 +8,7 @@ use crate::common::programs::has;
 use crate::common::upstream::{NEWER, Site, Suite, stanza};
 
 /// A stanza in another version, and perhaps for another architecture.
-fn package(name: &str, version: &str, architecture: &str) -> String {
+pub(crate) fn package(name: &str, version: &str, architecture: &str) -> String {
     stanza(name)
         .replace("Version: 1.0", &format!("Version: {version}"))
         .replace("_1.0_amd64", &format!("_{version}_{architecture}"))

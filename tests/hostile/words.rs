@@ -10,13 +10,13 @@ use crate::common::apt::Apt;
 use crate::common::programs::{has, skipped};
 use crate::common::upstream::{NEWER, NEWEST, Site, Suite, gz, stanza};
 
-const COMPONENTS: &str = "main/dep11/Components-amd64.yml";
+pub(crate) const COMPONENTS: &str = "main/dep11/Components-amd64.yml";
 const TRANSLATION: &str = "main/i18n/Translation-en";
 const CONTENTS: &str = "main/Contents-amd64";
-const COMMANDS: &str = "main/cnf/Commands-amd64";
+pub(crate) const COMMANDS: &str = "main/cnf/Commands-amd64";
 
 /// A site with two archives that have every family; nothing is published yet.
-fn site() -> Site {
+pub(crate) fn site() -> Site {
     let site = Site::new();
     site.change_config(
         "indices = [\"packages\", \"sources\"]",
@@ -30,7 +30,7 @@ fn site() -> Site {
 }
 
 /// Puts an index in the place of the one that a suite has, if it has one, and signs.
-fn publish(suite: &mut Suite, path: &str, text: &[u8]) {
+pub(crate) fn publish(suite: &mut Suite, path: &str, text: &[u8]) {
     suite.unlist(path);
     for end in ["", ".gz", ".xz", ".bz2"] {
         fs::remove_file(suite.dir.join(format!("{path}{end}"))).ok();
@@ -40,7 +40,7 @@ fn publish(suite: &mut Suite, path: &str, text: &[u8]) {
     suite.sign();
 }
 
-fn published(site: &Site, path: &str) -> Vec<u8> {
+pub(crate) fn published(site: &Site, path: &str) -> Vec<u8> {
     let path = site.root().join(format!("merged/dists/daedalus/{path}.gz"));
     let mut text = Vec::new();
     let packed = fs::File::open(path).unwrap();
@@ -49,13 +49,13 @@ fn published(site: &Site, path: &str) -> Vec<u8> {
     text
 }
 
-fn component(package: &str, id: &str, more: &str) -> String {
+pub(crate) fn component(package: &str, id: &str, more: &str) -> String {
     format!(
         "---\nType: desktop-application\nID: {id}\nPackage: {package}\nName:\n  C: {id}\nSummary:\n  C: {id}\n{more}"
     )
 }
 
-fn header(base: &str) -> String {
+pub(crate) fn header(base: &str) -> String {
     format!("---\nFile: DEP-11\nVersion: '0.16'\nOrigin: site\nMediaBaseUrl: {base}\n")
 }
 
@@ -224,11 +224,11 @@ fn components_keep_their_bytes() {
     );
 }
 
-fn md5(text: &str) -> String {
+pub(crate) fn md5(text: &str) -> String {
     hex::encode(<md5::Md5 as md5::Digest>::digest(format!("{text}\n")))
 }
 
-fn described(name: &str, md5: &str, language: &str, text: &str) -> String {
+pub(crate) fn described(name: &str, md5: &str, language: &str, text: &str) -> String {
     format!("Package: {name}\nDescription-md5: {md5}\nDescription-{language}: {text}\n\n")
 }
 
