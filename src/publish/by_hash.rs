@@ -61,7 +61,7 @@ pub(super) fn retained(
                     time: now,
                 },
                 |last| LastReferenced {
-                    generations: last.generations + 1,
+                    generations: last.generations.saturating_add(1),
                     // A clock that was ahead must not keep it the longer.
                     time: last.time.min(now),
                 },

@@ -70,7 +70,7 @@ impl<'p> Plan<'p> {
         durable::remove_tree(&volatile)?;
         durable::create_dir(&volatile.join("dists"))?;
         let mut generation = Generation {
-            number: self.published.number + 1,
+            number: self.published.number.saturating_add(1),
             suites: BTreeMap::new(),
             links: BTreeMap::new(),
         };
@@ -178,7 +178,7 @@ impl<'p> Plan<'p> {
             new: below(layout.volatile()),
             allow,
             cache,
-            number: self.published.number + 1,
+            number: self.published.number.saturating_add(1),
         }
     }
 

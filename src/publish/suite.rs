@@ -173,9 +173,14 @@ impl SuiteStage<'_> {
         let identity = release::identity(self.suite.name, self.suite.suite, inherited);
         let bound = self.suite.bound.as_ref();
         let valid_until = validity::until(plan.config, bound, self.suite.name.as_str(), plan.now)?;
-        self.guard_date(old_release.as_ref())?;
-        self.guard_identity(old_release.as_ref(), &identity)?;
         let proven = self.proven(old_release.as_ref(), signer, listener)?;
+        // A Date that nothing proves must not keep the suite for ever.
+        let dated = match self.allow.rebuild {
+            true => old_release.as_ref(),
+            false => proven.as_ref(),
+        };
+        self.guard_date(dated)?;
+        self.guard_identity(old_release.as_ref(), &identity)?;
         let listed = self.listed(proven.as_ref());
         // What is only to be signed anew, and is not proven, is merged anew.
         let carried = match self.suite.action {
@@ -333,7 +338,10 @@ impl SuiteStage<'_> {
     }
 
     fn guard_shrinking(&self, report: &SuiteReport, changes: &Changes) -> Result<()> {
-        let total = |report: &SuiteReport| report.packages.values().sum::<u64>();
+        let total = |report: &SuiteReport| {
+            let counts = report.packages.values();
+            counts.fold(0, |total: u64, count| total.saturating_add(*count))
+        };
         let Some(before) = self.suite.record.map(|r| total(&r.report)) else {
             return Ok(());
         };
