@@ -72,15 +72,14 @@ fn is_known(path: &str) -> bool {
 }
 
 /// The architecture that a part of a path is of: the longest that it is, or that it ends in behind a `-` or `_`, what follows a
-/// dot aside.
+/// dot aside. It is looked up by the ends of the part: a Release may name as many architectures as it has room for.
 fn architecture_of<'a>(part: &str, architectures: &BTreeSet<&'a str>) -> Option<&'a str> {
     let part = part.split('.').next().unwrap_or(part);
-    let is_of = |architecture: &&str| {
-        let before = part.strip_suffix(*architecture);
-        before.is_some_and(|rest| rest.is_empty() || rest.ends_with(['-', '_']))
-    };
-    let matching = architectures.iter().copied().filter(is_of);
-    matching.max_by_key(|architecture| architecture.len())
+    let behind = part
+        .match_indices(['-', '_'])
+        .map(|(at, _)| &part[at + 1..]);
+    let mut ends = std::iter::once(part).chain(behind);
+    ends.find_map(|end| architectures.get(end).copied())
 }
 
 #[cfg(test)]
