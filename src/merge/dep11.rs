@@ -166,7 +166,7 @@ fn source<'a>(
             if *taken.entry(id.to_lowercase()).or_insert(*rank) < *rank {
                 return Err("its `ID` is that of a component of a higher archive");
             }
-            Ok(Some((package, document)))
+            Ok(Some((package, document.without_keys())))
         });
         match component {
             Ok(component) => source.documents.extend(component),

@@ -70,6 +70,7 @@ impl<'a> Document<'a> {
                 .collect(),
             levels: Vec::new(),
             seen: 0,
+            last: (0, 0, 0),
         };
         let mut is_over = false;
         for event in Parser::new_from_str(text) {
@@ -86,6 +87,17 @@ impl<'a> Document<'a> {
             return Err("its keys are not what its lines say");
         }
         Ok(reader.document)
+    }
+
+    /// Returns the document without what is known of its keys: an index can have millions of them.
+    pub(super) fn without_keys(self) -> Document<'a> {
+        let mut media = self.media;
+        media.shrink_to_fit();
+        Document {
+            text: self.text,
+            keys: Vec::new(),
+            media,
+        }
     }
 
     /// Returns the value of a key of the document, where it has one that is a scalar and not empty.
@@ -125,6 +137,8 @@ struct Reader<'a> {
     levels: Vec<Level>,
     /// How many keys of the document have come.
     seen: usize,
+    /// The line, the column and the offset of the last address: one line can have a hundred thousand, and is looked at once.
+    last: (usize, usize, usize),
 }
 
 impl Reader<'_> {
@@ -236,22 +250,29 @@ impl Reader<'_> {
     }
 
     /// Returns where the text of a scalar begins, behind its quote.
-    fn address(&self, style: ScalarStyle, span: Span) -> Option<usize> {
-        if span.start.line() != span.end.line() {
+    fn address(&mut self, style: ScalarStyle, span: Span) -> Option<usize> {
+        let (line, column) = (span.start.line(), span.start.col());
+        if line != span.end.line() {
             return None;
         }
-        let start = *self.line_starts.get(span.start.line().checked_sub(1)?)?;
-        let line = self.document.text.get(start..)?;
-        let (before, _) = line.char_indices().nth(span.start.col())?;
+        let start = *self.line_starts.get(line.checked_sub(1)?)?;
+        let (from_column, from) = match self.last {
+            (of, at, offset) if of == line && at <= column => (at, offset),
+            _ => (0, start),
+        };
+        let rest = self.document.text.get(from..)?;
+        let (before, _) = rest.char_indices().nth(column - from_column)?;
+        let at = from + before;
+        self.last = (line, column, at);
         let quote = match style {
-            ScalarStyle::Plain => return Some(start + before),
+            ScalarStyle::Plain => return Some(at),
             ScalarStyle::SingleQuoted => '\'',
             ScalarStyle::DoubleQuoted => '"',
             _ => return None,
         };
-        line[before..]
+        self.document.text[at..]
             .starts_with(quote)
-            .then_some(start + before + 1)
+            .then_some(at + 1)
     }
 }
 
