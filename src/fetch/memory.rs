@@ -58,12 +58,52 @@ fn is_held(name: &IndexName) -> bool {
 pub(super) fn has_stanzas(name: &IndexName) -> bool {
     matches!(
         name.family(),
-        Family::Packages | Family::Installer | Family::Sources
+        Family::Packages | Family::Installer | Family::Sources | Family::Commands | Family::Dep11
     )
 }
 
+/// How many parts of a Components file, or stanzas of Commands, take up as much as a stanza of Packages does.
+const PARTS_OF_A_STANZA: u64 = 16;
+
+/// Counts the stanzas of an index, or what takes up as much memory.
+pub(super) fn count(name: &IndexName, text: impl Read) -> io::Result<u64> {
+    match name.family() {
+        Family::Dep11 => {
+            // A backslash can hide a name.
+            let parts = count_words(text, &["---", "url", "\\"])?;
+            Ok(parts.div_ceil(PARTS_OF_A_STANZA))
+        }
+        // One that is kept has three fields.
+        Family::Commands => Ok(count_words(text, &[":"])?.div_ceil(3 * PARTS_OF_A_STANZA)),
+        _ => count_stanzas(text),
+    }
+}
+
+/// Counts where words of three bytes at most stand: what each document, address of media or field cannot do without.
+fn count_words(mut text: impl Read, words: &[&str]) -> io::Result<u64> {
+    let mut buffer = vec![0; 128 << 10];
+    let (mut count, mut kept) = (0, 0);
+    loop {
+        let read = match text.read(&mut buffer[kept..]) {
+            Ok(0) => return Ok(count),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let end = kept + read;
+        for word in words {
+            // What lay whole in the part that is kept was counted with it.
+            let from = kept.saturating_sub(word.len() - 1);
+            count += memchr::memmem::find_iter(&buffer[from..end], word).count() as u64;
+        }
+        // A word that the end of the buffer cuts in two is found with what follows.
+        kept = end.min(2);
+        buffer.copy_within(end - kept..end, 0);
+    }
+}
+
 /// Counts the stanzas of a text.
-pub(super) fn count_stanzas(mut text: impl Read) -> io::Result<u64> {
+fn count_stanzas(mut text: impl Read) -> io::Result<u64> {
     let mut buffer = vec![0; 128 << 10];
     let (mut stanzas, mut newlines) = (0, 2);
     loop {
@@ -109,6 +149,26 @@ mod tests {
                 count
             );
         }
+    }
+
+    /// Gives one byte at a time.
+    struct Drip<'a>(&'a [u8]);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn parts_are_counted_wherever_the_text_is_cut() {
+        let text = b"---\nFile: DEP-11\n---\nIcon: [{url: a}, {\"u\\x72l\": b}]\n";
+        let words = ["---", "url", "\\"];
+        assert_eq!(count_words(&text[..], &words).unwrap(), 4);
+        assert_eq!(count_words(Drip(text), &words).unwrap(), 4);
     }
 
     /// Debian's sid has 68,000 packages in main, in ten architectures, and 60 MB each.

@@ -372,9 +372,11 @@ impl SuiteFetch<'_> {
             .filter_map(|(plain, name)| Some((name, stored.get(plain)?)))
             .map(|(name, stored)| {
                 let stanzas = match memory::has_stanzas(name) {
-                    true => memory::count_stanzas(open_object(self.spool, stored)?).map_err(
-                        |error| unreadable_object(object_path(self.spool, &stored.sha256), error),
-                    )?,
+                    true => {
+                        memory::count(name, open_object(self.spool, stored)?).map_err(|error| {
+                            unreadable_object(object_path(self.spool, &stored.sha256), error)
+                        })?
+                    }
                     false => 0,
                 };
                 Ok((name, stored.size, stanzas))

@@ -36,8 +36,11 @@ const OWNER_COLUMN: usize = 56;
 /// How much is handed on at a time.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// How many paths are merged between two looks at the deadline.
+/// How many lines are merged between two looks at the deadline.
 const LINES_BETWEEN_LOOKS: u64 = 4096;
+
+/// The most that the owners of one path may have; a longer line would not be read again.
+const MAX_OWNERS_BYTES: usize = 32 << 10;
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
@@ -135,22 +138,46 @@ impl Head<'_> {
     }
 }
 
-/// The owners of a path.
+/// The owners of a path, as many as one line has room for: an index can have the same path in each of its lines.
 #[derive(Default)]
 struct Owners {
     text: Vec<u8>,
     ends: Vec<usize>,
+    is_full: bool,
 }
 
 impl Owners {
     fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
+        self.is_full = false;
     }
 
+    /// Takes an owner, those of higher archives first.
     fn push(&mut self, owner: &[u8]) {
-        self.text.extend_from_slice(owner);
-        self.ends.push(self.text.len());
+        if owner.len() > MAX_OWNERS_BYTES / 2 {
+            return; // no name is so long, and no section
+        }
+        if self.text.len() + owner.len() > MAX_OWNERS_BYTES && !self.is_full {
+            self.keep_each_once();
+            // With little room left, this would be done again for each one that follows.
+            self.is_full = self.text.len() > MAX_OWNERS_BYTES / 2;
+        }
+        if !self.is_full {
+            self.text.extend_from_slice(owner);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    fn keep_each_once(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        let ends = std::mem::take(&mut self.ends);
+        let starts = std::iter::once(&0).chain(&ends);
+        let owners: BTreeSet<_> = starts.zip(&ends).map(|(a, b)| &text[*a..*b]).collect();
+        for owner in owners {
+            self.text.extend_from_slice(owner);
+            self.ends.push(self.text.len());
+        }
     }
 
     /// Writes them sorted, each once, with commas between them.
@@ -218,10 +245,8 @@ fn merge_index(
         what: name.to_string(),
         source,
     };
-    for number in 0_u64.. {
-        if number % LINES_BETWEEN_LOOKS == 0 {
-            merge.in_time()?;
-        }
+    let (mut lines, mut overfull) = (0_u64, 0_u64);
+    loop {
         let with_line = heads.iter().filter(|head| head.next == Next::Line);
         let Some(first) = with_line.map(|head| head.line.path()).min() else {
             break;
@@ -231,10 +256,15 @@ fn merge_index(
         owners.clear();
         for head in &mut heads {
             while head.next == Next::Line && head.line.path() == path {
+                if lines % LINES_BETWEEN_LOOKS == 0 {
+                    merge.in_time()?;
+                }
+                lines += 1;
                 head.published_owners(selected, group, &mut owners);
                 head.advance()?;
             }
         }
+        overfull += u64::from(owners.is_full);
         if !owners.ends.is_empty() {
             let start = text.len();
             text.extend_from_slice(&path);
@@ -253,7 +283,13 @@ fn merge_index(
     }
     out.write_all(&text).map_err(failed)?;
     let told = heads.into_iter().flat_map(|head| head.lines.faults());
-    Ok(Merged::Whole(told.collect()))
+    let mut told: BTreeSet<_> = told.collect();
+    if overfull > 0 {
+        told.insert(format!(
+            "{name}: {overfull} paths have more packages than a line has room for; the others are left out"
+        ));
+    }
+    Ok(Merged::Whole(told))
 }
 
 /// Lines come in order, and none has a line end in it.
@@ -270,4 +306,26 @@ pub(crate) fn fuzz_contents(data: &[u8]) {
         last = path.to_vec();
     }
     assert!(lines.faults().len() <= super::faults::MAX_TOLD + 2);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_of_one_path_fill_no_memory() {
+        let mut owners = Owners::default();
+        for _ in 0..100_000 {
+            owners.push(b"admin/a");
+            owners.push(b"admin/b");
+        }
+        assert!(!owners.is_full && owners.text.capacity() <= 2 * MAX_OWNERS_BYTES);
+        let mut text = Vec::new();
+        owners.write(&mut text);
+        assert_eq!(text, b"admin/a,admin/b");
+        for n in 0..100_000 {
+            owners.push(format!("{n:06}/b").as_bytes());
+        }
+        assert!(owners.is_full && owners.text.len() <= MAX_OWNERS_BYTES);
+    }
 }

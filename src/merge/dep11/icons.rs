@@ -15,6 +15,12 @@ use super::super::suite::{Sink, SuiteMerge};
 /// The most that one icon may be; real ones have some tens of kilobytes.
 const MAX_ICON_BYTES: u64 = 4 << 20;
 
+/// The longest name of a file on Linux.
+const MAX_NAME_BYTES: usize = 255;
+
+/// The most icons of one index: real ones have some thousands, and the name of each is in memory.
+const MAX_ICONS: usize = 200_000;
+
 pub(super) fn icons(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
@@ -77,7 +83,8 @@ fn copy_icons(
         if entry.header().entry_type().is_dir() {
             continue;
         }
-        let is_plain = !file.is_empty()
+        let is_plain = (1..=MAX_NAME_BYTES).contains(&file.len())
+            && seen.len() < MAX_ICONS
             && !file
                 .iter()
                 .any(|b| matches!(b, b'/' | b'\\') || b.is_ascii_control());
