@@ -31,6 +31,10 @@ pub fn check_index(name: &IndexName, mut index: impl Read) -> Result<(), String>
     index.read_to_end(&mut data).map_err(|e| e.to_string())?;
     check_entries(&data, kind)
         .and_then(|()| client::check_lengths(&data, kind == Kind::Source))
+        .and_then(|()| match kind {
+            Kind::Binary => client::check_versions(&data),
+            Kind::Source => Ok(()),
+        })
         .map_err(|e| e.to_string())
 }
 

@@ -9,12 +9,17 @@
 //! (with its architecture) and the version. All else stays in the index and is read from there: a Filename, a Homepage, a Tag
 //! or a Description of 900,000 bytes does no harm. What a relation may be is bounded in [`check_relations`].
 //!
+//! Packages that are read well can still be too many of one name: apt holds each version of a name against the others, so what forty
+//! thousand take it grows with their square. [`check_versions`] refuses an index that has more than any archive keeps.
+//!
 //! The same judgement is made once more of what is published, by [`Reading`]: of what is new before each swap, of everything by `verify`.
 //!
 //! [`Reading`]: super::reading::Reading
 
+use std::collections::HashMap;
+
 use crate::deb822::{
-    Field, MAX_STRING_BYTES, Stanza, Stanzas, SyntaxError, check_relations, eq_name,
+    Field, MAX_STRING_BYTES, Name, Stanza, Stanzas, SyntaxError, check_relations, eq_name,
 };
 
 /// The most that a stanza may have: apt's own bound is 1 MiB, and what is published has a longer path.
@@ -22,6 +27,15 @@ pub(super) const MAX_STANZA_BYTES: usize = 1_000_000;
 
 /// The most stanzas that an index may have: real ones have some sixty thousand, and each takes up memory when it is merged.
 const MAX_STANZAS: usize = 400_000;
+
+/// The most that the versions of one name may have together in an index, and what each counts at least: apt reads ten thousand short
+/// ones in half a second, and a hundred thousand in a minute.
+const MAX_VERSIONS_BYTES: usize = 400_000;
+const VERSION_BYTES: usize = 40;
+
+/// The most that the lists of binaries may have in all of an index of sources, each name of which is in memory: Debian's have five
+/// megabytes.
+const MAX_LISTS_BYTES: usize = 32 << 20;
 
 /// The longest name of a package: of some, apt makes one that ends in `:any`.
 const MAX_NAME_BYTES: usize = MAX_STRING_BYTES - 4;
@@ -45,13 +59,53 @@ const RELATIONS: [&str; 9] = [
 /// Looks whether an index can be held in memory, and a source's stanza be read: one of Sources that is too long stops
 /// `apt-get source` for all, and has no other part that apt cannot read.
 pub(super) fn check_lengths(data: &[u8], is_of_sources: bool) -> Result<(), SyntaxError> {
+    let mut lists_bytes = 0;
     for (number, stanza) in Stanzas::new(data).enumerate() {
         let refuse = |why: String| Err(SyntaxError::at(data, stanza.offset, why));
         if number >= MAX_STANZAS {
             return refuse(format!("more than {MAX_STANZAS} stanzas"));
         }
-        if is_of_sources && let Some(why) = too_long(stanza.raw) {
+        if !is_of_sources {
+            continue;
+        }
+        if let Some(why) = too_long(stanza.raw) {
             return refuse(why);
+        }
+        let fields = stanza.fields().map_while(Result::ok);
+        let lists = fields.filter(|field| eq_name(field.name, "Binary"));
+        lists_bytes += lists.map(|field| field.value.len()).sum::<usize>();
+        if lists_bytes > MAX_LISTS_BYTES {
+            return refuse(format!(
+                "the fields `Binary` up to here have more than {MAX_LISTS_BYTES} bytes together"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Looks whether an index of binary packages has no more versions of any name than apt reads in a short time.
+pub(super) fn check_versions(data: &[u8]) -> Result<(), SyntaxError> {
+    let mut bytes: HashMap<Name<'_>, usize> = HashMap::new();
+    for stanza in Stanzas::new(data) {
+        let (mut name, mut version) = (None, None);
+        for field in stanza.fields().map_while(Result::ok) {
+            if eq_name(field.name, "Package") {
+                name = Some(Name::new(field.value));
+            } else if eq_name(field.name, "Version") {
+                version = Some(field.value);
+            }
+            if name.is_some() && version.is_some() {
+                break;
+            }
+        }
+        let (Some(name), Some(version)) = (name, version) else {
+            continue;
+        };
+        let of_name = bytes.entry(name).or_default();
+        *of_name += version.len().max(VERSION_BYTES);
+        if *of_name > MAX_VERSIONS_BYTES {
+            let why = format!("more versions of `{name}` than apt can read in a short time");
+            return Err(SyntaxError::at(data, stanza.offset, why));
         }
     }
     Ok(())
