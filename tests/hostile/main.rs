@@ -11,6 +11,7 @@ mod catalogue;
 mod claims;
 mod deadline;
 mod freeze;
+mod heavy;
 mod identity;
 mod indices;
 mod names;
