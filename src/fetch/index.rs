@@ -5,19 +5,19 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::deb822::{IndexEntry, Release};
+use crate::decode::{Compression, Limited, decoder};
 use crate::durable;
 use crate::error::Error;
-use crate::progress::Share;
-
-use super::FetchError;
-use super::metered::Metered;
-use super::proof::ObjectName;
-use super::spool::{StoredIndex, digests_of_object, has_object, object_path};
-use super::transport::{self, Conditions, Fetched, Transport};
-use crate::decode::{Compression, Limited, decoder};
 use crate::error::fetch::is_over_limit;
 use crate::hashing::{Digests, Hasher, HashingWriter};
+use crate::progress::Share;
 use crate::uri::Uri;
+
+use super::FetchError;
+use super::copy::{ObjectName, StoredIndex, forms};
+use super::metered::Metered;
+use super::spool::{digests_of_object, has_object, object_path};
+use super::transport::{self, Conditions, Fetched, Transport};
 
 /// zstd's level for objects: quick, since they are written once and read often.
 const OBJECT_LEVEL: i32 = 3;
@@ -243,34 +243,6 @@ impl IndexFetch<'_> {
             size: digests.length,
         })
     }
-}
-
-/// The forms of an index that the Release lists, the smallest first; the plain one last, since many archives list it and do not
-/// ship it.
-pub(super) fn forms<'r>(
-    release: &'r Release,
-    plain: &str,
-) -> Vec<(String, &'r IndexEntry, Compression)> {
-    let known = [
-        Compression::Xz,
-        Compression::Gzip,
-        Compression::Bzip2,
-        Compression::Zstd,
-        Compression::None,
-    ];
-    let mut forms: Vec<_> = known
-        .into_iter()
-        .filter_map(|compression| {
-            let path = match compression {
-                Compression::None => plain.to_owned(),
-                packed => format!("{plain}.{}", packed.extension()),
-            };
-            let entry = release.entries.get(&path)?;
-            Some((path, entry, compression))
-        })
-        .collect();
-    forms.sort_by_key(|(_, entry, compression)| (*compression == Compression::None, entry.size));
-    forms
 }
 
 /// How many bytes of an index will be transferred, and how many unpacked, as far as can be known before: none if the spool has it

@@ -1,5 +1,7 @@
 //! Fetch: refreshes the spool from every archive, verified, or keeps the last good copy and says so.
 
+mod age;
+mod copy;
 mod index;
 mod memory;
 mod metered;
@@ -11,7 +13,7 @@ pub mod transport;
 mod unclaimed;
 
 pub use crate::error::FetchError;
-pub use proof::ObjectName;
-pub use refresh::{FetchOptions, refresh};
-pub use spool::{Freshness, Spool, SpoolInput, SpooledSuite, StoredIndex, SuiteCopy};
-pub use suite::Seen;
+pub use copy::{ObjectName, Seen, StoredIndex, SuiteCopy};
+pub use refresh::refresh;
+pub use spool::{Freshness, Spool, SpoolInput, SpooledSuite};
+pub use suite::FetchOptions;

@@ -16,65 +16,16 @@
 //!
 //! One thing is left to the record: the digest of the plain text where a Release lists nothing but packed forms of an index.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::deb822::Release;
 use crate::openpgp::{self, Keyring};
 
-use super::index::forms;
-use super::spool::{StoredIndex, SuiteCopy};
-
-/// The SHA-256 of a plain text, as 64 lower-case hex digits: the name of an object of the spool.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ObjectName(String);
-
-impl ObjectName {
-    /// The name of what has this digest.
-    pub fn new(sha256: [u8; 32]) -> Self {
-        Self(hex::encode(sha256))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether the name is that of a digest.
-    pub(super) fn is_of(&self, sha256: [u8; 32]) -> bool {
-        self.0 == hex::encode(sha256)
-    }
-}
-
-impl TryFrom<String> for ObjectName {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        match text.len() == 64 && text.bytes().all(is_digit) {
-            true => Ok(Self(text)),
-            false => Err("the name of an object is no SHA-256 of 64 hex digits"),
-        }
-    }
-}
-
-impl From<ObjectName> for String {
-    fn from(name: ObjectName) -> String {
-        name.0
-    }
-}
-
-impl fmt::Display for ObjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use super::copy::{StoredIndex, SuiteCopy, forms};
 
 /// The keyring of an archive, or why there is none.
 pub(super) type ArchiveKeyring = Result<Keyring, Arc<openpgp::Error>>;
@@ -135,27 +86,5 @@ fn lists(release: &Release, path: &str, stored: &StoredIndex) -> bool {
             plain.size == stored.size && plain.sha256.is_none_or(has_digest)
         }
         None => !forms(release, path).is_empty(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_no_name_of_an_object() {
-        let good = "0123456789abcdef".repeat(4);
-        assert!(ObjectName::try_from(good.clone()).is_ok());
-        for bad in [
-            String::new(),
-            good.to_uppercase(),
-            good[1..].to_owned(),
-            format!("{good}0"),
-            format!("/{}", &good[1..]),
-            format!("../{}", &good[3..]),
-            "é".repeat(32),
-        ] {
-            assert!(ObjectName::try_from(bad.clone()).is_err(), "{bad}");
-        }
     }
 }

@@ -13,23 +13,15 @@ use crate::error::{Error, Result};
 use crate::events::{Listener, Task};
 use crate::progress::Meter;
 use crate::quoted::quoted;
+use crate::uri::Uri;
 use crate::workspace::{Generation, Workspace};
 
 use super::FetchError;
+use super::copy::Seen;
 use super::proof::Proof;
 use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
-use super::suite::{Found, Seen, SuiteFetch};
+use super::suite::{FetchOptions, Found, SuiteFetch};
 use super::transport::{Transport, TransportOptions};
-use crate::uri::Uri;
-
-/// What a fetch is told besides the configuration.
-#[derive(Debug, Clone, Copy)]
-pub struct FetchOptions {
-    /// The present time.
-    pub now: Timestamp,
-    /// Lets an archive change its Origin, Label, Codename or NotAutomatic.
-    pub allow_identity_change: bool,
-}
 
 /// Refreshes the spool.
 ///

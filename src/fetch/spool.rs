@@ -15,14 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Archive, ArchiveName, Config, PoolName, Suite, SuiteName};
-use crate::deb822::Release;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
+use crate::hashing::{Digests, Hasher, HashingReader};
 use crate::indices::IndexName;
 use crate::listing;
 use crate::merge::{Deadline, Input, SuiteMerge};
@@ -30,63 +29,9 @@ use crate::openpgp::Keyring;
 use crate::workspace::{View, Workspace, read_json, write_json};
 
 use super::FetchError;
-use super::proof::{ArchiveKeyring, ObjectName, Proof, prove};
-use super::suite::{self, Seen};
-use crate::hashing::{Digests, Hasher, HashingReader};
-
-/// An index in the spool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredIndex {
-    /// SHA-256 of the plain text: the object's name.
-    pub sha256: ObjectName,
-    /// Length of the plain text.
-    pub size: u64,
-}
-
-/// The copy of one archive's suite: a Release whose signature was verified, and its indices.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct SuiteCopy {
-    /// The URI of the archive that it came from, without user and password: a spool may be read by all.
-    pub uri: String,
-    /// Whether it was an InRelease, and not a Release with a Release.gpg.
-    pub inline: bool,
-    /// What the server said to ask for changes with.
-    pub etag: Option<String>,
-    /// The same, by date.
-    pub last_modified: Option<String>,
-    /// Its signatures, in base64: they are verified once more where the archive says that nothing has changed.
-    #[serde(default)]
-    pub signature: String,
-    /// When it was fetched, in seconds since 1970.
-    pub fetched: i64,
-    /// A newer Release, whose indices could not be had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest: Option<Seen>,
-    /// The keys that signed it.
-    pub signers: Vec<String>,
-    /// The verified text of the Release.
-    pub release: String,
-    /// Indices that its Release lists and that are there in no form, of the families that a suite can do without. They are asked for
-    /// again in every run: a mirror may be in the middle of its own sync.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub missing: BTreeSet<String>,
-    /// Indices of these families that are there and so broken that they cannot be used.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub broken: BTreeSet<String>,
-    /// Files that its Release lists and that belong to no family of indices, so that they are not merged.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub unclaimed: BTreeSet<String>,
-    /// Its indices, by the path of the plain form.
-    pub indices: BTreeMap<String, StoredIndex>,
-}
-
-impl SuiteCopy {
-    /// Its Release, taken apart.
-    pub fn parse_release(&self) -> Result<Release, crate::deb822::ReleaseError> {
-        Release::parse(self.release.as_bytes())
-    }
-}
+use super::age;
+use super::copy::{ObjectName, StoredIndex, SuiteCopy};
+use super::proof::{ArchiveKeyring, Proof, prove};
 
 /// Whether a copy is what the archive has now.
 #[derive(Debug)]
@@ -310,7 +255,7 @@ fn fault_of_age(
 ) -> Option<FetchError> {
     let release = copy.parse_release().ok()?;
     let uri = format!("{}/dists/{suite}", copy.uri.trim_end_matches('/'));
-    suite::fault_of_age(config.archives.get(archive)?, uri, &release, now)
+    age::fault(config.archives.get(archive)?, uri, &release, now)
 }
 
 /// Every suite of every archive that the configured suites are made from.
@@ -666,9 +611,4 @@ fn read_object(path: &Path, stored: &StoredIndex) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
     }
     Ok(data)
-}
-
-/// A point in time as seconds since 1970, as it is recorded.
-pub(super) fn seconds(time: Timestamp) -> i64 {
-    time.as_second()
 }

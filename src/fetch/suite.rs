@@ -23,19 +23,15 @@ use crate::openpgp::Keyring;
 use crate::progress::Meter;
 
 use super::FetchError;
+use super::copy::{Seen, StoredIndex, SuiteCopy, seconds};
 use super::index::{IndexFetch, planned_bytes};
 use super::memory::{self, Estimate};
-use super::refresh::FetchOptions;
-use super::spool::{
-    StoredIndex, SuiteCopy, has_object, object_path, open_object, seconds, unreadable_object,
-};
+use super::spool::{has_object, object_path, open_object, unreadable_object};
 use super::transport::{self, Transport};
 use super::unclaimed::unclaimed;
 use crate::uri::Uri;
 pub(super) use newest::Found;
-pub use newest::Seen;
 use release::Answer;
-pub(super) use release::fault_of_age;
 
 /// The most that an index may be, unpacked, that is merged in memory: real ones have some fifty megabytes.
 const MAX_TEXT: (u64, &str) = (512 << 20, "the 512 MiB that an index of its kind may have");
@@ -51,6 +47,15 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// The longest pause before a suite is begun afresh.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// What a fetch is told besides the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchOptions {
+    /// The present time.
+    pub now: Timestamp,
+    /// Lets an archive change its Origin, Label, Codename or NotAutomatic.
+    pub allow_identity_change: bool,
+}
 
 /// What is needed to fetch a suite.
 pub(super) struct SuiteFetch<'a> {

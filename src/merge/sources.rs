@@ -21,11 +21,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::deb822::{Name, compare_versions, version_key};
 use crate::quoted::quoted;
-
-use super::entry::Entry;
 use crate::suite_report::ForeignSource;
 
 use super::claims;
+use super::entry::Entry;
 use super::rules::{self, Outcome, Rules, lossy};
 use super::suite::SuiteMerge;
 

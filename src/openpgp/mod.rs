@@ -33,7 +33,8 @@ mod verify;
 
 pub use error::Error;
 pub use keyring::Keyring;
-pub use sign::{Signed, Signer};
+pub use sign::Signer;
+pub use signatures::Signed;
 pub use verify::Verified;
 
 /// The largest message, signature or keyring that is looked at: apt's own cap for an InRelease

@@ -6,21 +6,12 @@ use std::time::SystemTime;
 
 use super::gpg::Gpg;
 use super::keyfile::KeyFile;
-use super::signatures::SignatureFile;
+use super::signatures::{SignatureFile, Signed};
 use super::{Error, Keyring, MAX_MESSAGE_BYTES, Verified, clearsign};
 
 /// GnuPG cuts a line of a clear-signed text from 19 994 bytes on, with a mere warning (measured with 2.2.40). Some room is
 /// left for the escape.
 const MAX_LINE_BYTES: usize = 19_900;
-
-/// The two signed forms of one text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
-    /// The text with its signatures around it: InRelease.
-    pub inline: Vec<u8>,
-    /// The signatures alone, in one armor block: Release.gpg.
-    pub detached: Vec<u8>,
-}
 
 /// Whatever holds our private keys.
 pub struct Signer {

@@ -9,6 +9,15 @@ use sequoia_openpgp::{Packet, armor};
 use super::error::Cause;
 use super::{Error, MAX_SIGNATURES};
 
+/// The two signed forms of one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The text with its signatures around it: InRelease.
+    pub inline: Vec<u8>,
+    /// The signatures alone, in one armor block: Release.gpg.
+    pub detached: Vec<u8>,
+}
+
 /// The signatures in a file, before anybody asked what they are worth.
 pub(super) struct SignatureFile {
     pub(super) readable: Vec<Signature>,

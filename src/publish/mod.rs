@@ -24,6 +24,7 @@ mod by_hash;
 mod changes;
 mod check;
 mod compare;
+mod files;
 mod lines;
 mod link;
 mod outline;

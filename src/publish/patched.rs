@@ -14,8 +14,8 @@ use crate::decode::{Compression, Limited, decoder};
 use crate::durable;
 use crate::hashing::HashingReader;
 use crate::pdiff::index::{DiffIndex, Entry, Hashed};
+use crate::pdiff::{Patch, ed};
 
-use super::patches::unpack;
 use super::proof;
 
 /// What came of a patch.
@@ -149,4 +149,17 @@ fn hashed(path: &Path, compression: Compression, limit: u64) -> io::Result<Hashe
         sha256: digests.sha256,
         size: digests.length,
     })
+}
+
+/// The patch that is in a compressed script; `None` if it is not what its list says.
+pub(super) fn unpack(packed: &[u8], entry: &Entry) -> Option<Patch> {
+    let mut script = Vec::new();
+    let reader = flate2::read::GzDecoder::new(packed);
+    reader
+        .take(entry.patch.size + 1)
+        .read_to_end(&mut script)
+        .ok()?;
+    (Hashed::of(&script) == entry.patch)
+        .then(|| ed::parse(&script).ok())
+        .flatten()
 }

@@ -6,7 +6,7 @@
 //! ([`super::proof`]).
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -18,11 +18,11 @@ use crate::pdiff::Patch;
 use crate::pdiff::ed;
 use crate::pdiff::index::{DiffIndex, Entry, Hashed};
 
-use super::patched::{self, Tried};
+use super::files::Writer;
+use super::patched::{self, Tried, unpack};
 use super::proof;
 use super::release::FileDigest;
 use super::sync;
-use super::writer::Writer;
 
 /// How many digits of a hash are a patch's name.
 const NAME_DIGITS: usize = 20;
@@ -241,19 +241,6 @@ fn read_script(path: &Path, entry: &Entry) -> Option<Patch> {
         return None;
     }
     unpack(&packed, entry)
-}
-
-/// The patch that is in a compressed script; `None` if it is not what its list says.
-pub(super) fn unpack(packed: &[u8], entry: &Entry) -> Option<Patch> {
-    let mut script = Vec::new();
-    let reader = flate2::read::GzDecoder::new(packed);
-    reader
-        .take(entry.patch.size + 1)
-        .read_to_end(&mut script)
-        .ok()?;
-    (Hashed::of(&script) == entry.patch)
-        .then(|| ed::parse(&script).ok())
-        .flatten()
 }
 
 impl From<FileDigest> for Hashed {

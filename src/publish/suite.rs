@@ -23,10 +23,10 @@ use crate::workspace::{DerivedRecord, LastReferenced, SuiteRecord};
 
 use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
+use super::files::{Writer, Written, by_hash_paths};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
 use super::watch::{self, Watch};
-use super::writer::{Writer, Written, by_hash_paths};
 use super::{by_hash, patches, readback, sync, validity};
 
 /// One suite, on its way from production to volatile.

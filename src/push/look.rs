@@ -9,24 +9,9 @@
 
 use std::collections::BTreeSet;
 
-use super::owner::{self, Mark};
+use super::owner::{self, Mark, Seen};
 use super::stages::{literal, rule};
 use super::tree::{Tree, parents};
-
-/// What a target holds.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// Whether it carries our mark.
-    pub(super) is_marked: bool,
-    /// The ids of other marks that it carries.
-    pub(super) other_owners: BTreeSet<String>,
-    /// What signs our suites, and aliases, that it lacks or has otherwise.
-    pub(super) changed: BTreeSet<String>,
-    /// Of these, what it has otherwise.
-    pub(super) occupied: BTreeSet<String>,
-    /// What it has where we have suites, and we do not: names of suites, as far as anybody can tell.
-    pub(super) foreign: BTreeSet<String>,
-}
 
 /// How a target is looked at.
 #[derive(Debug, Clone, Copy)]

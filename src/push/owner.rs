@@ -12,6 +12,7 @@
 //! The id is random, is made once, and stands in the name of the file, so that it is seen without being read: a daemon may let
 //! its files be written and not read.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,6 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::quoted::quoted;
 use crate::workspace::Workspace;
-
-use super::look::Seen;
 
 /// The name of a mark, before its id.
 pub(super) const PREFIX: &str = ".aptmerge-owner-";
@@ -92,6 +91,21 @@ fn new_id() -> Result<String> {
         .and_then(|mut random| random.read_exact(&mut bytes))
         .map_err(Error::io("read", source))?;
     Ok(hex::encode(bytes))
+}
+
+/// What a target holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Whether it carries our mark.
+    pub(super) is_marked: bool,
+    /// The ids of other marks that it carries.
+    pub(super) other_owners: BTreeSet<String>,
+    /// What signs our suites, and aliases, that it lacks or has otherwise.
+    pub(super) changed: BTreeSet<String>,
+    /// Of these, what it has otherwise.
+    pub(super) occupied: BTreeSet<String>,
+    /// What it has where we have suites, and we do not: names of suites, as far as anybody can tell.
+    pub(super) foreign: BTreeSet<String>,
 }
 
 /// What is on record of a target's address.

@@ -15,8 +15,8 @@ use crate::quoted::quoted_output;
 use crate::workspace::Workspace;
 
 use super::guardian;
-use super::look::{Look, Seen};
-use super::owner::{self, Mark};
+use super::look::Look;
+use super::owner::{self, Mark, Seen};
 use super::stages::{self, Before, Deletes};
 use super::tree::Tree;
 

@@ -8,22 +8,12 @@
 //! and a mirror that shows a new Release and withholds its indices could keep a fleet there for as long as it likes.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::deb822::Release;
 use crate::fetch::FetchError;
-use crate::fetch::spool::{SuiteCopy, seconds};
+use crate::fetch::copy::{Seen, SuiteCopy, seconds};
 
 use super::SuiteFetch;
-
-/// A Release whose signature was verified.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
-    /// Its Date, in seconds since 1970.
-    pub date: i64,
-    /// The URI of the archive that it was seen at, without user and password.
-    pub uri: String,
-}
 
 /// What the URIs of an archive gave.
 pub(crate) struct Found {

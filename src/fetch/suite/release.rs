@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use jiff::Timestamp;
-
-use crate::config::{Archive, TimeSpan};
 use crate::deb822::{Release, identity};
 use crate::fetch::FetchError;
-use crate::fetch::spool::SuiteCopy;
+use crate::fetch::age::{self, later};
+use crate::fetch::copy::SuiteCopy;
 use crate::fetch::transport::{self, Conditions, Fetched};
 use crate::openpgp::Verified;
 use crate::quoted::quoted;
@@ -35,34 +33,6 @@ pub(super) struct New {
     pub(super) verified: Verified,
     pub(super) inline: bool,
     pub(super) validators: Conditions,
-}
-
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    time.checked_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// Why a Release is too old, by what it says itself or by the archive's `max-age`.
-pub(in crate::fetch) fn fault_of_age(
-    archive: &Archive,
-    uri: String,
-    release: &Release,
-    now: Timestamp,
-) -> Option<FetchError> {
-    let expired = release.valid_until.filter(|until| *until < now);
-    if let Some(until) = expired.filter(|_| archive.check_valid_until) {
-        let until = until.to_string();
-        return Some(FetchError::Expired { uri, until });
-    }
-    let date = release.date;
-    let is_passed = |age: &TimeSpan| later(date, age.duration()) < now;
-    archive
-        .max_age
-        .filter(is_passed)
-        .map(|max_age| FetchError::Stale {
-            uri,
-            date: date.to_string(),
-            max_age: max_age.to_string(),
-        })
 }
 
 impl SuiteFetch<'_> {
@@ -215,7 +185,7 @@ impl SuiteFetch<'_> {
                 self.name
             ));
         }
-        match fault_of_age(self.archive, uri, release, now) {
+        match age::fault(self.archive, uri, release, now) {
             Some(fault) => Err(fault),
             None => Ok(()),
         }

@@ -1,0 +1,38 @@
+//! The age of a Release, by what it says itself and by the archive's `max-age`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::{Archive, TimeSpan};
+use crate::deb822::Release;
+
+use super::FetchError;
+
+pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Why a Release is too old, by what it says itself or by the archive's `max-age`.
+pub(super) fn fault(
+    archive: &Archive,
+    uri: String,
+    release: &Release,
+    now: Timestamp,
+) -> Option<FetchError> {
+    let expired = release.valid_until.filter(|until| *until < now);
+    if let Some(until) = expired.filter(|_| archive.check_valid_until) {
+        let until = until.to_string();
+        return Some(FetchError::Expired { uri, until });
+    }
+    let date = release.date;
+    let is_passed = |age: &TimeSpan| later(date, age.duration()) < now;
+    archive
+        .max_age
+        .filter(is_passed)
+        .map(|max_age| FetchError::Stale {
+            uri,
+            date: date.to_string(),
+            max_age: max_age.to_string(),
+        })
+}

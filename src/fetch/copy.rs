@@ -1,0 +1,174 @@
+//! The record of one archive's suite in the spool: its signed Release, and which object each index of it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::deb822::{IndexEntry, Release};
+use crate::decode::Compression;
+
+/// The SHA-256 of a plain text, as 64 lower-case hex digits: the name of an object of the spool.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectName(String);
+
+impl ObjectName {
+    /// The name of what has this digest.
+    pub fn new(sha256: [u8; 32]) -> Self {
+        Self(hex::encode(sha256))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the name is that of a digest.
+    pub(super) fn is_of(&self, sha256: [u8; 32]) -> bool {
+        self.0 == hex::encode(sha256)
+    }
+}
+
+impl TryFrom<String> for ObjectName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        match text.len() == 64 && text.bytes().all(is_digit) {
+            true => Ok(Self(text)),
+            false => Err("the name of an object is no SHA-256 of 64 hex digits"),
+        }
+    }
+}
+
+impl From<ObjectName> for String {
+    fn from(name: ObjectName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An index in the spool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredIndex {
+    /// SHA-256 of the plain text: the object's name.
+    pub sha256: ObjectName,
+    /// Length of the plain text.
+    pub size: u64,
+}
+
+/// The copy of one archive's suite: a Release whose signature was verified, and its indices.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SuiteCopy {
+    /// The URI of the archive that it came from, without user and password: a spool may be read by all.
+    pub uri: String,
+    /// Whether it was an InRelease, and not a Release with a Release.gpg.
+    pub inline: bool,
+    /// What the server said to ask for changes with.
+    pub etag: Option<String>,
+    /// The same, by date.
+    pub last_modified: Option<String>,
+    /// Its signatures, in base64: they are verified once more where the archive says that nothing has changed.
+    #[serde(default)]
+    pub signature: String,
+    /// When it was fetched, in seconds since 1970.
+    pub fetched: i64,
+    /// A newer Release, whose indices could not be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Seen>,
+    /// The keys that signed it.
+    pub signers: Vec<String>,
+    /// The verified text of the Release.
+    pub release: String,
+    /// Indices that its Release lists and that are there in no form, of the families that a suite can do without. They are asked for
+    /// again in every run: a mirror may be in the middle of its own sync.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub missing: BTreeSet<String>,
+    /// Indices of these families that are there and so broken that they cannot be used.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub broken: BTreeSet<String>,
+    /// Files that its Release lists and that belong to no family of indices, so that they are not merged.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unclaimed: BTreeSet<String>,
+    /// Its indices, by the path of the plain form.
+    pub indices: BTreeMap<String, StoredIndex>,
+}
+
+impl SuiteCopy {
+    /// Its Release, taken apart.
+    pub fn parse_release(&self) -> Result<Release, crate::deb822::ReleaseError> {
+        Release::parse(self.release.as_bytes())
+    }
+}
+
+/// A Release whose signature was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its Date, in seconds since 1970.
+    pub date: i64,
+    /// The URI of the archive that it was seen at, without user and password.
+    pub uri: String,
+}
+
+/// The forms of an index that the Release lists, the smallest first; the plain one last, since many archives list it and do not
+/// ship it.
+pub(super) fn forms<'r>(
+    release: &'r Release,
+    plain: &str,
+) -> Vec<(String, &'r IndexEntry, Compression)> {
+    let known = [
+        Compression::Xz,
+        Compression::Gzip,
+        Compression::Bzip2,
+        Compression::Zstd,
+        Compression::None,
+    ];
+    let mut forms: Vec<_> = known
+        .into_iter()
+        .filter_map(|compression| {
+            let path = match compression {
+                Compression::None => plain.to_owned(),
+                packed => format!("{plain}.{}", packed.extension()),
+            };
+            let entry = release.entries.get(&path)?;
+            Some((path, entry, compression))
+        })
+        .collect();
+    forms.sort_by_key(|(_, entry, compression)| (*compression == Compression::None, entry.size));
+    forms
+}
+
+/// A point in time as seconds since 1970, as it is recorded.
+pub(super) fn seconds(time: Timestamp) -> i64 {
+    time.as_second()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_no_name_of_an_object() {
+        let good = "0123456789abcdef".repeat(4);
+        assert!(ObjectName::try_from(good.clone()).is_ok());
+        for bad in [
+            String::new(),
+            good.to_uppercase(),
+            good[1..].to_owned(),
+            format!("{good}0"),
+            format!("/{}", &good[1..]),
+            format!("../{}", &good[3..]),
+            "é".repeat(32),
+        ] {
+            assert!(ObjectName::try_from(bad.clone()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The files of a suite: put into their places under their own name and under by-hash, or carried on as they are served.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::config::{Form, HashKind, PatchHistory};
+use crate::durable;
+use crate::error::Result;
+use crate::pdiff::index::Hashed;
+use crate::workspace::DerivedRecord;
+
+use super::changes::Changes;
+use super::compare::Comparison;
+use super::release::{FileDigest, hasher};
+use super::sync;
+use super::watch::Watch;
+
+/// Where a file lies under by-hash: once for each hash that its Release lists.
+pub(super) fn by_hash_paths(
+    path: &str,
+    digest: &FileDigest,
+    hashes: &BTreeSet<HashKind>,
+) -> impl Iterator<Item = String> {
+    let dir = path.rfind('/').map_or("", |end| &path[..=end]);
+    hashes.iter().filter_map(move |kind| {
+        let hash = digest.hash(*kind)?;
+        Some(format!("{dir}by-hash/{}/{hash}", kind.section()))
+    })
+}
+
+/// Writes the indices of a suite, or carries on those that did not change.
+pub(super) struct Writer<'a> {
+    pub(super) old: &'a Path,
+    pub(super) new: &'a Path,
+    /// What the Release that is served now lists.
+    pub(super) listed: &'a BTreeMap<String, FileDigest>,
+    /// What is served now, to say what changes, and how.
+    pub(super) comparison: Comparison<'a>,
+    pub(super) history: PatchHistory,
+    pub(super) forms: &'a BTreeSet<Form>,
+    pub(super) hashes: &'a BTreeSet<HashKind>,
+    pub(super) modified: SystemTime,
+    pub(super) watch: &'a Watch<'a>,
+    /// What the served indices were made from, as far as that is on record.
+    pub(super) derived_before: &'a BTreeMap<String, DerivedRecord>,
+    /// The same of the new ones.
+    pub(super) derived: Mutex<BTreeMap<String, DerivedRecord>>,
+    /// The served lists of patches that were proven when they were made.
+    pub(super) proven_before: &'a BTreeMap<String, String>,
+    /// The same of the new ones.
+    pub(super) proven: Mutex<BTreeMap<String, String>>,
+    pub(super) files: Mutex<BTreeMap<String, FileDigest>>,
+}
+
+/// What was written of a suite.
+pub(super) struct Written {
+    /// Its files.
+    pub(super) files: BTreeMap<String, FileDigest>,
+    /// What the indices were made from that speak of published packages.
+    pub(super) derived: BTreeMap<String, DerivedRecord>,
+    /// The lists of patches that are proven.
+    pub(super) proven: BTreeMap<String, String>,
+    /// What changed.
+    pub(super) changes: Changes,
+    /// What is worth a warning.
+    pub(super) warnings: BTreeSet<String>,
+}
+
+impl Writer<'_> {
+    /// The outcome.
+    pub(super) fn finish(self) -> Written {
+        let files = self.files.into_inner();
+        let derived = self.derived.into_inner();
+        let proven = self.proven.into_inner();
+        let warnings = self.comparison.warnings.into_inner();
+        Written {
+            files: files.unwrap_or_else(PoisonError::into_inner),
+            derived: derived.unwrap_or_else(PoisonError::into_inner),
+            proven: proven.unwrap_or_else(PoisonError::into_inner),
+            changes: self.comparison.changes,
+            warnings: warnings.unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    pub(super) fn list(&self, path: String, digest: FileDigest) {
+        self.files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(path, digest);
+    }
+
+    /// Takes a file over as it is served now, if it is there in the length that its Release says.
+    pub(super) fn carry(&self, path: &str) -> Result<bool> {
+        let Some(digest) = self.listed.get(path) else {
+            return Ok(false);
+        };
+        let old = self.old.join(path);
+        if !old
+            .symlink_metadata()
+            .is_ok_and(|m| m.is_file() && m.len() == digest.size)
+        {
+            return Ok(false);
+        }
+        self.place(path, digest, |target| sync::link_file(&old, target))?;
+        Ok(true)
+    }
+
+    /// Puts a file into its place and under by-hash.
+    pub(super) fn place(
+        &self,
+        path: &str,
+        digest: &FileDigest,
+        put: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let target = self.new.join(path);
+        if let Some(dir) = target.parent() {
+            durable::create_dir(dir)?;
+        }
+        put(&target)?;
+        for by_hash in by_hash_paths(path, digest, self.hashes) {
+            let by_hash = self.new.join(by_hash);
+            if let Some(dir) = by_hash.parent() {
+                durable::create_dir(dir)?;
+            }
+            sync::link_file(&target, &by_hash)?;
+        }
+        self.list(path.to_owned(), *digest);
+        Ok(())
+    }
+
+    /// Notes that every patch of a list is proven.
+    pub(super) fn note_proven(&self, plain: &str, list: &[u8]) {
+        let digest = hex::encode(Hashed::of(list).sha256);
+        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.insert(plain.to_owned(), digest);
+    }
+
+    /// Writes a small file, or carries it on if it did not change.
+    pub(super) fn write_small(&self, path: &str, data: &[u8]) -> Result<()> {
+        let mut hasher = hasher(self.hashes);
+        hasher.update(data);
+        let digest = FileDigest::from(hasher.finish());
+        if self.listed.get(path) == Some(&digest) && self.carry(path)? {
+            return Ok(());
+        }
+        self.place(path, &digest, |target| {
+            durable::write_file(target, data, Some(self.modified))
+        })
+    }
+}
