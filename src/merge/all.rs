@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use crate::deb822::{Name, compare_versions};
 
 use super::entry::Entry;
-use super::suite::SuiteMerge;
+use super::input::SuiteMerge;
 use super::{PackageKey, Text};
 
 /// Collects from all architectures of a suite.

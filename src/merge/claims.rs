@@ -26,8 +26,8 @@ use crate::quoted::quoted;
 use crate::suite_report::ForeignSource;
 
 use super::entry::{Entry, Kind, entries};
+use super::input::SuiteMerge;
 use super::rules::{Outcome, lossy};
-use super::suite::SuiteMerge;
 
 /// The archives that own the names of binaries, by rank, whatever the architecture.
 #[derive(Default)]

@@ -16,8 +16,8 @@ use crate::quoted::steers;
 use super::Text;
 use super::derived::side_by_side;
 use super::faults::Faults;
+use super::input::{Sink, SuiteMerge};
 use super::selection::Selected;
-use super::suite::{Sink, SuiteMerge};
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,

@@ -24,9 +24,9 @@ use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
 use super::derived::{KeyOf, unless_unchanged};
+use super::input::{Sink, SuiteMerge};
 use super::queue;
 use super::selection::Selected;
-use super::suite::{Sink, SuiteMerge};
 use lines::{Line, Lines, Next};
 use sources::Source;
 

@@ -28,8 +28,8 @@ use crate::quoted::quoted;
 use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::faults::Faults;
+use super::input::{Sink, SuiteMerge};
 use super::selection::Selected;
-use super::suite::{Sink, SuiteMerge};
 use document::Document;
 use icons::icons;
 

@@ -10,11 +10,8 @@ use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::MERGE_VERSION;
+use super::input::{DerivedKey, Sink, SuiteMerge};
 use super::selection::Selected;
-use super::suite::{Sink, SuiteMerge};
-
-/// What an index follows from, as a digest: equal keys, equal index.
-pub type DerivedKey = [u8; 32];
 
 /// Takes the key of an index together.
 pub(super) struct KeyOf(Sha256);

@@ -12,17 +12,19 @@ use crate::deb822::Name;
 use crate::error::Result;
 use crate::indices::IndexName;
 
-use super::binaries::BinaryGroup;
 use super::client;
 use super::entry::{Entry, Kind};
 use super::explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
-use super::owners::Owners;
+use super::group::BinaryGroup;
+use super::input::SuiteMerge;
+use super::load::{load, parse, wanted_sources};
+use super::owners;
 use super::rewrite::PoolStrings;
 use super::rules::{self, Drop, Outcome, Rules, lossy};
 use super::sources::{self, Needed};
-use super::suite::{SuiteMerge, load, parse, pools, wanted_sources};
+use super::texts::pools;
 
 /// Explains a package: in all architectures and as a source, or in one of them (`source` for sources).
 pub fn explain(
@@ -45,7 +47,7 @@ pub fn explain(
             continue;
         }
         let architectures = merge.config.name_spaces_of(merge.suite);
-        let owners = Owners::of(merge, family)?;
+        let owners = owners::of(merge, family)?;
         let explained = architectures
             .into_par_iter()
             // Which sources are needed follows from all architectures.

@@ -15,10 +15,14 @@ mod contents;
 mod deadline;
 mod dep11;
 mod derived;
+mod describe;
 mod entry;
 mod explain;
 mod explanation;
 mod faults;
+mod group;
+mod input;
+mod load;
 mod owners;
 mod places;
 mod plain_tar;
@@ -27,8 +31,10 @@ pub mod reading;
 pub mod rewrite;
 mod rules;
 mod selection;
+mod source_group;
 mod sources;
 mod suite;
+mod texts;
 mod translations;
 mod unasked;
 
@@ -43,14 +49,14 @@ pub use check::check_index;
 pub use client::unreadable;
 pub(crate) use contents::split as split_contents_line;
 pub use deadline::Deadline;
-pub use derived::DerivedKey;
 pub use explain::{explain, known_names};
 pub use explanation::{
     Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
+pub use input::{DerivedKey, Input, Sink, SuiteMerge};
 pub(crate) use queue::in_flight as groups_in_flight;
 pub use rules::Exclusion;
-pub use suite::{Input, Sink, SuiteMerge, merge_suite};
+pub use suite::merge_suite;
 pub(crate) use unasked::news as news_unasked;
 
 /// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.

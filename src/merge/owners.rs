@@ -31,115 +31,62 @@ use crate::config::Family;
 use crate::deb822::Name;
 use crate::error::Result;
 
-use super::binaries::BinaryGroup;
 use super::entry::Entry;
-use super::rules::{Claim, Rules};
-use super::suite::{Loaded, SuiteMerge, Wanted, load};
+use super::group::BinaryGroup;
+use super::input::SuiteMerge;
+use super::load::{Loaded, Wanted, load};
+use super::rules::{Owner, Owners, Rules};
 
-/// The owners of names across the architectures of a suite, as far as they can matter.
-#[derive(Default)]
-pub(crate) struct Owners {
-    names: HashMap<Box<[u8]>, Owner>,
-}
-
-/// The owner of a name across all architectures.
-#[derive(Debug, Clone)]
-pub(crate) struct Owner {
-    /// The claim that gives it the name.
-    claim: Claim<Box<[u8]>>,
-    /// The number of the first architecture in whose index it has the name for `all`.
-    all_in: Option<usize>,
-}
-
-impl Owner {
-    /// Its place in the order of archives.
-    pub(crate) fn rank(&self) -> u16 {
-        self.claim.rank
+/// Finds the owners of the packages, or the udebs, of a suite.
+pub(super) fn of(merge: &SuiteMerge<'_>, family: Family) -> Result<Owners> {
+    let mut owners = Owners::default();
+    let architectures = merge.config.name_spaces_of(merge.suite);
+    if architectures.len() < 2 {
+        return Ok(owners);
     }
-
-    /// The number of the pin that makes it the owner.
-    pub(crate) fn pin(&self) -> Option<usize> {
-        self.claim.pin
-    }
-
-    /// Whether it has the name for `all`, in whatever index.
-    pub(crate) fn has_all(&self) -> bool {
-        self.all_in.is_some()
-    }
-
-    /// Whether it lets an entry be published, whoever has the name in its architecture.
-    pub(crate) fn lets_pass(&self, entry: &Entry<'_>) -> bool {
-        entry.rank == self.rank() || !self.has_all() && entry.architecture != b"all"
-    }
-
-    /// The archive that has the name in an architecture, where without other architectures `here` would have it.
-    pub(crate) fn winner(&self, same_name: &[Entry<'_>], here: u16) -> u16 {
-        let mut own = same_name.iter().filter(|e| e.rank == here);
-        match own.any(|e| self.lets_pass(e)) {
-            true => here,
-            // Nobody else takes the name from the one that lost it.
-            false => self.rank(),
-        }
-    }
-}
-
-impl Owners {
-    /// Finds the owners of the packages, or the udebs, of a suite.
-    pub(super) fn of(merge: &SuiteMerge<'_>, family: Family) -> Result<Owners> {
-        let mut owners = Owners::default();
-        let architectures = merge.config.name_spaces_of(merge.suite);
-        if architectures.len() < 2 {
-            return Ok(owners);
-        }
-        let rules = Rules::across(merge);
-        let idle = usize::from(rules.is_by_order_alone());
-        for rank in 0..merge.inputs.len().saturating_sub(idle) {
-            let mut own: HashMap<Box<[u8]>, Owner> = HashMap::new();
-            for (number, architecture) in architectures.iter().enumerate() {
-                let group = BinaryGroup {
-                    merge,
-                    family,
-                    architecture,
-                    owners: &owners,
-                };
-                let loaded = load(merge, group.wanted_of(rank))?;
-                let (entries, _) = group.entries(&loaded)?;
-                for entry in entries.iter().filter(|e| rules.exclusion(e).is_none()) {
-                    let claim = rules.claim(entry);
-                    let known = own.entry(entry.name.folded().into());
-                    let owner = known
-                        .and_modify(|known| {
-                            if rules.order(&claim, &known.claim).is_lt() {
-                                known.claim = claim.kept();
-                            }
-                        })
-                        .or_insert_with(|| Owner {
-                            claim: claim.kept(),
-                            all_in: None,
-                        });
-                    if entry.architecture == b"all" {
-                        owner.all_in.get_or_insert(number);
-                    }
-                }
-            }
-            for (name, owner) in own {
-                match owners.names.entry(name) {
-                    Place::Vacant(place) => drop(place.insert(owner)),
-                    Place::Occupied(mut place) => {
-                        if rules.order(&owner.claim, &place.get().claim).is_lt() {
-                            place.insert(owner);
+    let rules = Rules::across(merge);
+    let idle = usize::from(rules.is_by_order_alone());
+    for rank in 0..merge.inputs.len().saturating_sub(idle) {
+        let mut own: HashMap<Box<[u8]>, Owner> = HashMap::new();
+        for (number, architecture) in architectures.iter().enumerate() {
+            let group = BinaryGroup {
+                merge,
+                family,
+                architecture,
+                owners: &owners,
+            };
+            let loaded = load(merge, group.wanted_of(rank))?;
+            let (entries, _) = group.entries(&loaded)?;
+            for entry in entries.iter().filter(|e| rules.exclusion(e).is_none()) {
+                let claim = rules.claim(entry);
+                let known = own.entry(entry.name.folded().into());
+                let owner = known
+                    .and_modify(|known| {
+                        if rules.order(&claim, &known.claim).is_lt() {
+                            known.claim = claim.kept();
                         }
+                    })
+                    .or_insert_with(|| Owner {
+                        claim: claim.kept(),
+                        all_in: None,
+                    });
+                if entry.architecture == b"all" {
+                    owner.all_in.get_or_insert(number);
+                }
+            }
+        }
+        for (name, owner) in own {
+            match owners.names.entry(name) {
+                Place::Vacant(place) => drop(place.insert(owner)),
+                Place::Occupied(mut place) => {
+                    if rules.order(&owner.claim, &place.get().claim).is_lt() {
+                        place.insert(owner);
                     }
                 }
             }
         }
-        Ok(owners)
     }
-
-    /// The owner of a name; none where no archive above the lowest has it.
-    pub(crate) fn get(&self, name: Name<'_>) -> Option<&Owner> {
-        self.names.get(&*name.folded())
-    }
+    Ok(owners)
 }
 
 /// Names of an architecture that belong to an archive which has them for `all` in other indices only: the rank of the archive, and

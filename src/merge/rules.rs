@@ -5,6 +5,7 @@
 //! apt cannot read; then, with `transitive`, goes whatever can no longer be satisfied. All but the last looks at the entries of one name alone, so the
 //! rules can be applied to some names of a name space and give for these what they give for all.
 
+mod owner;
 mod transitive;
 
 use std::cmp::Ordering;
@@ -16,8 +17,8 @@ use crate::config::{Architecture, Archive, Bans, Filter, PackageName, Pin, Strat
 use crate::deb822::{Name, alternatives, compare_versions};
 
 use super::entry::{Entry, Kind};
-use super::owners::{Owner, Owners};
-use super::suite::SuiteMerge;
+use super::input::SuiteMerge;
+pub(crate) use owner::{Owner, Owners};
 
 /// The rules of one name space.
 pub(crate) struct Rules<'a> {

@@ -25,8 +25,8 @@ use crate::suite_report::ForeignSource;
 
 use super::claims;
 use super::entry::Entry;
+use super::input::SuiteMerge;
 use super::rules::{self, Outcome, Rules, lossy};
-use super::suite::SuiteMerge;
 
 /// A source: its name as apt knows it, and the key of its version.
 type NameAndVersion = (Vec<u8>, Vec<u8>);

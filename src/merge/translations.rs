@@ -26,8 +26,8 @@ use super::Text;
 use super::client::MAX_STANZA_BYTES;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::faults::Faults;
+use super::input::{Sink, SuiteMerge};
 use super::selection::Selected;
-use super::suite::{Sink, SuiteMerge};
 
 /// The published packages by name and MD5, and the highest archive that each was published from.
 #[derive(Default)]

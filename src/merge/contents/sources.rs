@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::indices::IndexName;
 
+use super::super::input::SuiteMerge;
 use super::super::selection::Selected;
-use super::super::suite::SuiteMerge;
 
 /// An index that a published one is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]

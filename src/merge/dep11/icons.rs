@@ -8,9 +8,9 @@ use crate::indices::IndexName;
 use crate::quoted::quoted;
 
 use super::super::faults::Told;
+use super::super::input::{Sink, SuiteMerge};
 use super::super::plain_tar::PlainTar;
 use super::super::selection::Selected;
-use super::super::suite::{Sink, SuiteMerge};
 
 /// The most that one icon may be; real ones have some tens of kilobytes.
 const MAX_ICON_BYTES: u64 = 4 << 20;

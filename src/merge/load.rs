@@ -1,0 +1,88 @@
+//! Indices of all inputs, read and taken apart.
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+
+use crate::deb822::SyntaxError;
+use crate::error::{Error, Result};
+use crate::indices::IndexName;
+
+use super::entry::{Entry, Kind, entries};
+use super::input::SuiteMerge;
+
+/// An index that was read, with its place in the merge.
+pub(super) struct Loaded {
+    rank: u16,
+    component: u16,
+    label: String,
+    data: Vec<u8>,
+}
+
+impl Loaded {
+    /// How messages name it.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+/// An index to read: the rank of the input, the number of the component, the name.
+pub(super) type Wanted = (usize, usize, IndexName);
+
+/// Reads indices of all inputs, in parallel.
+pub(super) fn load(merge: &SuiteMerge<'_>, wanted: Vec<Wanted>) -> Result<Vec<Loaded>> {
+    wanted
+        .into_par_iter()
+        .filter_map(|(rank, component, name)| {
+            let input = merge.inputs.get(rank)?;
+            match merge.in_time().and_then(|()| input.read(&name)) {
+                Ok(data) => data.map(|data| {
+                    Ok(Loaded {
+                        rank: rank as u16,
+                        component: component as u16,
+                        label: input.describe(&name),
+                        data,
+                    })
+                }),
+                Err(error) => Some(Err(error)),
+            }
+        })
+        .collect()
+}
+
+/// Takes the stanzas of indices apart, in parallel.
+pub(super) fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
+    let parsed = loaded
+        .par_iter()
+        .map(|index| {
+            entries(&index.data, kind, index.rank, index.component).map_err(|why| Error::Index {
+                index: index.label.clone(),
+                why,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(parsed.concat())
+}
+
+/// Indices with text that is not what it should be, though it can be passed on.
+pub(super) fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
+    let odd = loaded.par_iter().filter_map(|index| {
+        let error = SyntaxError::not_utf8(&index.data)?;
+        Some(format!("{}, {error}", index.label))
+    });
+    odd.collect()
+}
+
+/// The Sources of all inputs.
+pub(super) fn wanted_sources(merge: &SuiteMerge<'_>) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for (number, component) in merge.config.components_of(merge.suite).iter().enumerate() {
+        for (rank, input) in merge.inputs.iter().enumerate() {
+            let name = IndexName::Sources(component.clone());
+            if input.has(&name) {
+                wanted.push((rank, number, name));
+            }
+        }
+    }
+    wanted
+}

@@ -1,0 +1,59 @@
+//! The sources of a suite, which follow from the published binaries.
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::indices::IndexName;
+use crate::suite_report::SuiteReport;
+
+use super::claims::{self, Claimable, Claims};
+use super::describe::describe;
+use super::entry::Kind;
+use super::input::{Sink, SuiteMerge};
+use super::load::{load, odd_texts, parse, wanted_sources};
+use super::rules::Rules;
+use super::selection::Selection;
+use super::sources::{self, Needed, SourceOutcome};
+use super::texts::{pools, texts};
+
+/// Merges the sources.
+pub(super) fn source_group(
+    merge: &SuiteMerge<'_>,
+    (needed, claimable): (Needed, Claimable),
+    selection: &Selection,
+    sink: &dyn Sink,
+) -> Result<SuiteReport> {
+    let components = merge.config.components_of(merge.suite);
+    let loaded = load(merge, wanted_sources(merge))?;
+    let entries = parse(&loaded, Kind::Source)?;
+    let rules = Rules::new(merge, None);
+    let found = sources::apply(entries, &rules, needed);
+    let mut foreign = found.tell_withheld(merge);
+    let SourceOutcome {
+        mut outcome,
+        missing,
+        owners,
+        ..
+    } = found;
+    let claims = Claims::new(claimable, rules.strategy(), owners, &outcome.kept);
+    let trimmed = claims.trim(&outcome.kept);
+    foreign.extend(claims::tell(merge, &outcome.kept, &trimmed));
+    claims::replace(&mut outcome.kept, &trimmed)?;
+    selection.add("source", &outcome.kept);
+    let pools = pools(merge);
+    let texts = texts(merge, &outcome.kept, &pools);
+    components
+        .par_iter()
+        .zip(&texts)
+        .try_for_each(|(component, text)| {
+            sink.text(&IndexName::Sources(component.clone()), text)
+        })?;
+    let mut report = describe(merge, &outcome, "source".into());
+    // Bans and forks are told of binaries; what a ban took of the sources goes with them.
+    report.banned.clear();
+    report.older.clear();
+    report.without_source = missing;
+    report.warnings.extend(odd_texts(&loaded));
+    report.foreign_sources = foreign;
+    Ok(report)
+}
