@@ -1,0 +1,493 @@
+//! Random worlds: two to four archives with names, cases, architectures, relations and versions at the edges, of which the lower
+//! ones may be made by somebody who wants to speak for the higher ones.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
+
+use aptmerge::openpgp::Signer;
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+use tempfile::TempDir;
+
+use crate::common::history::Random;
+use crate::common::site;
+
+pub(crate) const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
+pub(crate) const COMPONENTS: [&str; 2] = ["main", "contrib"];
+pub(crate) const BANNED: &str = "banned";
+
+const KEYS: [&str; 4] = ["overlay", "security", "main", "overlay"];
+const DATE: &str = "Thu, 01 Jan 2026 00:00:00 UTC";
+/// The clock of the run.
+const NOW: &str = "2026-03-01T00:00:00Z";
+
+/// Names in families that differ by case, or by what sorts beside a letter.
+const NAMES: [&str; 14] = [
+    "odd-tool",
+    "Odd-Tool",
+    "ODD-tool",
+    "odd-tools",
+    "libx",
+    "LibX",
+    "libx+",
+    "libx.1",
+    "b0",
+    "B0",
+    "banned",
+    "Banned",
+    "ssl",
+    "c6",
+];
+const VERSIONS: [&str; 12] = [
+    "1.0",
+    "1.0-1",
+    "1.0-1+b1",
+    "1:0.5",
+    "2~rc1",
+    "2",
+    "01.0",
+    "999",
+    "0",
+    "1.0~",
+    "1.0+dfsg-2",
+    "10",
+];
+/// What a package may say of itself that apt cannot hold.
+const HUGE: [&str; 4] = ["Version", "Section", "Source", "Depends"];
+
+/// A binary package of an archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Binary {
+    pub(crate) number: usize,
+    pub(crate) archive: usize,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// One of [`ARCHITECTURES`], or `all`.
+    pub(crate) architecture: &'static str,
+    /// The architectures in whose indices the package stands.
+    pub(crate) stands_in: Vec<&'static str>,
+    pub(crate) component: &'static str,
+    /// The clauses of Depends, each with its alternatives.
+    pub(crate) depends: Vec<Vec<String>>,
+    pub(crate) provides: Vec<String>,
+    pub(crate) source: Option<(String, String)>,
+    /// The field that is longer than apt can hold.
+    pub(crate) huge: Option<&'static str>,
+}
+
+/// A source package of an archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) number: usize,
+    pub(crate) archive: usize,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) component: &'static str,
+    pub(crate) binaries: Vec<String>,
+}
+
+/// Where an archive keeps its packages of `Architecture: all`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum AllIn {
+    EveryIndex,
+    EveryIndexAndBinaryAll,
+    BinaryAll,
+}
+
+/// Archives, the highest priority first, and what is merged of them.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) archives: usize,
+    pub(crate) transitive: bool,
+    pub(crate) binaries: Vec<Binary>,
+    pub(crate) sources: Vec<Source>,
+    /// Descriptions that an archive gives for another's package: archive, component, number of the package.
+    false_texts: Vec<(usize, &'static str, usize)>,
+    all_in: Vec<AllIn>,
+}
+
+/// Returns a name as apt and dpkg take it.
+pub(crate) fn key(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+impl World {
+    /// Makes a world; the same seed makes the same one.
+    pub(crate) fn new(seed: u64) -> World {
+        let mut random = Random::new(seed);
+        let archives = 2 + random.below(3);
+        let mut world = World {
+            archives,
+            transitive: random.below(3) == 0,
+            binaries: Vec::new(),
+            sources: Vec::new(),
+            false_texts: Vec::new(),
+            all_in: (0..archives)
+                .map(|_| {
+                    random.of(&[
+                        AllIn::EveryIndex,
+                        AllIn::EveryIndex,
+                        AllIn::EveryIndexAndBinaryAll,
+                        AllIn::BinaryAll,
+                    ])
+                })
+                .collect(),
+        };
+        for number in 0..24 + random.below(24) {
+            world.add_binary(number, &mut random);
+        }
+        for number in 0..8 + random.below(12) {
+            world.add_source(number, &mut random);
+        }
+        world
+    }
+
+    /// The same world without its lowest archive.
+    pub(crate) fn without_lowest(&self) -> World {
+        let lowest = self.archives - 1;
+        World {
+            archives: lowest,
+            transitive: self.transitive,
+            binaries: self
+                .binaries
+                .iter()
+                .filter(|b| b.archive < lowest)
+                .cloned()
+                .collect(),
+            sources: self
+                .sources
+                .iter()
+                .filter(|s| s.archive < lowest)
+                .cloned()
+                .collect(),
+            false_texts: self
+                .false_texts
+                .iter()
+                .filter(|t| t.0 < lowest)
+                .copied()
+                .collect(),
+            all_in: self.all_in[..lowest].to_vec(),
+        }
+    }
+
+    fn add_binary(&mut self, number: usize, random: &mut Random) {
+        let archive = random.below(self.archives);
+        let name = random.of(&NAMES).to_owned();
+        let version = random.of(&VERSIONS).to_owned();
+        // Of two stanzas of one version of an archive, either may stand for both.
+        let is_same =
+            |b: &Binary| (b.archive, key(&b.name), &b.version) == (archive, key(&name), &version);
+        if self.binaries.iter().any(is_same) {
+            return;
+        }
+        let architecture = random.of(&["amd64", "arm64", "all", "all"]);
+        let stands_in = match architecture {
+            "all" if self.all_in[archive] == AllIn::EveryIndex && random.below(3) == 0 => {
+                vec![random.of(&ARCHITECTURES)]
+            }
+            "all" => ARCHITECTURES.to_vec(),
+            native => vec![native],
+        };
+        let relation = |random: &mut Random| {
+            let name = random.of(&NAMES);
+            match random.below(5) {
+                0 => format!("{name} (>= {})", random.of(&VERSIONS)),
+                1 => format!("{name}:any"),
+                _ => name.to_owned(),
+            }
+        };
+        let depends = (0..random.below(3))
+            .map(|_| (0..1 + random.below(2)).map(|_| relation(random)).collect())
+            .collect();
+        let provides = (0..random.below(2))
+            .map(|_| random.of(&NAMES).to_owned())
+            .collect();
+        let source = (random.below(3) == 0).then(|| {
+            (
+                random.of(&NAMES).to_owned(),
+                random.of(&VERSIONS).to_owned(),
+            )
+        });
+        let huge = (random.below(24) == 99).then(|| random.of(&HUGE));
+        self.binaries.push(Binary {
+            number,
+            archive,
+            name,
+            version,
+            architecture,
+            stands_in,
+            component: random.of(&COMPONENTS),
+            depends,
+            provides,
+            source,
+            huge,
+        });
+        if archive + 1 < self.archives && random.below(3) == 0 {
+            let liar = archive + 1 + random.below(self.archives - archive - 1);
+            self.false_texts
+                .push((liar, random.of(&COMPONENTS), number));
+        }
+    }
+
+    fn add_source(&mut self, number: usize, random: &mut Random) {
+        let archive = random.below(self.archives);
+        let (name, version) = (
+            random.of(&NAMES).to_owned(),
+            random.of(&VERSIONS).to_owned(),
+        );
+        let is_same =
+            |s: &Source| (s.archive, key(&s.name), &s.version) == (archive, key(&name), &version);
+        if self.sources.iter().any(is_same) {
+            return;
+        }
+        let binaries = (0..1 + random.below(3))
+            .map(|_| random.of(&NAMES).to_owned())
+            .collect();
+        self.sources.push(Source {
+            number,
+            archive,
+            name,
+            version,
+            component: random.of(&COMPONENTS),
+            binaries,
+        });
+    }
+
+    /// The indices of an archive, by path below its suite.
+    fn indices(&self, archive: usize) -> BTreeMap<String, String> {
+        let mut indices = BTreeMap::new();
+        let all_in = self.all_in[archive];
+        for component in COMPONENTS {
+            let mut texts = String::new();
+            let of_component = || {
+                self.binaries
+                    .iter()
+                    .filter(move |b| (b.archive, b.component) == (archive, component))
+            };
+            for architecture in ["all", "amd64", "arm64"] {
+                let stands = |b: &&Binary| match (b.architecture == "all", architecture == "all") {
+                    (true, true) => all_in != AllIn::EveryIndex,
+                    (true, false) => {
+                        all_in != AllIn::BinaryAll && b.stands_in.contains(&architecture)
+                    }
+                    (false, _) => b.architecture == architecture,
+                };
+                if architecture == "all" && all_in == AllIn::EveryIndex {
+                    continue;
+                }
+                let text: String = of_component()
+                    .filter(stands)
+                    .map(|b| b.stanza() + "\n")
+                    .collect();
+                indices.insert(format!("{component}/binary-{architecture}/Packages"), text);
+            }
+            for binary in of_component() {
+                texts += &binary.translation(&binary.long_text());
+            }
+            for (liar, _, number) in self
+                .false_texts
+                .iter()
+                .filter(|t| (t.0, t.1) == (archive, component))
+            {
+                let binary = self.binaries.iter().find(|b| b.number == *number).unwrap();
+                texts += &binary.translation(&format!(" a lie of {liar}\n"));
+            }
+            indices.insert(format!("{component}/i18n/Translation-en"), texts);
+            let sources = self
+                .sources
+                .iter()
+                .filter(|s| (s.archive, s.component) == (archive, component));
+            indices.insert(
+                format!("{component}/source/Sources"),
+                sources.map(|s| s.stanza() + "\n").collect(),
+            );
+        }
+        indices
+    }
+}
+
+impl Binary {
+    /// Returns the description as a Packages without Translation would have it.
+    fn long_text(&self) -> String {
+        format!(" the text of {}\n", self.number)
+    }
+
+    fn digest_of_description(&self) -> String {
+        hex::encode(Md5::digest(format!(
+            "number {}\n{}",
+            self.number,
+            self.long_text()
+        )))
+    }
+
+    fn translation(&self, text: &str) -> String {
+        let digest = self.digest_of_description();
+        format!(
+            "Package: {}\nDescription-md5: {digest}\nDescription-en: number {}\n{text}\n",
+            self.name, self.number
+        )
+    }
+
+    fn stanza(&self) -> String {
+        let huge = |field: &str| match self.huge == Some(field) {
+            true => "9".repeat(70_000),
+            false => String::new(),
+        };
+        let mut text = format!(
+            "Package: {}\nVersion: {}{}\nArchitecture: {}\nMaintainer: A <a@archive.example>\nSection: misc{}\n",
+            self.name,
+            self.version,
+            huge("Version"),
+            self.architecture,
+            huge("Section"),
+        );
+        if let Some((name, version)) = &self.source {
+            writeln!(text, "Source: {name}{} ({version})", huge("Source")).unwrap();
+        } else if self.huge == Some("Source") {
+            writeln!(text, "Source: {}", huge("Source")).unwrap();
+        }
+        let mut clauses: Vec<String> = self
+            .depends
+            .iter()
+            .map(|clause| clause.join(" | "))
+            .collect();
+        if self.huge == Some("Depends") {
+            clauses.push(format!("x{}", huge("Depends")));
+        }
+        for (field, values) in [("Depends", &clauses), ("Provides", &self.provides)] {
+            if !values.is_empty() {
+                writeln!(text, "{field}: {}", values.join(", ")).unwrap();
+            }
+        }
+        writeln!(
+            text,
+            "Description: number {0}\nDescription-md5: {1}\nX-Number: {0}\nFilename: pool/{0}_{2}.deb\nSize: {3}\nSHA256: {0:064}",
+            self.number,
+            self.digest_of_description(),
+            self.architecture,
+            self.number + 1,
+        )
+        .unwrap();
+        text
+    }
+}
+
+impl Source {
+    fn stanza(&self) -> String {
+        format!(
+            "Package: {}\nBinary: {}\nVersion: {}\nArchitecture: any\nFormat: 3.0 (native)\nX-Number: {3}\nDirectory: pool/source-{3}\n\
+             Files:\n {3:032} 1 {3}.dsc\nChecksums-Sha256:\n {3:064} 1 {3}.dsc\n",
+            self.name,
+            self.binaries.join(", "),
+            self.version,
+            self.number,
+        )
+    }
+}
+
+/// A world as signed archives on disk, with a configuration that merges them.
+pub(crate) struct Laid {
+    dir: TempDir,
+}
+
+impl Laid {
+    /// Lays a world out.
+    pub(crate) fn out(world: &World) -> Laid {
+        let laid = Laid {
+            dir: site::work_dir(),
+        };
+        fs::create_dir(laid.path("keys")).unwrap();
+        for name in ["overlay", "security", "main", "publish-a"] {
+            for form in ["gpg", "secret.asc"] {
+                let file = format!("{name}.{form}");
+                let key = laid.path("keys").join(&file);
+                fs::copy(site::fixtures().join("keys").join(&file), &key).unwrap();
+                fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+        }
+        for archive in 0..world.archives {
+            laid.write_archive(archive, &world.indices(archive));
+        }
+        fs::write(laid.path("aptmerge.toml"), laid.configuration(world)).unwrap();
+        laid
+    }
+
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn write_archive(&self, archive: usize, indices: &BTreeMap<String, String>) {
+        let dir = self.path(format!("archive-{archive}/dists/base"));
+        let mut release = format!(
+            "Origin: A{archive}\nLabel: A{archive}\nSuite: base\nCodename: base\nDate: {DATE}\n\
+             Architectures: all amd64 arm64\nComponents: main contrib\n"
+        );
+        // Without it, apt reads the packages of binary-all beside those of the other indices.
+        if indices.keys().any(|path| path.contains("binary-all/")) {
+            release += "No-Support-for-Architecture-all: Packages\n";
+        }
+        release += "SHA256:\n";
+        for (path, text) in indices {
+            let file = dir.join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, text).unwrap();
+            writeln!(
+                release,
+                " {} {} {path}",
+                hex::encode(Sha256::digest(text)),
+                text.len()
+            )
+            .unwrap();
+        }
+        let signer =
+            Signer::key_files(&[self.path(format!("keys/{}.secret.asc", KEYS[archive]))]).unwrap();
+        let time: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let signed = signer
+            .sign(release.as_bytes(), SystemTime::from(time))
+            .unwrap();
+        fs::write(dir.join("InRelease"), signed.inline).unwrap();
+    }
+
+    fn configuration(&self, world: &World) -> String {
+        let names: Vec<_> = (0..world.archives).map(|n| format!("\"a{n}\"")).collect();
+        let from: Vec<_> = (0..world.archives)
+            .map(|n| format!("a{n} = \"base\""))
+            .collect();
+        let mut text = format!(
+            "root = \"site\"\npriority = [{}]\ncomponents = [\"main\", \"contrib\"]\narchitectures = [\"all\", \"amd64\", \"arm64\"]\n\
+             indices = [\"packages\", \"sources\", \"translations\"]\n",
+            names.join(", ")
+        );
+        for n in 0..world.archives {
+            let dir = self.path(format!("archive-{n}"));
+            let (dir, key) = (dir.display(), KEYS[n]);
+            writeln!(text, "[archives.a{n}]\npool = \"A{n}\"\nuris = [\"file://{dir}\"]\nsigned-by = \"keys/{key}.gpg\"").unwrap();
+        }
+        text += &format!(
+            "[suites.merged]\nfrom = {{ {} }}\nrelease = {{ Suite = \"merged\", Codename = \"merged\" }}\n\
+             [bans]\npackages = [\"{BANNED}\"]\ntransitive = {}\n\
+             [signing]\nkey-file = \"keys/publish-a.secret.asc\"\n[publish]\npool-links = false\n",
+            from.join(", "),
+            world.transitive
+        );
+        text
+    }
+
+    /// Calls the program.
+    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
+        Command::new(site::APTMERGE)
+            .arg("--config")
+            .arg(self.path("aptmerge.toml"))
+            .args(["--clock", NOW])
+            .args(arguments)
+            .env_remove("APTMERGE_CONFIG")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
