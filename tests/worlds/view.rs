@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::apt::{Apt, field, stanzas};
-use crate::world::{ARCHITECTURES, Laid, World};
+use crate::world::{ARCHITECTURES, Laid, World, key};
 
 /// The packages and sources that apt knows, by the numbers in their stanzas.
 #[derive(Debug, Default)]
@@ -30,7 +30,8 @@ impl View {
         );
         apt.ok("apt-get", &["update"]);
         let mut view = View::default();
-        let names: BTreeSet<&str> = world.binaries.iter().map(|b| &b.name[..]).collect();
+        // apt knows a package by the lower-case form of its name, and finds it by no other.
+        let names: BTreeSet<String> = world.binaries.iter().map(|b| key(&b.name)).collect();
         for name in &names {
             for architecture in ARCHITECTURES {
                 let shown = apt.call(
@@ -51,8 +52,7 @@ impl View {
             let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
             if let Some((_, rest)) = printed.split_once("/source-") {
                 let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                view.fetched
-                    .insert((*name).to_owned(), number.parse().unwrap());
+                view.fetched.insert(name.clone(), number.parse().unwrap());
             }
         }
         let names: BTreeSet<&str> = world.sources.iter().map(|s| &s.name[..]).collect();

@@ -411,7 +411,7 @@ impl Laid {
             }
         }
         for archive in 0..world.archives {
-            laid.write_archive(archive, &world.indices(archive));
+            laid.write_archive(archive, world.all_in[archive], &world.indices(archive));
         }
         fs::write(laid.path("aptmerge.toml"), laid.configuration(world)).unwrap();
         laid
@@ -421,14 +421,14 @@ impl Laid {
         self.dir.path().join(path)
     }
 
-    fn write_archive(&self, archive: usize, indices: &BTreeMap<String, String>) {
+    fn write_archive(&self, archive: usize, all_in: AllIn, indices: &BTreeMap<String, String>) {
         let dir = self.path(format!("archive-{archive}/dists/base"));
         let mut release = format!(
             "Origin: A{archive}\nLabel: A{archive}\nSuite: base\nCodename: base\nDate: {DATE}\n\
              Architectures: all amd64 arm64\nComponents: main contrib\n"
         );
-        // Without it, apt reads the packages of binary-all beside those of the other indices.
-        if indices.keys().any(|path| path.contains("binary-all/")) {
+        // The field says that the other indices have the packages of binary-all as well.
+        if all_in == AllIn::EveryIndexAndBinaryAll {
             release += "No-Support-for-Architecture-all: Packages\n";
         }
         release += "SHA256:\n";
