@@ -39,11 +39,12 @@ impl World {
             .min()
     }
 
-    /// The packages that order leaves in an architecture.
+    /// The packages that order leaves in an architecture, less those that apt cannot hold.
     fn winners(&self, architecture: &str) -> Vec<&Binary> {
         let wins = |b: &&Binary| {
             let name = key(&b.name);
-            b.stands_in.contains(&architecture)
+            b.huge.is_none()
+                && b.stands_in.contains(&architecture)
                 && self.owner(architecture, &name) == Some(b.archive)
                 && (b.architecture != "all" || self.owner_of_all(&name) == Some(b.archive))
         };
@@ -85,7 +86,6 @@ impl World {
         let expected: BTreeSet<usize> = ARCHITECTURES
             .iter()
             .flat_map(|architecture| self.unbanned(architecture))
-            .filter(|b| b.huge.is_none())
             .map(|b| b.number)
             .collect();
         for number in view.binaries.keys().filter(|n| !expected.contains(n)) {

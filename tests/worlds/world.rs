@@ -213,7 +213,7 @@ impl World {
                 random.of(&VERSIONS).to_owned(),
             )
         });
-        let huge = (random.below(24) == 99).then(|| random.of(&HUGE));
+        let huge = (random.below(24) == 0).then(|| random.of(&HUGE));
         self.binaries.push(Binary {
             number,
             archive,
