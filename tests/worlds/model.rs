@@ -43,12 +43,20 @@ impl World {
     fn winners(&self, architecture: &str) -> Vec<&Binary> {
         let wins = |b: &&Binary| {
             let name = key(&b.name);
-            b.huge.is_none()
-                && b.stands_in.contains(&architecture)
-                && self.owner(architecture, &name) == Some(b.archive)
-                && (b.architecture != "all" || self.owner_of_all(&name) == Some(b.archive))
+            let (here, across) = (self.owner(architecture, &name), self.owner_of_all(&name));
+            let mut of_owner = ARCHITECTURES.iter().flat_map(|a| self.of_index(a, &name));
+            let owner_has_all =
+                of_owner.any(|o| Some(o.archive) == across && o.architecture == "all");
+            if Some(b.archive) == across {
+                // Where only others have the name, the owner's packages for all take their place.
+                let takes_over = here.is_some() && here != across && b.architecture == "all";
+                return b.stands_in.contains(&architecture) || takes_over;
+            }
+            let is_native = b.architecture != "all" && !owner_has_all;
+            is_native && b.stands_in.contains(&architecture) && here == Some(b.archive)
         };
-        self.binaries.iter().filter(wins).collect()
+        let can_be_held = self.binaries.iter().filter(|b| b.huge.is_none());
+        can_be_held.filter(wins).collect()
     }
 
     /// The winners that bans leave.
@@ -95,15 +103,7 @@ impl World {
             ));
         }
         for number in expected.iter().filter(|n| !view.binaries.contains_key(n)) {
-            let binary = self.binary(*number);
-            // Of one version for an architecture and for all, apt shows one.
-            let is_twin = |n: &usize| {
-                let other = self.binary(*n);
-                (key(&other.name), &other.version) == (key(&binary.name), &binary.version)
-            };
-            if !view.binaries.keys().any(is_twin) {
-                found.push(format!("apt does not see {binary:?}"));
-            }
+            found.push(format!("apt does not see {:?}", self.binary(*number)));
         }
         for (number, lines) in &view.binaries {
             if *lines != [format!("the text of {number}")] {
