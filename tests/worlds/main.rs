@@ -11,7 +11,7 @@ mod world;
 
 use std::ops::Range;
 
-use common::site::has;
+use common::programs::has;
 use view::View;
 use world::{Laid, World};
 

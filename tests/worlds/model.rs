@@ -165,13 +165,15 @@ impl World {
                     "`apt-get source {name}` fetches what claims the package of another archive: {source:?}"
                 ));
             }
+            // Of the sources that are right, one of the same archive will do: it speaks for its own package.
             let right =
-                |s: &Source| of_name().any(|b| b.archive == s.archive && is_source_of(s, b));
-            let mut seen = self
+                |s: &&Source| of_name().any(|b| b.archive == s.archive && is_source_of(s, b));
+            let seen = self
                 .sources
                 .iter()
                 .filter(|s| view.sources.contains(&s.number));
-            if seen.any(right) && !right(source) {
+            let best = seen.filter(right).map(|s| s.archive).min();
+            if best.is_some_and(|best| source.archive > best) {
                 found.push(format!("`apt-get source {name}` fetches {source:?}"));
             }
         }
@@ -190,8 +192,11 @@ fn source_of(binary: &Binary) -> (String, &str) {
     }
 }
 
+/// Whether a package was built from a source. A version may be spelt in several ways.
 fn is_source_of(source: &Source, binary: &Binary) -> bool {
-    source_of(binary) == (key(&source.name), &source.version[..])
+    let (name, version) = source_of(binary);
+    name == key(&source.name)
+        && compare_versions(version.as_bytes(), source.version.as_bytes()).is_eq()
 }
 
 fn satisfies(winner: &Binary, clause: &[String]) -> bool {
