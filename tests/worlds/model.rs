@@ -165,9 +165,13 @@ impl World {
                     "`apt-get source {name}` fetches what claims the package of another archive: {source:?}"
                 ));
             }
-            // Of the sources that are right, one of the same archive will do: it speaks for its own package.
-            let right =
-                |s: &&Source| of_name().any(|b| b.archive == s.archive && is_source_of(s, b));
+            // Of the sources of the candidate, one of the same archive will do: it speaks for its own package.
+            let natives = of_name().filter(|b| b.architecture != "arm64");
+            let candidate =
+                natives.max_by(|a, b| compare_versions(a.version.as_bytes(), b.version.as_bytes()));
+            let right = |s: &&Source| {
+                candidate.is_some_and(|b| b.archive == s.archive && is_source_of(s, b))
+            };
             let seen = self
                 .sources
                 .iter()
