@@ -130,7 +130,7 @@ fn an_archive_that_signs_for_minutes_stops_no_client() {
         at(&site, now, &["run"]).expect(0, &[]);
         // Whatever it says of its own age, clients have a day at least.
         at(&site, now + days(1), &["verify"]).expect(0, &[]);
-        now = now + days(1);
+        now += days(1);
         assert_ne!(served, valid_until(&site));
         served = valid_until(&site);
     }
