@@ -463,9 +463,9 @@ impl Laid {
              indices = [\"packages\", \"sources\", \"translations\"]\n",
             names.join(", ")
         );
-        for n in 0..world.archives {
+        for (n, key) in KEYS.iter().enumerate().take(world.archives) {
             let dir = self.path(format!("archive-{n}"));
-            let (dir, key) = (dir.display(), KEYS[n]);
+            let dir = dir.display();
             writeln!(text, "[archives.a{n}]\npool = \"A{n}\"\nuris = [\"file://{dir}\"]\nsigned-by = \"keys/{key}.gpg\"").unwrap();
         }
         text += &format!(
