@@ -11,7 +11,7 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// How a file is compressed, which its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Compression {
+pub(crate) enum Compression {
     /// Not at all.
     None,
     /// gzip(1), RFC 1952.
@@ -26,10 +26,10 @@ pub enum Compression {
 
 impl Compression {
     /// All there are.
-    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
+    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
 
     /// The compression that the end of a path tells: `.gz`, `.xz`, `.bz2`, `.zst`, or none.
-    pub fn from_path(path: &str) -> Self {
+    pub(crate) fn from_path(path: &str) -> Self {
         path.rsplit_once('.')
             .and_then(|(_, end)| {
                 Self::ALL
@@ -40,7 +40,7 @@ impl Compression {
     }
 
     /// What follows the last dot of a name; empty for [`Compression::None`].
-    pub fn extension(self) -> &'static str {
+    pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::None => "",
             Self::Gzip => "gz",
@@ -64,7 +64,7 @@ impl Compression {
 /// Why decoded bytes stop coming. It travels inside the [`io::Error`] that a read returns; [`Error::of`] finds it there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub(crate) enum Error {
     /// The input ends inside a stream.
     #[error("the {} data ends too early", compression.name())]
     Truncated {
@@ -90,13 +90,8 @@ pub enum Error {
 
 impl Error {
     /// The error that a reader of this module put into an [`io::Error`].
-    pub fn of(error: &io::Error) -> Option<&Self> {
+    pub(crate) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
-    }
-
-    /// What the operator can do about it.
-    pub fn hint(&self) -> Option<String> {
-        None
     }
 
     fn into_io(self) -> io::Error {
@@ -112,7 +107,10 @@ impl Error {
 /// A reader of what `input` holds, all its streams or members one after the other. Real archives have files whose last
 /// stream is followed by an empty one. An error of `input` itself comes through unchanged; every other one is an
 /// [`Error`]. The only error here and now is that there is no memory for the decoder.
-pub fn decoder<'a, R>(compression: Compression, input: R) -> io::Result<Box<dyn Read + Send + 'a>>
+pub(crate) fn decoder<'a, R>(
+    compression: Compression,
+    input: R,
+) -> io::Result<Box<dyn Read + Send + 'a>>
 where
     R: BufRead + Send + 'a,
 {
@@ -307,7 +305,7 @@ impl<R: BufRead> Read for GzipMembers<R> {
 
 /// A reader that passes on so many bytes, and refuses at the first one more.
 #[derive(Debug)]
-pub struct Limited<R> {
+pub(crate) struct Limited<R> {
     inner: R,
     limit: u64,
     left: u64,
@@ -316,7 +314,7 @@ pub struct Limited<R> {
 
 impl<R: Read> Limited<R> {
     /// Lets `limit` bytes of `inner` through.
-    pub fn new(inner: R, limit: u64) -> Self {
+    pub(crate) fn new(inner: R, limit: u64) -> Self {
         Self {
             inner,
             limit,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 /// What went past.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Digests {
+pub(crate) struct Digests {
     /// How many bytes.
     pub length: u64,
     /// Their SHA-256.
@@ -23,7 +23,7 @@ pub struct Digests {
 
 /// Takes the hashes of the bytes that it is shown.
 #[derive(Debug, Clone)]
-pub struct Hasher {
+pub(crate) struct Hasher {
     length: u64,
     sha256: Sha256,
     sha512: Option<Sha512>,
@@ -33,7 +33,7 @@ pub struct Hasher {
 
 impl Hasher {
     /// A hasher for length and SHA-256.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             length: 0,
             sha256: Sha256::new(),
@@ -44,33 +44,33 @@ impl Hasher {
     }
 
     /// A hasher for length, SHA-256 and SHA-512.
-    pub fn with_sha512() -> Self {
+    pub(crate) fn with_sha512() -> Self {
         Self::new().and_sha512()
     }
 
     /// The same, for SHA-512 as well.
     #[must_use]
-    pub fn and_sha512(self) -> Self {
+    pub(crate) fn and_sha512(self) -> Self {
         let sha512 = Some(Sha512::new());
         Self { sha512, ..self }
     }
 
     /// The same, for MD5 as well.
     #[must_use]
-    pub fn and_md5(self) -> Self {
+    pub(crate) fn and_md5(self) -> Self {
         let md5 = Some(Md5::new());
         Self { md5, ..self }
     }
 
     /// The same, for SHA-1 as well.
     #[must_use]
-    pub fn and_sha1(self) -> Self {
+    pub(crate) fn and_sha1(self) -> Self {
         let sha1 = Some(Sha1::new());
         Self { sha1, ..self }
     }
 
     /// Takes in more bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.length = self.length.saturating_add(bytes.len() as u64);
         self.sha256.update(bytes);
         if let Some(sha512) = &mut self.sha512 {
@@ -85,7 +85,7 @@ impl Hasher {
     }
 
     /// Forgets everything that it was shown.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.length = 0;
         self.sha256 = Sha256::new();
         if let Some(sha512) = &mut self.sha512 {
@@ -100,7 +100,7 @@ impl Hasher {
     }
 
     /// The hashes of everything so far.
-    pub fn finish(self) -> Digests {
+    pub(crate) fn finish(self) -> Digests {
         Digests {
             length: self.length,
             sha256: self.sha256.finalize().into(),
@@ -119,24 +119,24 @@ impl Default for Hasher {
 
 /// A reader that hashes what is read through it.
 #[derive(Debug)]
-pub struct HashingReader<R> {
+pub(crate) struct HashingReader<R> {
     inner: R,
     hasher: Hasher,
 }
 
 impl<R: Read> HashingReader<R> {
     /// Hashes with SHA-256.
-    pub fn new(inner: R) -> Self {
+    pub(crate) fn new(inner: R) -> Self {
         Self::with(inner, Hasher::new())
     }
 
     /// Hashes with what `hasher` has.
-    pub fn with(inner: R, hasher: Hasher) -> Self {
+    pub(crate) fn with(inner: R, hasher: Hasher) -> Self {
         Self { inner, hasher }
     }
 
     /// The inner reader, and the hashes of what was read so far: of the whole only after it was read to its end.
-    pub fn finish(self) -> (R, Digests) {
+    pub(crate) fn finish(self) -> (R, Digests) {
         (self.inner, self.hasher.finish())
     }
 }
@@ -151,24 +151,19 @@ impl<R: Read> Read for HashingReader<R> {
 
 /// A writer that hashes what the inner one took.
 #[derive(Debug)]
-pub struct HashingWriter<W> {
+pub(crate) struct HashingWriter<W> {
     pub(crate) inner: W,
     pub(crate) hasher: Hasher,
 }
 
 impl<W: Write> HashingWriter<W> {
-    /// Hashes with SHA-256.
-    pub fn new(inner: W) -> Self {
-        Self::with(inner, Hasher::new())
-    }
-
     /// Hashes with what `hasher` has.
-    pub fn with(inner: W, hasher: Hasher) -> Self {
+    pub(crate) fn with(inner: W, hasher: Hasher) -> Self {
         Self { inner, hasher }
     }
 
     /// The inner writer, which is not flushed, and the hashes of what it took.
-    pub fn finish(self) -> (W, Digests) {
+    pub(crate) fn finish(self) -> (W, Digests) {
         (self.inner, self.hasher.finish())
     }
 }
@@ -199,7 +194,7 @@ mod tests {
     #[test]
     fn reader_and_writer_hash_what_passes() {
         let mut reader = HashingReader::with(&b"abc"[..], Hasher::with_sha512());
-        let mut writer = HashingWriter::new(Vec::new());
+        let mut writer = HashingWriter::with(Vec::new(), Hasher::new());
         io::copy(&mut reader, &mut writer).unwrap();
         let (_, read) = reader.finish();
         let (bytes, written) = writer.finish();
@@ -229,7 +224,7 @@ mod tests {
     #[test]
     fn a_writer_counts_only_what_was_taken() {
         let mut room = [0; 2];
-        let mut writer = HashingWriter::new(&mut room[..]);
+        let mut writer = HashingWriter::with(&mut room[..], Hasher::new());
         assert_eq!(writer.write(b"abc").unwrap(), 2);
         assert_eq!(writer.finish().1.length, 2);
     }

@@ -35,7 +35,7 @@ const MAX_HISTORY_BYTES: usize = 1 << 20;
 
 /// Writes every report that differs from what holds now, and the line of the generation if it is missing; `date` is that of the
 /// line where no suite has one.
-pub fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Result<()> {
+pub(crate) fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Result<()> {
     let log = workspace.layout().log();
     let generation = workspace.published();
     durable::clear_litter(&log)?;
@@ -93,7 +93,7 @@ pub fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Res
 }
 
 /// Writes which files of the archives' suites are merged by no family; of the spool as it is, whatever is published.
-pub fn write_unclaimed(workspace: &Workspace<'_>, spool: &Spool) -> Result<()> {
+pub(crate) fn write_unclaimed(workspace: &Workspace<'_>, spool: &Spool) -> Result<()> {
     let lines = spool.iter().flat_map(|((archive, suite), spooled)| {
         let files = spooled.copy.unclaimed.iter();
         files.map(move |file| format!("{archive},{suite},{}\n", column(file)))

@@ -7,7 +7,7 @@ use super::{Hunk, Patch};
 
 /// A script that cannot be written or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EdError {
+pub(crate) enum EdError {
     /// A line of one dot would end what is inserted.
     #[error("a line that is a single dot cannot be inserted by an ed script")]
     Dot,
@@ -20,7 +20,7 @@ pub enum EdError {
 const MAX_LINES: u64 = 1 << 40;
 
 /// Writes a patch.
-pub fn write(patch: &Patch) -> Result<Vec<u8>, EdError> {
+pub(crate) fn write(patch: &Patch) -> Result<Vec<u8>, EdError> {
     let mut script = Vec::new();
     for hunk in patch.hunks().iter().rev() {
         if hunk.lines.split(|b| *b == b'\n').any(|line| line == b".") {
@@ -45,7 +45,7 @@ pub fn write(patch: &Patch) -> Result<Vec<u8>, EdError> {
 }
 
 /// Reads a patch.
-pub fn parse(script: &[u8]) -> Result<Patch, EdError> {
+pub(crate) fn parse(script: &[u8]) -> Result<Patch, EdError> {
     let mut hunks: Vec<Hunk> = Vec::new();
     let mut lines = script.split_inclusive(|b| *b == b'\n').enumerate();
     while let Some((number, line)) = lines.next() {

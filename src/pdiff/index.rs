@@ -11,7 +11,7 @@ use crate::deb822::{Stanzas, eq_name};
 
 /// Hash and length of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Hashed {
+pub(crate) struct Hashed {
     /// Its SHA-256.
     pub sha256: [u8; 32],
     /// Its length in bytes.
@@ -20,7 +20,7 @@ pub struct Hashed {
 
 impl Hashed {
     /// Of some bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self {
             sha256: Sha256::digest(bytes).into(),
             size: bytes.len() as u64,
@@ -30,7 +30,7 @@ impl Hashed {
 
 /// A patch to the present file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The file that it leads from, unpacked.
     pub old: Hashed,
     /// The script, unpacked.
@@ -43,14 +43,14 @@ pub struct Entry {
 
 impl Entry {
     /// The name of the file that is fetched.
-    pub fn file_name(&self) -> String {
+    pub(crate) fn file_name(&self) -> String {
         format!("{}.gz", self.name)
     }
 }
 
 /// The list of patches to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiffIndex {
+pub(crate) struct DiffIndex {
     /// The present file, unpacked.
     pub current: Hashed,
     /// The patches, from the oldest file to the youngest.
@@ -59,7 +59,7 @@ pub struct DiffIndex {
 
 impl DiffIndex {
     /// The text of the file.
-    pub fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         let mut text = String::new();
         let line = |hashed: &Hashed, name: &str| {
             format!(" {} {} {name}", hex::encode(hashed.sha256), hashed.size)
@@ -87,7 +87,7 @@ impl DiffIndex {
     }
 
     /// Reads a file as [`DiffIndex::write`] writes it; `None` if it is not such a file.
-    pub fn parse(text: &[u8]) -> Option<DiffIndex> {
+    pub(crate) fn parse(text: &[u8]) -> Option<DiffIndex> {
         let stanza = Stanzas::new(text).next()?;
         let (mut current, mut merged) = (None, false);
         let (mut history, mut patches, mut downloads) = (Vec::new(), Vec::new(), Vec::new());

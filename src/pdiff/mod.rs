@@ -4,12 +4,12 @@
 //! ([`ed`]) beside a list of which patch leads from which old file to the present one ([`index`]). Two patches in a row
 //! are made into one without either file ([`Patch::then`]), so that every patch of the list leads to the present file.
 
-pub mod ed;
-pub mod index;
+pub(crate) mod ed;
+pub(crate) mod index;
 
 /// Some lines of the old file, and what takes their place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hunk {
+pub(crate) struct Hunk {
     /// How many lines of the old file stand before it.
     pub start: u64,
     /// How many lines of the old file go.
@@ -20,23 +20,18 @@ pub struct Hunk {
 
 /// What leads from one file to another: hunks in the order of their lines, with kept lines between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Patch {
+pub(crate) struct Patch {
     hunks: Vec<Hunk>,
 }
 
 impl Patch {
     /// The hunks.
-    pub fn hunks(&self) -> &[Hunk] {
+    pub(crate) fn hunks(&self) -> &[Hunk] {
         &self.hunks
     }
 
-    /// Whether both files are the same.
-    pub fn is_empty(&self) -> bool {
-        self.hunks.is_empty()
-    }
-
     /// This patch, and then another one, as a single one.
-    pub fn then(&self, second: &Patch) -> Patch {
+    pub(crate) fn then(&self, second: &Patch) -> Patch {
         let mut first = Steps::new(self);
         let mut both = PatchBuilder::default();
         let mut position = 0;
@@ -53,7 +48,7 @@ impl Patch {
 
 /// Builds a patch from the first line to the last.
 #[derive(Debug, Default)]
-pub struct PatchBuilder {
+pub(crate) struct PatchBuilder {
     hunks: Vec<Hunk>,
     /// How many lines of the old file were kept or removed.
     position: u64,
@@ -64,7 +59,7 @@ pub struct PatchBuilder {
 
 impl PatchBuilder {
     /// Keeps lines of the old file.
-    pub fn keep(&mut self, lines: u64) {
+    pub(crate) fn keep(&mut self, lines: u64) {
         if lines > 0 {
             self.position = self.position.saturating_add(lines);
             self.open = false;
@@ -72,7 +67,7 @@ impl PatchBuilder {
     }
 
     /// Leaves out lines of the old file.
-    pub fn remove(&mut self, lines: u64) {
+    pub(crate) fn remove(&mut self, lines: u64) {
         if lines > 0 {
             self.hunk().removed += lines;
             self.position += lines;
@@ -80,7 +75,7 @@ impl PatchBuilder {
     }
 
     /// Inserts whole lines.
-    pub fn insert(&mut self, lines: &[u8]) {
+    pub(crate) fn insert(&mut self, lines: &[u8]) {
         if !lines.is_empty() {
             self.bytes += lines.len();
             self.hunk().lines.extend_from_slice(lines);
@@ -100,12 +95,12 @@ impl PatchBuilder {
     }
 
     /// How much it has grown to, roughly, in bytes.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes + 16 * self.hunks.len()
     }
 
     /// The patch.
-    pub fn finish(self) -> Patch {
+    pub(crate) fn finish(self) -> Patch {
         Patch { hunks: self.hunks }
     }
 }

@@ -63,11 +63,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::hashing::Hasher;
 
     #[test]
     fn a_restart_reaches_through_every_layer() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let mut sink = HashingWriter::new(BufWriter::new(&mut file));
+        let mut sink = HashingWriter::with(BufWriter::new(&mut file), Hasher::new());
         sink.write_all(b"a first try that was cut").unwrap();
         sink.restart().unwrap();
         sink.write_all(b"abc").unwrap();
