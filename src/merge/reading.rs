@@ -1,6 +1,6 @@
 //! What is published, read as apt reads it: whether there is a stanza at which every client would stop.
 //!
-//! The merge leaves such packages out ([`super::client`]). Whoever reads a tree back asks again, over the very bytes that clients
+//! The merge leaves such packages out (`merge::client`). Whoever reads a tree back asks again, over the very bytes that clients
 //! fetch, so a fault of the merge itself is found before the swap, and one in a tree that somebody else wrote by `verify`. The
 //! text comes in parts of any length, and no more of it is kept than one stanza.
 
