@@ -1,7 +1,7 @@
 //! binary-all: exactly the `Architecture: all` stanzas of the other indices.
 //!
-//! The architectures are merged side by side and let their inputs go as they finish, so what belongs into binary-all is
-//! copied out here, each stanza once.
+//! The architectures are merged side by side, and each drops its inputs when it finishes. So the stanzas that belong into binary-all are
+//! copied here, each once.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::input::SuiteMerge;
 use super::{PackageKey, Text};
 
-/// Collects from all architectures of a suite.
+/// A collector of the `Architecture: all` stanzas from all architectures of a suite.
 #[derive(Default)]
 pub(crate) struct Collector {
     stanzas: Mutex<BTreeMap<Key, Stanza>>,
@@ -46,11 +46,11 @@ struct Stanza {
 }
 
 impl Collector {
-    /// Adds the `Architecture: all` ones of an architecture's published entries.
+    /// Adds the published entries of one architecture that are `Architecture: all`.
     ///
-    /// Two architectures may have one package and version from two archives; then the higher archive's is the one.
+    /// Two architectures may have one package and version from two archives; then the stanza of the higher archive is kept.
     pub(crate) fn add<'a>(&self, entries: impl Iterator<Item = (&'a Entry<'a>, Vec<&'a [u8]>)>) {
-        // A panic elsewhere is no reason to lose what is here.
+        // A panic in another thread is no reason to lose the stanzas that are here.
         let mut stanzas = self
             .stanzas
             .lock()
@@ -79,7 +79,7 @@ impl Collector {
         }
     }
 
-    /// The collected stanzas, ready to be taken component by component.
+    /// Returns the collected stanzas, ready to be taken component by component.
     pub(crate) fn finish(self) -> Collected {
         Collected(
             self.stanzas
@@ -89,11 +89,11 @@ impl Collector {
     }
 }
 
-/// What was collected.
+/// The stanzas that a [`Collector`] has collected.
 pub(crate) struct Collected(BTreeMap<Key, Stanza>);
 
 impl Collected {
-    /// The binary-all index of a component.
+    /// Returns the binary-all index of a component.
     pub(crate) fn text<'a>(&'a self, component: u16, merge: &'a SuiteMerge<'_>) -> Text<'a> {
         let mut text = Text::default();
         for (key, stanza) in self.0.iter().filter(|(key, _)| key.component == component) {

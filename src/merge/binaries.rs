@@ -1,5 +1,5 @@
-//! The packages, or the udebs, of all architectures: each architecture is a name space of its own; binary-all holds what the
-//! others have of it.
+//! The packages, or the udebs, of all architectures: each architecture is a name space of its own; binary-all holds the stanzas for `all`
+//! of the others.
 
 use std::collections::BTreeSet;
 
@@ -24,10 +24,10 @@ use super::selection::Selection;
 use super::sources::Needed;
 use super::texts::{pools, published, texts};
 
-/// How many packages of a group that apt cannot read are told of.
+/// The number of packages of one group that the report names as unreadable for apt.
 const MAX_TOLD: usize = 5;
 
-/// What the groups of binaries leave behind for those that follow from them.
+/// The notes that the groups of binaries leave for the indices that follow from them.
 #[derive(Clone, Copy)]
 pub(super) struct Notes<'a> {
     pub(super) needed: &'a Needed,
@@ -65,7 +65,7 @@ impl<'a> Binaries<'a> {
         groups.map(|group| (group, &self.collector)).collect()
     }
 
-    /// binary-all, of what the groups have collected; nothing where it is not published, or is a group of its own.
+    /// Writes binary-all from what the groups have collected; writes nothing if binary-all is not published, or is a group of its own.
     pub(super) fn all(self, sink: &dyn Sink) -> Result<SuiteReport> {
         let merge = self.merge;
         let mut report = SuiteReport::default();
@@ -161,7 +161,7 @@ impl BinaryGroup<'_> {
         Ok(report)
     }
 
-    /// What is told of packages that apt cannot read: each by name, up to some number.
+    /// Returns the warnings about packages that apt cannot read: the first [`MAX_TOLD`] by name, then the number of the others.
     fn unreadable(&self, entries: &[Entry<'_>]) -> Vec<String> {
         let told = entries.iter().take(MAX_TOLD).map(|entry| {
             let archive = self.merge.input(entry.rank).map_or("", |input| input.archive());
@@ -183,7 +183,7 @@ impl BinaryGroup<'_> {
         told
     }
 
-    /// The published packages that are installed or kept unasked.
+    /// Returns the published packages that are installed or kept unasked.
     fn unasked(&self, published: &[Entry<'_>]) -> BTreeSet<Claimed> {
         let claimed = published.iter().filter(|e| e.may_claim).flat_map(|e| {
             let archive = self.merge.input(e.rank).map_or("", |input| input.archive());

@@ -1,5 +1,5 @@
-//! Whether an index that an archive signed can be merged at all: asked when it is fetched, so that an archive that signs a
-//! broken index keeps its last good copy, instead of ending every run until it publishes again.
+//! The check whether an index that an archive signed can be merged at all. It is made when the index is fetched. So an archive that signs a
+//! broken index keeps its last good copy; otherwise every run would fail until the archive publishes again.
 
 use std::io::Read;
 
@@ -11,11 +11,10 @@ use super::plain_tar::PlainTar;
 
 /// Reads an index as the merge will read it.
 ///
-/// Of the families that a suite can do without, only the icons can be so broken that there is no going on: of the others, the
-/// merge leaves out what it cannot make out, and says so.
+/// Of the families that a suite can do without, only icons can be so broken that the merge cannot go on. From the others, the merge leaves
+/// out the parts that it cannot read, and warns.
 ///
-/// # Errors
-/// What is wrong, and on which line.
+/// # Errors The fault, and its line.
 pub fn check_index(name: &IndexName, mut index: impl Read) -> Result<(), String> {
     let kind = match name {
         IndexName::Packages(..) | IndexName::Installer(..) => Kind::Binary,

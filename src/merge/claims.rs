@@ -1,18 +1,20 @@
-//! Claims: the binaries that a source says it builds, held against who has them.
+//! Claims: the binaries that a source says it builds, compared with the archives that have them.
 //!
-//! `apt-get source NAME` looks for sources that are called NAME or list it in `Binary`, and takes the highest version of all of
-//! these, unless the package names another source itself. So a source of the lowest archive with `Binary: odd-tool` and a high
-//! version would be what clients fetch for the overlay's odd-tool; and it needs no malice, for binaries move between sources. A
-//! name in `Binary` stays only where it is the archive's own:
+//! `apt-get source NAME` looks for sources that are called NAME or list it in `Binary`, and takes the highest version of all of these,
+//! unless the package itself names another source. So a source of the lowest archive with `Binary: odd-tool` and a high version would be
+//! what clients fetch for the overlay's odd-tool. This needs no malice, because binaries move between sources. A name in `Binary` stays
+//! only where the archive owns the name:
 //!
-//! - the name of a published or banned binary, in any architecture, is its owner's (with `order`, the highest archive's that owns it
-//!   somewhere; with `newest`, each one's); that of a udeb likewise, where no package has the name;
-//! - a name that no archive has a binary of is that of the source of the name; else the highest archive's whose sources list it.
+//! - The name of a published or banned binary, in any architecture, belongs to its owner. With `order`, this is the highest archive that
+//!   owns the name in some architecture; with `newest`, it is each archive that does. The same holds for the name of a udeb, where no
+//!   package has the name.
+//! - A name without a binary in any archive belongs to the owner of the source with that name; else to the highest archive whose sources
+//!   list it.
 //!
-//! Every other name is taken out of the field, and the field out of the stanza where none is left. The source itself stays:
-//! other binaries may need it, and nobody finds it any more by a name that is not its own. All other bytes of the stanza stay as
-//! they are. apt splits the field at commas alone and compares whole names; what has blanks between commas is no name for apt,
-//! and goes if any of its words would have to.
+//! Every other name is taken out of the field, and a field without any name left is taken out of the stanza. The source itself stays: other
+//! binaries may need it, and nobody finds it any more by a name that its archive does not own. All other bytes of the stanza stay as they
+//! are. apt splits the field at commas alone and compares whole names. So an item with blanks in it is no name for apt; it is taken out if
+//! any of its words would have to be.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +31,7 @@ use super::entry::{Entry, Kind, entries};
 use super::input::SuiteMerge;
 use super::rules::{Outcome, lossy};
 
-/// The archives that own the names of binaries, by rank, whatever the architecture.
+/// The archives that own the names of binaries, by rank, in any architecture.
 #[derive(Default)]
 pub(super) struct Claimable {
     packages: Mutex<Claimants>,
@@ -39,7 +41,7 @@ pub(super) struct Claimable {
 type Claimants = HashMap<Box<[u8]>, BTreeSet<u16>>;
 
 impl Claimable {
-    /// Notes whose the names of an index group are.
+    /// Notes which archives own the names of an index group.
     pub(super) fn add(&self, family: Family, outcome: &Outcome<'_>) {
         let owners = match family {
             Family::Installer => &self.udebs,
@@ -62,28 +64,28 @@ impl Claimable {
     }
 }
 
-/// Who may list which names of binaries.
+/// The rules that say which archive may list which names of binaries.
 pub(super) struct Claims<'a> {
     packages: Claimants,
     udebs: Claimants,
     strategy: Strategy,
     sources: HashMap<Name<'a>, u16>,
-    /// Of the names that nobody has: the highest archive that lists them.
+    /// For each name that nobody owns: the highest archive that lists it.
     first: HashMap<Name<'a>, u16>,
 }
 
-/// A source that lists names of others.
+/// A source that lists names of other archives.
 pub(super) struct Trimmed {
-    /// Its place among the sources.
+    /// The position of the source among the published sources.
     pub(super) place: usize,
-    /// The stanza without them.
+    /// The stanza without these names.
     pub(super) stanza: Vec<u8>,
-    /// The first of them.
+    /// The first of these names.
     pub(super) name: String,
 }
 
 impl<'a> Claims<'a> {
-    /// `sources` are the owners of the names of sources, `published` the sources.
+    /// Collects the claims. `sources` are the owners of the names of sources, `published` the published sources.
     pub(super) fn new(
         claimable: Claimable,
         strategy: Strategy,
@@ -113,7 +115,7 @@ impl<'a> Claims<'a> {
         claims
     }
 
-    /// Whether an archive may list a name.
+    /// Returns whether an archive may list a name.
     fn may_list(&self, name: Name<'_>, rank: u16) -> bool {
         let folded = name.folded();
         let binary = self
@@ -130,7 +132,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// The sources that list names of others, without these.
+    /// Returns the sources that list names of other archives, without these names.
     pub(super) fn trim(&self, published: &[Entry<'_>]) -> Vec<Trimmed> {
         let places = published.par_iter().enumerate();
         places
@@ -176,7 +178,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// Puts the stanzas without names of others in the places of those with them.
+/// Replaces each source that lists names of other archives by its trimmed stanza.
 pub(super) fn replace<'a>(published: &mut [Entry<'a>], trimmed: &'a [Trimmed]) -> Result<()> {
     for Trimmed { place, stanza, .. } in trimmed {
         let entry = &mut published[*place];
@@ -192,10 +194,10 @@ pub(super) fn replace<'a>(published: &mut [Entry<'a>], trimmed: &'a [Trimmed]) -
     Ok(())
 }
 
-/// How many sources of one archive are told of, for each reason.
+/// The number of sources of one archive that the report names, for each reason.
 const MAX_TOLD: usize = 500;
 
-/// The first sources of each archive, as far as they are told of.
+/// Returns the first [`MAX_TOLD`] sources of each archive.
 pub(super) fn first_of_each<'a>(
     merge: &SuiteMerge<'_>,
     sources: impl Iterator<Item = (Entry<'a>, String)>,
@@ -214,7 +216,7 @@ pub(super) fn first_of_each<'a>(
     first.collect()
 }
 
-/// What is told of names that were taken out: of each archive the first sources.
+/// Returns what the report says of names that were taken out: the first sources of each archive.
 pub(super) fn tell(
     merge: &SuiteMerge<'_>,
     published: &[Entry<'_>],
@@ -227,7 +229,7 @@ pub(super) fn tell(
     first_of_each(merge, told)
 }
 
-/// The fields of a source that list binaries: one, but for whoever wants readers to differ.
+/// Returns the `Binary` fields of a source: one, unless somebody wants readers to differ.
 fn lists(raw: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let fields = Stanza { raw, offset: 0 }.fields().map_while(Result::ok);
     fields.filter(|field| eq_name(field.name, "Binary"))
@@ -237,7 +239,7 @@ fn is_between(byte: &u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, b',' | b'\x0b')
 }
 
-/// The names in a list.
+/// Returns the names in a list.
 fn names(list: &[u8]) -> impl Iterator<Item = Name<'_>> {
     let words = list.split(is_between).filter(|word| !word.is_empty());
     words.map(Name::new)

@@ -1,18 +1,18 @@
-//! What stops a client: stanzas that apt cannot read.
+//! Stanzas that stop a client, because apt cannot read them.
 //!
-//! A single one, of the lowest archive, makes apt refuse everything that it has fetched ("The package lists or status file could not
-//! be parsed or opened"), or end without a word. So a package whose stanza is such a one is not published, whatever else would let it be.
-//! The bounds are those of apt 2.6; `tests/client.rs` holds them against the apt that is there.
+//! One such stanza, even of the lowest archive, makes apt refuse everything that it has fetched ("The package lists or status file could
+//! not be parsed or opened"), or end without a word. So a package with such a stanza is not published, whatever the other rules say. The
+//! bounds are those of apt 2.6; `tests/client.rs` tests them with the apt that is installed.
 //!
-//! Why these fields and no others: apt's cache keeps a string with its length in sixteen bits, and apt aborts where one does not fit. It
-//! keeps the name, version, section and architecture of a package, the name and version of its source, and of each relation the name
-//! (with its architecture) and the version. All else stays in the index and is read from there: a Filename, a Homepage, a Tag
-//! or a Description of 900,000 bytes does no harm. What a relation may be is bounded in [`check_relations`].
+//! Why these fields and no others: apt's cache keeps the length of a string in sixteen bits, and apt aborts where a string does not fit.
+//! The cache keeps the name, version, section and architecture of a package, the name and version of its source, and of each relation the
+//! name (with its architecture) and the version. apt reads everything else from the index: a Filename, a Homepage, a Tag or a Description
+//! of 900,000 bytes does no harm. [`check_relations`] bounds the relations.
 //!
-//! Packages that are read well can still be too many of one name: apt holds each version of a name against the others, so what forty
-//! thousand take it grows with their square. [`check_versions`] refuses an index that has more than any archive keeps.
+//! Readable packages can still be too many of one name: apt compares each version of a name with the others, so the time for forty thousand
+//! versions grows with their square. [`check_versions`] refuses an index that has more versions than any archive keeps.
 //!
-//! The same judgement is made once more of what is published, by [`Reading`]: of what is new before each swap, of everything by `verify`.
+//! [`Reading`] makes the same check once more on the published tree: on new indices before each swap, on all of them in `verify`.
 //!
 //! [`Reading`]: super::reading::Reading
 
@@ -22,22 +22,22 @@ use crate::deb822::{
     Field, MAX_STRING_BYTES, Name, Stanza, Stanzas, SyntaxError, check_relations, eq_name,
 };
 
-/// The most that a stanza may have: apt's own bound is 1 MiB, and what is published has a longer path.
+/// The longest stanza that is published: apt's own bound is 1 MiB, and publishing makes the path longer.
 pub(super) const MAX_STANZA_BYTES: usize = 1_000_000;
 
-/// The most stanzas that an index may have: real ones have some sixty thousand, and each takes up memory when it is merged.
+/// The most stanzas that an index may have: real ones have some sixty thousand, and each takes up memory during the merge.
 const MAX_STANZAS: usize = 400_000;
 
-/// The most that the versions of one name may have together in an index, and what each counts at least: apt reads ten thousand short
-/// ones in half a second, and a hundred thousand in a minute.
+/// The most bytes that the versions of one name may have together in an index, and the least that each counts: apt reads ten thousand short
+/// versions in half a second, and a hundred thousand in a minute.
 const MAX_VERSIONS_BYTES: usize = 400_000;
 const VERSION_BYTES: usize = 40;
 
-/// The most that the lists of binaries may have in all of an index of sources, each name of which is in memory: Debian's have five
-/// megabytes.
+/// The most bytes that all lists of binaries in an index of sources may have together, because each name in them is kept in memory:
+/// Debian's have five megabytes.
 const MAX_LISTS_BYTES: usize = 32 << 20;
 
-/// The longest name of a package: of some, apt makes one that ends in `:any`.
+/// The longest name of a package: apt appends `:any` to some names.
 const MAX_NAME_BYTES: usize = MAX_STRING_BYTES - 4;
 
 /// The fields whose values apt keeps as they are.
@@ -56,8 +56,8 @@ const RELATIONS: [&str; 9] = [
     "Provides",
 ];
 
-/// Looks whether an index can be held in memory, and a source's stanza be read: one of Sources that is too long stops
-/// `apt-get source` for all, and has no other part that apt cannot read.
+/// Checks that an index can be held in memory, and that apt can read the stanzas of sources: a stanza of Sources that is too long stops
+/// `apt-get source` for every package. Length is the only thing in Sources that apt can fail at.
 pub(super) fn check_lengths(data: &[u8], is_of_sources: bool) -> Result<(), SyntaxError> {
     let mut lists_bytes = 0;
     for (number, stanza) in Stanzas::new(data).enumerate() {
@@ -83,7 +83,7 @@ pub(super) fn check_lengths(data: &[u8], is_of_sources: bool) -> Result<(), Synt
     Ok(())
 }
 
-/// Looks whether an index of binary packages has no more versions of any name than apt reads in a short time.
+/// Checks that an index of binary packages has no more versions of any name than apt reads in a short time.
 pub(super) fn check_versions(data: &[u8]) -> Result<(), SyntaxError> {
     let mut bytes: HashMap<Name<'_>, usize> = HashMap::new();
     for stanza in Stanzas::new(data) {
@@ -117,12 +117,12 @@ fn too_long(stanza: &[u8]) -> Option<String> {
         .then(|| format!("the stanza has {length} bytes, and apt reads none of more than 1 MiB"))
 }
 
-/// Why apt cannot read the stanza of a binary package; `None` where it can.
+/// Returns why apt cannot read the stanza of a binary package; `None` if it can.
 pub fn unreadable(stanza: &[u8]) -> Option<String> {
     too_long(stanza).or_else(|| faulty_field(stanza))
 }
 
-/// Says which field of a stanza apt cannot read, and why.
+/// Returns which field of a stanza apt cannot read, and why.
 pub(super) fn faulty_field(stanza: &[u8]) -> Option<String> {
     let stanza = Stanza {
         raw: stanza,
@@ -136,12 +136,12 @@ pub(super) fn faulty_field(stanza: &[u8]) -> Option<String> {
     })
 }
 
-/// Whether apt can read a stanza as far as its length goes.
+/// Returns whether a stanza is short enough for apt.
 pub(super) fn is_short(stanza: &[u8]) -> bool {
     stanza.len() <= MAX_STANZA_BYTES
 }
 
-/// Why apt cannot read a field of a binary package.
+/// Returns why apt cannot read a field of a binary package.
 pub(super) fn fault(field: &Field<'_>) -> Option<&'static str> {
     if RELATIONS.iter().any(|name| eq_name(field.name, name)) {
         let is_empty = || field.value.trim_ascii().is_empty();
@@ -158,12 +158,12 @@ pub(super) fn fault(field: &Field<'_>) -> Option<&'static str> {
     (is_md5 && !is_md5_length(field.value)).then_some("an MD5 has 32 digits")
 }
 
-/// Whether apt takes a value for an MD5, or for none at all.
+/// Returns whether apt takes a value for an MD5, or for an empty field.
 pub(super) fn is_md5_length(value: &[u8]) -> bool {
     matches!(value.trim_ascii().len(), 0 | 32)
 }
 
-/// Whether a value, or a part of it, goes into apt's cache as a string that is too long for it.
+/// Returns whether apt's cache keeps the value, or a part of it, as a string that is too long for the cache.
 fn is_stored_too_long(field: &Field<'_>) -> bool {
     let is = |name| eq_name(field.name, name);
     if is("Source") {
@@ -177,7 +177,7 @@ fn is_stored_too_long(field: &Field<'_>) -> bool {
     field.value.len() > bound
 }
 
-/// The longer one of the name and the version of a `Source`, as apt takes them apart: a space ends the name, brackets hold the
+/// Returns the length of the longer part of a `Source`, name or version, as apt separates them: a space ends the name, brackets hold the
 /// version.
 fn longest_part_of_source(value: &[u8]) -> usize {
     let name = memchr::memchr(b' ', value).unwrap_or(value.len());

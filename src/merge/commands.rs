@@ -1,10 +1,9 @@
 //! Commands: which package has which command, for command-not-found; of exactly the packages that were published.
 //!
-//! `COMPONENT/cnf/Commands-ARCH` is a deb822 file with field names in lower case. Its first stanza says what it is of:
-//! `suite`, `component`, `arch`; it is made anew for the suite that is published. Each other one is of a package: `name`,
-//! `version`, and `commands` with commas between them; `visible-pkgname`, `priority-bonus`, `ignore-commands` and whatever else it
-//! has are passed on. The reader stops at a field that is missing and at text that is not UTF-8, and then knows no command at
-//! all, so such a stanza is left out.
+//! `COMPONENT/cnf/Commands-ARCH` is a deb822 file with field names in lower case. Its first stanza is a header with `suite`, `component`
+//! and `arch`; the merge writes a new one for the published suite. Each other stanza is of a package: `name`, `version`, and `commands`
+//! with commas between them. The merge passes on `visible-pkgname`, `priority-bonus`, `ignore-commands` and all other fields. The reader
+//! stops at a missing field and at text that is not UTF-8, and then knows no command at all, so such a stanza is left out.
 
 use std::collections::BTreeSet;
 
@@ -33,13 +32,13 @@ pub(super) fn merge(
     })
 }
 
-/// A stanza of a package, and what it is found by.
+/// A stanza of a package, and the fields by which the merge finds it.
 struct Commands<'a> {
     name: Name<'a>,
     version: &'a [u8],
-    /// What the reader proposes to install, where it is not the package itself.
+    /// The package that the reader proposes to install, if it is another one than `name`.
     visible_name: Option<&'a [u8]>,
-    /// Where the stanza begins in its file.
+    /// The offset of the stanza in its file.
     offset: usize,
     raw: &'a [u8],
 }
@@ -100,7 +99,7 @@ fn one_index(
     Ok(warnings)
 }
 
-/// Returns the stanzas of packages; the header, which has no `name`, is none.
+/// Returns the stanzas of packages. The header has no `name`, so it is not among them.
 fn read<'a>(data: &'a [u8], faults: &mut Faults<'_>) -> Vec<Commands<'a>> {
     let mut packages = Vec::new();
     for (number, stanza) in Stanzas::new(data).enumerate() {
@@ -121,7 +120,7 @@ fn package(stanza: Stanza<'_>, is_first: bool) -> Result<Option<Commands<'_>>, (
         let at = stanza.offset + field.value_offset;
         match std::str::from_utf8(field.value) {
             Err(_) => return Err((at, "this is not UTF-8 text".into())),
-            // The reader writes it to the terminal of whoever mistypes a command.
+            // The reader writes this text to the terminal of a user who mistypes a command.
             Ok(text) if text.contains(|c| !matches!(c, '\n' | '\t') && steers(c)) => {
                 return Err((at, "it has a control character".into()));
             }
@@ -143,7 +142,7 @@ fn package(stanza: Stanza<'_>, is_first: bool) -> Result<Option<Commands<'_>>, (
     if is_first && name.is_none() && suite.is_some() {
         return Ok(None);
     }
-    // With a blank, an architecture or a version, it would be another's name in disguise.
+    // A name with a blank, an architecture or a version would be another package's name in disguise.
     let is_no_name = |name: &[u8]| !is_valid_name(name);
     if visible_name.is_some_and(is_no_name) {
         return Err((

@@ -1,16 +1,16 @@
-//! Contents: which package has which file, for exactly the packages that were published, from the archives that won.
+//! Contents: which package has which file, for exactly the packages that were published, from the archives that own them.
 //!
-//! An index has a line for each path: the path, blanks, and its owners, `section/package`, joined by commas. The path may have
-//! blanks in it, so the owners are what stands behind the last of them. Files of old begin with free text, up to a line
-//! that names the columns. Lines are sorted by path, so inputs of any size are merged as streams; an input that is not sorted
-//! is sorted first, through files in the temporary directory.
+//! An index has a line for each path: the path, blanks, and its owners, `section/package`, joined by commas. The path may have blanks in
+//! it, so the owners are the part after the last blank. Old files begin with free text, up to a line that names the columns. Lines are
+//! sorted by path, so the merge reads inputs of any size as streams. It first sorts an input that is not sorted, through files in the
+//! temporary directory.
 //!
-//! Archives of the old kind have one index beside the components for all of them. It is read for each component, by where its
-//! packages were published; and it is written besides, where the configuration says so.
+//! Archives of the old kind have one index for all components, beside the component directories. The merge reads it once for each component
+//! and takes the packages that were published there. It also writes such an index, if the configuration says so.
 //!
-//! A line speaks for an owner only where the archive that the line is of published that package, so a path can be claimed for no
-//! package of another archive. A reader must take the owners apart as it is done here, so they are printable ASCII. What a line has
-//! is written to terminals by `apt-file`, so one with control characters is left out.
+//! A line counts for an owner only if the line's archive published that package, so no archive can claim a path for a package of another
+//! archive. Every reader must split the owners as this module does, so owners are printable ASCII. `apt-file` writes the lines to
+//! terminals, so a line with control characters is left out.
 
 mod lines;
 mod sources;
@@ -30,16 +30,16 @@ use super::selection::Selected;
 use lines::{Line, Lines, Next};
 use sources::Source;
 
-/// The column at which owners begin where the path leaves room, as archives have it.
+/// The column at which owners begin if the path leaves room, as archives have it.
 const OWNER_COLUMN: usize = 56;
 
-/// How much is handed on at a time.
+/// The number of bytes that are written at a time.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// How many lines are merged between two looks at the deadline.
+/// The number of lines that are merged between two checks of the deadline.
 const LINES_BETWEEN_LOOKS: u64 = 4096;
 
-/// The most that the owners of one path may have; a longer line would not be read again.
+/// The most bytes that the owners of one path may have; a reader of the same kind would refuse a longer line.
 const MAX_OWNERS_BYTES: usize = 32 << 10;
 
 pub(super) fn merge(
@@ -48,14 +48,14 @@ pub(super) fn merge(
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
     let mut indices: Vec<_> = sources::of_published(merge, selected).into_iter().collect();
-    // The longest work first, so that none of it is left over for one thread at the end.
+    // The largest index comes first, so that no thread is left alone with it at the end.
     indices.sort_by_cached_key(|(_, sources)| {
         let size = |source: &Source| Some(merge.input(source.rank)?.size(&source.index));
         std::cmp::Reverse(sources.iter().filter_map(size).sum::<u64>())
     });
     let warnings = queue::each(indices, |(name, sources)| {
         let make = || write_index(merge, selected, sink, &name, &sources);
-        // Where an index is handed out to components, it matters in which one each package lies.
+        // If an index for all components is divided among them, the component of each package matters, and the key does not have it.
         if sources.iter().any(|s| s.only_component.is_some()) {
             return make();
         }
@@ -67,7 +67,7 @@ pub(super) fn merge(
     Ok(warnings.into_iter().flatten().collect())
 }
 
-/// Writes an index; where it turns out that one that it is made from is out of order, once more, with that one sorted.
+/// Writes an index. If one of its inputs turns out to be unsorted, sorts that input and writes the index once more.
 fn write_index(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
@@ -98,15 +98,15 @@ fn write_index(
     }
 }
 
-/// An index that is read, and its next line.
+/// An index that is being read, and its next line.
 struct Head<'a> {
-    /// Its place among the sources of the index.
+    /// The position of the index among the sources of the published index.
     number: usize,
     source: &'a Source,
     lines: Lines<'a>,
     line: Line,
     next: Next,
-    /// The last owner that was asked for, and whether it was published: most lines have the owner of the one before.
+    /// The last owner that was looked up, and whether it was published: most lines have the owner of the line before.
     last_owner: (Vec<u8>, bool),
 }
 
@@ -116,8 +116,7 @@ impl Head<'_> {
         Ok(())
     }
 
-    /// Appends the owners of the line that were published from the archive that the line is of, in the component that is asked
-    /// for.
+    /// Appends the owners of the line that the line's archive published, in the component that is asked for.
     fn published_owners(&mut self, selected: &Selected, group: &str, owners: &mut Owners) {
         for owner in self.line.owners().split(|b| *b == b',') {
             if owner != self.last_owner.0 {
@@ -138,7 +137,7 @@ impl Head<'_> {
     }
 }
 
-/// The owners of a path, as many as one line has room for: an index can have the same path in each of its lines.
+/// The owners of a path, as many as fit into one line: an index can have the same path in each of its lines.
 #[derive(Default)]
 struct Owners {
     text: Vec<u8>,
@@ -153,14 +152,14 @@ impl Owners {
         self.is_full = false;
     }
 
-    /// Takes an owner, those of higher archives first.
+    /// Adds an owner. The caller adds those of higher archives first.
     fn push(&mut self, owner: &[u8]) {
         if owner.len() > MAX_OWNERS_BYTES / 2 {
             return; // no name is so long, and no section
         }
         if self.text.len() + owner.len() > MAX_OWNERS_BYTES && !self.is_full {
             self.keep_each_once();
-            // With little room left, this would be done again for each one that follows.
+            // With little room left, each further owner would repeat this work.
             self.is_full = self.text.len() > MAX_OWNERS_BYTES / 2;
         }
         if !self.is_full {
@@ -180,7 +179,7 @@ impl Owners {
         }
     }
 
-    /// Writes them sorted, each once, with commas between them.
+    /// Writes the owners sorted, each once, with commas between them.
     fn write(&self, out: &mut Vec<u8>) {
         if self.ends.len() == 1 {
             out.extend_from_slice(&self.text);
@@ -222,11 +221,11 @@ fn open<'a>(
     Ok(heads)
 }
 
-/// How a merge ended.
+/// The end of a merge.
 enum Merged {
-    /// At the end of all inputs, with what is worth a warning.
+    /// The merge reached the end of all inputs; these are its warnings.
     Whole(BTreeSet<String>),
-    /// At an input that is not sorted, by its number.
+    /// The merge met an input that is not sorted; this is the input's number.
     Disorder(usize),
 }
 
@@ -292,7 +291,7 @@ fn merge_index(
     Ok(Merged::Whole(told))
 }
 
-/// Lines come in order, and none has a line end in it.
+/// Asserts that lines come in order, and that none has a line end in it.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_contents(data: &[u8]) {
     let reader: Box<dyn io::Read + Send> = Box::new(io::Cursor::new(data.to_vec()));

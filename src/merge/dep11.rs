@@ -1,19 +1,18 @@
 //! DEP-11: the components and icons of exactly the packages that were published, for software centres.
 //!
-//! A Components file is a sequence of YAML documents. The first says what the file is and where the media of all others lie;
-//! each other one is a component of the package that its `Package` names, or, without one, of the distribution itself, as
-//! only the first archive may put it.
+//! A Components file is a sequence of YAML documents. The first says what the file is, and at which address the media of all others lie.
+//! Each other document is a component of the package that its `Package` names. A document without `Package` is a component of the
+//! distribution itself; only the first archive may have such a document.
 //!
 //! An archive speaks for its own components and for nothing else:
 //!
-//! - [`document`] lets through only what every reader takes for the same component of the same package.
-//! - `ID` names a component for all packages that a client reads of, so it belongs to the highest archive that has it for an
-//!   architecture, in whatever component of the suite: of two alike, AppStream takes the one with the higher `Priority`, and it
-//!   finds them by whatever case. `Merge`
-//!   changes or removes the component of the same `ID`, so only the first archive may have it.
+//! - [`document`] lets through only documents that every reader takes for the same component of the same package.
+//! - `ID` names a component for all packages whose indices a client reads. So it belongs to the highest archive that has it for an
+//!   architecture, in any component of the suite: of two equal ones, AppStream takes the one with the higher `Priority`, and it ignores
+//!   case. `Merge` changes or removes the component of the same `ID`, so only the first archive may have it.
 //! - The header is that of the highest archive that has documents in the file. AppStream puts its `MediaBaseUrl` before the address of
-//!   every icon, picture and video. So where the archives have different ones, the header goes without, and each address has the
-//!   one of its own archive put before it. Apart from that, documents are passed on byte for byte.
+//!   every icon, picture and video. So if the archives have different ones, the header has none, and each address gets the `MediaBaseUrl`
+//!   of its own archive put before it. Apart from that, documents are passed on byte for byte.
 
 mod document;
 mod icons;
@@ -43,7 +42,7 @@ pub(super) fn merge(
         IndexName::Icons(..) => true,
         _ => false,
     });
-    // The Components of an architecture are one file to their reader, whatever component they are of.
+    // A reader takes the Components files of one architecture together, whatever component of the suite they are of.
     let mut readers: BTreeMap<String, Vec<(IndexName, Vec<usize>)>> = BTreeMap::new();
     for (name, ranks) in indices {
         let reader = match &name {
@@ -87,8 +86,8 @@ impl Source<'_> {
     }
 }
 
-/// An index of an archive that was read: which of the published ones it goes into, the archive's place in the order, how messages
-/// name it, the text.
+/// An index of an archive that was read: the number of the published index it goes into, the archive's place in the order, the index's name
+/// in messages, the text.
 type Read = (usize, u16, String, Vec<u8>);
 
 /// Makes the Components of an architecture.
@@ -104,10 +103,10 @@ fn components(
         let read = merge.read_of(ranks, name)?.into_iter();
         loaded.extend(read.map(|(rank, label, data)| (number, rank, label, data)));
     }
-    // A higher archive has its identifiers before a lower one is looked at, in whatever component.
+    // A higher archive gets its identifiers before a lower one is read, in whatever component.
     loaded.sort_by_key(|(number, rank, ..)| (*rank, *number));
     let mut sources: Vec<Vec<(&String, Source<'_>)>> = indices.iter().map(|_| vec![]).collect();
-    // The components of higher archives.
+    // The `ID`s that are taken so far, each with the rank of its archive.
     let mut taken = HashMap::new();
     for read in &loaded {
         let (number, _, label, _) = read;
@@ -124,7 +123,7 @@ fn components(
     Ok(warnings)
 }
 
-/// Reads what is published of an index; nothing where it is empty or no DEP-11.
+/// Reads the publishable documents of an index; returns `None` if it is empty or no DEP-11.
 fn source<'a>(
     (_, rank, label, data): &'a Read,
     selected: &Selected,
@@ -177,7 +176,7 @@ fn source<'a>(
     Some(source)
 }
 
-/// Writes an index, of what the archives have for it.
+/// Writes an index from the documents that the archives have for it.
 fn write(
     sink: &dyn Sink,
     name: &IndexName,
@@ -233,7 +232,7 @@ fn write(
     sink.text(name, &text)
 }
 
-/// Returns the package that a document speaks for, empty for the distribution itself; `None` where it was not published from the
+/// Returns the package that a document speaks for, empty for the distribution itself; `None` if that package was not published from the
 /// archive.
 fn published_package(
     document: &Document<'_>,
@@ -242,7 +241,7 @@ fn published_package(
     rank: u16,
 ) -> Result<Option<String>, &'static str> {
     if !document.has("Package") {
-        // It speaks of the distribution itself, so only the first archive has a say.
+        // The document speaks of the distribution itself, and only the first archive may do so.
         return Ok((rank == 0).then(String::new));
     }
     let package = document.value("Package");
@@ -251,7 +250,7 @@ fn published_package(
     Ok(is_own.then(|| package.to_owned()))
 }
 
-/// Returns whether a base can be put before an address in a YAML text, whatever the quotes around it.
+/// Returns whether a base can be put before an address in a YAML text, inside any kind of quotes.
 fn is_plain_address(base: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/%@+".contains(&b);
     (base.starts_with("https://") || base.starts_with("http://")) && base.bytes().all(is_plain)
@@ -276,7 +275,7 @@ fn offset_of(part: &[u8], file: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(file.as_ptr() as usize)
 }
 
-/// Documents are the file, blank lines aside; and what is let through is one document with the keys that its lines say.
+/// Asserts that the documents together are the file, except blank lines, and that an accepted document has the keys that its lines show.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_dep11(data: &[u8]) {
     let squeezed = |bytes: &[u8]| bytes.iter().filter(|b| **b != b'\n').count();
@@ -291,7 +290,7 @@ pub(crate) fn fuzz_dep11(data: &[u8]) {
         let lines = document.text.lines().filter(named).count();
         assert_eq!(lines, usize::from(document.has("Package")));
         assert!(document.media.is_sorted() && document.media.iter().all(|at| *at < raw.len()));
-        // What the media get put before them leaves the document what it is.
+        // The base that is put before each medium must not change the rest of the document.
         let mut text = document.text.to_owned();
         for at in document.media.iter().rev() {
             text.insert_str(*at, "https://media.example/x/");

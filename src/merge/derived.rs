@@ -1,5 +1,5 @@
-//! Indices that speak of the published packages follow from their inputs and from which names were published, not from
-//! versions: most runs change neither, and then such an index is taken over as it is, without being read.
+//! Indices that speak of the published packages depend on their inputs and on the names that were published, not on versions. Most runs
+//! change neither; then such an index is taken over as it is, without being read.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,11 @@ use super::MERGE_VERSION;
 use super::input::{DerivedKey, Sink, SuiteMerge};
 use super::selection::Selected;
 
-/// Takes the key of an index together.
+/// A builder for the key of an index.
 pub(super) struct KeyOf(Sha256);
 
 impl KeyOf {
-    /// Of the indices of some name in all inputs.
+    /// Begins a key with the indices of these names in all inputs.
     pub(super) fn inputs(merge: &SuiteMerge<'_>, names: &[IndexName]) -> Self {
         let mut key = Self(Sha256::new());
         key.0.update(MERGE_VERSION.to_le_bytes());
@@ -31,7 +31,7 @@ impl KeyOf {
         key
     }
 
-    /// And of what was published of index groups.
+    /// Adds the names that were published in these index groups.
     pub(super) fn published<'g>(
         mut self,
         selected: &Selected,
@@ -44,7 +44,7 @@ impl KeyOf {
         self
     }
 
-    /// And of the published descriptions.
+    /// Adds the published descriptions.
     pub(super) fn descriptions(mut self, selected: &Selected) -> Self {
         self.0.update(selected.digest_of_descriptions());
         self
@@ -60,7 +60,7 @@ impl KeyOf {
     }
 }
 
-/// Makes indices side by side; gives what is worth a warning about any of them.
+/// Makes indices side by side; returns the warnings about all of them.
 pub(super) fn side_by_side<I: IntoParallelIterator>(
     indices: I,
     make: impl Fn(I::Item) -> Result<BTreeSet<String>> + Sync + Send,
@@ -69,7 +69,7 @@ pub(super) fn side_by_side<I: IntoParallelIterator>(
     Ok(warnings.into_iter().flatten().collect())
 }
 
-/// Makes some indices, unless they are there already, made from the same; gives what is worth a warning about them.
+/// Makes some indices, unless they exist already and were made from the same inputs; returns the warnings about them.
 pub(super) fn unless_unchanged(
     sink: &dyn Sink,
     names: &[IndexName],

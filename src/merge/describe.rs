@@ -1,4 +1,4 @@
-//! The report on one name space, from what the rules made of it.
+//! The report on one name space, from the outcome of the rules.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::input::{Input, SuiteMerge};
 use super::rewrite::{is_hidden, is_package_file};
 use super::rules::{Outcome, lossy};
 
-/// Names the package files of local archives that lie outside of their pools; the tree has a link to each.
+/// Reports the package files of local archives that lie outside of their pools; the tree has a link to each.
 fn describe_outside(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, report: &mut SuiteReport) {
     let is_local = |input: &dyn Input| {
         let mut archives = merge.config.archives.iter();
@@ -49,7 +49,7 @@ fn describe_outside(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, report: &mut 
     report.warnings.extend(told);
 }
 
-/// How many names are told that have no link.
+/// The number of names without a link that the report has.
 const NOT_LINKED_TOLD: usize = 3;
 
 pub(super) fn describe(

@@ -1,4 +1,4 @@
-//! What the merge looks at in a stanza: who it is, where it lies, what it needs. All the rest is passed on unread.
+//! The fields of a stanza that the merge reads: identity, path, dependencies. It passes all other fields on unread.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use super::client;
 use super::rewrite::{Inserted, Insertion, insertion};
 use super::unasked::{self, Claims};
 
-/// What kind of stanza an index has.
+/// The kind of stanzas that an index has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Packages: located by `Filename`.
@@ -29,26 +29,26 @@ pub(crate) struct Entry<'a> {
     pub(crate) raw: &'a [u8],
     pub(crate) name: Name<'a>,
     pub(crate) version: &'a [u8],
-    /// `Architecture`; for sources whatever it says.
+    /// `Architecture`; for sources, the field as it is.
     pub(crate) architecture: &'a [u8],
-    /// `Source` of a binary, `name` or `name (version)`; empty where it is not there.
+    /// `Source` of a binary, `name` or `name (version)`; empty if the stanza has none.
     source: &'a [u8],
     pub(crate) depends: &'a [u8],
     pub(crate) pre_depends: &'a [u8],
-    /// What makes it be installed or kept unasked.
+    /// The fields because of which the package is installed or kept unasked.
     pub(super) claims: Claims,
-    /// Whether its archive may publish such claims; they are taken out where it may not.
+    /// `true` if its archive may publish such claims; otherwise they are taken out.
     pub(super) may_claim: bool,
-    /// Whether apt can read it; [`client::unreadable`] says why not.
+    /// `true` if apt can read the stanza; [`client::unreadable`] says why not.
     pub(crate) is_readable: bool,
-    /// `Description-md5`, where it is there.
+    /// `Description-md5`; empty if the stanza has none.
     description: &'a [u8],
-    /// Where the path stands in `raw`.
+    /// The offset of the path in `raw`.
     path_offset: usize,
     insertion: Insertion,
-    /// Which archive it is from: its place in the order, 0 first.
+    /// The rank of its archive: the place in the order, 0 first.
     pub(crate) rank: u16,
-    /// Which of the merged suite's components it is in.
+    /// The number of its component among those of the merged suite.
     pub(crate) component: u16,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn entries<'a>(
         .collect()
 }
 
-/// Reads every stanza as [`entries`] does, and keeps none.
+/// Checks every stanza as [`entries`] does, and keeps none.
 pub(crate) fn check_entries(data: &[u8], kind: Kind) -> Result<(), SyntaxError> {
     no_nul(data)?;
     Stanzas::new(data).try_for_each(|stanza| entry(data, stanza, kind, 0, 0).map(drop))
@@ -187,7 +187,7 @@ fn lists_files(field: &[u8]) -> bool {
             .is_some_and(|start| start.eq_ignore_ascii_case(b"Checksums-"))
 }
 
-/// Files of a source package lie in its directory and nowhere else (Policy 5.6.21).
+/// Returns why a list of files is refused: files of a source package lie in its directory and nowhere else (Policy 5.6.21).
 fn climbing_file(list: &[u8]) -> Option<&'static str> {
     for line in list.split(|b| *b == b'\n') {
         let name = line.split(u8::is_ascii_whitespace).rfind(|w| !w.is_empty());
@@ -205,7 +205,7 @@ fn climbing_file(list: &[u8]) -> Option<&'static str> {
 }
 
 impl<'a> Entry<'a> {
-    /// Name and version of the source that a binary was built from (Policy 5.6.1): its own where nothing else is said.
+    /// Returns name and version of the source that a binary was built from (Policy 5.6.1): the binary's own unless `Source` says otherwise.
     pub(crate) fn source(&self) -> (Name<'a>, &'a [u8]) {
         if self.source.is_empty() {
             return (self.name, self.version);
@@ -223,8 +223,8 @@ impl<'a> Entry<'a> {
         )
     }
 
-    /// The MD5 that names the long description in Translation files. Where the stanza does not say it, apt takes that of the
-    /// description which stands there.
+    /// Returns the MD5 that names the long description in Translation files. If the stanza does not say it, apt computes it from the
+    /// description in the stanza.
     pub(crate) fn description_md5(&self) -> Cow<'a, [u8]> {
         if !self.description.is_empty() {
             return Cow::Borrowed(self.description);
@@ -234,7 +234,7 @@ impl<'a> Entry<'a> {
         Cow::Owned(hex::encode(md5).into_bytes())
     }
 
-    /// A field that the merge looks at only where a rule asks for it; empty where it is not there.
+    /// Returns a field that the merge reads only when a rule asks for it; empty if the stanza has none.
     pub(crate) fn field(&self, name: &str) -> &'a [u8] {
         let stanza = Stanza {
             raw: self.raw,
@@ -246,7 +246,7 @@ impl<'a> Entry<'a> {
             .map_or(&b""[..], |field| field.value)
     }
 
-    /// The stanza as it is published, in slices, its final newline and the empty line after it included.
+    /// Returns the stanza as it is published, in slices, with its final newline and the empty line after it.
     pub(crate) fn published<'s>(&self, inserted: &'s [u8]) -> Vec<&'s [u8]>
     where
         'a: 's,
@@ -271,14 +271,14 @@ impl<'a> Entry<'a> {
         before.chain(path).chain(after).collect()
     }
 
-    /// The path as it is published, from the one that the stanza has.
+    /// Returns the path as it is published, from the one in the stanza.
     pub(crate) fn published_path(&self, path: &[u8], inserted: &[u8]) -> Vec<u8> {
         let path = path.get(self.insertion.cut..).unwrap_or_default();
         let (before, after) = path.split_at(self.insertion.keep.min(path.len()));
         [before, inserted, after].concat()
     }
 
-    /// The files of the package that lie outside of the archive's `pool/`, by their paths in the archive.
+    /// Returns the files of the package that lie outside of the archive's `pool/`, by their paths in the archive.
     pub(crate) fn outside(&self) -> Vec<Vec<u8>> {
         if self.insertion.what != Inserted::Outside {
             return Vec::new();
@@ -301,13 +301,13 @@ impl<'a> Entry<'a> {
             .collect()
     }
 
-    /// What is inserted into the path.
+    /// Returns what is inserted into the path, and where.
     pub(crate) fn insertion(&self) -> Insertion {
         self.insertion
     }
 }
 
-/// Whatever is let through is still the same package once it is published.
+/// Asserts that every accepted stanza is still the same package after it is published.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_entries(data: &[u8]) {
     for (kind, pool) in [(Kind::Binary, &b"POOL/"[..]), (Kind::Source, b"POOL/")] {
@@ -328,7 +328,7 @@ pub(crate) fn fuzz_entries(data: &[u8]) {
                 Kind::Binary => "Filename",
                 Kind::Source => "Directory",
             };
-            // What the insertion makes too long is refused by whoever merges what is published here.
+            // A path that the insertion makes too long is refused by anybody who merges the published indices.
             if entry.field(path).len() + inserted.len() > super::rewrite::MAX_PATH_BYTES {
                 continue;
             }

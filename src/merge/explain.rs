@@ -1,7 +1,7 @@
-//! Explaining: what became of one package in a merged suite, and why.
+//! `explain`: the fate of one package in a merged suite, and the reason.
 //!
-//! It is no second telling of the rules: the indices are read and the rules applied as in a merge, only to fewer names where the
-//! rules look at each name alone, and the outcome is kept instead of published.
+//! The rules are not told a second time here: the indices are read and the rules applied as in a merge. If the rules look at each name
+//! alone, they are applied to fewer names. The outcome is kept instead of published.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -50,7 +50,7 @@ pub fn explain(
         let owners = owners::of(merge, family)?;
         let explained = architectures
             .into_par_iter()
-            // Which sources are needed follows from all architectures.
+            // The sources that are needed follow from all architectures.
             .filter(|a| with_sources || is_asked(a))
             .map(|architecture| {
                 let group = BinaryGroup {
@@ -79,7 +79,7 @@ pub fn explain(
     })
 }
 
-/// The names of every package, udeb and source that the inputs of a suite have.
+/// Returns the names of every package, udeb and source that the inputs of a suite have.
 pub fn known_names(merge: &SuiteMerge<'_>) -> Result<BTreeSet<String>> {
     let names = merge.inputs.par_iter().map(|input| {
         let mut names = BTreeSet::new();
@@ -113,7 +113,7 @@ impl Explainer<'_> {
         let others = load(self.merge, group.wanted_elsewhere(&elsewhere))?;
         entries.extend(group.all_elsewhere(&elsewhere, &others)?);
         if !rules.is_transitive() {
-            // All that the rules look at for these names, and for what was built from a source of this name.
+            // The rules look only at these names, and at the binaries that were built from a source of this name.
             let names: HashSet<Name<'_>> = entries
                 .iter()
                 .filter(|e| e.name == self.package || e.source().0 == self.package)
@@ -172,13 +172,13 @@ impl Explainer<'_> {
         let elsewhere = elsewhere.map(|(_, rank)| *rank);
         owner = owner.or(elsewhere);
         if kind == PackageKind::Source && owner.is_none() {
-            // Its own sources were banned, and brought back.
+            // The owner's sources were banned, and then restored.
             let hidden: HashSet<u16> = outcome.hidden.iter().map(|e| e.rank).collect();
             let excluded: HashSet<u16> = outcome.excluded.iter().map(|e| e.rank).collect();
             let mut kept = outcome.kept.iter().filter(is_it).map(|e| e.rank);
             owner = kept.find(|rank| !hidden.contains(rank) && !excluded.contains(rank));
         }
-        // An archive may have one stanza in several indices; it is one copy all the same.
+        // An archive may have one stanza in several indices; it is still one copy.
         let mut copies = Vec::new();
         let mut add = |copy: PackageCopy| {
             if !copies.contains(&copy) {
@@ -210,7 +210,7 @@ impl Explainer<'_> {
             .iter()
             .filter(|e| is_it(e) && !is_restored(e))
         {
-            // What hides an archive's own stanza is who has the name in other architectures.
+            // An archive's own stanza is hidden by the owner of the name in other architectures.
             let by = owner.filter(|rank| *rank != entry.rank).or(elsewhere);
             let hidden_by = by.map_or_else(String::new, |rank| self.archive(rank));
             add(self.copy(entry, kind, Fate::Hidden { hidden_by }));
@@ -240,8 +240,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// Copies in indices that are in the spool for the sake of other suites, of components or architectures that this one does
-    /// not have.
+    /// Returns copies in indices that the spool holds for other suites: of components or architectures that this suite does not have.
     fn not_merged(&self) -> Result<Vec<GroupExplanation>> {
         let components = self.merge.config.components_of(self.merge.suite);
         let architectures = self.merge.config.architectures_of(self.merge.suite);

@@ -1,21 +1,21 @@
-//! What there is to say of a package: the shape that `explain --json` prints, so names and values here are a promise.
+//! The explanation of a package, in the shape that `explain --json` prints. So the names and values here are a promise to users.
 
 use serde::Serialize;
 
 use super::rules::Exclusion;
 
-/// What became of a package in one merged suite.
+/// The explanation of a package in one merged suite.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SuiteExplanation {
     /// The merged suite.
     pub suite: String,
-    /// Its name spaces that have the package, or could: architectures in the order of the configuration, then udebs, then
+    /// The suite's name spaces that have the package, or could have it: architectures in the order of the configuration, then udebs, then
     /// sources. Udebs and sources are there only if an archive has one of that name.
     pub groups: Vec<GroupExplanation>,
 }
 
-/// What became of a package in one name space.
+/// The explanation of a package in one name space.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct GroupExplanation {
@@ -23,9 +23,9 @@ pub struct GroupExplanation {
     pub kind: PackageKind,
     /// The architecture; `source` for sources.
     pub architecture: String,
-    /// The archive that the name belongs to, and why; none where no archive has the package.
+    /// The archive that the name belongs to, and why; `None` if no archive has the package.
     pub owner: Option<Owner>,
-    /// Every copy that an archive has of it: published, banned, hidden, excluded; each by version.
+    /// Every copy that an archive has of the package: published, banned, hidden or excluded, one for each version.
     pub copies: Vec<PackageCopy>,
 }
 
@@ -47,14 +47,14 @@ pub enum PackageKind {
 pub struct Owner {
     /// The archive.
     pub archive: String,
-    /// What gave it the name.
+    /// The rule that gave it the name.
     pub by: OwnedBy,
-    /// The number of the `[[pin]]`, counted from 1, if it was one.
+    /// The number of the `[[pin]]`, counted from 1, if a pin gave the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pin: Option<usize>,
 }
 
-/// What gives a name to an archive.
+/// The rules that give a name to an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OwnedBy {
@@ -70,7 +70,7 @@ pub enum OwnedBy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PackageCopy {
-    /// What became of it.
+    /// The fate of the copy.
     #[serde(flatten)]
     pub fate: Fate,
     /// The archive.
@@ -88,7 +88,7 @@ pub struct PackageCopy {
     pub source: Option<(String, String)>,
 }
 
-/// What became of a copy.
+/// The fate of a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(
     tag = "fate",
@@ -96,25 +96,25 @@ pub struct PackageCopy {
     rename_all_fields = "kebab-case"
 )]
 pub enum Fate {
-    /// It is published.
+    /// The copy is published.
     Published {
-        /// Its path in the merged archive.
+        /// The path in the merged archive.
         published_path: String,
         /// For a source that is there only because a published binary was built from it: that binary.
         #[serde(skip_serializing_if = "Option::is_none")]
         needed_by: Option<String>,
     },
-    /// A ban took it.
+    /// A ban removed the copy.
     Banned {
-        /// The clause of its dependencies that transitive bans left without anything to satisfy it.
+        /// The clause of its dependencies that transitive bans left unsatisfiable.
         #[serde(skip_serializing_if = "Option::is_none")]
         clause: Option<String>,
-        /// What it cannot do without, what that one cannot, and so on; the last is banned by name. Empty if it is that itself.
+        /// The packages from its dependency to the cause: each needs the next, and the last is banned by name. Empty if the copy itself is.
         chain: Vec<String>,
     },
-    /// No client could read any package with it.
+    /// No client could read any package if this copy were published.
     Unreadable {
-        /// What apt stumbles over.
+        /// The part that apt cannot read.
         why: String,
     },
     /// The name belongs to another archive.
@@ -122,12 +122,12 @@ pub enum Fate {
         /// That archive.
         hidden_by: String,
     },
-    /// The filter of its archive leaves it out.
+    /// The filter of the copy's archive leaves it out.
     Excluded {
-        /// The table that does so: `include`, which does not name it, or `exclude`, which does.
+        /// The table that leaves it out: `include`, which does not name it, or `exclude`, which does.
         excluded_by: Exclusion,
     },
-    /// The merged suite does not have its component or its architecture.
+    /// The merged suite does not have the copy's component or architecture.
     NotMerged {
         /// The index that has it.
         index: String,

@@ -1,11 +1,11 @@
 //! Faults of one index in words: the first few, and how many more there are.
 //!
-//! An archive can sign an index with a fault in every stanza. So neither the words nor the work grow with the faults: only those
-//! that are told get their text, and the lines before them are counted once, from one told fault to the next.
+//! An archive can sign an index with a fault in every stanza. So neither the text nor the work grows with the number of faults: only the
+//! reported faults get a text, and the lines before them are counted once, from one reported fault to the next.
 
 use crate::deb822::LineNumbers;
 
-/// How many faults of one index are told of.
+/// The number of faults of one index that are reported with their text.
 pub(super) const MAX_TOLD: usize = 5;
 
 /// The first few of many faults.
@@ -16,7 +16,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Tells of a fault, or counts it where enough are told of.
+    /// Keeps the text of a fault, or only counts the fault if there are enough texts.
     pub(super) fn tell(&mut self, words: impl FnOnce() -> String) {
         if self.words.len() < MAX_TOLD {
             self.words.push(words());
@@ -25,7 +25,7 @@ impl Told {
         }
     }
 
-    /// Returns what is told; `noun` is what the others are: `faulty stanzas`.
+    /// Returns the texts; `noun` names the faults that are only counted: `faulty stanzas`.
     pub(super) fn finish(mut self, label: &str, noun: &str) -> Vec<String> {
         if self.further > 0 {
             let further = format!("{label}: {} further {noun}", self.further);
@@ -44,7 +44,7 @@ pub(super) struct Faults<'a> {
 }
 
 impl<'a> Faults<'a> {
-    /// `noun` is what has the faults: `stanza`.
+    /// Returns an empty list. `noun` names the part of the index that can have a fault: `stanza`.
     pub(super) fn new(label: &'a str, data: &'a [u8], noun: &'static str) -> Self {
         Self {
             label,
@@ -54,7 +54,7 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Tells that something is left out for a fault at a byte offset.
+    /// Reports that a part is left out because of a fault at a byte offset.
     pub(super) fn left_out(&mut self, offset: usize, why: &str) {
         let (label, noun, lines) = (self.label, self.noun, &mut self.lines);
         self.told.tell(|| {
@@ -63,7 +63,7 @@ impl<'a> Faults<'a> {
         });
     }
 
-    /// Returns what is told.
+    /// Returns the texts.
     pub(super) fn finish(self) -> Vec<String> {
         let noun = format!("faulty {}s", self.noun);
         self.told.finish(self.label, &noun)

@@ -1,4 +1,4 @@
-//! The packages, or the udebs, of one architecture: which indices hold them, and what is read of these.
+//! The packages, or the udebs, of one architecture: the indices that hold them, and the stanzas that are read from these.
 
 use std::collections::BTreeSet;
 
@@ -40,14 +40,15 @@ pub(super) struct BinaryGroup<'a> {
     pub(super) merge: &'a SuiteMerge<'a>,
     pub(super) family: Family,
     pub(super) architecture: &'a Architecture,
-    /// Who owns names in other architectures as well.
+    /// The owners of names across all architectures.
     pub(super) owners: &'a Owners,
 }
 
 impl BinaryGroup<'_> {
-    /// The packages of its indices; and a warning for each index that has some of another architecture.
+    /// Returns the packages of the loaded indices, and a warning for each index that has packages of another architecture.
     ///
-    /// Those are left out: apt would take them for packages of that architecture, whose owners, pins and bans were asked elsewhere.
+    /// Those packages are left out: apt would take them for packages of that architecture, but the rules (owners, pins, bans) were applied
+    /// elsewhere for it.
     pub(super) fn entries<'a>(
         &self,
         loaded: &'a [Loaded],
@@ -74,7 +75,7 @@ impl BinaryGroup<'_> {
         Ok((kept.concat(), warnings.into_iter().flatten().collect()))
     }
 
-    /// The packages of indices, whatever they are for, as their archives may have them published.
+    /// Returns the packages of indices, of whatever architecture, in the form in which their archives may publish them.
     pub(super) fn parse<'a>(&self, loaded: &'a [Loaded]) -> Result<Vec<Entry<'a>>> {
         let mut entries = parse(loaded, Kind::Binary)?;
         let inputs = self.merge.inputs.iter();
@@ -89,19 +90,19 @@ impl BinaryGroup<'_> {
         Ok(entries)
     }
 
-    /// The rules that hold for it.
+    /// Returns the rules of this group.
     pub(super) fn rules(&self) -> Rules<'_> {
         Rules::beside(self.merge, self.architecture, self.owners)
     }
 
-    /// Those of one archive.
+    /// Returns the wanted indices of one archive.
     pub(super) fn wanted_of(&self, rank: usize) -> Vec<Wanted> {
         let mut wanted = self.wanted();
         wanted.retain(|(of, _, _)| *of == rank);
         wanted
     }
 
-    /// The architecture's own indices, and binary-all where an input says that it must be read beside them.
+    /// Returns the architecture's own indices, and binary-all if an input says that it must be read beside them.
     pub(super) fn wanted(&self) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         let all = Architecture::new("all").ok();

@@ -1,4 +1,4 @@
-//! The two ends of a merge: the inputs, wherever their indices are kept, and the sink that takes the merged ones; and what is to be merged.
+//! The two ends of a merge, and the merge itself: inputs give the indices, wherever they are kept; the sink takes the merged ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -10,56 +10,56 @@ use crate::text::Text;
 
 use super::deadline::Deadline;
 
-/// What an index follows from, as a digest: equal keys, equal index.
+/// The digest of everything from which an index follows: equal keys mean equal indices.
 pub type DerivedKey = [u8; 32];
 
 /// An input of a merge: the indices of one archive's suite, wherever they are kept.
 pub trait Input: Sync {
-    /// The pool name that its paths get.
+    /// Returns the pool name that the input's paths get.
     fn pool(&self) -> &PoolName;
-    /// The name by which the configuration speaks of its archive.
+    /// Returns the name of the input's archive in the configuration.
     fn archive(&self) -> &str {
         self.pool().as_str()
     }
-    /// Whether bans leave it alone.
+    /// Returns whether bans do not apply to the input.
     fn is_exempt(&self) -> bool;
-    /// The plain text of an index, `None` where the input has none of the name.
+    /// Returns the plain text of an index, `None` if the input has no such index.
     fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>>;
-    /// The same as a stream, for indices that are larger than one would want in memory. Damage is an error of the last read.
+    /// Opens an index as a stream, for indices that are too large for memory. Damage is an error of the last read.
     fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>>;
-    /// A digest of an index's plain text, without reading it; `None` where the input has none of the name.
+    /// Returns the digest of an index's plain text, without reading it; `None` if the input has no such index.
     fn digest(&self, name: &IndexName) -> Option<String>;
-    /// The length of an index's plain text, as far as that is known without reading it: what is longest is merged first.
+    /// Returns the length of an index's plain text, as far as it is known without reading: the longest index is merged first.
     fn size(&self, name: &IndexName) -> u64 {
         let _ = name;
         0
     }
-    /// The indices that it has of the families that a suite can do without.
+    /// Returns the input's indices of the families that a suite can do without.
     fn optional(&self) -> Vec<IndexName>;
-    /// Its Packages and Sources, those included that this suite does not read.
+    /// Returns the input's Packages and Sources, including those that this suite does not read.
     fn packages(&self) -> Vec<IndexName> {
         Vec::new()
     }
-    /// Whether the merge is to read the input's binary-all for other architectures as well.
+    /// Returns whether the merge reads this index; for binary-all, whether it must be read for other architectures as well.
     fn has(&self, name: &IndexName) -> bool;
-    /// How messages name an index of it.
+    /// Returns the name of an index of this input in messages.
     fn describe(&self, name: &IndexName) -> String;
 }
 
 /// Takes merged indices over, each once; called from several threads.
 pub trait Sink: Sync {
-    /// An index whose text is in memory.
+    /// Takes an index whose text is in memory.
     fn text(&self, name: &IndexName, text: &Text<'_>) -> Result<()>;
 
-    /// An index that is written from its first byte to its last. `produce` is called once.
+    /// Takes an index that is written from its first byte to its last. `produce` is called once.
     fn stream(
         &self,
         name: &IndexName,
         produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
     ) -> Result<()>;
 
-    /// Takes over indices that were made from what the key stands for, if all of them are there still; gives what was worth
-    /// a warning when they were made.
+    /// Takes over indices that were made from what the key stands for, if all of them still exist; returns the warnings from the time when
+    /// they were made.
     fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>> {
         let _ = (names, key);
         Ok(None)
@@ -71,7 +71,7 @@ pub trait Sink: Sync {
     }
 }
 
-/// What to merge: a suite and its inputs, highest priority first.
+/// One merge: a suite and its inputs, highest priority first.
 pub struct SuiteMerge<'a> {
     /// The rules.
     pub config: &'a Config,
@@ -81,24 +81,24 @@ pub struct SuiteMerge<'a> {
     pub suite: &'a Suite,
     /// The inputs.
     pub inputs: Vec<Box<dyn Input + 'a>>,
-    /// When it is given up.
+    /// The time at which the merge is given up.
     pub deadline: Deadline,
 }
 
 impl SuiteMerge<'_> {
-    /// An input, by its place in the order.
+    /// Returns an input, by its place in the order.
     pub(super) fn input(&self, rank: u16) -> Option<&dyn Input> {
         self.inputs
             .get(usize::from(rank))
             .map(|input| &**input as &dyn Input)
     }
 
-    /// The pool of an input.
+    /// Returns the pool of an input.
     pub(super) fn pool(&self, rank: u16) -> &str {
         self.input(rank).map_or("", |input| input.pool().as_str())
     }
 
-    /// An index of some inputs: the place of each in the order, how messages name its index, and the text.
+    /// Reads an index of some inputs; returns the place of each in the order, the index's name in messages, and the text.
     pub(super) fn read_of(
         &self,
         ranks: &[usize],
@@ -116,7 +116,7 @@ impl SuiteMerge<'_> {
         Ok(read)
     }
 
-    /// The indices of the wanted kind that a suite can do without, in its components, each with the inputs that have it.
+    /// Returns the wanted optional indices in the suite's components, each with the inputs that have it.
     pub(super) fn ranks_by_optional_index(
         &self,
         wanted: &dyn Fn(&IndexName) -> bool,

@@ -1,4 +1,4 @@
-//! Indices of all inputs, read and taken apart.
+//! Loading: indices of all inputs, read and split into stanzas.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// How messages name it.
+    /// Returns the index's name in messages.
     pub(super) fn label(&self) -> &str {
         &self.label
     }
@@ -64,7 +64,7 @@ pub(super) fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
     Ok(parsed.concat())
 }
 
-/// Indices with text that is not what it should be, though it can be passed on.
+/// Returns a warning for each index with text that is not UTF-8, though it can be passed on.
 pub(super) fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
     let odd = loaded.par_iter().filter_map(|index| {
         let error = SyntaxError::not_utf8(&index.data)?;
@@ -73,7 +73,7 @@ pub(super) fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
     odd.collect()
 }
 
-/// The Sources of all inputs.
+/// Returns the Sources of all inputs that are to be read.
 pub(super) fn wanted_sources(merge: &SuiteMerge<'_>) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for (number, component) in merge.config.components_of(merge.suite).iter().enumerate() {

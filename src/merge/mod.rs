@@ -1,9 +1,9 @@
 //! The merge: from the spool's indices to those of a merged suite.
 //!
-//! An input is an ordered set of indices, wherever they come from ([`Input`]). Name spaces are merged one by one, in
-//! parallel: the packages of each architecture, the udebs of each architecture; then binary-all, which holds what the others
-//! have of it; then the sources, which follow from the binaries. Each merged index is handed to a sink while the bytes that
-//! it is made of are in memory: stanzas are passed on as slices of the input, and only a path in each is rewritten.
+//! An input is an ordered set of indices, wherever they come from ([`Input`]). Name spaces are merged in parallel: the packages of each
+//! architecture and the udebs of each architecture; then binary-all, which holds the stanzas for `all` of these; then the sources, which
+//! follow from the binaries. Each merged index is handed to a sink while the bytes that it is made of are in memory: stanzas are passed on
+//! as slices of the input, and only a path in each is rewritten.
 
 mod all;
 mod binaries;
@@ -59,5 +59,5 @@ pub use rules::Exclusion;
 pub use suite::merge_suite;
 pub(crate) use unasked::news as news_unasked;
 
-/// The version of the merge: raised with every change of what it makes of the same inputs, so that suites are made anew.
+/// The version of the merge: raised with every change of the output for the same inputs, so that suites are made anew.
 pub const MERGE_VERSION: u32 = 9;

@@ -1,28 +1,28 @@
-//! Whose the packages for `all` architectures are: of each name one archive's, in all architectures of a merged suite.
+//! The owners of `Architecture: all` packages: one archive for each name, in all architectures of a merged suite.
 //!
 //! The architectures of a suite are name spaces of their own, and a client with several of them keeps these apart: for apt,
-//! `odd-tool:arm64` is another package than `odd-tool`. But what is `Architecture: all` is for apt a version of the native package,
-//! whichever index it stands in. So on a client with amd64 and arm64, version 999 for `all` in binary-arm64 of the lowest archive
-//! stands above version 1.0 for amd64 of the overlay, although each archive is the only one that has the name in that index. It
-//! needs no malice: a fork for amd64 of a package that is for `all` below does it.
+//! `odd-tool:arm64` is another package than `odd-tool`. But apt takes an `Architecture: all` stanza for a version of the native package,
+//! whichever index it stands in. So on a client with amd64 and arm64, version 999 for `all` in binary-arm64 of the lowest archive stands
+//! above version 1.0 for amd64 of the overlay, although each archive is the only one that has the name in that index. This needs no malice:
+//! a fork for amd64 is enough, of a package that is for `all` in a lower archive.
 //!
-//! The rule is one, whatever gives names to archives: a name has an *owner across* all architectures, found as in one architecture
-//! (pins, then strategy), over the entries of all of them. Then:
+//! There is one rule, for every strategy: a name has an *owner across* all architectures. It is found as in one architecture (pins, then
+//! strategy), but from the entries of all of them. Then:
 //!
-//! - nobody else's stanzas for `all` are published, in whatever index;
-//! - where the owner has a stanza for `all` itself, the name is its own in every architecture, those included in which others have
-//!   packages of that architecture: these would be candidates beside the owner's on a client of that architecture. So that
-//!   no client loses the package by this, the owner's stanzas for `all` then stand in that architecture's index as well, taken
-//!   from one in which the archive has them;
-//! - where the owner has none, packages of other architectures are for apt packages of other names, and belong to whom
-//!   they would without this.
+//! - No other archive's stanzas for `all` are published, in whatever index.
+//! - If the owner itself has a stanza for `all`, it owns the name in every architecture, including those in which others have packages of
+//!   that architecture: on a client of that architecture, these would be candidates beside the owner's. So that no client loses the package
+//!   by this, the owner's stanzas for `all` then stand in that architecture's index as well, taken from an index in which the archive has
+//!   them.
+//! - If the owner has no stanza for `all`, apt takes packages of other architectures for packages of other names. They belong to the
+//!   archives that would own them without this rule.
 //!
-//! What remains published is otherwise what the architecture alone would give, less what this takes away: no archive but the
-//! owner gains a name by it that another one hid before. A pin for some architectures is the operator's word on these, and holds there; it
+//! Otherwise, what is published is what the rules of the architecture alone would give, less what this rule takes away: it gives no archive
+//! but the owner a name that another archive hid before. A pin for some architectures is the operator's word on these, and holds there; it
 //! says nothing of an owner across.
 //!
-//! Owners are found before the architectures are merged side by side, one index after the other, and of each name is kept
-//! what decides. With `order` and no pins, the lowest archive need not be read: it takes nothing from anybody.
+//! Owners are found before the architectures are merged side by side. Indices are read one after the other, and for each name only the
+//! deciding facts are kept. With `order` and no pins, the lowest archive need not be read: it takes nothing from any other.
 
 use std::collections::hash_map::Entry as Place;
 use std::collections::{BTreeSet, HashMap};
@@ -89,12 +89,12 @@ pub(super) fn of(merge: &SuiteMerge<'_>, family: Family) -> Result<Owners> {
     Ok(owners)
 }
 
-/// Names of an architecture that belong to an archive which has them for `all` in other indices only: the rank of the archive, and
-/// the number of the architecture in whose index it has them.
+/// The names of an architecture that belong to an archive which has them for `all` in other indices only, each with the rank of the archive
+/// and the number of the architecture in whose index the archive has the name.
 pub(super) type Elsewhere<'a> = HashMap<Name<'a>, (u16, usize)>;
 
 impl BinaryGroup<'_> {
-    /// The names that others have in this architecture, and their owners elsewhere.
+    /// Returns the names that others have in this architecture, and their owners elsewhere.
     pub(super) fn elsewhere<'a>(&self, entries: &[Entry<'a>], rules: &Rules<'_>) -> Elsewhere<'a> {
         let mut elsewhere = Elsewhere::new();
         if self.owners.names.is_empty() {
@@ -116,7 +116,7 @@ impl BinaryGroup<'_> {
         elsewhere
     }
 
-    /// The indices that have them.
+    /// Returns the indices that have these names for `all`.
     pub(super) fn wanted_elsewhere(&self, elsewhere: &Elsewhere<'_>) -> Vec<Wanted> {
         let architectures = self.merge.config.name_spaces_of(self.merge.suite);
         let places: BTreeSet<_> = elsewhere.values().copied().collect();
@@ -135,7 +135,7 @@ impl BinaryGroup<'_> {
             .collect()
     }
 
-    /// The stanzas for `all` of such names, from the indices that have them.
+    /// Returns the stanzas for `all` of these names, from the indices that have them.
     pub(super) fn all_elsewhere<'a>(
         &self,
         elsewhere: &Elsewhere<'_>,

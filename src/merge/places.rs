@@ -1,6 +1,6 @@
-//! Where each published package stands: from which archive, in which component, in which version.
+//! The place of each published package: its archive, its component, its version.
 //!
-//! What speaks of packages by version, or has to be handed out to the components, is held against this.
+//! Indices that speak of packages by version, or that must be divided among the components, are compared with these places.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ struct Place {
 }
 
 impl Places {
-    /// Notes what was published of a group; what is `Architecture: all` in it is noted under `all` as well.
+    /// Notes what was published of a group; packages that are `Architecture: all` are noted under `all` as well.
     pub(super) fn add(&mut self, group: &str, all: &str, published: &[Entry<'_>]) {
         for entry in published {
             self.note(group, entry);
@@ -33,7 +33,7 @@ impl Places {
                 self.note(all, entry);
             }
         }
-        // The groups of all architectures have these alike.
+        // The groups of all architectures have the same `all` packages.
         for places in self
             .groups
             .get_mut(all)
@@ -71,13 +71,13 @@ impl Places {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a package was published from an archive in a component, in whatever version.
+    /// Returns whether a package was published from an archive in a component, in whatever version.
     pub(super) fn has(&self, group: &str, name: &[u8], rank: u16, component: u16) -> bool {
         let mut places = self.of(group, name).iter();
         places.any(|place| (place.rank, place.component) == (rank, component))
     }
 
-    /// Whether a package was published from an archive in a component, in this version.
+    /// Returns whether a package was published from an archive in a component, in this version.
     pub(super) fn has_version(
         &self,
         group: &str,

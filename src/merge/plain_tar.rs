@@ -1,21 +1,21 @@
-//! A tar archive as icons come in: read through here, it has no entry that makes its reader hold much in memory.
+//! A filter for the tar archives that icons come in: it stops at every entry that would make the reader hold much in memory.
 
 use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
-/// The most that the name of an entry may take up, where it stands in an entry of its own.
+/// The most bytes that the name of an entry may have, if it stands in an entry of its own.
 const MAX_NAME_BYTES: u64 = 64 << 10;
 
-/// The length of what a tar archive is made of.
+/// The length of a block, the unit of a tar archive.
 const BLOCK_BYTES: usize = 512;
 
-/// Passes an archive on, and fails at the header of an entry for which its reader would need memory without bound: names and pax
-/// records, which come as entries of any size, and sparse files.
+/// A reader that passes an archive on. It fails at the header of an entry for which the tar reader would need memory without bound: names
+/// and pax records, which come as entries of any size, and sparse files.
 pub(super) struct PlainTar<R> {
     inner: R,
     header: Vec<u8>,
-    /// How many bytes of an entry, padding included, follow before the next header.
+    /// The number of bytes of the entry, padding included, that follow before the next header.
     left: u64,
 }
 
@@ -28,7 +28,7 @@ impl<R: Read> PlainTar<R> {
         }
     }
 
-    /// Looks at what was read, wherever headers begin and end in it.
+    /// Checks the bytes that were read, wherever headers begin and end in them.
     fn look(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.left > 0 {
@@ -50,7 +50,7 @@ impl<R: Read> PlainTar<R> {
     }
 }
 
-/// How long the entry behind a header is, in whole blocks.
+/// Returns the length of the entry after a header, in bytes of whole blocks.
 fn entry_bytes(block: &[u8]) -> io::Result<u64> {
     if block.iter().all(|b| *b == 0) {
         return Ok(0); // the end

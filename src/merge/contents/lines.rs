@@ -10,16 +10,16 @@ use crate::quoted::steers;
 
 use super::super::faults::Told;
 
-/// The longest line that is taken; the longest of Debian's have some hundreds of bytes.
+/// The longest line that is read; Debian's longest have some hundreds of bytes.
 const MAX_LINE_BYTES: u64 = 64 << 10;
 
-/// Within how many lines the columns must be named where a file begins with free text.
+/// The number of lines within which the columns must be named if a file begins with free text.
 const MAX_HEADER_LINES: usize = 200;
 
-/// How much of an unsorted index is sorted in memory at a time.
+/// The number of bytes of an unsorted index that are sorted in memory at a time.
 const SORTED_RUN_BYTES: usize = 32 << 20;
 
-/// A line: a path, and the packages that have it. It is read into again and again, so that no line costs an allocation.
+/// A line: a path, and the packages that have it. One `Line` is filled again and again, so that reading a line costs no allocation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Line {
     text: Vec<u8>,
@@ -38,7 +38,7 @@ impl Line {
         &self.text[self.owners_start..]
     }
 
-    /// Takes the line apart at the last blank in it; an error says why that cannot be done.
+    /// Splits the line at its last blank; an error says why that is impossible.
     fn parse(&mut self) -> Result<(), &'static str> {
         self.text.truncate(self.text.trim_ascii_end().len());
         let (path, owners) = split(&self.text)
@@ -59,15 +59,15 @@ impl Line {
     }
 }
 
-/// The path of a line, by which lines are sorted, and its owners: what stands before and behind the last blank.
+/// Returns the path of a line, by which lines are sorted, and its owners: the parts before and after the last blank.
 pub(crate) fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = line.trim_ascii_end();
     let blank = line.iter().rposition(|b| matches!(b, b' ' | b'\t'))?;
     Some((line[..blank].trim_ascii_end(), &line[blank + 1..]))
 }
 
-/// Returns whether a line steers no terminal. A path is bytes, whatever they mean; those that are not UTF-8 are taken for characters of
-/// one byte each, as a terminal of that kind would.
+/// Returns whether a line is safe to print on a terminal. A path is bytes without a known encoding; bytes that are not UTF-8 are taken for
+/// characters of one byte each, as a terminal of that kind would take them.
 fn is_harmless(line: &[u8]) -> bool {
     if line.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) {
         return true;
@@ -98,7 +98,7 @@ impl PartialEq for Line {
 
 impl Eq for Line {}
 
-/// What a look at the next line found.
+/// The result of reading the next line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// A line.
@@ -120,13 +120,13 @@ pub(super) struct Lines<'a> {
 }
 
 enum Source<'a> {
-    /// As they stand there, with the last path.
+    /// The lines in the order of the file, with the last path.
     InOrder(Raw<'a>, Vec<u8>),
     Sorted(BinaryHeap<Reverse<(Line, usize)>>, Vec<Raw<'static>>),
 }
 
 impl<'a> Lines<'a> {
-    /// The lines as they stand there, as long as they are in order.
+    /// Returns the lines in the order of the file, for as long as they are sorted.
     pub(super) fn in_order(opened: Opened<'a>, label: String) -> Lines<'a> {
         Lines {
             source: Source::InOrder(Raw::new(opened, true), Vec::new()),
@@ -136,7 +136,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The lines of an index that is out of order.
+    /// Returns the lines of an index that is out of order, sorted.
     pub(super) fn sorted(opened: Opened<'a>, label: String) -> Result<Lines<'a>> {
         let mut lines = Lines::in_order(None, label);
         lines.is_sorted_here = true;
@@ -149,7 +149,7 @@ impl<'a> Lines<'a> {
         move |error| Error::io("read the index", &label)(error)
     }
 
-    /// Sorts an index in parts, each into a file without a name, and reads those side by side.
+    /// Sorts an index in parts, each into a file without a name, and then merges the parts.
     fn sort(&mut self, opened: Opened<'_>) -> Result<()> {
         let failed = self.failed();
         let mut raw = Raw::new(opened, true);
@@ -182,7 +182,7 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    /// Reads the next line that is one.
+    /// Reads the next valid line.
     pub(super) fn next(&mut self, line: &mut Line) -> Result<Next> {
         loop {
             match &mut self.source {
@@ -222,7 +222,7 @@ impl<'a> Lines<'a> {
             .tell(|| format!("{label}, line {line}: {why}; the line is left out"));
     }
 
-    /// Returns what was wrong with the index.
+    /// Returns the faults of the index.
     pub(super) fn faults(self) -> Vec<String> {
         let mut told = self.told.finish(&self.label, "faulty lines");
         if self.is_sorted_here {
@@ -232,7 +232,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Sorts lines and lays them aside, in a file that nobody else sees.
+/// Sorts lines and writes them to a temporary file without a name.
 fn write_run(run: &mut Vec<Line>) -> Result<Raw<'static>> {
     run.sort_unstable();
     let place = std::env::temp_dir();
@@ -253,21 +253,21 @@ fn lay_aside(run: &mut Vec<Line>) -> io::Result<File> {
     Ok(file)
 }
 
-/// What was read.
+/// The result of reading one line of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Line,
-    /// A line that is left out, and why.
+    /// A line that is left out, with the reason.
     Fault(&'static str),
     End,
 }
 
-/// The lines as they stand in a file.
+/// The lines of a file in their order there.
 struct Raw<'a> {
     reader: Option<BufReader<Box<dyn Read + Send + 'a>>>,
     /// The number of the last line that was read.
     number: usize,
-    /// Lines that were read to look for a header and were none.
+    /// Lines that were read in search of a header, and belong to no header.
     ahead: VecDeque<Vec<u8>>,
     header: bool,
 }
@@ -326,7 +326,7 @@ impl<'a> Raw<'a> {
         }
         if line.last() != Some(&b'\n') && line.len() as u64 == MAX_LINE_BYTES {
             reader.skip_until(b'\n')?;
-            // No line of a Contents is empty: this one is told of and left out.
+            // No line of a Contents is empty, so the caller reports this one and leaves it out.
             line.clear();
         }
         Ok(true)

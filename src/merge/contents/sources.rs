@@ -1,4 +1,4 @@
-//! Which Contents of the archives each published one is made from.
+//! The indices of the archives from which each published Contents is made.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use crate::indices::IndexName;
 use super::super::input::SuiteMerge;
 use super::super::selection::Selected;
 
-/// An index that a published one is made from.
+/// An index from which a published one is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
     /// The archive's place in the order.
     pub(super) rank: u16,
     pub(super) index: IndexName,
-    /// Where the index is one for all components: of which of them packages are taken.
+    /// For an index of all components: the component from which packages are taken.
     pub(super) only_component: Option<u16>,
 }
 
-/// The published Contents, each with what it is made from, highest archive first.
+/// Returns the published Contents, each with its sources, highest archive first.
 pub(super) fn of_published(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
@@ -29,7 +29,7 @@ pub(super) fn of_published(
         IndexName::Contents(_, of) | IndexName::SuiteContents(of) => selected.group(of).is_some(),
         _ => false,
     });
-    // Where an archive has both, the one beside the components says the same once more.
+    // If an archive has both kinds, the index beside the components only repeats the others.
     let within = |rank: usize, of: &str| {
         let mut names = components.iter();
         names.any(|c| {

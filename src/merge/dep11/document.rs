@@ -1,17 +1,17 @@
 //! One document of a Components file, in a form that every reader takes alike.
 //!
-//! All documents of the archives end up in one file. So a document that a reader stops at costs it everybody's components, and one
-//! that readers take differently can name one package here and another there. Those who read are libyaml (AppStream, and Python by
-//! way of it), Python's own reader, and readers of YAML 1.2. A document is passed on only where both views of it agree, and where it
-//! has nothing in it that these readers take differently:
+//! All documents of the archives end up in one file. So if a reader stops at one document, it loses everybody's components; and if readers
+//! take one document differently, it can name one package here and another there. The readers are libyaml (AppStream uses it, and Python
+//! can), Python's own reader, and readers of YAML 1.2. A document is passed on only if both views of it agree, and if it has nothing in it
+//! that these readers take differently:
 //!
-//! - By its lines, each key of the document stands at the left margin as `Key:`, and no other line begins there. By its events, as
-//!   the parser of a library gives them, the document is one mapping that has exactly these keys, in these lines, each once. So no
-//!   other key of the document can hide in a quoted text, in an indentation or in a flow mapping.
-//! - There are no anchors, aliases and tags, keys are scalars, and the depth and the length are bounded. A list within a list is
-//!   refused: AppStream's reader takes what follows the inner one for keys of the document.
-//! - AppStream gives the whole file up at a component without `ID`, and Python at an unquoted scalar that looks like a date or a
-//!   number and is none.
+//! - By its lines, each key of the document stands at the left margin as `Key:`, and no other line begins there. By its events, as the
+//!   parser of a library gives them, the document is one mapping that has exactly these keys, in these lines, each once. So no other key of
+//!   the document can hide in a quoted text, in an indentation or in a flow mapping.
+//! - There are no anchors, aliases and tags, keys are scalars, and the depth and the length are bounded. A list within a list is refused:
+//!   AppStream's reader takes what follows the inner list for keys of the document.
+//! - AppStream gives the whole file up at a component without `ID`, and Python at an unquoted scalar that looks like a date or a number and
+//!   is none.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::lines;
 
-/// The most that one document may have; the longest of Debian's has 86 kB.
+/// The most bytes that one document may have; Debian's longest has 86 kB.
 const MAX_BYTES: usize = 2 << 20;
 
 /// The most levels that a document may have; real ones have six.
@@ -28,12 +28,12 @@ const MAX_DEPTH: usize = 24;
 /// The most digits that an unquoted number may have; Python refuses more than 4,300.
 const MAX_NUMBER: usize = 1_000;
 
-/// A document, with what the merge looks at.
+/// A document, with the parts of it that the merge needs.
 #[derive(Debug)]
 pub(super) struct Document<'a> {
     pub(super) text: &'a str,
     keys: Vec<Key<'a>>,
-    /// Where the addresses of media begin in the text, in order.
+    /// The offsets of the media addresses in the text, in order.
     pub(super) media: Vec<usize>,
 }
 
@@ -41,9 +41,9 @@ pub(super) struct Document<'a> {
 #[derive(Debug)]
 struct Key<'a> {
     name: &'a str,
-    /// Where its line begins in the text.
+    /// The offset of its line in the text.
     offset: usize,
-    /// Its value, where that is a scalar.
+    /// Its value, if that is a scalar.
     value: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Document<'a> {
         Ok(reader.document)
     }
 
-    /// Returns the document without what is known of its keys: an index can have millions of them.
+    /// Returns the document without its keys, to save memory: an index can have millions of them.
     pub(super) fn without_keys(self) -> Document<'a> {
         let mut media = self.media;
         media.shrink_to_fit();
@@ -100,7 +100,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Returns the value of a key of the document, where it has one that is a scalar and not empty.
+    /// Returns the value of a key of the document, if it is a scalar and not empty.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let key = self.keys.iter().find(|key| key.name == name)?;
         key.value.as_deref().filter(|value| !value.is_empty())
@@ -111,7 +111,7 @@ impl<'a> Document<'a> {
         self.keys.iter().any(|key| key.name == name)
     }
 
-    /// Returns the text before and behind the lines of a key.
+    /// Returns the text before and after the lines of a key.
     pub(super) fn without(&self, name: &str) -> [&'a str; 2] {
         let Some(at) = self.keys.iter().position(|key| key.name == name) else {
             return [self.text, ""];
@@ -130,14 +130,15 @@ struct Level {
     key: Option<String>,
 }
 
-/// The events of a document, taken one by one.
+/// A reader that takes the events of a document one by one.
 struct Reader<'a> {
     document: Document<'a>,
     line_starts: Vec<usize>,
     levels: Vec<Level>,
-    /// How many keys of the document have come.
+    /// The number of keys of the document that have come.
     seen: usize,
-    /// The line, the column and the offset of the last address: one line can have a hundred thousand, and is looked at once.
+    /// The line, the column and the offset of the last address: one line can have a hundred thousand addresses, and must be walked only
+    /// once.
     last: (usize, usize, usize),
 }
 
@@ -161,7 +162,7 @@ impl Reader<'_> {
                         "an unquoted scalar that Python takes for something that it is not",
                     );
                 }
-                // An empty value is told as `~`.
+                // The parser gives an empty value as `~`.
                 let is_empty = style == ScalarStyle::Plain && span.is_empty();
                 let value = if is_empty { "".into() } else { value };
                 self.scalar(value.into_owned(), style, span)
@@ -243,13 +244,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Returns whether the present place is within what AppStream looks up beneath `MediaBaseUrl`.
+    /// Returns whether the present value belongs to a key whose addresses AppStream looks up below `MediaBaseUrl`.
     fn is_of_media(&self) -> bool {
         let top = self.levels.first().and_then(|level| level.key.as_deref());
         matches!(top, Some("Icon" | "Screenshots"))
     }
 
-    /// Returns where the text of a scalar begins, behind its quote.
+    /// Returns the offset of a scalar's text, after its quote.
     fn address(&mut self, style: ScalarStyle, span: Span) -> Option<usize> {
         let (line, column) = (span.start.line(), span.start.col());
         if line != span.end.line() {
@@ -276,7 +277,7 @@ impl Reader<'_> {
     }
 }
 
-/// Returns whether Python's reader resolves an unquoted scalar to a type and then fails to make a value of it.
+/// Returns whether Python's reader gives an unquoted scalar a type and then fails to make a value of that type.
 fn stops_python(value: &str) -> bool {
     if matches!(value, "=" | "<<") {
         return true;

@@ -1,4 +1,4 @@
-//! Icons: an archive of files named `PACKAGE_ICON`, of exactly the packages that were published.
+//! Icons: a tar archive with files named `PACKAGE_ICON`, of exactly the packages that were published.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -18,7 +18,7 @@ const MAX_ICON_BYTES: u64 = 4 << 20;
 /// The longest name of a file on Linux.
 const MAX_NAME_BYTES: usize = 255;
 
-/// The most icons of one index: real ones have some thousands, and the name of each is in memory.
+/// The most icons of one index: real ones have some thousands, and the name of each is kept in memory.
 const MAX_ICONS: usize = 200_000;
 
 pub(super) fn icons(
@@ -66,7 +66,7 @@ pub(super) fn icons(
     Ok(warnings)
 }
 
-/// Copies the icons of published packages, with nothing but their names and bytes.
+/// Copies the icons of published packages: their names, modification times and bytes, and nothing else.
 fn copy_icons(
     opened: Box<dyn Read + Send + '_>,
     label: &str,
@@ -105,7 +105,7 @@ fn copy_icons(
         let name = String::from_utf8_lossy(file).into_owned();
         archive.append_data(&mut header, name, &mut entry)?;
     }
-    // To the end, where damage of the file shows.
+    // Read to the end, because damage of the file shows only there.
     io::copy(&mut from.into_inner(), &mut io::sink())?;
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! The lines of a Components file: where its documents begin, and the keys that stand at the left margin of one.
+//! The lines of a Components file: the beginnings of its documents, and the keys at the left margin of each document.
 
-/// Returns the documents of a file, each from its `---` on. No reader of YAML takes a line that begins so for anything else.
+/// Returns the documents of a file, each from its `---` on. Every reader of YAML takes a line that begins so for the start of a document.
 pub(super) fn split(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = data;
     std::iter::from_fn(move || {
@@ -26,7 +26,7 @@ pub(super) fn split(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Returns the keys at the left margin of a document, each with where its line begins; an error says what is odd about its lines.
+/// Returns the keys at the left margin of a document, each with the offset of its line; an error says what is odd about the lines.
 pub(super) fn keys(document: &str) -> Result<Vec<(&str, usize)>, &'static str> {
     let is_odd = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t'))
