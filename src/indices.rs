@@ -1,4 +1,4 @@
-//! Which upstream files a merged suite is made from: the names of indices below a suite's directory.
+//! The names of indices below a suite's directory, and the upstream files from which a merged suite is made.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,7 +30,7 @@ pub enum IndexName {
 }
 
 impl IndexName {
-    /// The component that it belongs to; `None` where it lies beside them.
+    /// Returns the component of the index; `None` if the index lies beside the components.
     pub fn component(&self) -> Option<&Component> {
         match self {
             IndexName::Packages(c, _)
@@ -45,7 +45,7 @@ impl IndexName {
         }
     }
 
-    /// The family that it is of.
+    /// Returns the family of the index.
     pub fn family(&self) -> Family {
         match self {
             IndexName::Packages(..) => Family::Packages,
@@ -58,7 +58,7 @@ impl IndexName {
         }
     }
 
-    /// Whether a suite can do without it: mirrors that leave such files out are common, though the Release lists them.
+    /// Returns whether a suite can do without the index: many mirrors leave such files out, though the Release lists them.
     pub fn is_optional(&self) -> bool {
         matches!(
             self.family(),
@@ -66,12 +66,13 @@ impl IndexName {
         )
     }
 
-    /// Whether it is written as a stream, in one compressed form: it may be larger than one would want in memory.
+    /// Returns whether the index is written as a stream, in one compressed form, because it may be too large for memory.
     pub fn is_stream(&self) -> bool {
         matches!(self, IndexName::Contents(..) | IndexName::Icons(..))
     }
 
-    /// The architecture as directory Release files name it: `source` for sources.
+    /// Returns the architecture as the Release files of directories name it: `source` for sources. For Contents, Translation and icons,
+    /// returns OF, LANGUAGE or SIZE.
     pub fn architecture(&self) -> &str {
         match self {
             IndexName::Packages(_, a)
@@ -86,7 +87,7 @@ impl IndexName {
         }
     }
 
-    /// The index group that it is of: `amd64`, `installer-amd64`, `source`; its path where it has none.
+    /// Returns the index group: `amd64`, `installer-amd64`, `source`; the path of an index without a group.
     pub fn group(&self) -> String {
         match self {
             IndexName::Packages(_, a) => a.to_string(),
@@ -96,7 +97,7 @@ impl IndexName {
         }
     }
 
-    /// The directory that it lies in, below the suite; empty for the suite's own.
+    /// Returns the directory of the index, below the suite; empty for the suite's own.
     pub fn directory(&self) -> String {
         match self {
             IndexName::Packages(c, a) => format!("{c}/binary-{a}"),
@@ -157,7 +158,7 @@ impl IndexName {
 }
 
 impl fmt::Display for IndexName {
-    /// The path of its plain form below the suite.
+    /// Writes the path of the plain form below the suite.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.directory().as_str() {
             "" => {}
@@ -177,7 +178,7 @@ impl fmt::Display for IndexName {
     }
 }
 
-/// The indices that a merged suite publishes in any case, whatever its inputs have.
+/// Returns the indices that a merged suite always publishes, whatever its inputs have.
 pub fn published(config: &Config, suite: &Suite) -> BTreeSet<IndexName> {
     let mut names = BTreeSet::new();
     for component in config.components_of(suite) {
@@ -199,10 +200,10 @@ pub fn published(config: &Config, suite: &Suite) -> BTreeSet<IndexName> {
     names
 }
 
-/// The indices of an archive's suite that a merged suite reads, of those that its Release lists.
+/// Returns the indices of an archive's suite that a merged suite reads, of those that its Release lists.
 ///
-/// Where the archive's binary-ARCH indices do not hold the `Architecture: all` packages, or where it has none for an
-/// architecture, its binary-all is read as well.
+/// If the archive's binary-ARCH indices do not hold the `Architecture: all` packages, or if it has none for an architecture, its binary-all
+/// is read as well.
 pub fn wanted(
     config: &Config,
     suite: &Suite,
@@ -250,10 +251,9 @@ pub fn wanted(
     names
 }
 
-/// The indices of the families that a suite can do without, of those that a Release lists.
+/// Returns the indices of the families that a suite can do without, of those that a Release lists.
 ///
-/// Contents beside the components are read only where the archive has none of that kind within them: else they say the same
-/// once more.
+/// Contents beside the components are read only if the archive has none of that kind within them: otherwise they only repeat these.
 fn optional(
     config: &Config,
     suite: &Suite,
@@ -295,14 +295,14 @@ fn optional(
     listed.iter().filter(|name| wanted(name)).cloned().collect()
 }
 
-/// The path of an index without what compression adds to it.
+/// Returns the path of an index without the suffix of its compression.
 pub fn plain_form(path: &str) -> &str {
     let packed = [".xz", ".gz", ".bz2", ".zst", ".lzma", ".lz4"];
     let cut = packed.iter().find_map(|ext| path.strip_suffix(ext));
     cut.unwrap_or(path)
 }
 
-/// `all`, seen from another architecture.
+/// Returns `all`, unless the architecture is `all` itself.
 fn all_architecture(architecture: &Architecture) -> Option<Architecture> {
     if architecture.is_all() {
         return None;

@@ -1,7 +1,7 @@
-//! What a merge has to say of a suite: counts, bans, forks that are older than what they hide.
+//! The report on the merge of a suite: counts, bans, forks that are older than a version that they hide.
 //!
-//! It is kept in the state and given to whoever asks. So what an archive can make as long as it likes is quoted and has a bound; what
-//! is left of the rest is a number. Bans, forks and watches are lists of packages, as long as there are such packages.
+//! The report is kept in the state and shown to whoever asks. So every text that an archive can make as long as it likes is quoted and
+//! bounded; of the rest only the number is kept. The lists of bans, forks and watches grow only with the packages that are concerned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,20 +19,20 @@ const MAX_WITHOUT_SOURCE: usize = 1_000;
 /// The most names outside of the archives' pools that are kept.
 const MAX_OUTSIDE: usize = 10_000;
 
-/// How many packages that are installed or kept unasked are on record: Debian has about a hundred.
+/// The number of packages installed or kept unasked that are recorded: Debian has about a hundred.
 pub(crate) const MAX_UNASKED: usize = 5_000;
 
-/// A package that a ban took away.
+/// A package that a ban dropped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BannedPackage {
     /// Its name.
     pub package: String,
-    /// The package that it cannot do without, and that is banned or went before it; `None` where it is banned by name. With
-    /// transitive bans, chains can be followed through the packages that went.
+    /// The package that it needs and that is banned or was dropped before it; `None` if it is banned by name. With transitive bans, the
+    /// chain can be followed through the dropped packages.
     pub because_of: Option<String>,
 }
 
-/// A source that speaks for packages of other archives. Its text is quoted, so that it is fit for a report.
+/// A source that speaks for packages of other archives. Its text is quoted, so that it can stand in a report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ForeignSource {
     /// Its archive.
@@ -41,11 +41,11 @@ pub struct ForeignSource {
     pub source: String,
     /// Its version.
     pub version: String,
-    /// What it is told for, `claims PACKAGE` or `above those of ARCHIVE; built PACKAGE`.
+    /// The reason for the report: `claims PACKAGE` or `above those of ARCHIVE; built PACKAGE`.
     pub what: String,
 }
 
-/// What puts a package on machines unasked, or keeps it there.
+/// The claims by which a package is put on machines, or kept there, unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unasked {
@@ -71,43 +71,43 @@ impl fmt::Display for Unasked {
     }
 }
 
-/// A package that claims something: what, its name, its archive.
+/// A package that claims something: the claim, the name, the archive.
 pub type Claimed = (Unasked, String, String);
 
-/// Bounds a record.
+/// Cuts a record to [`MAX_UNASKED`].
 fn bound(claimed: &mut BTreeSet<Claimed>) {
     while claimed.len() > MAX_UNASKED {
         claimed.pop_last();
     }
 }
 
-/// What was merged into a suite, and what was not.
+/// The result of the merge of a suite: what was published, and what was not.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SuiteReport {
     /// Published stanzas by index group: `amd64`, `installer-amd64`, `all`, `source`.
     pub packages: BTreeMap<String, u64>,
-    /// Packages that bans took away.
+    /// Packages that bans dropped.
     pub banned: BTreeSet<BannedPackage>,
-    /// `(package, winner's version, hidden version)` where the winner is older than what it hides.
+    /// `(package, winner's version, hidden version)` if the winner is older than the version that it hides.
     pub older: BTreeSet<(String, String, String)>,
     /// Published packages that need a watched one, by the name of the watch.
     pub watched: BTreeMap<String, BTreeSet<String>>,
-    /// The package files of local archives that lie outside of their `pool/`, each path behind the pool's name: `DEBIAN/extra/x.deb`.
+    /// The package files of local archives that lie outside of their `pool/`, each path after the pool's name: `DEBIAN/extra/x.deb`.
     #[serde(default)]
     pub outside: BTreeSet<String>,
-    /// What an operator should look at in the inputs, though the merge went on.
+    /// Oddities of the inputs that an operator should look at, though the merge went on.
     #[serde(default)]
     pub warnings: BTreeSet<String>,
-    /// Packages that are installed or kept unasked; nothing where none were merged, or by a version that kept no record.
+    /// Packages that are installed or kept unasked; `None` if none were merged, or if the aptmerge version kept no record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unasked: Option<BTreeSet<Claimed>>,
     /// Published binaries for which no archive has the source: `package version (source version)`.
     pub without_source: BTreeSet<String>,
-    /// How many more there are.
+    /// The number of such binaries beyond these.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub without_source_further: usize,
-    /// Sources that speak for packages of other archives: published without these words, or left out.
+    /// Sources that speak for packages of other archives: published without these names, or left out.
     #[serde(default)]
     pub foreign_sources: BTreeSet<ForeignSource>,
 }
@@ -117,7 +117,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl SuiteReport {
-    /// Adds what another index group of the suite has to say.
+    /// Adds the report on another index group of the suite.
     pub(crate) fn absorb(&mut self, other: SuiteReport) {
         self.packages.extend(other.packages);
         self.banned.extend(other.banned);
@@ -137,7 +137,7 @@ impl SuiteReport {
         self.foreign_sources.extend(other.foreign_sources);
     }
 
-    /// Returns the report with no more words than are kept.
+    /// Returns the report, cut to the bounds.
     pub(crate) fn bounded(mut self) -> SuiteReport {
         self.without_source = self
             .without_source
@@ -153,7 +153,7 @@ impl SuiteReport {
                     .insert(format!("{further} {why}: more than {MAX_OUTSIDE}"));
             }
         }
-        // One less, so that the number has room.
+        // One less, so that the message about the others has room.
         if self.warnings.len() > MAX_WARNINGS {
             let further = cut(&mut self.warnings, MAX_WARNINGS - 1);
             self.warnings.insert(format!("{further} further warnings"));

@@ -1,25 +1,25 @@
-//! The text of an index in memory, as slices of what it is made from: stanzas are passed on without a copy.
+//! The text of an index in memory, as slices of the inputs: stanzas are passed on without a copy.
 
 use crate::deb822::Name;
 
-/// Whose stanza it is.
+/// The package that a stanza belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackageKey<'a> {
     /// The package's name.
     pub name: Name<'a>,
     /// Its version.
     pub version: &'a [u8],
-    /// The pool of the archive that it is from.
+    /// The pool of the package's archive.
     pub pool: &'a str,
 }
 
-/// A merged index: its text in slices, one group of slices a stanza.
+/// A merged index: its text in slices, one group of slices for each stanza.
 #[derive(Debug, Default)]
 pub struct Text<'a> {
     slices: Vec<&'a [u8]>,
-    /// Whose stanzas they are, where they are those of packages.
+    /// The packages of the stanzas, if the index is one of packages.
     keys: Vec<PackageKey<'a>>,
-    /// Where stanzas end, counted in slices.
+    /// The ends of the stanzas, counted in slices.
     stanza_ends: Vec<u32>,
     length: u64,
 }
@@ -46,12 +46,12 @@ impl<'a> Text<'a> {
         self.push(stanza);
     }
 
-    /// Whose stanzas they are; `None` where they are not those of packages.
+    /// Returns the packages of the stanzas; `None` if the index is not one of packages.
     pub fn keys(&self) -> Option<&[PackageKey<'a>]> {
         (self.keys.len() == self.stanza_ends.len()).then_some(&self.keys)
     }
 
-    /// The slices of a stanza, by its number from 0 on.
+    /// Returns the slices of a stanza, by its number from 0 on.
     pub fn stanza(&self, number: usize) -> &[&'a [u8]] {
         let start = match number {
             0 => 0,
@@ -60,22 +60,22 @@ impl<'a> Text<'a> {
         &self.slices[start as usize..self.stanza_ends[number] as usize]
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn len(&self) -> u64 {
         self.length
     }
 
-    /// Whether there is no stanza.
+    /// Returns whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// How many stanzas there are.
+    /// Returns the number of stanzas.
     pub fn stanzas(&self) -> usize {
         self.stanza_ends.len()
     }
 
-    /// The slices of each stanza.
+    /// Iterates over the stanzas, each as its slices.
     pub fn iter(&self) -> impl Iterator<Item = &[&'a [u8]]> {
         let starts = std::iter::once(0).chain(self.stanza_ends.iter().copied());
         starts

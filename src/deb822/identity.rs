@@ -1,18 +1,18 @@
-//! What a Release says of its suite as a whole: the fields that a merged suite takes over from its first archive, and those of which
-//! a change makes every apt stop until a person agrees.
+//! The identity of a suite in its Release: the fields that a merged suite takes over from its first archive, and the fields whose change
+//! makes every apt stop until a person agrees.
 //!
-//! apt holds each new Release of a source against the last one that it took (`Acquire::AllowReleaseInfoChange`), and asks about
+//! apt compares each new Release of a source with the last one that it took (`Acquire::AllowReleaseInfoChange`). It asks a person about
 //! Origin, Label and Codename, and about the priority that the suite's packages get without a preference ("DefaultPin": 500; 1 with
-//! NotAutomatic; 100 with ButAutomaticUpgrades as well). Version and Suite may change unasked. So these are what [`change`] looks at,
-//! and whoever takes a Release over asks it: the fetch of an archive, and the publishing of a suite of ours. The list is held
-//! against the apt that is installed by a test.
+//! NotAutomatic; 100 with ButAutomaticUpgrades as well). Version and Suite may change unasked. So [`change`] compares these fields, and
+//! both places that take a Release over call it: the fetch of an archive, and the publishing of a merged suite. A test compares the list
+//! with the apt that is installed.
 //!
-//! What is taken over goes into a text that we sign, so it is bounded here ([`inherited`]): longer fields are refused where they
-//! are fetched, and blanks at the ends of lines, which signatures do not cover, are taken off.
+//! The inherited fields go into a text that aptmerge signs, so [`inherited`] bounds them: longer fields are refused when they are fetched,
+//! and blanks at the ends of lines, which signatures do not cover, are removed.
 
 use super::Release;
 
-/// Fields that a merged suite has from its first archive where the configuration does not set them.
+/// Fields that a merged suite has from its first archive unless the configuration sets them.
 const INHERITED: [&str; 8] = [
     "Origin",
     "Label",
@@ -24,7 +24,7 @@ const INHERITED: [&str; 8] = [
     "Description",
 ];
 
-/// The most that such a field may have: real ones have less than a hundred bytes, and GnuPG signs no line of 20,000.
+/// The most bytes that such a field may have: real ones have less than a hundred, and GnuPG signs no line of 20,000.
 const MAX_FIELD_BYTES: usize = 4096;
 
 /// A field that is too long to be taken over.
@@ -57,18 +57,18 @@ pub fn inherited(release: &Release) -> Result<Vec<(String, String)>, LongField> 
     Ok(fields)
 }
 
-/// A change of which apt asks a person.
+/// A change that apt asks a person about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The field.
     pub field: &'static str,
-    /// Its value before, empty where it was not there.
+    /// Its value before, empty if there was none.
     pub from: String,
     /// Its value after.
     pub to: String,
 }
 
-/// Returns the first change of which apt asks a person. Both functions give the value of a field.
+/// Returns the first change that apt asks a person about. Both functions return the value of a field.
 pub fn change<'a>(
     before: impl Fn(&'static str) -> Option<&'a str>,
     after: impl Fn(&'static str) -> Option<&'a str>,
@@ -91,11 +91,11 @@ pub fn change<'a>(
 enum Flag<'a> {
     No,
     Yes,
-    /// No word of apt's: it equals itself alone.
+    /// A word that apt does not know: it equals only itself.
     Other(&'a str),
 }
 
-/// The flags that decide on a suite's priority.
+/// Returns the flags that decide on a suite's priority.
 fn priority<'a>(field: impl Fn(&'static str) -> Option<&'a str>) -> (Flag<'a>, Flag<'a>) {
     let flag = |name| {
         let value = field(name).unwrap_or_default();
@@ -107,7 +107,7 @@ fn priority<'a>(field: impl Fn(&'static str) -> Option<&'a str>) -> (Flag<'a>, F
         }
     };
     match flag("NotAutomatic") {
-        // Without it, the other one says nothing.
+        // Without `NotAutomatic`, `ButAutomaticUpgrades` has no effect.
         Flag::No => (Flag::No, Flag::No),
         not_automatic => (not_automatic, flag("ButAutomaticUpgrades")),
     }

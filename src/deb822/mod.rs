@@ -1,7 +1,7 @@
 //! Stanzas, fields, versions, relations and Release files: pure functions over bytes.
 //!
-//! The rules are those of deb822(5) and Debian Policy 5.1, taken strictly where a lenient reader and apt could come to see
-//! different stanzas in one file.
+//! The rules are those of deb822(5) and Debian Policy 5.1. They are applied strictly where a lenient reader and apt could see different
+//! stanzas in one file.
 
 pub mod identity;
 mod name;

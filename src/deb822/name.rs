@@ -1,45 +1,44 @@
 //! Names of packages and sources, compared as apt and dpkg compare them.
 //!
-//! apt lowers what stands in `Package` of Packages and Translation files, and dpkg lowers each name that it looks up, those of
-//! relations as well: `Odd-Tool` and `odd-tool` are two versions of one package. Where the merge took them for two names, the
-//! lowest archive could publish the first beside the second of the overlay, and evade order, bans, pins and filters.
+//! apt lowers the names in `Package` of Packages and Translation files, and dpkg lowers each name that it looks up, including those in
+//! relations: `Odd-Tool` and `odd-tool` are two versions of one package. If the merge took them for two names, the lowest archive could
+//! publish the first beside the overlay's second, and evade order, bans, pins and filters.
 //!
-//! So a name of an index is a [`Name`] from where it is read, and nothing else can be done with it than this type allows: two that
-//! differ by case are equal, have one place in every order, and one hash. A key that outlives its index is [`Name::folded`]. What
-//! is published is the stanza as it stands.
+//! So every name of an index is a [`Name`] as soon as it is read, and only the operations of this type are possible: two names that differ
+//! only in case are equal, have one place in every order, and one hash. A key that outlives its index is [`Name::folded`]. The stanza
+//! itself is published unchanged.
 //!
-//! apt leaves the case of names in relations and in Sources, and finds nothing where it differs from that of the package. They are
-//! compared without it all the same: dpkg finds the package, and what apt cannot find is not lost to anybody. Versions and
-//! architectures are compared by both programs in their case: `1.0A` is not `1.0a`, and a package for `AMD64` is one for no
-//! machine.
+//! apt keeps the case of names in relations and in Sources, and finds nothing if it differs from the package's. Here they are compared
+//! without case all the same: dpkg finds the package, and nobody loses what apt cannot find. Both programs compare versions and
+//! architectures with their case: `1.0A` is not `1.0a`, and a package for `AMD64` is for no machine.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Whether this is the name of a package, as far as its characters go.
+/// Returns whether all characters are allowed in the name of a package.
 pub fn is_valid_name(name: &[u8]) -> bool {
     let is_of_names = |b: &u8| b.is_ascii_alphanumeric() || b".+-_".contains(b);
     name.first().is_some_and(u8::is_ascii_alphanumeric) && name.iter().all(is_of_names)
 }
 
-/// A name as it stands in an index, without regard to its case.
+/// A name as an index writes it, compared without regard to case.
 #[derive(Clone, Copy)]
 pub struct Name<'a>(&'a [u8]);
 
 impl<'a> Name<'a> {
-    /// Takes a name as it stands there.
+    /// Takes a name as the index writes it.
     pub fn new(written: &'a [u8]) -> Self {
         Self(written)
     }
 
-    /// The name as it stands there: to be shown or passed on, not to be compared.
+    /// Returns the name as the index writes it: to be shown or passed on, not to be compared.
     pub fn as_written(self) -> &'a [u8] {
         self.0
     }
 
-    /// The name by which apt and dpkg know the package.
+    /// Returns the name by which apt and dpkg know the package.
     pub fn folded(self) -> Cow<'a, [u8]> {
         match self.0.iter().any(u8::is_ascii_uppercase) {
             true => Cow::Owned(self.0.to_ascii_lowercase()),

@@ -1,5 +1,5 @@
-//! Package relations, as far as bans need them: clauses, their alternatives, and the name in each (Policy 7.1); and whether apt can
-//! read a field of them.
+//! Package relations, as far as bans need them: clauses, their alternatives, and the name in each (Policy 7.1); and the check that apt can
+//! read a relation field.
 
 use std::cmp::Ordering;
 
@@ -10,11 +10,11 @@ use super::{Name, compare_versions};
 pub struct Alternative<'a> {
     /// The package's name.
     pub name: Name<'a>,
-    /// What stands behind the name.
+    /// The text after the name.
     rest: &'a [u8],
 }
 
-/// How a version must stand to the one that a relation names (Policy 7.1).
+/// The relation between a version and the one that a relation names (Policy 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// `<<`
@@ -30,7 +30,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Whether `version` stands so to `wanted`.
+    /// Returns whether `version` has this relation to `wanted`.
     pub fn holds(self, version: &[u8], wanted: &[u8]) -> bool {
         let order = compare_versions(version, wanted);
         match self {
@@ -44,7 +44,7 @@ impl Operator {
 }
 
 impl<'a> Alternative<'a> {
-    /// The restriction of its version; `None` where there is none that could be read.
+    /// Returns the restriction of the version; `None` if there is none or it cannot be read.
     pub fn version(&self) -> Option<(Operator, &'a [u8])> {
         let open = self.rest.iter().position(|b| *b == b'(')?;
         let inner = self.rest[open + 1..].split(|b| *b == b')').next()?;
@@ -69,12 +69,12 @@ impl<'a> Alternative<'a> {
 /// The longest string that apt's cache can keep: it aborts at a longer one.
 pub const MAX_STRING_BYTES: usize = 65_534;
 
-/// What apt takes for a blank: VT is one, which the standard library leaves out.
+/// Returns whether apt takes a byte for a blank: it takes VT for one, unlike the standard library.
 fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == b'\x0b'
 }
 
-/// A value without what apt takes for blanks at its ends.
+/// Returns a value without the bytes at its ends that apt takes for blanks.
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes
         && is_blank(*first)
@@ -89,11 +89,11 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Whether apt can read a relation field of a binary package (its `debListParser::ParseDepends`). A single one that it cannot read
-/// makes it refuse all that it has fetched.
+/// Checks that apt can read a relation field of a binary package (its `debListParser::ParseDepends`). A single field that apt cannot read
+/// makes it refuse everything that it has fetched.
 ///
 /// # Errors
-/// Where in the field, and what is wrong.
+/// The offset in the field, and the fault.
 pub fn check_relations(field: &[u8]) -> Result<(), (usize, &'static str)> {
     let end = field.len() - field.iter().rev().take_while(|b| is_blank(**b)).count();
     let field = &field[..end];
@@ -106,7 +106,7 @@ pub fn check_relations(field: &[u8]) -> Result<(), (usize, &'static str)> {
         if at == name {
             return Err((at, "there is no name"));
         }
-        // Where a client does not know the architecture behind the name, it keeps both as one string.
+        // A client that does not know the architecture after the name keeps both as one string.
         if at - name > MAX_STRING_BYTES {
             return Err((
                 name,
@@ -148,7 +148,7 @@ pub fn check_relations(field: &[u8]) -> Result<(), (usize, &'static str)> {
     Ok(())
 }
 
-/// The clauses of a relation field, as they stand there. Empty ones (a comma at the end, which real indices have) are left out.
+/// Returns the clauses of a relation field, unchanged. Empty ones (after a comma at the end, which real indices have) are left out.
 pub fn clauses(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     field
         .split(|b| *b == b',')
@@ -156,7 +156,7 @@ pub fn clauses(field: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|clause| !clause.is_empty())
 }
 
-/// The alternatives of a clause.
+/// Returns the alternatives of a clause.
 pub fn alternatives_of(clause: &[u8]) -> impl Iterator<Item = Alternative<'_>> + Clone {
     clause.split(|b| *b == b'|').map(|alternative| {
         let trimmed = trim(alternative);
@@ -172,7 +172,7 @@ pub fn alternatives_of(clause: &[u8]) -> impl Iterator<Item = Alternative<'_>> +
     })
 }
 
-/// The clauses of a relation field, each as its alternatives.
+/// Returns the clauses of a relation field, each as its alternatives.
 ///
 /// `foo:any (>= 1) [amd64] <!nocheck> | bar, baz` has two clauses, of `foo` and `bar`, and of `baz`.
 pub fn alternatives(

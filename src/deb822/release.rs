@@ -1,4 +1,4 @@
-//! Release files: what an archive's suite says of itself and of its indices.
+//! Release files: the fields of an archive's suite, and the sizes and digests of its indices.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use super::stanza::{Stanza, Stanzas, SyntaxError};
 /// The most entries a Release may have; Debian's largest have some thousands.
 const MAX_ENTRIES: usize = 200_000;
 
-/// Why a Release cannot be used.
+/// The reasons why a Release cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReleaseError {
-    /// It is not a stanza.
+    /// The Release is not a stanza.
     #[error("Release, {0}")]
     Syntax(#[from] SyntaxError),
-    /// It has more than one stanza, or none.
+    /// The Release has more than one stanza, or none.
     #[error("Release has {0} stanzas instead of one")]
     Stanzas(usize),
-    /// A field that must be there is not.
+    /// A required field is missing.
     #[error("Release has no field `{0}`")]
     Missing(&'static str),
-    /// A field stands there twice.
+    /// A field occurs twice.
     #[error("Release has the field `{0}` twice")]
     Doubled(String),
     /// A date cannot be read.
@@ -34,7 +34,7 @@ pub enum ReleaseError {
     Date {
         /// The field.
         field: &'static str,
-        /// What it says.
+        /// The value of the field.
         value: String,
     },
     /// A line of a checksum section is not hash, size and path.
@@ -51,7 +51,7 @@ pub enum ReleaseError {
     /// Two lines say different things about one path.
     #[error("Release says two different things about `{0}`")]
     Contradiction(String),
-    /// There is no hash that can be relied on.
+    /// There is no hash that can be trusted.
     #[error("Release has neither SHA256 nor SHA512; MD5 and SHA1 alone prove nothing")]
     NoStrongHash,
     /// There are too many entries.
@@ -59,7 +59,7 @@ pub enum ReleaseError {
     TooMany,
 }
 
-/// What a Release says of one index file.
+/// The facts that a Release states about one index file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexEntry {
     /// Its length in bytes.
@@ -68,19 +68,19 @@ pub struct IndexEntry {
     pub sha256: Option<[u8; 32]>,
     /// Its SHA-512.
     pub sha512: Option<[u8; 64]>,
-    /// Its MD5, of [`Release::weak_entries`] alone.
+    /// Its MD5; only [`Release::weak_entries`] fills it.
     pub md5: Option<[u8; 16]>,
-    /// Its SHA-1, likewise.
+    /// Its SHA-1; only [`Release::weak_entries`] fills it.
     pub sha1: Option<[u8; 20]>,
 }
 
-/// A Release file, taken apart.
+/// A parsed Release file.
 #[derive(Debug, Clone)]
 pub struct Release {
     fields: BTreeMap<String, (String, String)>,
-    /// When it was made.
+    /// The time at which it was made.
     pub date: Timestamp,
-    /// Until when it may be believed.
+    /// The time until which it may be trusted.
     pub valid_until: Option<Timestamp>,
     /// The files that it lists, by path below the suite's directory.
     pub entries: BTreeMap<String, IndexEntry>,
@@ -141,30 +141,30 @@ impl Release {
         })
     }
 
-    /// The value of a field, `None` where it is missing or empty.
+    /// Returns the value of a field, `None` if it is missing or empty.
     pub fn field(&self, name: &str) -> Option<&str> {
         let (_, value) = self.fields.get(&name.to_ascii_lowercase())?;
         (!value.is_empty()).then_some(value)
     }
 
-    /// Whether a field says `yes`.
+    /// Returns whether a field says `yes`.
     pub fn says_yes(&self, name: &str) -> bool {
         self.field(name)
             .is_some_and(|v| v.eq_ignore_ascii_case("yes"))
     }
 
-    /// The components that it names. Old security archives write `updates/main` for `main`; the last part counts.
+    /// Returns the components that the Release names. Old security archives write `updates/main` for `main`; the last part counts.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.words("Components")
             .map(|c| c.rsplit('/').next().unwrap_or(c))
     }
 
-    /// The architectures that it names.
+    /// Returns the architectures that the Release names.
     pub fn architectures(&self) -> impl Iterator<Item = &str> {
         self.words("Architectures")
     }
 
-    /// Whether binary-ARCH indices hold the `Architecture: all` packages too, so that binary-all need not be read.
+    /// Returns whether the binary-ARCH indices hold the `Architecture: all` packages too, so that binary-all need not be read.
     pub fn arch_indices_hold_all(&self) -> bool {
         !self.architectures().any(|a| a == "all")
             || self
@@ -172,8 +172,8 @@ impl Release {
                 .any(|w| w == "Packages")
     }
 
-    /// What its sections MD5Sum and SHA1 say. Nothing relies on them, so a Release is not refused for them; who reads a tree of
-    /// our own wants them to be right all the same.
+    /// Returns the entries of the sections MD5Sum and SHA1. Nothing relies on them, so `parse` does not refuse a Release for them; but
+    /// readers of a tree that aptmerge wrote want them to be right.
     pub fn weak_entries(&self) -> Result<BTreeMap<String, IndexEntry>, ReleaseError> {
         let mut entries = BTreeMap::new();
         if let Some(value) = self.field("MD5Sum") {
@@ -204,7 +204,7 @@ fn text_fields(data: &[u8], stanza: Stanza<'_>) -> Result<Vec<(String, String)>,
             let at = stanza.offset + field.value_offset;
             let value = std::str::from_utf8(field.value)
                 .map_err(|_| SyntaxError::at(data, at, "this is not UTF-8"))?;
-            // Its values go into messages and into our own Release.
+            // The values go into messages and into the Release files that aptmerge writes.
             if value.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
                 return Err(SyntaxError::at(data, at, "a control character").into());
             }
@@ -222,7 +222,8 @@ fn slot<const N: usize>(slot: &mut Option<[u8; N]>, hash: &str) -> Option<bool> 
     Some(same)
 }
 
-/// Reads a checksum section; `store` puts a hash into an entry and says whether it fits what is there, or that it is none.
+/// Reads a checksum section. `store` puts a hash into an entry; it returns whether the hash agrees with an earlier one, or `None` if it is
+/// no hash.
 fn section(
     section: &'static str,
     value: &str,
@@ -258,7 +259,7 @@ fn section(
     Ok(())
 }
 
-/// Whether a path stays where it is put: relative, no empty, `.` or `..` part, nothing that a server could decode into one.
+/// Returns whether a path stays below its directory: relative, no empty, `.` or `..` part, nothing that a server could decode into one.
 fn is_plain_path(path: &str) -> bool {
     !path.is_empty()
         && path.len() <= 1000
@@ -268,7 +269,7 @@ fn is_plain_path(path: &str) -> bool {
         && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-/// Reads the date form that Release files have. Only UTC is taken, under the names that apt knows: `UTC`, `GMT`, `Z`, `+0000`.
+/// Reads a date in the form of Release files. Only UTC is accepted, under the names that apt knows: `UTC`, `GMT`, `Z`, `+0000`.
 fn parse_date(value: &str) -> Option<Timestamp> {
     let (rest, zone) = value.trim().rsplit_once(' ')?;
     if !matches!(zone, "UTC" | "GMT" | "Z" | "+0000") {
@@ -279,7 +280,7 @@ fn parse_date(value: &str) -> Option<Timestamp> {
         .ok()
 }
 
-/// Writes the date form that Release files have, `Sat, 09 May 2026 10:21:35 UTC`.
+/// Writes a date in the form of Release files, `Sat, 09 May 2026 10:21:35 UTC`.
 pub(crate) fn format_date(date: Timestamp) -> String {
     date.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string()
 }

@@ -2,18 +2,18 @@
 
 use memchr::memchr;
 
-/// What is wrong with an index, and where.
+/// A fault of an index, and its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct SyntaxError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub why: String,
 }
 
 impl SyntaxError {
-    /// An error at a byte offset of a file.
+    /// Returns an error at a byte offset of a file.
     pub fn at(data: &[u8], offset: usize, why: impl Into<String>) -> Self {
         Self {
             line: LineNumbers::new(data).at(offset),
@@ -21,7 +21,7 @@ impl SyntaxError {
         }
     }
 
-    /// Says where a file first is not UTF-8, as every index should be (Policy 5.1). Old stanzas are not, and readers cope.
+    /// Returns the first place where a file is not UTF-8, as every index should be (Policy 5.1). Old stanzas are not, and readers cope.
     pub fn not_utf8(data: &[u8]) -> Option<Self> {
         let error = std::str::from_utf8(data).err()?;
         let why = "this is not UTF-8, it is passed on as it is";
@@ -29,12 +29,12 @@ impl SyntaxError {
     }
 }
 
-/// The numbers of lines at byte offsets of a file. Each is counted from the last one on, so that many of them cost one look at the file.
+/// The line numbers of byte offsets in a file. Counting continues from the last offset, so that many look-ups read the file once.
 pub struct LineNumbers<'a> {
     data: &'a [u8],
     offset: usize,
     line: usize,
-    /// How many bytes were looked at.
+    /// The number of bytes that were read to count lines.
     counted: usize,
 }
 
@@ -63,7 +63,7 @@ impl<'a> LineNumbers<'a> {
         self.line
     }
 
-    /// Returns how many bytes were looked at.
+    /// Returns the number of bytes that were read to count lines.
     #[cfg(test)]
     pub(crate) fn counted(&self) -> usize {
         self.counted
@@ -73,16 +73,16 @@ impl<'a> LineNumbers<'a> {
 /// One stanza: its lines without the empty one that ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stanza<'a> {
-    /// The bytes, as they stand in the file; the last line may lack its newline at the end of a file.
+    /// The bytes as the file has them; the last line may lack its newline at the end of a file.
     pub raw: &'a [u8],
-    /// Where it begins in the file.
+    /// The offset of the stanza in the file.
     pub offset: usize,
 }
 
 /// The stanzas of a file, in order.
 ///
-/// A line of blanks or carriage returns alone is refused: apt ends a stanza at some such lines and goes on at others, so
-/// what it would see is not what a strict reader sees. Comments are refused too, indices have none.
+/// A line of only blanks or carriage returns is refused: apt ends a stanza at some such lines and goes on at others, so it could see other
+/// stanzas than a strict reader. Comments are refused too, because indices have none.
 pub struct Stanzas<'a> {
     data: &'a [u8],
     position: usize,
@@ -117,7 +117,7 @@ impl<'a> Iterator for Stanzas<'a> {
 }
 
 impl<'a> Stanza<'a> {
-    /// Its fields, in order.
+    /// Returns the fields of the stanza, in order.
     pub fn fields(self) -> Fields<'a> {
         Fields {
             stanza: self,
@@ -125,26 +125,26 @@ impl<'a> Stanza<'a> {
         }
     }
 
-    /// The stanza's bytes with a newline at the end, whatever the file had.
+    /// Returns the bytes of the stanza without the newline at the end, if it has one.
     pub fn without_final_newline(self) -> &'a [u8] {
         self.raw.strip_suffix(b"\n").unwrap_or(self.raw)
     }
 }
 
-/// The fields of a stanza: name, and value as it stands there (leading blanks cut, continuation lines included).
+/// The fields of a stanza: name, and value as the stanza has it (leading blanks cut, continuation lines included).
 pub struct Fields<'a> {
     stanza: Stanza<'a>,
     position: usize,
 }
 
-/// A field: its name, its value without surrounding blanks, and where both stand in the stanza.
+/// A field: its name, its value without surrounding blanks, and the value's place in the stanza.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// The name, in the case that the file has.
+    /// The name, in the case of the file.
     pub name: &'a [u8],
     /// The value; inner newlines and the blanks that begin continuation lines stay.
     pub value: &'a [u8],
-    /// Where the value begins in the stanza.
+    /// The offset of the value in the stanza.
     pub value_offset: usize,
 }
 
@@ -154,13 +154,13 @@ impl Fields<'_> {
     }
 }
 
-/// Whether a field's name is `name`, in whatever case (Policy 5.1).
+/// Returns whether a field's name is `name`, in whatever case (Policy 5.1).
 pub fn eq_name(field: &[u8], name: &str) -> bool {
     field.eq_ignore_ascii_case(name.as_bytes())
 }
 
 impl<'a> Iterator for Fields<'a> {
-    /// A field, or the offset in the file and the reason why the line there is none.
+    /// A field, or the offset in the file and the reason why the line there is no field.
     type Item = Result<Field<'a>, (usize, String)>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -188,7 +188,7 @@ impl<'a> Iterator for Fields<'a> {
         if name.is_empty() || !name.iter().all(|b| matches!(b, 0x21..=0x7e)) {
             return failed(self, "that is no field name");
         }
-        // The value goes on over every line that begins with a blank.
+        // The value continues over every line that begins with a blank.
         let mut end = line_end;
         while matches!(line.get(end + 1), Some(b' ' | b'\t')) {
             let next = memchr(b'\n', &line[end + 1..]).map_or(line.len(), |n| end + 1 + n);

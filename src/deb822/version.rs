@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// Where a character of a non-digit part stands: `~` before the end, the end before letters, letters before the rest.
+/// Returns the place of a character of a non-digit part: `~` before the end, the end before letters, letters before the rest.
 fn weight(byte: Option<u8>) -> i32 {
     match byte {
         Some(b'~') => -1,
@@ -12,7 +12,7 @@ fn weight(byte: Option<u8>) -> i32 {
     }
 }
 
-/// Compares two upstream versions or two revisions, by turns a part without digits and one of digits.
+/// Compares two upstream versions or two revisions: in turn a part without digits and one of digits.
 fn compare_parts(mut a: &[u8], mut b: &[u8]) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
         loop {
@@ -46,7 +46,7 @@ fn compare_parts(mut a: &[u8], mut b: &[u8]) -> Ordering {
     Ordering::Equal
 }
 
-/// Epoch, upstream version and revision; a missing epoch is 0, a missing revision is empty, which is equal to `0`.
+/// Splits a version into epoch, upstream version and revision; a missing epoch is 0, a missing revision is empty, which is equal to `0`.
 pub(super) fn split(version: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let (epoch, rest) = match memchr::memchr(b':', version) {
         Some(n) => (&version[..n], &version[n + 1..]),
@@ -58,7 +58,7 @@ pub(super) fn split(version: &[u8]) -> (&[u8], &[u8], &[u8]) {
     }
 }
 
-/// The order of two versions. Any bytes have a place in it; those of a valid version have the one that dpkg gives them.
+/// Compares two versions. Any bytes have a place in the order; valid versions are ordered as dpkg orders them.
 pub fn compare_versions(a: &[u8], b: &[u8]) -> Ordering {
     let ((e1, u1, r1), (e2, u2, r2)) = (split(a), split(b));
     compare_parts(e1, e2)
@@ -66,7 +66,7 @@ pub fn compare_versions(a: &[u8], b: &[u8]) -> Ordering {
         .then_with(|| compare_parts(r1, r2))
 }
 
-/// Whether this is a version number (Policy 5.6.12), as far as its characters go.
+/// Returns whether all characters and the form are those of a version number (Policy 5.6.12).
 pub fn is_valid_version(version: &[u8]) -> bool {
     let (epoch, upstream, _) = split(version);
     !upstream.is_empty()

@@ -1,15 +1,15 @@
-//! Keys of versions: bytes that sort as the versions do, and are equal where the versions are.
+//! Keys of versions: bytes that sort as the versions do, and are equal if the versions are.
 //!
-//! A comparison of two versions reads both to their ends, so whoever compares one long version with a million short ones reads it a
-//! million times. A key is made once, by reading its version once, and comparisons of keys end at the first difference.
+//! A comparison of two versions reads both to their ends. So comparing one long version with a million short ones reads it a million times.
+//! A key is made once, which reads its version once, and comparisons of keys end at the first difference.
 
-/// Stands where a part without digits ends: behind `~`, before everything else.
+/// The byte at the end of a part without digits: it sorts after `~`, and before everything else.
 const END: u8 = 2;
 
-/// A length that does not fit into one byte follows in eight.
+/// A mark for a length that does not fit into one byte: the length follows in eight.
 const LONG: u8 = u8::MAX;
 
-/// Bytes that stand to those of another version as [`super::compare_versions`] says of the versions.
+/// Returns the key of a version: two keys compare as [`super::compare_versions`] compares the versions.
 pub fn version_key(version: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(version.len() + 12);
     let (epoch, upstream, revision) = super::version::split(version);
@@ -19,7 +19,7 @@ pub fn version_key(version: &[u8]) -> Vec<u8> {
     key
 }
 
-/// Appends the key of a part: by turns its characters that are no digits, and a number. No key is the beginning of another.
+/// Appends the key of a part: in turn its characters that are no digits, and a number. No key is a prefix of another.
 fn push_part(key: &mut Vec<u8>, mut part: &[u8]) {
     loop {
         let is_digit = |b: &u8| b.is_ascii_digit();
@@ -36,11 +36,11 @@ fn push_part(key: &mut Vec<u8>, mut part: &[u8]) {
             break;
         }
     }
-    // More could only begin with a character that is no digit.
+    // A further byte could only belong to a character that is no digit.
     key.push(END);
 }
 
-/// A longer number is a greater one.
+/// Appends the length of a number, so that longer numbers sort after shorter ones.
 fn push_length(key: &mut Vec<u8>, length: usize) {
     match u8::try_from(length) {
         Ok(short) if short < LONG => key.push(short),
@@ -51,14 +51,14 @@ fn push_length(key: &mut Vec<u8>, length: usize) {
     }
 }
 
-/// The place of a character that is no digit: `~`, then the end, letters, the rest.
+/// Returns the place of a character that is no digit: `~`, then the end, letters, the rest.
 fn weight(byte: u8) -> u8 {
     const LETTERS: u8 = 52;
     match byte {
         b'~' => 1,
         b'A'..=b'Z' => byte - b'A' + END + 1,
         b'a'..=b'z' => byte - b'a' + END + 27,
-        // What is before it and has a place of its own makes room.
+        // Characters below this one that have a place of their own leave gaps; close them.
         _ => {
             let taken = |range: std::ops::RangeInclusive<u8>| match byte > *range.end() {
                 true => range.end() - range.start() + 1,

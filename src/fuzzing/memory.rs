@@ -1,4 +1,4 @@
-//! Archives whose indices lie in memory, and the merge of them.
+//! Archives with their indices in memory, and the merge of them.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
@@ -96,18 +96,18 @@ pub(super) fn merged(config: &Config, archives: &[Indices]) -> Indices {
     sink.0.into_inner().unwrap()
 }
 
-/// The stanzas of an index, each with the end of its last line, and without the empty one.
+/// Returns the stanzas of an index, each with the newline of its last line, and without the empty line after it.
 pub(super) fn stanzas(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive("\n\n").map(|s| &s[..s.len() - 1])
 }
 
-/// Keeps the merges of a fuzzer in its own thread: handing such small work to others costs more than the work.
+/// Keeps the merges of a fuzzer in its own thread: handing such small work to other threads costs more than the work.
 pub(super) fn stay_in_this_thread() {
     static DONE: OnceLock<()> = OnceLock::new();
     if cfg!(fuzzing) {
         DONE.get_or_init(|| {
             let pool = rayon::ThreadPoolBuilder::new();
-            // Where there is a pool already, it works as well.
+            // If there is a pool already, the merge works with that one as well.
             let _ = pool.num_threads(1).use_current_thread().build_global();
         });
     }

@@ -1,4 +1,4 @@
-//! The merge over small worlds: three bytes make a package of one of two archives.
+//! The merge of small worlds: three bytes make a package of one of two archives.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,28 +39,28 @@ fn config() -> &'static Config {
     CONFIG_CELL.get_or_init(|| Config::parse(CONFIG, Path::new("/fuzz/x.toml")).unwrap())
 }
 
-/// The names, versions and architectures of packages; what a package is follows from three bytes.
+/// The names, versions and architectures of packages; three bytes choose among them.
 const NAMES: [&str; 6] = ["a", "b", "b-c", "b+", "banned", "lib9"];
 const VERSIONS: [&str; 8] = ["1", "1-1", "1.0", "2~rc", "2", "1:0.5", "1-1+b1", "01"];
 const ARCHITECTURES: [&str; 2] = ["amd64", "all"];
 const POOLS: [&str; 2] = ["HIGH", "LOW"];
-/// What packages depend on, and whether they go with what is banned.
+/// The dependencies of packages; `true` if the ban drops a package with this one.
 const DEPENDS: [(&str, bool); 4] = [
     ("", false),
     ("Depends: banned\n", true),
     ("Depends: a | banned\n", false),
     ("Pre-Depends: b,banned (>= 1)\n", true),
 ];
-/// Where files lie, and where they do in a merged pool, below the archive's name.
+/// The directories of files in an archive, and in a merged pool, below the archive's name.
 const PATHS: [(&str, &str); 3] = [("pool/", ""), ("./pool/", ""), ("extra/", "_/extra/")];
-/// The source of a package, where that is not called as itself: name and version by their places above.
+/// The source of a package, if it has another name or version: both by their positions above.
 const SOURCES: [(&str, Option<usize>, Option<usize>); 3] = [
     ("", None, None),
     ("Source: a\n", Some(0), None),
     ("Source: b (1)\n", Some(1), Some(0)),
 ];
 
-/// What a source says that it builds.
+/// The binaries that a source lists.
 const BINARIES: [&[&str]; 4] = [&[], &["a"], &["b", "b-c", "none"], &["A", "banned", "lib9"]];
 
 /// A package or a source of an archive.
@@ -70,18 +70,18 @@ struct Package {
     version: usize,
     architecture: usize,
     is_banned: bool,
-    /// What a source says that it builds.
+    /// The binaries that the source lists.
     builds: &'static [&'static str],
-    /// Name and version of the source that it was built from.
+    /// Name and version of the source that the package was built from.
     source: (usize, usize),
-    /// Its stanza as the archive has it.
+    /// The stanza as the archive has it.
     text: String,
-    /// The same as it is to be published.
+    /// The stanza as it must be published.
     published: String,
 }
 
 impl Package {
-    /// A number for each name, version and architecture.
+    /// Returns a number for each name, version and architecture.
     fn key(&self) -> usize {
         (self.name * VERSIONS.len() + self.version) * ARCHITECTURES.len() + self.architecture
     }
@@ -89,7 +89,7 @@ impl Package {
 
 const KEYS: usize = NAMES.len() * VERSIONS.len() * ARCHITECTURES.len();
 
-/// Two archives, by the numbers that are in the stanzas.
+/// The packages of two archives, by the numbers that are in the stanzas.
 #[derive(Default)]
 struct World {
     binaries: BTreeMap<usize, Package>,
@@ -148,7 +148,7 @@ fn world(data: &[u8]) -> World {
     world
 }
 
-/// The indices of each archive, the stanzas in the order of their numbers or the other way round.
+/// Returns the indices of each archive, the stanzas in the order of their numbers or in reverse.
 fn indices(world: &World, is_reversed: bool) -> [Indices; 2] {
     let index = |packages: &BTreeMap<usize, Package>, rank| {
         let of_archive = packages.values().filter(|p| p.rank == rank);
@@ -170,7 +170,7 @@ fn merged(archives: &[Indices]) -> Indices {
     super::memory::merged(config(), archives)
 }
 
-/// The packages of an index, each of which has to be published just as its archive's stanza says.
+/// Returns the packages of an index; asserts that each is published just as its archive's stanza says.
 fn published<'a>(
     text: &str,
     packages: &'a BTreeMap<usize, Package>,
@@ -203,7 +203,7 @@ pub(super) fn merge(data: &[u8]) {
     let packages = published(text, &world.binaries, number_of_binary);
     let sources = published(&out[SOURCES_INDEX], &world.sources, number_of_source);
 
-    // All of a name from the first archive that has it, nothing that is banned, nothing twice.
+    // All of a name is from the first archive that has it, nothing is banned, and nothing stands there twice.
     let mut owners = [None; NAMES.len()];
     for package in world.binaries.values() {
         let owner: &mut Option<usize> = &mut owners[package.name];
@@ -216,8 +216,8 @@ pub(super) fn merge(data: &[u8]) {
         let before = std::mem::replace(&mut is_published[package.key()], true);
         assert!(!before, "twice: {}", package.text);
     }
-    // Nothing is lost that precedence and bans let through. Of several stanzas of one key any one may stand for all, a banned
-    // one as well.
+    // Nothing is lost that precedence and bans let through. Several stanzas may have one key; then any one of them may stand for all, even
+    // a banned one.
     let mut may_be_gone = [[false; KEYS]; 2];
     for package in world.binaries.values().filter(|p| p.is_banned) {
         may_be_gone[package.rank][package.key()] = true;
@@ -228,14 +228,14 @@ pub(super) fn merge(data: &[u8]) {
             !is_hidden && !may_be_gone[package.rank][package.key()] && !is_published[package.key()];
         assert!(!lost, "{}", package.text);
     }
-    // Ordered by name, version and architecture; and binary-all has of it what is for all.
+    // The order is by name, version and architecture; and binary-all has exactly the packages for all.
     for pair in packages.windows(2) {
         let [a, b] = [pair[0], pair[1]];
         let versions = [a, b].map(|p| VERSIONS[p.version].as_bytes());
         let order = NAMES[a.name]
             .cmp(NAMES[b.name])
             .then(compare_versions(versions[0], versions[1]))
-            // Of one version in two spellings.
+            // One version can have two spellings.
             .then(versions[0].cmp(versions[1]))
             .then(ARCHITECTURES[a.architecture].cmp(ARCHITECTURES[b.architecture]));
         assert!(order.is_le(), "{}{}", a.text, b.text);
@@ -251,9 +251,9 @@ pub(super) fn merge(data: &[u8]) {
     assert!(of_all.map(|p| p.key()).eq(all.iter().map(|p| p.key())));
     check_sources(&world, &packages, &sources);
     check_builds(&world, &out[SOURCES_INDEX]);
-    // The order of stanzas within a file says nothing.
+    // The order of stanzas within a file has no effect.
     assert_eq!(merged(&indices(&world, true)), out);
-    // What was merged, merged again, is the same but for its paths.
+    // A second merge of the merged stanzas changes nothing but the paths.
     let texts = |packages: &[&Package]| {
         let texts: Vec<_> = packages.iter().map(|p| &p.text[..]).collect();
         texts.join("\n")
@@ -274,8 +274,8 @@ fn versions_of(a: usize, b: usize) -> std::cmp::Ordering {
     compare_versions(VERSIONS[a].as_bytes(), VERSIONS[b].as_bytes())
 }
 
-/// Every source that a published binary names is there, if the owner of the name has it, or has one that is not below it and no
-/// binary of a higher archive names it; and nothing else is there, and no version twice.
+/// Asserts that every source that a published binary names is there, if the owner of the name has it, or has one that is not below it and
+/// no binary of a higher archive names it; that nothing else is there, and no version twice.
 fn check_sources(world: &World, packages: &[&Package], sources: &[&Package]) {
     let owner = |name| {
         world
@@ -312,8 +312,8 @@ fn check_sources(world: &World, packages: &[&Package], sources: &[&Package]) {
     }
 }
 
-/// A source says of no binary that it builds it, if another archive has the binary, or, where none has, the source of the name, or
-/// stands above; and it says so of every other one that its archive says it of.
+/// Asserts that a source lists no binary that belongs to another archive: because that archive has the binary, or, if none has, the source
+/// of the name, or is the highest that lists it. Asserts that the source keeps every other binary that it lists.
 fn check_builds(world: &World, text: &str) {
     let published: Vec<_> = stanzas(text).collect();
     let source_of =
@@ -343,13 +343,13 @@ fn check_builds(world: &World, text: &str) {
     }
 }
 
-/// A stanza without what it says that it builds.
+/// Returns a stanza without its list of binaries.
 fn without_builds(stanza: &str) -> String {
     let lines = stanza.split_inclusive('\n');
     lines.filter(|line| !line.starts_with("Binary: ")).collect()
 }
 
-/// A stanza without its last line, which is the one that a merge rewrites.
+/// Returns a stanza without its last line, which is the one that a merge rewrites.
 fn without_path(stanza: &str) -> String {
     let end = stanza.trim_end().rfind('\n').unwrap_or_default();
     without_builds(&stanza[..=end])

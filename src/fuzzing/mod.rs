@@ -1,8 +1,8 @@
-//! What the fuzz targets run: every parser of bytes that others wrote, and what must hold of whatever it lets through.
+//! The functions of the fuzz targets: every parser of bytes from outside, and the properties of everything that it accepts.
 //!
-//! Built for tests and for `cargo fuzz` only (`fuzz/`, `scripts/fuzz`). A target is a function over bytes that panics where a
-//! property does not hold. The tests below run each over its seeds and some thousand changes of them, so that no target rots
-//! while nobody fuzzes.
+//! They are built for tests and for `cargo fuzz` only (`fuzz/`, `scripts/fuzz`). A target is a function over bytes that panics if a
+//! property does not hold. The tests below run each target over its seeds and some thousand mutations of them, so that no target rots while
+//! nobody fuzzes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod memory;
@@ -17,7 +17,7 @@ use crate::indices::IndexName;
 use crate::openpgp::Keyring;
 use crate::uri::{Scheme, Uri};
 
-/// What a target runs.
+/// The function of a target.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its file below `fuzz/fuzz_targets` and of its seeds' directory.
@@ -77,12 +77,12 @@ fn fixture_key() -> &'static Keyring {
     })
 }
 
-/// When the fixtures are valid.
+/// Returns a time at which the signatures of the fixtures are valid.
 fn fixture_time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_000_000)
 }
 
-/// Nobody here has the secret key, so the text that comes out is the one that was signed.
+/// Asserts that a verified text is one that was signed: nobody here has the secret key.
 fn clear_signed(data: &[u8]) {
     const SIGNED: &[u8] =
         include_bytes!("../../fixtures/archives/security/dists/bookworm-security/Release");
@@ -132,7 +132,7 @@ fn relations(data: &[u8]) {
     }
 }
 
-/// An order, whatever the versions are.
+/// Asserts that the comparison of versions is an order, for any versions.
 fn versions(data: &[u8]) {
     let mut parts = data.splitn(3, |b| *b == b'\n');
     let [a, b, c] = std::array::from_fn(|_| parts.next().unwrap_or_default());
@@ -164,7 +164,7 @@ fn configuration(data: &[u8]) {
     }
 }
 
-/// A first line that a base is joined with, a second that it is redirected to; and a path of a package, there and back.
+/// Joins a base with the first line and redirects it to the second; rewrites the path of a package, and maps it back.
 fn uri(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -230,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// A generator that needs nobody's entropy: a failure comes again.
+    /// A generator without entropy from outside, so that a failure can be repeated.
     struct Numbers(u64);
 
     impl Numbers {
@@ -296,8 +296,8 @@ mod tests {
             .collect()
     }
 
-    /// Each target over its seeds and changes of them: more where a change costs little, and so many times that as
-    /// `APTMERGE_FUZZ_TIMES` says, for a long run without cargo-fuzz.
+    /// Runs each target over its seeds and some mutations of them: more if a mutation costs little. `APTMERGE_FUZZ_TIMES` multiplies their
+    /// number, for a long run without cargo-fuzz.
     fn exercise(names: &[&str], changes: usize) {
         let times = std::env::var("APTMERGE_FUZZ_TIMES").ok();
         let changes = changes * times.and_then(|t| t.parse().ok()).unwrap_or(1);

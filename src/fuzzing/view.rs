@@ -1,5 +1,5 @@
-//! What clients of two architectures see of three archives: each name is its owner's, whatever its case, and whichever index its
-//! packages for all architectures stand in.
+//! The view of clients of two architectures on three archives: each name is its owner's, in whatever case, and in whichever index its
+//! packages for all architectures stand.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -47,7 +47,7 @@ const COMPONENTS: [&str; 2] = ["main", "contrib"];
 const NAMES: [&str; 8] = ["a", "A", "b-c", "B-c", "banned", "Banned", "b.c", "ab"];
 const VERSIONS: [&str; 4] = ["1", "2", "1:0", "1~"];
 
-/// A package: three bytes say which.
+/// A package; three bytes describe it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Package {
     rank: usize,
@@ -55,7 +55,7 @@ struct Package {
     version: &'static str,
     component: &'static str,
     is_for_all: bool,
-    /// Whether it stands in the index of each architecture.
+    /// `true` for each architecture whose index has the package.
     stands_in: [bool; 2],
 }
 
@@ -77,7 +77,7 @@ impl Package {
         self.name.to_ascii_lowercase()
     }
 
-    /// The stanza in the index of an architecture; the pool is that of what is published, or none.
+    /// Returns the stanza in the index of an architecture; `pool` is that of the published path, or empty.
     fn stanza(&self, architecture: &str, pool: &str) -> String {
         let architecture = if self.is_for_all { "all" } else { architecture };
         format!(
@@ -103,7 +103,7 @@ fn indices(packages: &[Package]) -> Vec<Indices> {
     archives
 }
 
-/// The packages that clients of an architecture are to see.
+/// Returns the packages that clients of an architecture must see.
 fn expected(packages: &[Package], architecture: usize) -> BTreeSet<String> {
     let owner = |name: &str, architectures: &[usize]| {
         let stands =
@@ -120,7 +120,7 @@ fn expected(packages: &[Package], architecture: usize) -> BTreeSet<String> {
             return false;
         }
         match is_across(p) {
-            // Where others alone have the name, the owner's packages for all take their place.
+            // If only others have the name here, the owner's packages for all replace theirs.
             true => stands || p.is_for_all && here.is_some() && here != across,
             false => stands && here == Some(p.rank) && !p.is_for_all && !has_all,
         }
@@ -131,7 +131,7 @@ fn expected(packages: &[Package], architecture: usize) -> BTreeSet<String> {
     seen.map(stanza).collect()
 }
 
-/// Returns the packages of an index by what tells them apart.
+/// Returns the published stanzas of an architecture.
 fn published(out: &Indices, architecture: &str) -> BTreeSet<String> {
     let texts =
         COMPONENTS.map(|component| &out[&format!("{component}/binary-{architecture}/Packages")]);
@@ -142,13 +142,13 @@ fn published(out: &Indices, architecture: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Merges packages, three bytes each, and holds what is published against the owners' packages and nothing else.
+/// Merges packages, three bytes each, and asserts that exactly the owners' packages are published.
 pub(super) fn view(data: &[u8]) {
     stay_in_this_thread();
     let mut packages: Vec<Package> = Vec::new();
     for bytes in data.chunks_exact(3).take(60) {
         let package = Package::of([bytes[0], bytes[1], bytes[2]]);
-        // Of two stanzas of one version, either may stand for both.
+        // If two stanzas have one version, either may stand for both.
         let is_same = |p: &Package| {
             (p.rank, p.key(), p.version) == (package.rank, package.key(), package.version)
         };

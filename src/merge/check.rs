@@ -14,7 +14,8 @@ use super::plain_tar::PlainTar;
 /// Of the families that a suite can do without, only icons can be so broken that the merge cannot go on. From the others, the merge leaves
 /// out the parts that it cannot read, and warns.
 ///
-/// # Errors The fault, and its line.
+/// # Errors
+/// The fault, and its line.
 pub fn check_index(name: &IndexName, mut index: impl Read) -> Result<(), String> {
     let kind = match name {
         IndexName::Packages(..) | IndexName::Installer(..) => Kind::Binary,

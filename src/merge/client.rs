@@ -22,7 +22,7 @@ use crate::deb822::{
     Field, MAX_STRING_BYTES, Name, Stanza, Stanzas, SyntaxError, check_relations, eq_name,
 };
 
-/// The longest stanza that is published: apt's own bound is 1 MiB, and publishing makes the path longer.
+/// The longest stanza that the merge accepts: apt's own bound is 1 MiB, and publishing makes the path longer.
 pub(super) const MAX_STANZA_BYTES: usize = 1_000_000;
 
 /// The most stanzas that an index may have: real ones have some sixty thousand, and each takes up memory during the merge.

@@ -39,7 +39,7 @@ const BATCH_BYTES: usize = 64 << 10;
 /// The number of lines that are merged between two checks of the deadline.
 const LINES_BETWEEN_LOOKS: u64 = 4096;
 
-/// The most bytes that the owners of one path may have; a reader of the same kind would refuse a longer line.
+/// The most bytes that the owners of one path may have; aptmerge itself could not read a longer line again.
 const MAX_OWNERS_BYTES: usize = 32 << 10;
 
 pub(super) fn merge(

@@ -49,7 +49,7 @@ fn describe_outside(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, report: &mut 
     report.warnings.extend(told);
 }
 
-/// The number of names without a link that the report has.
+/// The number of names without a link that are reported.
 const NOT_LINKED_TOLD: usize = 3;
 
 pub(super) fn describe(

@@ -102,7 +102,7 @@ impl BinaryGroup<'_> {
         wanted
     }
 
-    /// Returns the architecture's own indices, and binary-all if an input says that it must be read beside them.
+    /// Returns the architecture's own indices, and the binary-all of each input that has one (see `Input::has`).
     pub(super) fn wanted(&self) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         let all = Architecture::new("all").ok();

@@ -40,7 +40,7 @@ pub trait Input: Sync {
     fn packages(&self) -> Vec<IndexName> {
         Vec::new()
     }
-    /// Returns whether the merge reads this index; for binary-all, whether it must be read for other architectures as well.
+    /// Returns whether the input has an index that the merge should read; it reads binary-all for other architectures as well.
     fn has(&self, name: &IndexName) -> bool;
     /// Returns the name of an index of this input in messages.
     fn describe(&self, name: &IndexName) -> String;

@@ -1,8 +1,8 @@
-//! Large pieces of work, a few at a time.
+//! A queue for large pieces of work: a few run at a time.
 //!
-//! rayon fills all cores with small work, but a thread of its pool that waits takes up the next large piece meanwhile, and then
-//! everything that is large is in memory at once. So what is large waits here on threads of its own, of which there are few, and
-//! only what it is made of goes to the pool.
+//! rayon fills all cores with small pieces of work. But while a thread of its pool waits, it takes up the next large piece, and then all
+//! large pieces are in memory at once. So large pieces run here on a few threads of their own, and only the small pieces that they consist
+//! of go to the pool.
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
@@ -10,18 +10,18 @@ use std::thread::Builder;
 
 use crate::error::{Error, Result};
 
-/// How many are in work at once: enough to keep the pool busy while one of them reads.
+/// Returns the number of large pieces that run at once: enough to keep the pool busy while one of them reads.
 pub(crate) fn in_flight() -> usize {
     let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
     (cores / 2).clamp(2, 4)
 }
 
-/// Does all of the work, what comes first first; stops at the first failure. The results are in no order.
+/// Runs `work` on all items, in their order; stops at the first failure. The results are in no order.
 pub(super) fn each<T: Send, R: Send>(
     items: Vec<T>,
     work: impl Fn(T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    // A fuzzer runs small merges by the thousand, each in one thread.
+    // A fuzzer runs thousands of small merges, each in one thread.
     let threads = match cfg!(fuzzing) {
         true => 1,
         false => in_flight().min(items.len()),
@@ -37,7 +37,7 @@ pub(super) fn each<T: Send, R: Send>(
             match work(item) {
                 Ok(result) => done.push(result),
                 Err(error) => {
-                    // Nobody needs the rest any more.
+                    // Nobody needs the other items any more.
                     queue.lock().unwrap_or_else(PoisonError::into_inner).take();
                     return Err(error);
                 }
@@ -54,7 +54,7 @@ pub(super) fn each<T: Send, R: Send>(
             let thread = Builder::new().name(format!("merge-{n}"));
             match thread.spawn_scoped(scope, worker) {
                 Ok(thread) => started.push(thread),
-                // Those that are there do all of the work.
+                // The threads that have started do all of the work.
                 Err(_) if n > 0 => break,
                 Err(error) => {
                     return vec![Err(Error::io("start a thread for", "the merge")(error))];

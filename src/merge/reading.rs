@@ -1,8 +1,8 @@
-//! What is published, read as apt reads it: whether there is a stanza at which every client would stop.
+//! A check of published indices, read as apt reads them: is there a stanza at which every client would stop?
 //!
-//! The merge leaves such packages out (`merge::client`). Whoever reads a tree back asks again, over the very bytes that clients
-//! fetch, so a fault of the merge itself is found before the swap, and one in a tree that somebody else wrote by `verify`. The
-//! text comes in parts of any length, and no more of it is kept than one stanza.
+//! The merge leaves out packages with such stanzas (`merge::client`). This module checks once more, over the very bytes that clients fetch.
+//! So a fault of the merge itself is found before the swap, and `verify` finds one in a tree that somebody else wrote. The text comes in
+//! parts of any length, and at most one stanza of it is kept.
 
 use crate::deb822::{Stanza, eq_name};
 use crate::indices::IndexName;
@@ -13,17 +13,17 @@ use super::client;
 /// The most bytes of a stanza that apt can read.
 const MAX_READ_BYTES: usize = 1 << 20;
 
-/// How many faults of an index are told of.
+/// The number of faults of an index that are reported with their text.
 const MAX_TOLD: usize = 5;
 
-/// What stops a client in a kind of index.
+/// The checks for one kind of index.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
-    /// What apt takes apart.
+    /// apt takes the fields of each stanza apart.
     Packages,
-    /// Stanzas that have an MD5 and belong to a package.
+    /// Each stanza has an MD5 and belongs to a package.
     Translation,
-    /// Nothing but the length of a stanza.
+    /// apt can fail only at the length of a stanza.
     Length,
 }
 
@@ -31,17 +31,17 @@ enum Rule {
 #[derive(Debug)]
 pub struct Reading {
     rule: Rule,
-    /// What came of the present stanza, and how much of that was searched for its end.
+    /// The bytes of the present stanza so far, and the number of them that were searched for its end.
     part: Vec<u8>,
     searched: usize,
-    /// Whether the present stanza was told of as too long, and is passed over.
+    /// `true` if the present stanza is already reported as too long, and is skipped.
     passes_over: bool,
     faults: Vec<String>,
     untold: usize,
 }
 
 impl Reading {
-    /// Begins to read an index, by the path of its plain form; `None` for one that apt reads no stanzas of.
+    /// Begins to read an index, by the path of its plain form; returns `None` for an index of which apt reads no stanzas.
     pub fn of(path: &str) -> Option<Reading> {
         let rule =
             match IndexName::parse_packages(path).or_else(|| IndexName::parse_optional(path))? {
@@ -61,7 +61,7 @@ impl Reading {
         })
     }
 
-    /// Reads on.
+    /// Reads the next part.
     pub fn update(&mut self, text: &[u8]) {
         self.part.extend_from_slice(text);
         let mut begin = 0;
@@ -85,7 +85,7 @@ impl Reading {
         self.searched = self.part.len().saturating_sub(1);
     }
 
-    /// Says where a client would stop, and why: a few of the places.
+    /// Returns the stanzas at which a client would stop, with the reasons: the first few, and the number of the others.
     pub fn finish(mut self) -> Vec<String> {
         let rest = std::mem::take(&mut self.part);
         self.judge(&rest);
@@ -147,7 +147,7 @@ impl Reading {
     }
 }
 
-/// The value of a field, whatever stands before it: apt reads past lines that are none.
+/// Returns the value of a field, even after lines that are no fields: apt reads past such lines.
 fn value<'a>(stanza: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let stanza = Stanza {
         raw: stanza,

@@ -1,23 +1,23 @@
-//! Where a package lies: the paths of the archives, rewritten so that they stay apart, and back again.
+//! The paths of packages: the paths of the archives are rewritten so that they stay apart, and can be mapped back.
 //!
-//! `pool/REST` of the archive with the pool name NAME becomes `pool/NAME/REST`. A path outside of `pool/`, which a few archives
-//! have, becomes `pool/NAME/_/PATH`; `_` cannot be mistaken, since a `pool/_/…` of an archive is treated as outside too. So
-//! the mapping can be inverted for every path, by two rules that any web server has.
+//! `pool/REST` of the archive with the pool name NAME becomes `pool/NAME/REST`. A path outside of `pool/`, which a few archives have,
+//! becomes `pool/NAME/_/PATH`. `_` is unambiguous, because a `pool/_/…` of an archive is treated as outside too. So the mapping can be
+//! inverted for every path, by two rules that every web server can express.
 
 use crate::config::PoolName;
 
-/// Where something is put into a path, and what.
+/// An insertion into a path: the place and the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Insertion {
-    /// How many bytes at the front of the path go away (`./`).
+    /// The number of bytes at the front of the path that are removed (`./`).
     pub(crate) cut: usize,
-    /// How many bytes after those stay in front of what is put in.
+    /// The number of bytes after those that stay in front of the inserted text.
     pub(crate) keep: usize,
-    /// Which of a pool's strings is put in.
+    /// The string of the pool that is inserted.
     pub(crate) what: Inserted,
 }
 
-/// What is put into a path.
+/// The kinds of text that are inserted into a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Inserted {
     /// `NAME/`
@@ -54,13 +54,13 @@ impl PoolStrings {
     }
 }
 
-/// The longest path that a file can have on Linux, more or less.
+/// The longest path of a file on Linux, approximately.
 pub(crate) const MAX_PATH_BYTES: usize = 4000;
 
-/// How often a path may be percent-encoded over again; no honest one is more than once.
+/// The number of times that a path may be percent-encoded; honest paths are encoded once at most.
 const MAX_ENCODED_TIMES: usize = 4;
 
-/// Why a path of an index is refused.
+/// Returns why a path of an index is refused.
 fn check(path: &[u8]) -> Result<(), &'static str> {
     if path.is_empty() {
         return Err("it is empty");
@@ -81,7 +81,7 @@ fn check(path: &[u8]) -> Result<(), &'static str> {
     if climbs(path) {
         return Err("it climbs with `..`");
     }
-    // Some servers decode before they resolve, and some do it twice.
+    // Some servers decode before they resolve, and some do so twice.
     let mut decoded = path.to_vec();
     let mut rounds = 0;
     while let Some(next) = percent_decoded(&decoded) {
@@ -102,7 +102,7 @@ fn check(path: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The path with every `%XX` decoded once; `None` where there is none left.
+/// Returns the path with every `%XX` decoded once; `None` if there is none left.
 fn percent_decoded(path: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
@@ -122,7 +122,7 @@ fn percent_decoded(path: &[u8]) -> Option<Vec<u8>> {
     (decoded.len() != path.len()).then_some(decoded)
 }
 
-/// How a `Filename` or a `Directory` is rewritten, or why it is refused.
+/// Returns how a `Filename` or a `Directory` is rewritten, or why it is refused.
 pub(crate) fn insertion(path: &[u8]) -> Result<Insertion, &'static str> {
     check(path)?;
     let mut cut = 0;
@@ -143,7 +143,7 @@ pub(crate) fn insertion(path: &[u8]) -> Result<Insertion, &'static str> {
     Ok(Insertion { cut, keep, what })
 }
 
-/// Whether a file is of a kind that indices name: a binary package, or a part of a source package.
+/// Returns whether a file is of a kind that indices name: a binary package, or a part of a source package.
 pub(crate) fn is_package_file(name: &[u8]) -> bool {
     let ends = [
         ".deb",
@@ -159,16 +159,16 @@ pub(crate) fn is_package_file(name: &[u8]) -> bool {
         ".tar.zst",
     ];
     let is = |name: &[u8]| ends.iter().any(|end| name.ends_with(end.as_bytes()));
-    // Beside a tarball lies its signature; any other `.asc` may be a key.
+    // A tarball has its signature beside it; any other `.asc` may be a key.
     is(name) || name.strip_suffix(b".asc").is_some_and(is)
 }
 
-/// Whether a name is hidden, as that of a directory of git or of a half-written file.
+/// Returns whether a name is hidden, like that of a git directory or of a half-written file.
 pub(crate) fn is_hidden(name: &[u8]) -> bool {
     name.starts_with(b".") && name != b"." && name != b".."
 }
 
-/// A path of an archive as it stands in a merged index.
+/// Returns a path of an archive as a merged index has it.
 pub fn rewritten(path: &str, pool: &PoolName) -> Result<String, &'static str> {
     let Insertion { cut, keep, what } = insertion(path.as_bytes())?;
     let strings = PoolStrings::new(pool);
@@ -180,7 +180,7 @@ pub fn rewritten(path: &str, pool: &PoolName) -> Result<String, &'static str> {
     ))
 }
 
-/// The path in the archive for what follows `pool/NAME/` in a merged index.
+/// Returns the path in the archive, from the part after `pool/NAME/` in a merged index.
 pub fn original(rest: &str) -> String {
     match rest.strip_prefix("_/") {
         Some(outside) => outside.to_owned(),
@@ -243,7 +243,7 @@ mod tests {
         ] {
             assert!(insertion(bad.as_bytes()).is_err(), "{bad:?}");
         }
-        // Each round of decoding takes two bytes away; nobody waits for half a million rounds.
+        // Each round of decoding removes two bytes; half a million rounds would take too long.
         let again = |times| format!("pool/%{}", "25".repeat(times));
         assert!(insertion(again(1).as_bytes()).is_ok());
         assert!(insertion(again(9).as_bytes()).is_err());

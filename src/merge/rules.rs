@@ -1,9 +1,10 @@
 //! Precedence and bans: which of the entries of one name space are published, and why the others are not.
 //!
-//! In this order: what the filter of an archive leaves out is as if it was not there; then a name belongs to one archive, by
-//! pin, else by strategy, with a look at the other architectures ([`super::owners`]); then the winner is tested against the bans, and a banned one is not replaced by a loser, nor is one that
-//! apt cannot read; then, with `transitive`, goes whatever can no longer be satisfied. All but the last looks at the entries of one name alone, so the
-//! rules can be applied to some names of a name space and give for these what they give for all.
+//! The rules apply in this order. An entry that the filter of its archive leaves out is ignored. A name belongs to one archive: by pin,
+//! else by strategy, and with regard to the other architectures ([`super::owners`]). The winner is tested against the bans; no loser
+//! replaces a banned winner, nor one that apt cannot read. With `transitive`, packages whose dependencies can no longer be satisfied are
+//! dropped. All rules but the last look at the entries of one name alone. So the rules can be applied to some names of a name space, with
+//! the same result for these as for all.
 
 mod owner;
 mod transitive;
@@ -24,19 +25,19 @@ pub(crate) use owner::{Owner, Owners};
 pub(crate) struct Rules<'a> {
     kind: Kind,
     strategy: Strategy,
-    /// The pins that hold here, in the order of the configuration: number from 1, rank of the archive, pin.
+    /// The pins that hold here, in the order of the configuration: the number from 1, the rank of the archive, the pin.
     pins: Vec<(usize, u16, &'a Pin)>,
-    /// `include` and `exclude` of each archive, by rank; empty where no archive has one.
+    /// `include` and `exclude` of each archive, by rank; empty if no archive has one.
     filters: Vec<[Option<&'a Filter>; 2]>,
     bans: &'a Bans,
     /// The ranks of archives that bans do not touch.
     exempt: Vec<u16>,
-    /// The owners across architectures, where there are several.
+    /// The owners across architectures, if there are several architectures.
     owners: Option<&'a Owners>,
 }
 
 impl<'a> Rules<'a> {
-    /// The rules for an architecture's packages or udebs, or, without one, for sources.
+    /// Returns the rules for an architecture's packages or udebs, or, without an architecture, for sources.
     pub(crate) fn new(merge: &'a SuiteMerge<'_>, architecture: Option<&Architecture>) -> Self {
         let config = merge.config;
         let rank_of = |pin: &Pin| {
@@ -77,7 +78,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// The rules for an architecture beside others.
+    /// Returns the rules for one of several architectures.
     pub(crate) fn beside(
         merge: &'a SuiteMerge<'_>,
         architecture: &Architecture,
@@ -89,7 +90,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// The rules for a name in all architectures at once: without the pins that are for some of them.
+    /// Returns the rules for a name in all architectures at once: without the pins that are for some of them.
     pub(crate) fn across(merge: &'a SuiteMerge<'_>) -> Self {
         let mut rules = Self {
             kind: Kind::Binary,
@@ -99,22 +100,22 @@ impl<'a> Rules<'a> {
         rules
     }
 
-    /// Whether nothing but the order of archives says whose a name is.
+    /// Returns whether the order of archives alone decides which archive owns a name.
     pub(crate) fn is_by_order_alone(&self) -> bool {
         self.strategy == Strategy::Order && self.pins.is_empty()
     }
 
-    /// Whether what becomes of one name can hang on what becomes of others.
+    /// Returns whether the result for one name can depend on the results for others.
     pub(crate) fn is_transitive(&self) -> bool {
         self.bans.transitive && self.kind == Kind::Binary && !self.bans.packages.is_empty()
     }
 
-    /// How a name finds its archive where no pin gives it one.
+    /// Returns the strategy that gives a name to an archive if no pin does.
     pub(crate) fn strategy(&self) -> Strategy {
         self.strategy
     }
 
-    /// Which table of its archive's filter leaves an entry out, if one does.
+    /// Returns the table of its archive's filter that leaves an entry out, if one does.
     pub(crate) fn exclusion(&self, entry: &Entry<'_>) -> Option<Exclusion> {
         let [include, exclude] = self.filters.get(usize::from(entry.rank))?;
         if exclude.is_some_and(|filter| self.is_in(entry, filter)) {
@@ -145,7 +146,7 @@ impl<'a> Rules<'a> {
             || is_binary && !filter.priorities.is_empty() && has_priority()
     }
 
-    /// The claim of an entry to its name.
+    /// Returns the claim of an entry to its name.
     pub(crate) fn claim<'e>(&self, entry: &Entry<'e>) -> Claim<&'e [u8]> {
         let is_pinned = |pin: &Pin| match self.kind {
             Kind::Binary => {
@@ -164,7 +165,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Compares two claims to one name: the lesser one has it.
+    /// Compares two claims to one name: the lesser one wins.
     pub(crate) fn order<A: AsRef<[u8]>, B: AsRef<[u8]>>(
         &self,
         a: &Claim<A>,
@@ -181,13 +182,13 @@ impl<'a> Rules<'a> {
             .then_with(|| a.rank.cmp(&b.rank))
     }
 
-    /// The claim that has a name, in this architecture alone.
+    /// Returns the claim that wins a name, in this architecture alone.
     fn owner<'e>(&self, same_name: &[Entry<'e>]) -> Option<Claim<&'e [u8]>> {
         let claims = same_name.iter().map(|entry| self.claim(entry));
         claims.min_by(|a, b| self.order(a, b))
     }
 
-    /// The owner of a name across architectures, where it has a say beside what has the name in this one.
+    /// Returns the owner of a name across architectures, unless a pin for this architecture decided `here`.
     fn across_of(&self, name: Name<'_>, here: &Claim<&[u8]>) -> Option<&'a Owner> {
         let is_of_here = |(number, _, pin): &(usize, u16, &Pin)| {
             Some(*number) == here.pin && pin.architectures.is_some()
@@ -197,19 +198,19 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// What gives a name to an archive.
+/// The facts that can give a name to an archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim<V> {
     /// The archive.
     pub(crate) rank: u16,
-    /// The number of the pin that names it.
+    /// The number of the pin that names the entry.
     pub(crate) pin: Option<usize>,
     /// The version.
     version: V,
 }
 
 impl Claim<&[u8]> {
-    /// The claim, to be kept for longer than its index.
+    /// Returns a copy of the claim that can outlive its index.
     pub(crate) fn kept(&self) -> Claim<Box<[u8]>> {
         Claim {
             rank: self.rank,
@@ -219,33 +220,33 @@ impl Claim<&[u8]> {
     }
 }
 
-/// What leaves an entry out before anything else is asked.
+/// The reasons to leave an entry out before any other rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exclusion {
-    /// The archive's `include` does not name it.
+    /// The archive's `include` does not name the entry.
     Include,
-    /// The archive's `exclude` names it.
+    /// The archive's `exclude` names the entry.
     Exclude,
 }
 
-/// Why an entry is not published.
+/// The reason why an entry is not published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Drop {
-    /// It is banned by its own name.
+    /// The entry is banned by its own name.
     BannedName,
-    /// It cannot be installed without this banned package.
+    /// The entry cannot be installed without this banned package.
     BannedDependency(String),
-    /// Bans took whatever would have satisfied this clause of its.
+    /// Bans removed every package that would have satisfied this clause of the entry.
     Unsatisfied {
-        /// The clause as it stands in the stanza.
+        /// The clause as the stanza has it.
         clause: String,
-        /// The package that would have: its place in [`Outcome::dropped`].
+        /// The package that would have satisfied it: its position in [`Outcome::dropped`].
         by: usize,
     },
 }
 
-/// An overlay's package that is older than what it hides.
+/// An overlay's package that is older than a version that it hides.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OlderFork {
     pub(crate) package: String,
@@ -253,20 +254,20 @@ pub(crate) struct OlderFork {
     pub(crate) hidden: String,
 }
 
-/// What the rules made of the entries of one name space.
+/// The result of the rules for the entries of one name space.
 #[derive(Default)]
 pub(crate) struct Outcome<'a> {
-    /// In the order of publication: by name, version, architecture.
+    /// The published entries, in the order of publication: by name, version, architecture.
     pub(crate) kept: Vec<Entry<'a>>,
-    /// Winners that a ban took away.
+    /// Winners that a ban dropped.
     pub(crate) dropped: Vec<(Entry<'a>, Drop)>,
-    /// Winners that no ban took and that apt cannot read.
+    /// Winners that no ban dropped and that apt cannot read.
     pub(crate) unreadable: Vec<Entry<'a>>,
-    /// What the archive that the name belongs to hides of others.
+    /// Entries that are hidden because their name belongs to another archive.
     pub(crate) hidden: Vec<Entry<'a>>,
-    /// What is not taken from its archive.
+    /// Entries that the filter of their archive leaves out.
     pub(crate) excluded: Vec<Entry<'a>>,
-    /// Names that another archive than here owns across architectures, with its rank.
+    /// Names that an archive owns across architectures which would not own them here alone, with its rank.
     pub(crate) elsewhere: Vec<(Name<'a>, u16)>,
     /// Names that a pin gave to their archive, with the number of the pin.
     pub(crate) pinned: Vec<(Name<'a>, usize)>,
@@ -275,7 +276,7 @@ pub(crate) struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// What a dropped package could not do without, and what that one could not, and so on; the last is banned by name.
+    /// Returns the packages from a dropped package's dependency to the cause: each needs the next, and the last is banned by name.
     pub(crate) fn chain<'s>(&'s self, why: &'s Drop) -> impl Iterator<Item = String> + 's {
         let mut next = Some(why);
         std::iter::from_fn(move || match next.take()? {
@@ -300,7 +301,7 @@ pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outco
         (entries, outcome.excluded) = (taken, excluded);
     }
     sort(&mut entries);
-    // An archive that has a package both in its arch index and in binary-all, or in two components, has it once.
+    // An archive that has a package both in its architecture's index and in binary-all, or in two components, has it once.
     entries.dedup_by(|b, a| {
         (a.name, a.version, a.architecture, a.rank) == (b.name, b.version, b.architecture, b.rank)
     });
@@ -340,7 +341,8 @@ pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outco
     outcome
 }
 
-/// The order of publication: name, version, architecture; then what makes it the same whatever order the inputs came in.
+/// Sorts entries in the order of publication: name, version, architecture; then by fields that make the order independent of the order of
+/// the inputs.
 pub(crate) fn sort(entries: &mut [Entry<'_>]) {
     entries.par_sort_unstable_by(|a, b| {
         a.name
@@ -392,7 +394,7 @@ fn is_banned(name: Name<'_>, bans: &Bans) -> bool {
     std::str::from_utf8(&name.folded()).is_ok_and(|name| bans.packages.contains::<str>(name))
 }
 
-/// Whether an entry needs one of `packages` to be installed, in any alternative.
+/// Returns whether an entry needs one of `packages` to be installed, in any alternative.
 pub(crate) fn needs_any<'p>(
     entry: &Entry<'_>,
     packages: impl Iterator<Item = &'p PackageName> + Clone,

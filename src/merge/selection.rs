@@ -1,4 +1,4 @@
-//! What was published, by name: what the indices that speak of packages are held against.
+//! The published packages by name, for the indices that speak of packages.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -13,11 +13,11 @@ use super::places::Places;
 /// The published names of an index group, each with the archive that it is from.
 pub(crate) type Names = HashMap<Box<[u8]>, BTreeSet<u16>>;
 
-/// A published description: the component of the package, its name as it is compared, the MD5 that names the description, and the
-/// archive's place in the order.
+/// A published description: the component of the package, its name as it is compared, the MD5 that names the description, and the archive's
+/// place in the order.
 pub(crate) type Description = (u16, Box<[u8]>, Box<[u8]>, u16);
 
-/// What was published of a suite.
+/// A collector of the packages that are published of a suite.
 #[derive(Default)]
 pub(crate) struct Selection {
     groups: Mutex<HashMap<String, Names>>,
@@ -26,19 +26,19 @@ pub(crate) struct Selection {
     wanted: Wanted,
 }
 
-/// What the families that are merged ask of a selection; the rest is not gathered.
+/// The facts that the merged families need from a selection; other facts are not gathered.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wanted {
     /// Names and archives, for Contents and DEP-11.
     pub(crate) names: bool,
     /// Descriptions, for translations.
     pub(crate) descriptions: bool,
-    /// Versions and components, for commands, and for Contents of all components in one.
+    /// Versions and components, for commands, and for a Contents of all components.
     pub(crate) places: bool,
 }
 
 impl Selection {
-    /// Gathers what is wanted.
+    /// Returns an empty selection that gathers the wanted facts.
     pub(crate) fn new(wanted: Wanted) -> Self {
         Self {
             wanted,
@@ -46,8 +46,8 @@ impl Selection {
         }
     }
 
-    /// Notes what was published of a group: `amd64`, `udeb-amd64`, `source`. What is `Architecture: all` in it is noted
-    /// under `all`, or `udeb-all`, as well.
+    /// Notes what was published of a group: `amd64`, `udeb-amd64`, `source`. Packages that are `Architecture: all` are noted under `all`,
+    /// or `udeb-all`, as well.
     pub(crate) fn add<'a>(&self, group: &str, published: &[Entry<'a>]) {
         let all = match group.strip_prefix("udeb-") {
             Some(_) => "udeb-all",
@@ -98,7 +98,7 @@ impl Selection {
         }));
     }
 
-    /// What was published, now that all groups are.
+    /// Returns the selection, after all groups are published.
     pub(crate) fn finish(self) -> Selected {
         Selected {
             groups: self
@@ -119,7 +119,7 @@ impl Selection {
     }
 }
 
-/// What was published of a suite, all of it.
+/// The published packages of a suite, complete.
 pub(crate) struct Selected {
     groups: HashMap<String, Names>,
     pub(crate) descriptions: HashSet<Description>,
@@ -129,7 +129,7 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    /// A digest of the names of a group and the archives that they are from.
+    /// Returns the digest of the names of a group and of the archives that they are from.
     pub(crate) fn digest_of_group(&self, group: &str) -> [u8; 32] {
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = digests.get(group) {
@@ -151,7 +151,7 @@ impl Selected {
         digest
     }
 
-    /// A digest of the published descriptions.
+    /// Returns the digest of the published descriptions.
     pub(crate) fn digest_of_descriptions(&self) -> [u8; 32] {
         *self.digest_of_descriptions.get_or_init(|| {
             let sorted: BTreeSet<_> = self.descriptions.iter().collect();
@@ -169,7 +169,7 @@ impl Selected {
         })
     }
 
-    /// The names of a group; `None` where it has none.
+    /// Returns the names of a group; `None` if it has none.
     pub(crate) fn group(&self, group: &str) -> Option<&Names> {
         self.groups.get(group)
     }
@@ -180,7 +180,7 @@ impl Selected {
         ranks.is_some_and(|ranks| ranks.contains(&rank))
     }
 
-    /// Returns whether a package was published from other archives and, in a group, not from this one.
+    /// Returns whether a package was published from other archives in some group, and not from this one in `group`.
     pub(crate) fn is_of_others(&self, group: &str, name: &[u8], rank: u16) -> bool {
         let mut groups = self.groups.keys();
         let is_theirs = |of: &String| {

@@ -49,7 +49,7 @@ pub(super) fn source_group(
             sink.text(&IndexName::Sources(component.clone()), text)
         })?;
     let mut report = describe(merge, &outcome, "source".into());
-    // Bans and forks are told of binaries; what a ban took of the sources goes with them.
+    // The report has bans and forks for binaries only; what a ban removed of the sources follows from these.
     report.banned.clear();
     report.older.clear();
     report.without_source = missing;

@@ -1,20 +1,19 @@
-//! Sources: precedence by source name, and whatever source a published binary was built from.
+//! Sources: precedence by source name, and the sources that published binaries were built from.
 //!
-//! `apt-get source NAME` takes the highest version of all sources that are called so, and the first of equal ones. So a source that is
-//! brought back for the sake of a binary must not be one that takes the place of what the owner of the name has: a
-//! package of the lowest archive with `Source: odd-tool (99)` would make that archive's odd-tool 99 what every client fetches
-//! for the overlay's odd-tool. Hence
+//! `apt-get source NAME` takes the highest version of all sources with that name, and the first of equal ones. So a source that is restored
+//! because a binary needs it must not take the place of a source of the name's owner: a package of the lowest archive with `Source:
+//! odd-tool (99)` would make every client fetch that archive's odd-tool 99 instead of the overlay's odd-tool. Hence:
 //!
-//! - what the owner has is brought back from the owner, whoever else has it too;
-//! - what it does not have is brought back from another archive only if it is not above the highest version of the owner's that is
-//!   published and no binary of an archive above the other one was built from it, or if a pin or a filter gave the owner's own
-//!   binary of that source to the other archive, as only the configuration can; else the binary stays without a source, and that
-//!   is told. An archive may have a binary whose source it has no longer, and `apt-get source` asks for the very version that
-//!   such a binary names, so whoever is below would have the word on what it was built from;
-//! - no name and version, in whatever spelling, is published twice: the owner's stays.
+//! - A source that the owner has is restored from the owner, even if other archives have it too.
+//! - A source that the owner does not have is restored from another archive in two cases only. Either it is not above the owner's highest
+//!   published version, and no binary of an archive above the other one was built from it. Or a pin or a filter gave the owner's own binary
+//!   of that source to the other archive, as only the configuration can. Otherwise the binary stays without a source, and the report says
+//!   so. The reason: an archive may have a binary whose source it no longer has, and `apt-get source` asks for the very version that such a
+//!   binary names. So a lower archive would decide what the binary was built from.
+//! - No name and version, in whatever spelling, is published twice: the owner's stays.
 //!
-//! The owner is the archive whose sources of the name the rules let win, banned or not; where filters leave out all of them, the
-//! first archive that has one. What sources say of binaries is the business of `claims`.
+//! The owner is the archive whose sources of the name win by the rules, banned or not; if filters leave out all of them, the first archive
+//! that has one. The binaries that sources list are the business of `claims`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -28,35 +27,35 @@ use super::entry::Entry;
 use super::input::SuiteMerge;
 use super::rules::{self, Outcome, Rules, lossy};
 
-/// A source: its name as apt knows it, and the key of its version.
+/// A source: its name in the form that apt knows, and the key of its version.
 type NameAndVersion = (Vec<u8>, Vec<u8>);
 
 /// A source that published binaries were built from.
 struct Need {
-    /// The version as one of the binaries has it.
+    /// The version as one of the binaries writes it.
     version: Vec<u8>,
-    /// A binary of each archive that needs it, by the rank of the archive.
+    /// For each archive with a binary that needs the source: one such binary, by the rank of the archive.
     users: BTreeMap<u16, String>,
-    /// Archives whose binary took the place of one that another archive built from a source of this name: the ranks of both.
+    /// The ranks of two archives each: the binary of the first took the place of one that the second built from a source of this name.
     given: BTreeSet<(u16, u16)>,
 }
 
 impl Need {
-    /// Returns whether a binary of an archive above some rank needs it.
+    /// Returns whether a binary of an archive above some rank needs the source.
     fn has_user_above(&self, rank: u16) -> bool {
         let highest = self.users.first_key_value();
         highest.is_some_and(|(highest, _)| *highest < rank)
     }
 }
 
-/// The sources that the published binaries of a suite were built from, with the archive of the binary.
+/// The sources that the published binaries of a suite were built from, with the archives of the binaries.
 #[derive(Default)]
 pub(crate) struct Needed {
     sources: Mutex<BTreeMap<NameAndVersion, Need>>,
 }
 
 impl Needed {
-    /// Notes the sources of published binaries, those of which `is_asked` says so.
+    /// Notes the sources of those published binaries for which `is_asked` is true.
     pub(crate) fn add(&self, outcome: &Outcome<'_>, is_asked: impl Fn(&Entry<'_>) -> bool) {
         let mut lost: HashMap<(Name<'_>, Name<'_>), u16> = HashMap::new();
         for entry in outcome.hidden.iter().chain(&outcome.excluded) {
@@ -74,7 +73,7 @@ impl Needed {
                 users: BTreeMap::new(),
                 given: BTreeSet::new(),
             });
-            // One name per archive is enough to say who needs it: the same one, whichever architecture comes first.
+            // One name per archive is enough to say which binary needs the source. It is the same one, whichever architecture comes first.
             let name = binary.name.to_string();
             let user = need
                 .users
@@ -89,25 +88,26 @@ impl Needed {
     }
 }
 
-/// What the rules made of sources.
+/// The result of the rules for sources.
 pub(crate) struct SourceOutcome<'a> {
-    /// As for binaries. What was brought back is kept, and still in the list that it was brought back from, if it was not banned.
+    /// The outcome, as for binaries. Restored sources are in `kept`, and still in the list that they were restored from, unless they were
+    /// banned.
     pub(crate) outcome: Outcome<'a>,
-    /// What was brought back, with a published binary that needs it.
+    /// The restored sources, each with a published binary that needs it.
     pub(crate) restored: Vec<(Entry<'a>, String)>,
-    /// What a published binary needs and the archive that owns the name keeps out, with that binary.
+    /// The sources that a published binary needs and that are withheld for the sake of the owner of the name, each with that binary.
     pub(crate) withheld: Vec<Withheld<'a>>,
     /// The binaries whose source is not published.
     pub(crate) missing: BTreeSet<String>,
-    /// The rank of the archive that each name belongs to.
+    /// The rank of the archive that owns each name.
     pub(crate) owners: HashMap<Name<'a>, u16>,
 }
 
-/// A source that is withheld, a binary that needs it, and how it stands to those of the archive that owns the name.
+/// A withheld source, a binary that needs it, and the source's relation to the sources of the owner.
 pub(crate) type Withheld<'a> = (Entry<'a>, String, &'static str);
 
 impl SourceOutcome<'_> {
-    /// What is told of sources that are withheld: of each archive the first.
+    /// Returns what the report says of withheld sources: the first ones of each archive.
     pub(super) fn tell_withheld(&self, merge: &SuiteMerge<'_>) -> BTreeSet<ForeignSource> {
         let told = self.withheld.iter().map(|(entry, binary, stands)| {
             let owner = self.owners.get(&entry.name).and_then(|r| merge.input(*r));
@@ -119,7 +119,7 @@ impl SourceOutcome<'_> {
     }
 }
 
-/// Applies the rules to sources, then brings back what published binaries need, whatever hid, excluded or banned it.
+/// Applies the rules to sources, then restores those that published binaries need, even if they were hidden, excluded or banned.
 pub(crate) fn apply<'a>(
     entries: Vec<Entry<'a>>,
     rules: &Rules<'_>,
@@ -141,7 +141,7 @@ pub(crate) fn apply<'a>(
     for entry in unpublished.filter(|e| needed.contains_key(&key_of(e))) {
         candidates.entry(key_of(entry)).or_default().push(*entry);
     }
-    // Of each name, the versions of the owner's that are published.
+    // The owners' published versions of each name.
     let mut published: BTreeSet<NameAndVersion> = outcome.kept.iter().map(key_of).collect();
     let mut restored: Vec<(Entry<'a>, String)> = Vec::new();
     let mut others: Vec<(&NameAndVersion, Entry<'a>, String)> = Vec::new();
@@ -157,7 +157,7 @@ pub(crate) fn apply<'a>(
         if published.contains(key) {
             continue;
         }
-        // The owner, then the binary's own archive, is the best witness of what it was built from; none below it is one.
+        // The best witness of a binary's source is the owner, then the binary's own archive; an archive below the binary's is none.
         let found = candidates.get(key).into_iter().flatten();
         let found = found.min_by_key(|e| {
             let is_users = need.users.contains_key(&e.rank);
@@ -223,13 +223,13 @@ pub(crate) fn apply<'a>(
     }
 }
 
-/// The archive that each name belongs to.
+/// Returns the archive that owns each name.
 fn owners<'a>(outcome: &Outcome<'a>) -> HashMap<Name<'a>, u16> {
     let mut owners = HashMap::with_capacity(outcome.kept.len());
     let mut excluded: Vec<_> = outcome.excluded.iter().map(|e| (e.rank, e.name)).collect();
     excluded.sort_unstable_by(|a, b| b.cmp(a));
     owners.extend(excluded.into_iter().map(|(rank, name)| (name, rank)));
-    // Whoever won stands above them.
+    // Archives with a winner come later and overwrite these.
     let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
     let winners = outcome
         .kept

@@ -1,4 +1,4 @@
-//! One merged suite: its index groups, one after the other or side by side.
+//! The merge of one suite: its index groups, one after the other or side by side.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -19,7 +19,7 @@ use super::source_group::source_group;
 use super::sources::Needed;
 use super::{commands, contents, dep11, translations};
 
-/// Merges a suite; every index that it publishes goes to the sink once.
+/// Merges a suite; gives every index that it publishes to the sink once.
 pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteReport> {
     let sink = &InTime { merge, sink };
     let report = Mutex::new(SuiteReport::default());
@@ -45,7 +45,7 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
         collect(group.run(collector, notes, sink)?);
         Ok(())
     })?;
-    // What follows from them: the sources, which take longest, and binary-all.
+    // The indices that follow from the binaries: the sources, which take longest, and binary-all.
     let mut rest: Vec<Box<dyn FnOnce() -> Result<SuiteReport> + Send>> = Vec::new();
     if merge.config.indices.contains(&Family::Sources) {
         let selection = &selection;
@@ -82,11 +82,11 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
         .bounded())
 }
 
-/// Merges the indices of a family that speaks of what was published; gives what is worth a warning.
+/// A function that merges the indices of a family that speaks of published packages; it returns the warnings.
 type FamilyMerge = fn(&SuiteMerge<'_>, &Selected, &dyn Sink) -> Result<BTreeSet<String>>;
 
 impl SuiteMerge<'_> {
-    /// What the merged families ask of what was published.
+    /// Returns the facts about published packages that the merged families need.
     fn wanted(&self) -> Wanted {
         let has = |family| self.config.indices.contains(&family);
         let mut inputs = self.inputs.iter();
@@ -101,7 +101,7 @@ impl SuiteMerge<'_> {
     }
 }
 
-/// A sink that takes nothing any more once the deadline is over.
+/// A sink that refuses everything once the deadline is over.
 struct InTime<'a> {
     merge: &'a SuiteMerge<'a>,
     sink: &'a dyn Sink,

@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::input::SuiteMerge;
 use super::rewrite::PoolStrings;
 
-/// The texts of the components, from the entries in the order of publication.
+/// Returns the texts of the components, from the entries in the order of publication.
 pub(super) fn texts<'a>(
     merge: &'a SuiteMerge<'_>,
     kept: &'a [Entry<'a>],

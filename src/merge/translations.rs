@@ -1,15 +1,15 @@
 //! Translation: the long descriptions of exactly the packages that were published.
 //!
-//! A stanza belongs to a package and to the MD5 of its English description, and apt takes it for every package that has both, from
-//! whatever archive. So an archive could describe the packages of the others: it need only copy the MD5 from their Packages.
+//! A stanza belongs to a package and to the MD5 of its English description, and apt takes it for every package that has both, from any
+//! archive. So an archive could describe the packages of the others: it would only have to copy the MD5 from their Packages.
 //!
-//! - A stanza of the archive that the package was published from comes first. In every language but English it is the only one:
-//!   nothing tells whether another archive's translation says what the description says. Where archives have a package of one name
-//!   and one MD5 in different architectures, that is the highest of them: to apt, both are one, and a lower archive could bring
-//!   such a package for an architecture in which the owner has none.
-//! - English of another archive is taken where the owner has none, and only where it is proven by its MD5: a stanza of nothing but
-//!   `Package`, `Description-md5` and a `Description-en` that has this MD5. So a rebuilt package of the overlay with the description
-//!   of the one that it hides still has it.
+//! - A stanza of the archive that published the package comes first. In every language but English it is the only one: nothing proves that
+//!   another archive's translation says what the description says. If archives have a package of one name and one MD5 in different
+//!   architectures, only the highest of them counts: to apt, both packages are one, and a lower archive could bring such a package for an
+//!   architecture in which the owner has none.
+//! - An English stanza of another archive is taken if the owner has none, and only if its MD5 proves it: it has nothing but `Package`,
+//!   `Description-md5` and a `Description-en` that has this MD5. So a rebuilt package of the overlay, with the description of the package
+//!   that it hides, keeps its description.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -82,7 +82,7 @@ pub(super) fn merge(
     })
 }
 
-/// Merges a language: the stanzas of all inputs, by package and description, are handed out to the components that publish them.
+/// Merges a language: collects the stanzas of all inputs, by package and description, and writes them to the components that publish these.
 fn one_language(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
@@ -163,7 +163,7 @@ struct Chosen<'a> {
     raw: &'a [u8],
 }
 
-/// A stanza, as far as the merge looks at it.
+/// The parts of a stanza that the merge needs.
 struct Described<'a> {
     name: Name<'a>,
     md5: &'a [u8],
@@ -222,7 +222,7 @@ fn read(stanza: Stanza<'_>) -> Result<Described<'_>, (usize, Cow<'static, str>)>
     })
 }
 
-/// A key is a part of its stanza.
+/// Asserts that name and MD5 are parts of their stanza.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_translation(data: &[u8]) {
     for stanza in Stanzas::new(data) {

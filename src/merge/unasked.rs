@@ -1,12 +1,12 @@
-//! What puts a package on machines without anybody asking for it, or keeps it there.
+//! The fields that put a package on machines without anybody asking for it, or keep it there.
 //!
-//! Order, bans and pins say whose a name is. A name that nobody has yet belongs to whoever brings it, and a few fields make that
-//! enough: apt's dist-upgrade installs each package that is `Essential`, debootstrap each of the priorities `required` and
-//! `important`, and neither apt nor dpkg removes one that is `Important` or `Protected` without being forced to. So it is on record
-//! for each published suite which packages claim this, whoever publishes them; what is new on that list is told in the run that
-//! brings it. `may-be-essential = false` takes these fields out of an archive's stanzas; the rest of each is published as it stands.
+//! Order, bans and pins decide which archive owns a name. A name that no archive has yet belongs to the first that brings it, and with a
+//! few fields that is enough: apt's dist-upgrade installs each package that is `Essential`, debootstrap each of the priorities `required`
+//! and `important`, and neither apt nor dpkg removes one that is `Important` or `Protected` without being forced to. So the report of each
+//! published suite records which packages claim this, from whatever archive, and the run that brings a new one says so. `may-be-essential =
+//! false` takes these fields out of an archive's stanzas; the rest of each is published as it is.
 //!
-//! All of the stanza's fields of these names are taken out, since programs differ in which of two they heed. What they say is read
+//! All fields of these names are taken out of the stanza, because programs differ in which of two fields they obey. Their values are read
 //! generously: a word that apt does not know counts as yes.
 
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use std::ops::Range;
 use crate::deb822::{Field, Stanza, eq_name, trim};
 use crate::suite_report::{MAX_UNASKED, SuiteReport, Unasked};
 
-/// How many new ones are told of.
+/// The number of new claims that are reported by name.
 const MAX_TOLD: usize = 5;
 
 /// The claims of a stanza.
@@ -30,7 +30,7 @@ impl Claims {
         }
     }
 
-    /// The claims.
+    /// Returns the claims one by one.
     pub(super) fn iter(self) -> impl Iterator<Item = Unasked> {
         let all = [Unasked::Essential, Unasked::Protected, Unasked::Priority];
         all.into_iter()
@@ -38,7 +38,7 @@ impl Claims {
     }
 }
 
-/// What a field is about, whatever it says.
+/// Returns the claim that a field is about, whatever its value.
 fn claim(field: &Field<'_>) -> Option<Unasked> {
     let known = match field.name.first().map(u8::to_ascii_lowercase) {
         Some(b'e') => &[("Essential", Unasked::Essential)][..],
@@ -65,7 +65,7 @@ fn says_yes(field: &Field<'_>) -> bool {
     }
 }
 
-/// The parts of a stanza that stay where it may not claim anything: all but the lines of such fields.
+/// Returns the parts of a stanza that stay if it may not claim anything: all but the lines of such fields.
 pub(super) fn without_claims(raw: &[u8]) -> Vec<Range<usize>> {
     let fields = Stanza { raw, offset: 0 }.fields().map_while(Result::ok);
     let mut kept: Vec<Range<usize>> = Vec::new();
@@ -85,14 +85,14 @@ pub(super) fn without_claims(raw: &[u8]) -> Vec<Range<usize>> {
     }
     match kept.last_mut() {
         _ if stays => kept.push(start..raw.len()),
-        // The stanza ends as it did, without an empty line of its own.
+        // The stanza ends as before, without an empty line of its own.
         Some(last) if raw[..last.end].ends_with(b"\n") => last.end -= 1,
         _ => {}
     }
     kept
 }
 
-/// Words on what is published unasked now and was not before; nothing where it is not on record what was.
+/// Returns messages on packages that are published unasked now and were not before; nothing if there is no record of the earlier ones.
 pub(crate) fn news(before: Option<&SuiteReport>, after: &SuiteReport) -> Vec<String> {
     let before = before.and_then(|report| report.unasked.as_ref());
     let Some((before, after)) = before.zip(after.unasked.as_ref()) else {
@@ -102,7 +102,7 @@ pub(crate) fn news(before: Option<&SuiteReport>, after: &SuiteReport) -> Vec<Str
         .iter()
         .map(|(claim, name, _)| (claim, name))
         .collect();
-    // Of what lies beyond the bound it is not known whether it is new.
+    // Beyond the bound there is no record, so nobody knows whether a claim is new.
     let end = before.last().filter(|_| before.len() >= MAX_UNASKED);
     let news: Vec<_> = after
         .iter()

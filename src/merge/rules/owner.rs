@@ -1,4 +1,4 @@
-//! The owners of names across architectures, as the rules ask for them.
+//! The owners of names across architectures, in the form that the rules need.
 
 use std::collections::HashMap;
 
@@ -23,39 +23,39 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// Its place in the order of archives.
+    /// Returns the owner's rank: its place in the order of archives.
     pub(crate) fn rank(&self) -> u16 {
         self.claim.rank
     }
 
-    /// The number of the pin that makes it the owner.
+    /// Returns the number of the pin that makes it the owner.
     pub(crate) fn pin(&self) -> Option<usize> {
         self.claim.pin
     }
 
-    /// Whether it has the name for `all`, in whatever index.
+    /// Returns whether the owner has the name for `all`, in whatever index.
     pub(crate) fn has_all(&self) -> bool {
         self.all_in.is_some()
     }
 
-    /// Whether it lets an entry be published, whoever has the name in its architecture.
+    /// Returns whether the owner lets an entry be published, whichever archive wins the name in the entry's architecture.
     pub(crate) fn lets_pass(&self, entry: &Entry<'_>) -> bool {
         entry.rank == self.rank() || !self.has_all() && entry.architecture != b"all"
     }
 
-    /// The archive that has the name in an architecture, where without other architectures `here` would have it.
+    /// Returns the archive that wins the name in an architecture, if `here` would win it in this architecture alone.
     pub(crate) fn winner(&self, same_name: &[Entry<'_>], here: u16) -> u16 {
         let mut own = same_name.iter().filter(|e| e.rank == here);
         match own.any(|e| self.lets_pass(e)) {
             true => here,
-            // Nobody else takes the name from the one that lost it.
+            // No third archive gets the name that `here` has lost.
             false => self.rank(),
         }
     }
 }
 
 impl Owners {
-    /// The owner of a name; none where no archive above the lowest has it.
+    /// Returns the owner of a name; `None` if no archive above the lowest has the name.
     pub(crate) fn get(&self, name: Name<'_>) -> Option<&Owner> {
         self.names.get(&*name.folded())
     }

@@ -1,4 +1,4 @@
-//! The rules on small archives: by example, and against what they promise for any.
+//! Tests of the rules on small archives: by example, and by properties that hold for all archives.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
@@ -121,7 +121,7 @@ proptest! {
             .collect::<String>();
         let inputs: Vec<String> = archives.iter().map(|a| text(a)).collect();
         let (kept, dropped, _) = run(&inputs, &bans(&[&banned]));
-        // Nothing is published that no input had; every name of the union is accounted for by its first archive.
+        // Every published line comes from an input, and for every name of the union the first archive that has it decides.
         for line in kept.iter().chain(&dropped) {
             let (name, rest) = line.split_once('=').unwrap();
             let (version, rank) = rest.split_once('@').unwrap();
@@ -183,14 +183,14 @@ fn the_first_pin_whose_archive_has_the_name_decides() {
         pins,
         ..plain(&none)
     };
-    // The security archive has no fox-doc, so the second pin has its say.
+    // The security archive has no fox-doc, so the second pin decides.
     let first = rules(vec![(1, 1, &by_name), (2, 2, &by_name), (3, 2, &by_source)]);
     let (kept, _, _) = run_with(&inputs, &first);
     assert_eq!(kept, ["fox=2@1", "fox-doc=3@2", "libtool=3@2", "tool=3@2"]);
     let other_way = rules(vec![(1, 2, &by_name), (2, 1, &by_name)]);
     let (kept, _, _) = run_with(&inputs, &other_way);
     assert_eq!(kept, ["fox=3@2", "fox-doc=3@2", "libtool=3@2", "tool=1@0"]);
-    // A pin stands above the strategy too.
+    // A pin is stronger than the strategy too.
     let newest = Rules {
         strategy: Strategy::Newest,
         ..rules(vec![(1, 0, &by_name)])
@@ -285,7 +285,7 @@ fn transitive_bans_follow_what_was_satisfied_before_and_say_how() {
             .map(|e| e.name.to_string())
             .collect::<Vec<_>>()
     };
-    // What never was satisfied here is not for bans to judge, and a cycle that holds by itself holds.
+    // Bans do not judge a clause that nothing satisfied here, and a cycle that satisfies itself stays.
     assert_eq!(
         names(&outcome.kept),
         ["dead", "either", "loop-a", "loop-b", "sysv", "t2"]
@@ -304,7 +304,7 @@ fn transitive_bans_follow_what_was_satisfied_before_and_say_how() {
         panic!("desk is not banned itself");
     };
     assert_eq!(clause, "cron | elsewhere (>= 1)");
-    // An exempt archive is not touched.
+    // Bans do not apply to an exempt archive.
     rules.exempt = vec![1];
     assert_eq!(apply(parsed(&inputs), &rules).dropped.len(), 0);
 }
@@ -322,7 +322,7 @@ fn a_lower_archive_satisfies_clauses_of_a_higher_one_and_makes_none_judgeable() 
     let bans = transitive(&["systemd"]);
     let (kept, mut dropped, _) = run(&[overlay.clone(), main.clone()], &bans);
     dropped.sort();
-    // The overlay satisfied `logind` itself, so what needs it goes; libc6 may be in another suite, whatever `x` says.
+    // The overlay satisfied `logind` itself, so packages that need it are dropped; libc6 may be in another suite, whatever `x` says.
     assert_eq!(kept, ["openssl=1@0"]);
     let gone = [
         "keeper=1@0",
@@ -332,7 +332,7 @@ fn a_lower_archive_satisfies_clauses_of_a_higher_one_and_makes_none_judgeable() 
         "user=1@0",
     ];
     assert_eq!(dropped, [&gone[..], &["x=1@1", "y=1@1"]].concat());
-    // What a lower archive still has keeps a clause.
+    // A package of a lower archive that is left keeps a clause satisfied.
     let main = main + &stanza("elogind", "1", "Provides: logind\n");
     let (kept, _, _) = run(&[overlay, main], &bans);
     assert_eq!(
@@ -357,7 +357,7 @@ fn a_version_that_remains_must_be_one_that_the_clause_allows() {
 /// An alternative: name, operator and version.
 type Wanted = (String, Option<(&'static str, u8)>);
 
-/// A package of a model: what a stanza says, before it is written down.
+/// A package of a model: the fields of its stanza, before it is written as text.
 #[derive(Debug, Clone)]
 struct Model {
     name: String,
@@ -431,7 +431,7 @@ fn model() -> impl proptest::strategy::Strategy<Value = Model> {
 
 fn models() -> impl proptest::strategy::Strategy<Value = Vec<Vec<Model>>> {
     let archive = proptest::collection::vec(model(), 0..10).prop_map(|mut archive| {
-        // A version is one package.
+        // Each version is one package.
         archive.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
         archive.dedup_by(|a, b| (&a.name, a.version) == (&b.name, b.version));
         archive
@@ -444,7 +444,8 @@ fn texts(archives: &[Vec<Model>]) -> Vec<String> {
     archives.iter().map(text).collect()
 }
 
-/// What transitive bans leave, found the slow way: by asking every package again and again. Each comes with its rank.
+/// Returns which winners transitive bans leave, found the slow way: by asking every package again and again. Each winner comes with its
+/// rank.
 fn naive(winners: &[(usize, &Model)], banned: &str, drops: &[bool]) -> Vec<bool> {
     let mut gone = drops.to_vec();
     loop {
@@ -494,7 +495,7 @@ proptest! {
         let mut found: Vec<String> = outcome.kept.iter().map(show).collect();
         found.sort();
         prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected);
-        // Every chain leads to a package that is banned by name, over packages that went.
+        // Every chain leads over dropped packages to one that is banned by name.
         for (_, why) in &outcome.dropped {
             let chain: Vec<String> = outcome.chain(why).collect();
             for (n, name) in chain.iter().enumerate() {
@@ -569,7 +570,7 @@ proptest! {
         let again = apply(outcome.kept, &rules);
         prop_assert_eq!(again.kept.iter().map(show).collect::<Vec<_>>(), kept.clone());
         prop_assert!(again.dropped.is_empty() && again.hidden.is_empty() && again.excluded.is_empty());
-        // And for some names alone, as long as names do not hang on each other.
+        // The rules give the same for some names alone, as long as names do not depend on each other.
         if !follow {
             let mut some = parsed(&inputs);
             some.retain(|e| e.name < Name::from("d"));

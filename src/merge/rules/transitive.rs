@@ -1,26 +1,24 @@
-//! Transitive bans: what could be installed before the bans and cannot be after them goes as well, to the fixpoint.
+//! Transitive bans: packages that could be installed before the bans, and cannot be after them, are dropped as well, to the fixpoint.
 //!
-//! A clause of Depends or Pre-Depends is satisfied by a published package of the same suite and architecture, in any component,
-//! that has the name of an alternative and a version that it allows, or that provides it (Policy 7.5: where the alternative
-//! restricts the version, only a Provides with a version will do). As for bans, qualifiers of architecture, `[…]` and `<…>` are
-//! not looked at.
+//! A clause of Depends or Pre-Depends is satisfied by a published package of the same suite and architecture, in any component, that has
+//! the name of an alternative and a version that it allows, or that provides it (Policy 7.5: if the alternative restricts the version, only
+//! a Provides with a version will do). As for bans, architecture qualifiers, `[…]` and `<…>` are ignored.
 //!
-//! A clause is judged only if the package's own archive, or a higher one, satisfied it before the bans. What nobody satisfied lies
-//! in another suite or is broken upstream, and that is not for bans to judge. What only lower archives satisfied may lie in
-//! another suite just as well: a lower archive that publishes something of that name, and takes it away by a dependency on
-//! a banned package, would take the higher archive's package with it. But whatever satisfies a clause afterwards keeps it,
-//! whichever archive it is from.
+//! A clause is judged only if the package's own archive, or a higher one, satisfied it before the bans. A clause that no archive satisfied
+//! depends on another suite or is broken upstream, and bans do not judge that. A clause that only lower archives satisfied may depend on
+//! another suite just as well: otherwise a lower archive could publish a package of that name with a dependency on a banned package, and so
+//! remove the higher archive's package. But whichever package satisfies a clause afterwards keeps it, whatever archive it is from.
 //!
-//! So no archive takes a package from an archive above it. Let D be what goes of the archives down to rank r if they are alone, and
-//! E what goes of these if there are lower ones as well. In the first round, E is what bans take by themselves, as D is. Where a
-//! later round takes a package of E, one of its clauses was satisfied by packages of its own rank or a higher one, and all of
-//! these went in earlier rounds, so they are in D. Alone, the clause was satisfied too, by no other packages down to rank r, so
-//! the package is in D. Hence E is a part of D. (Bans look at each package by itself, and a name goes to a lower archive only
-//! by a pin or by `newest`, where somebody said so.)
+//! So no archive takes a package from an archive above it. Let D be the packages of the archives down to rank r that are dropped if there
+//! are no lower archives, and E the packages of the same archives that are dropped if there are. In the first round, bans alone decide, so
+//! D and E are equal. If a later round drops a package of E, its own archive or a higher one satisfied one of its clauses before the bans,
+//! and every package that satisfied the clause was dropped in an earlier round. Those down to rank r are in D. Without the lower archives,
+//! these and no others satisfied the clause, so the package is in D. Hence E is a part of D. (Bans look at each package by itself, and a
+//! name goes to a lower archive only by a pin or by `newest`, because the configuration says so.)
 //!
-//! Packages are dropped in rounds, and each names one that went before it, so chains end at a package banned by name. The work
-//! is n log n: a clause counts the relations that still hold, and the packages of one name, sorted by version, know when the
-//! last one went that a relation allows (`offers`).
+//! Packages are dropped in rounds, and each names one that was dropped before it, so chains end at a package banned by name. The work is n
+//! log n: a clause counts its relations that still hold, and for each name the packages, sorted by version, show when the last package that
+//! a relation allows is dropped (`offers`).
 
 mod offers;
 
@@ -36,13 +34,13 @@ use offers::{Offer, Offers, Wanted};
 struct Clause<'a> {
     owner: u32,
     text: &'a [u8],
-    /// How many of its alternatives something satisfies.
+    /// The number of its alternatives that some package satisfies.
     left: u32,
-    /// The first package that satisfied its first alternative that any did.
+    /// The first package that satisfied the first satisfied alternative.
     first: u32,
 }
 
-/// Drops what cannot be satisfied without what was dropped already.
+/// Drops the packages that cannot be satisfied without those that are dropped already.
 pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
     if outcome.dropped.is_empty() {
         return;
@@ -57,12 +55,12 @@ pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
         .collect();
     let mut judge = Judge::new(&winners, first_dropped, exempt);
     let mut lost: Vec<u32> = (first_dropped..winners.len()).map(|n| n as u32).collect();
-    // The clause that each package goes for.
+    // The clause for which each package is dropped.
     let mut gone: Vec<Option<u32>> = vec![None; first_dropped];
     while !lost.is_empty() {
         let mut failed = judge.remove(&lost);
         lost.clear();
-        // Of several clauses of a package, the first one is told.
+        // If several clauses of a package fail, the first one is reported.
         failed.sort_unstable();
         for number in failed {
             let owner = judge.clauses[number as usize].owner;
@@ -89,7 +87,7 @@ pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
     outcome.dropped.extend(dropped);
 }
 
-/// The place of each winner among those that are dropped, as far as it is one of them.
+/// Returns the position of each winner among the dropped ones, if it is dropped.
 fn places(gone: &[Option<u32>], winners: usize) -> Vec<usize> {
     let is_gone = gone.iter().map(Option::is_some);
     let all = is_gone.chain(std::iter::repeat(true)).take(winners);
@@ -101,12 +99,12 @@ fn places(gone: &[Option<u32>], winners: usize) -> Vec<usize> {
     before.collect()
 }
 
-/// What there is to satisfy, and what still satisfies it.
+/// The clauses that must be satisfied, and the packages that still satisfy them.
 struct Judge<'a> {
     clauses: Vec<Clause<'a>>,
-    /// The names that are wanted of some winner.
+    /// For each name that a winner has or provides: the packages that are left.
     offers: Vec<Offers>,
-    /// By winner: the names that it has or provides, each with the place among those of the name.
+    /// By winner: the names that it has or provides, each with its position among the packages of the name.
     offered: Vec<Vec<(u32, u32)>>,
     /// By relation: the clauses that have it as an alternative.
     users: Vec<Vec<u32>>,
@@ -142,7 +140,7 @@ impl<'a> Judge<'a> {
         }
         let mut offered = vec![Vec::new(); winners.len()];
         let mut offers = Vec::with_capacity(by_name.len());
-        // The best that satisfies each relation: rank and number.
+        // The best packages that satisfy each relation: rank and number.
         let mut best: Vec<Option<(u16, u32)>> = vec![None; relations.len()];
         for (name, (of_name, wanted)) in by_name.iter().zip(&wanted).enumerate() {
             if !wanted.is_empty() {
@@ -184,7 +182,7 @@ impl<'a> Judge<'a> {
         judge
     }
 
-    /// Takes packages away; gives the clauses that nothing satisfies any more.
+    /// Removes packages; returns the clauses that nothing satisfies any more.
     fn remove(&mut self, lost: &[u32]) -> Vec<u32> {
         let mut broken = Vec::new();
         for winner in lost {
@@ -206,7 +204,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Every name that winners have or provide, numbered, with what they offer under it.
+/// Returns every name that winners have or provide, numbered, with the winners' offers under it.
 fn offers_by_name<'a>(winners: &[Entry<'a>]) -> (HashMap<Name<'a>, u32>, Vec<Vec<Offer<'a>>>) {
     let mut names: HashMap<Name<'a>, u32> = HashMap::with_capacity(winners.len());
     let mut by_name: Vec<Vec<Offer<'a>>> = Vec::with_capacity(winners.len());

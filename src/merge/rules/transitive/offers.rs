@@ -1,8 +1,8 @@
-//! The packages of one name, by version, while they are taken away one by one; it tells when a relation holds for none of them.
+//! The packages of one name, by version, while they are removed one by one; a removal tells which relations no longer hold for any of them.
 //!
-//! Whatever the operator, the versions that a relation allows lie beside each other: from the first one up to some place, from a
-//! place up to the last one, or in one place. So it is enough to know the first and the last version that is left, and
-//! how many packages are left of each: a package and a relation are looked at once, and never each with each.
+//! For every operator, the versions that a relation allows lie beside each other: from the first one up to some position, from a position
+//! up to the last one, or in one position. So it is enough to know the first and the last version that is left, and the number of packages
+//! that are left of each version. Each package and each relation is visited once, and never each pair of them.
 
 use crate::deb822::{Operator, version_key};
 
@@ -11,7 +11,7 @@ pub(super) struct Offer<'a> {
     pub(super) winner: u32,
     /// The rank of its archive.
     pub(super) rank: u16,
-    /// `None` where it provides the name without one.
+    /// `None` if the package provides the name without a version.
     pub(super) version: Option<&'a [u8]>,
 }
 
@@ -28,28 +28,29 @@ fn better(a: Option<Best>, b: Option<Best>) -> Option<Best> {
     }
 }
 
-/// What is left of a name.
+/// The packages that are left of a name.
 #[derive(Default)]
 pub(super) struct Offers {
-    /// The place of each package's version, by the place of the package.
+    /// The position of each package's version, by the position of the package.
     versions: Vec<Option<u32>>,
-    /// How many packages are left, and of each version.
+    /// The number of packages that are left, and of each version.
     left: usize,
     left_of: Vec<usize>,
-    /// The first version that is left, and the one behind the last.
+    /// The position of the first version that is left, and the one after the last.
     first: usize,
     end: usize,
     /// Relations that any version satisfies.
     any: Vec<u32>,
     /// Relations that one version satisfies.
     equal: Vec<Vec<u32>>,
-    /// Relations that the versions before some place satisfy, and those from some place on; what fails first stands last.
+    /// Relations that all versions before some position satisfy, and those that all from some position on satisfy; the first to fail stands
+    /// last.
     before: Vec<(usize, u32)>,
     from: Vec<(usize, u32)>,
 }
 
 impl Offers {
-    /// Sorts the packages, and notes for each relation that any of them satisfies the best that do.
+    /// Sorts the packages. For each relation that any of them satisfies, notes the best that do.
     pub(super) fn new(
         offers: &[Offer<'_>],
         wanted: &[Wanted<'_>],
@@ -58,7 +59,7 @@ impl Offers {
         if wanted.is_empty() {
             return Self::default();
         }
-        // Nobody asks for versions of most names.
+        // For most names, no relation restricts the version.
         let by_version = wanted.iter().any(|(_, version)| version.is_some());
         let keys: Vec<Option<Vec<u8>>> = offers
             .iter()
@@ -141,7 +142,7 @@ impl Offers {
         new
     }
 
-    /// Takes a package away; the relations that hold for none of those that are left go to `broken`.
+    /// Removes a package; adds the relations that hold for none of the remaining packages to `broken`.
     pub(super) fn remove(&mut self, place: u32, broken: &mut Vec<u32>) {
         self.left -= 1;
         if self.left == 0 {
@@ -163,7 +164,7 @@ impl Offers {
         }
         let (first, end) = match self.first < self.end {
             true => (self.first, self.end),
-            // None is left.
+            // No version is left.
             false => (self.left_of.len(), 0),
         };
         while let Some((_, relation)) = self.before.pop_if(|(before, _)| *before <= first) {
