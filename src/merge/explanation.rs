@@ -119,7 +119,7 @@ pub enum Fate {
     },
     /// The name belongs to another archive.
     Hidden {
-        /// That archive.
+        /// The archive that the name belongs to.
         hidden_by: String,
     },
     /// The filter of the copy's archive leaves it out.

@@ -1,15 +1,15 @@
 //! Sources: precedence by source name, and the sources that published binaries were built from.
 //!
 //! `apt-get source NAME` takes the highest version of all sources with that name, and the first of equal ones. So a source that is restored
-//! because a binary needs it must not take the place of a source of the name's owner: a package of the lowest archive with `Source:
-//! odd-tool (99)` would make every client fetch that archive's odd-tool 99 instead of the overlay's odd-tool. Hence:
+//! because a binary needs it must not take the place of a source of the name's owner: a package of the lowest archive with
+//! `Source: odd-tool (99)` would make every client fetch that archive's odd-tool 99 instead of the overlay's odd-tool. Hence:
 //!
 //! - A source that the owner has is restored from the owner, even if other archives have it too.
 //! - A source that the owner does not have is restored from another archive in two cases only. Either it is not above the owner's highest
 //!   published version, and no binary of an archive above the other one was built from it. Or a pin or a filter gave the owner's own binary
 //!   of that source to the other archive, as only the configuration can. Otherwise the binary stays without a source, and the report says
 //!   so. The reason: an archive may have a binary whose source it no longer has, and `apt-get source` asks for the very version that such a
-//!   binary names. So a lower archive would decide what the binary was built from.
+//!   binary names. Otherwise a lower archive could decide what the binary was built from.
 //! - No name and version, in whatever spelling, is published twice: the owner's stays.
 //!
 //! The owner is the archive whose sources of the name win by the rules, banned or not; if filters leave out all of them, the first archive

@@ -3,8 +3,8 @@
 //! Order, bans and pins decide which archive owns a name. A name that no archive has yet belongs to the first that brings it, and with a
 //! few fields that is enough: apt's dist-upgrade installs each package that is `Essential`, debootstrap each of the priorities `required`
 //! and `important`, and neither apt nor dpkg removes one that is `Important` or `Protected` without being forced to. So the report of each
-//! published suite records which packages claim this, from whatever archive, and the run that brings a new one says so. `may-be-essential =
-//! false` takes these fields out of an archive's stanzas; the rest of each is published as it is.
+//! published suite records which packages claim this, from whatever archive, and the run that brings a new one says so.
+//! `may-be-essential = false` takes these fields out of an archive's stanzas; the rest of each is published as it is.
 //!
 //! All fields of these names are taken out of the stanza, because programs differ in which of two fields they obey. Their values are read
 //! generously: a word that apt does not know counts as yes.

@@ -28,12 +28,12 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The path.
+    /// Returns the path.
     pub(super) fn path(&self) -> &[u8] {
         &self.text[..self.path_end]
     }
 
-    /// The owners, with commas between them.
+    /// Returns the owners, with commas between them.
     pub(super) fn owners(&self) -> &[u8] {
         &self.text[self.owners_start..]
     }

@@ -444,8 +444,8 @@ fn texts(archives: &[Vec<Model>]) -> Vec<String> {
     archives.iter().map(text).collect()
 }
 
-/// Returns which winners transitive bans leave, found the slow way: by asking every package again and again. Each winner comes with its
-/// rank.
+/// Returns which winners are gone after transitive bans, found the slow way: by testing every package again and again. Each winner comes
+/// with its rank.
 fn naive(winners: &[(usize, &Model)], banned: &str, drops: &[bool]) -> Vec<bool> {
     let mut gone = drops.to_vec();
     loop {
