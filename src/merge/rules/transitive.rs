@@ -7,18 +7,19 @@
 //! A clause is judged only if the package's own archive, or a higher one, satisfied it before the bans. A clause that no archive satisfied
 //! depends on another suite or is broken upstream, and bans do not judge that. A clause that only lower archives satisfied may depend on
 //! another suite just as well. If bans judged it, a lower archive could publish a package of that name with a dependency on a banned
-//! package, and so remove the higher archive's package. But whichever package satisfies a clause afterwards keeps it, whatever archive it is from.
+//! package, and so remove the higher archive's package. But whichever package satisfies a clause afterwards keeps it, whatever archive it
+//! is from.
 //!
 //! So no archive takes a package from an archive above it. Let D be the packages of the archives down to rank r that are dropped if there
 //! are no lower archives, and E the packages of the same archives that are dropped if there are. In the first round, bans alone decide, so
-//! D and E are equal. If a later round drops a package of E, the package's own archive or a higher one satisfied one of its clauses before the
-//! bans, and every package that satisfied the clause was dropped in an earlier round. Those down to rank r are in D. Without the lower archives,
-//! these and no others satisfied the clause, so the package is in D. Hence E is a part of D. (Bans look at each package by itself, and a
-//! name goes to a lower archive only by a pin or by `newest`, because the configuration says so.)
+//! D and E are equal. If a later round drops a package of E, the package's own archive or a higher one satisfied one of its clauses before
+//! the bans, and every package that satisfied the clause was dropped in an earlier round. Those down to rank r are in D. Without the lower
+//! archives, these and no others satisfied the clause, so the package is in D. Hence E is a part of D. (Bans look at each package by
+//! itself, and a name goes to a lower archive only by a pin or by `newest`, because the configuration says so.)
 //!
 //! Packages are dropped in rounds, and each names one that was dropped before it, so chains end at a package banned by name. The work is
-//! n log n: a clause counts its relations that still hold, and for each name the packages, sorted by version, show when the last package that
-//! a relation allows is dropped (`offers`).
+//! n log n: a clause counts its relations that still hold, and for each name the packages, sorted by version, show when the last package
+//! that a relation allows is dropped (`offers`).
 
 mod offers;
 
