@@ -1,7 +1,7 @@
 //! The report on the merge of a suite: counts, bans, forks that are older than a version that they hide.
 //!
 //! The report is kept in the state and shown to whoever asks. So every text that an archive can make as long as it likes is quoted and
-//! bounded; of the rest only the number is kept. The lists of bans, forks and watches grow only with the packages that are concerned.
+//! bounded; what lies beyond the bound is only counted. The lists of bans, forks and watches grow only with the packages that are concerned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -101,7 +101,7 @@ impl SuiteMerge<'_> {
     }
 }
 
-/// A sink that refuses everything once the deadline is over.
+/// A sink that takes no index any more once the deadline is over.
 struct InTime<'a> {
     merge: &'a SuiteMerge<'a>,
     sink: &'a dyn Sink,
