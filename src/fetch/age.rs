@@ -1,4 +1,4 @@
-//! The age of a Release, by what it says itself and by the archive's `max-age`.
+//! The age of a Release, judged by its own Valid-Until and by the archive's `max-age`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// Why a Release is too old, by what it says itself or by the archive's `max-age`.
+/// Returns why a Release is too old, by its own Valid-Until or by the archive's `max-age`.
 pub(super) fn fault(
     archive: &Archive,
     uri: String,

@@ -15,17 +15,17 @@ use crate::decode::Compression;
 pub struct ObjectName(String);
 
 impl ObjectName {
-    /// The name of what has this digest.
+    /// Returns the name of the object whose plain text has this digest.
     pub fn new(sha256: [u8; 32]) -> Self {
         Self(hex::encode(sha256))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the name is that of a digest.
+    /// Returns whether the name is that of a digest.
     pub(super) fn is_of(&self, sha256: [u8; 32]) -> bool {
         self.0 == hex::encode(sha256)
     }
@@ -68,42 +68,42 @@ pub struct StoredIndex {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SuiteCopy {
-    /// The URI of the archive that it came from, without user and password: a spool may be read by all.
+    /// The URI of the archive that the copy came from, without user and password: every user may be allowed to read a spool.
     pub uri: String,
-    /// Whether it was an InRelease, and not a Release with a Release.gpg.
+    /// `true` if the Release came as an InRelease, `false` if it came as a Release with a Release.gpg.
     pub inline: bool,
-    /// What the server said to ask for changes with.
+    /// The server's `ETag`, to ask with the next time whether the Release has changed.
     pub etag: Option<String>,
-    /// The same, by date.
+    /// The server's `Last-Modified`, for the same use.
     pub last_modified: Option<String>,
-    /// Its signatures, in base64: they are verified once more where the archive says that nothing has changed.
+    /// The signatures of the Release, in base64: they are verified again when the archive says that nothing has changed.
     #[serde(default)]
     pub signature: String,
-    /// When it was fetched, in seconds since 1970.
+    /// The time of the fetch, in seconds since 1970.
     pub fetched: i64,
-    /// A newer Release, whose indices could not be had.
+    /// A newer Release that was seen, whose indices could not be fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<Seen>,
-    /// The keys that signed it.
+    /// The keys that signed the Release.
     pub signers: Vec<String>,
     /// The verified text of the Release.
     pub release: String,
-    /// Indices that its Release lists and that are there in no form, of the families that a suite can do without. They are asked for
-    /// again in every run: a mirror may be in the middle of its own sync.
+    /// Indices that the Release lists and the archive has in no form, of the families that a suite can do without. Every run asks for them
+    /// again: a mirror may be in the middle of its own sync.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub missing: BTreeSet<String>,
-    /// Indices of these families that are there and so broken that they cannot be used.
+    /// Indices of these families that the archive has, but so broken that they cannot be used.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub broken: BTreeSet<String>,
-    /// Files that its Release lists and that belong to no family of indices, so that they are not merged.
+    /// Files that the Release lists and that belong to no family of indices, so that they are not merged.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unclaimed: BTreeSet<String>,
-    /// Its indices, by the path of the plain form.
+    /// The indices, by the path of the plain form.
     pub indices: BTreeMap<String, StoredIndex>,
 }
 
 impl SuiteCopy {
-    /// Its Release, taken apart.
+    /// Parses the Release.
     pub fn parse_release(&self) -> Result<Release, crate::deb822::ReleaseError> {
         Release::parse(self.release.as_bytes())
     }
@@ -114,12 +114,12 @@ impl SuiteCopy {
 pub struct Seen {
     /// Its Date, in seconds since 1970.
     pub date: i64,
-    /// The URI of the archive that it was seen at, without user and password.
+    /// The URI of the archive that had the Release, without user and password.
     pub uri: String,
 }
 
-/// The forms of an index that the Release lists, the smallest first; the plain one last, since many archives list it and do not
-/// ship it.
+/// Returns the forms of an index that the Release lists, the smallest first. The plain one comes last, since many archives list it and
+/// do not ship it.
 pub(super) fn forms<'r>(
     release: &'r Release,
     plain: &str,
@@ -146,7 +146,7 @@ pub(super) fn forms<'r>(
     forms
 }
 
-/// A point in time as seconds since 1970, as it is recorded.
+/// Returns a point in time in seconds since 1970, as records have it.
 pub(super) fn seconds(time: Timestamp) -> i64 {
     time.as_second()
 }

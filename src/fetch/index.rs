@@ -1,4 +1,4 @@
-//! One index: from the archive into the spool, both of its hashes checked on the way.
+//! Fetches one index from the archive into the spool, and checks both of its hashes on the way.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -22,23 +22,23 @@ use super::transport::{self, Conditions, Fetched, Transport};
 /// zstd's level for objects: quick, since they are written once and read often.
 const OBJECT_LEVEL: i32 = 3;
 
-/// What is needed to fetch an index.
+/// The inputs for fetching one index.
 pub(super) struct IndexFetch<'a> {
     pub(super) base: &'a Uri,
     pub(super) release: &'a Release,
-    /// The path of its plain form below the suite.
+    /// The path of the index's plain form below the suite.
     pub(super) plain: &'a str,
     pub(super) transport: &'a Transport,
     pub(super) spool: &'a Path,
-    /// The most that it may have unpacked, and what says so.
+    /// The most bytes that the index may have unpacked, and the setting or rule that says so.
     pub(super) max_plain: (u64, &'static str),
-    /// What the last good copy of the suite has under this name.
+    /// The index that the last good copy of the suite has under this name.
     pub(super) known: Option<&'a StoredIndex>,
-    /// Whether it is time to give up.
+    /// Returns `true` when the fetch is to give up.
     pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
-    /// Its part of what is transferred for the suite.
+    /// The index's part of what is transferred for the suite.
     pub(super) transfer: Share<'a>,
-    /// Its part of what is unpacked.
+    /// The index's part of what is unpacked.
     pub(super) unpacking: Share<'a>,
 }
 
@@ -93,14 +93,14 @@ impl IndexFetch<'_> {
         }
     }
 
-    /// The most that a compressed form may have: nothing grows by more than this when it is packed.
+    /// Returns the most bytes that a compressed form may have: packing lets no file grow by more than this.
     fn max_packed(&self, plain: Option<&IndexEntry>) -> u64 {
         let plain = plain.map_or(self.max_plain.0, |entry| entry.size);
         plain.saturating_add(plain / 8).saturating_add(64 << 10)
     }
 
-    /// An object of the spool that is what the Release lists, whoever had it first. Its name is a hash; that the Release's other
-    /// words fit as well is looked at, unless they are the ones that were looked at before.
+    /// Looks for an object of the spool that is the index which the Release lists, whichever archive brought it. An object's name is its
+    /// SHA-256; its size and SHA-512 are checked as well, unless the last copy already used this object.
     fn stored_already(&self, entry: &IndexEntry) -> Result<Option<StoredIndex>, FetchError> {
         let Some(sha256) = entry.sha256.map(ObjectName::new) else {
             return Ok(None);
@@ -116,21 +116,21 @@ impl IndexFetch<'_> {
         if entry.sha512.is_none() && self.known == Some(&stored) {
             return Ok(Some(stored));
         }
-        // Whatever length this Release gives to it: it may be what another archive's copy needs.
+        // The length in this Release is no limit here: another archive's copy may need the object.
         match digests_of_object(&path, &stored.sha256, u64::MAX)? {
             Some(digests) => {
                 check(&digests, entry, &self.base.join(self.plain)?, " unpacked")?;
                 Ok(Some(stored))
             }
             None => {
-                // Our own disk has spoilt it.
+                // The object was damaged on our own disk.
                 durable::remove_file(&path)?;
                 Ok(None)
             }
         }
     }
 
-    /// Brings a file here, by its hash where the archive has it so, and checks length and hash.
+    /// Downloads a file, by its hash where the archive offers by-hash, and checks length and hash.
     fn download(&self, path: &str, uri: &Uri, entry: &IndexEntry) -> Result<File, FetchError> {
         let mut candidates = Vec::new();
         if self.release.says_yes("Acquire-By-Hash") {
@@ -165,7 +165,7 @@ impl IndexFetch<'_> {
             match fetched {
                 Ok(Fetched::NotFound) => continue,
                 Ok(Fetched::NotModified | Fetched::Stored { .. }) => {}
-                // Some servers do not let by-hash be read. What comes under the plain name is held against the same hash.
+                // Some servers do not let by-hash be read. The file under the plain name is checked against the same hash.
                 Err(transport::Error::Denied { .. } | transport::Error::Status { .. })
                     if at < by_hash =>
                 {
@@ -184,7 +184,7 @@ impl IndexFetch<'_> {
         })
     }
 
-    /// A full disk of ours is not the mirror's fault.
+    /// Turns a transport error into a fetch error. A full disk of ours is not the mirror's fault.
     fn failed(&self, error: transport::Error) -> FetchError {
         match error {
             transport::Error::Sink { source, .. } => {
@@ -245,8 +245,8 @@ impl IndexFetch<'_> {
     }
 }
 
-/// How many bytes of an index will be transferred, and how many unpacked, as far as can be known before: none if the spool has it
-/// already.
+/// Returns how many bytes of an index will be transferred, and how many unpacked, as far as the Release tells: none if the spool has the
+/// index already.
 pub(super) fn planned_bytes(release: &Release, plain: &str, spool: &Path) -> (u64, u64) {
     let entry = release.entries.get(plain);
     let sha256 = entry.and_then(|entry| entry.sha256).map(ObjectName::new);
@@ -265,7 +265,7 @@ enum Failure {
     Write(io::Error),
 }
 
-/// Copies, and tells on which side it failed: a bad upstream and a full disk are not the same.
+/// Copies, and tells whether reading or writing failed: a bad upstream and a full disk are different failures.
 fn copy(from: &mut impl Read, to: &mut impl Write, share: &Share<'_>) -> Result<(), Failure> {
     let mut buffer = vec![0; 128 << 10];
     loop {
@@ -281,7 +281,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write, share: &Share<'_>) -> Result<
     }
 }
 
-/// Holds what came against what the Release says.
+/// Compares a file's length and hashes with those that the Release lists.
 fn check(
     found: &Digests,
     expected: &IndexEntry,

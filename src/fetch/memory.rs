@@ -1,11 +1,11 @@
-//! The memory that the indices of a suite will take up when they are merged, and its bound.
+//! The memory that a suite's indices will take up in the merge, and its bound.
 //!
-//! Small stanzas pack so well that a megabyte of them fills gigabytes. So before a suite's new state is taken up, its cost is estimated:
-//! from the lengths that its Release signs before anything is fetched, and from the stanzas that there are before the spool moves
-//! on. What costs more than `fetch.max-memory` is refused, and the suite stays at its last good copy. As each archive is held
-//! against a bound of its own, none can take from another what that one needs.
+//! Small stanzas pack so well that a megabyte of them fills gigabytes. So the cost of a suite's new state is estimated before the run uses
+//! it: from the lengths that its Release signs, before anything is fetched, and from the number of stanzas, before the spool moves on. A
+//! suite that costs more than `fetch.max-memory` is refused and stays at its last good copy. Each archive has a bound of its own, so none
+//! can take memory that another needs.
 //!
-//! The merge has the indices of a few architectures in memory at once, so the largest of them count, and not all.
+//! The merge has the indices of a few architectures in memory at once, so only the largest of them count.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -14,14 +14,14 @@ use crate::config::Family;
 use crate::indices::IndexName;
 use crate::merge::groups_in_flight;
 
-/// What a stanza takes up besides its text while it is merged: measured at 2.6 kB with stanzas of 80 bytes.
+/// The memory that a stanza takes up in a merge besides its text: measured at 2.6 kB with stanzas of 80 bytes.
 const STANZA_BYTES: u64 = 3 << 10;
 
-/// The bytes and stanzas of the indices of a suite, by what is in memory at once.
+/// The cost of a suite's indices, by the groups that are in memory at once.
 #[derive(Debug, Default)]
 pub(super) struct Estimate {
     groups: BTreeMap<String, u64>,
-    /// What is read beside each group of packages.
+    /// The cost of the indices that are read beside each group of packages.
     all: u64,
 }
 
@@ -38,7 +38,7 @@ impl Estimate {
         }
     }
 
-    /// How many bytes of memory that comes to, roughly.
+    /// Returns roughly how many bytes of memory the indices take up.
     pub(super) fn bytes(&self) -> u64 {
         let mut costs: Vec<u64> = self.groups.values().copied().collect();
         costs.sort_unstable_by(|a, b| b.cmp(a));
@@ -49,12 +49,12 @@ impl Estimate {
     }
 }
 
-/// Whether an index is held in memory as a whole.
+/// Returns whether the merge holds an index in memory as a whole.
 fn is_held(name: &IndexName) -> bool {
     !name.is_stream() && name.family() != Family::Contents
 }
 
-/// Whether what an index takes up follows from its stanzas.
+/// Returns whether the number of an index's stanzas decides how much memory the index takes up.
 pub(super) fn has_stanzas(name: &IndexName) -> bool {
     matches!(
         name.family(),
@@ -62,10 +62,10 @@ pub(super) fn has_stanzas(name: &IndexName) -> bool {
     )
 }
 
-/// How many parts of a Components file, or stanzas of Commands, take up as much as a stanza of Packages does.
+/// The number of parts of a Components file, or of stanzas of Commands, that take up as much as one stanza of Packages.
 const PARTS_OF_A_STANZA: u64 = 16;
 
-/// Counts the stanzas of an index, or what takes up as much memory.
+/// Counts the stanzas of an index, or the parts that take up as much memory.
 pub(super) fn count(name: &IndexName, text: impl Read) -> io::Result<u64> {
     match name.family() {
         Family::Dep11 => {
@@ -73,13 +73,13 @@ pub(super) fn count(name: &IndexName, text: impl Read) -> io::Result<u64> {
             let parts = count_words(text, &["---", "url", "\\"])?;
             Ok(parts.div_ceil(PARTS_OF_A_STANZA))
         }
-        // One that is kept has three fields.
+        // A stanza of Commands that is kept has three fields.
         Family::Commands => Ok(count_words(text, &[":"])?.div_ceil(3 * PARTS_OF_A_STANZA)),
         _ => count_stanzas(text),
     }
 }
 
-/// Counts where words of three bytes at most stand: what each document, address of media or field cannot do without.
+/// Counts the occurrences of words of three bytes at most: each document, address of media or field needs one of them.
 fn count_words(mut text: impl Read, words: &[&str]) -> io::Result<u64> {
     let mut buffer = vec![0; 128 << 10];
     let (mut count, mut kept) = (0, 0);
@@ -92,11 +92,11 @@ fn count_words(mut text: impl Read, words: &[&str]) -> io::Result<u64> {
         };
         let end = kept + read;
         for word in words {
-            // What lay whole in the part that is kept was counted with it.
+            // A word that lies whole in the kept part was counted with the last buffer.
             let from = kept.saturating_sub(word.len() - 1);
             count += memchr::memmem::find_iter(&buffer[from..end], word).count() as u64;
         }
-        // A word that the end of the buffer cuts in two is found with what follows.
+        // A word that the end of the buffer cuts in two is found with the next piece.
         kept = end.min(2);
         buffer.copy_within(end - kept..end, 0);
     }

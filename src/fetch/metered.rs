@@ -1,4 +1,4 @@
-//! A sink that counts what goes through it, for those who watch a fetch.
+//! A sink that counts the bytes written to it, for those who watch a fetch.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use crate::progress::Share;
 
 use super::transport::Sink;
 
-/// Hands on what it is given, and advances a share by it; a restart takes it back.
+/// A writer that hands bytes on and advances a share by their number; a restart takes the number back.
 pub(super) struct Metered<'a, S> {
     inner: S,
     share: &'a Share<'a>,
@@ -22,7 +22,7 @@ impl<'a, S> Metered<'a, S> {
         }
     }
 
-    /// What it wrote to.
+    /// Returns the inner sink.
     pub(super) fn into_inner(self) -> S {
         self.inner
     }

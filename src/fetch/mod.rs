@@ -1,4 +1,4 @@
-//! Fetch: refreshes the spool from every archive, verified, or keeps the last good copy and says so.
+//! Fetch: refreshes the spool from every archive and verifies what comes, or keeps the last good copy and says so.
 
 mod age;
 mod copy;

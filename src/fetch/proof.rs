@@ -1,20 +1,20 @@
-//! Whether a copy in the spool is what its archive signed.
+//! Decides whether a copy in the spool is what its archive signed.
 //!
-//! Why no record of the spool makes a run publish what no archive signed: nothing of a record is believed for being there. Whenever a
+//! Why no record of the spool makes a run publish what no archive signed: the run trusts no record merely because it is there. Whenever a
 //! copy is loaded, for a run as for `publish`, `merge`, `explain` and a dry run,
 //!
-//! - its signatures are verified again over the text of its Release, by the archive's keyring as it is today;
-//! - each index that it names is one that this Release lists, with the length and the SHA-256 that stand there. The object's bytes are
-//!   hashed when they are read. Where it lists a SHA-512 alone, they are hashed when the copy is loaded;
-//! - an object is named by 64 hex digits ([`ObjectName`]), so no name of one is a path.
+//! - its signatures are verified again over the text of its Release, by the archive's present keyring;
+//! - each index that the copy names is one that this Release lists, with the same length and SHA-256. The object's bytes are hashed when
+//!   they are read. Where the Release lists a SHA-512 alone, the bytes are hashed when the copy is loaded;
+//! - an object is named by 64 hex digits ([`ObjectName`]), so no object's name is a path.
 //!
-//! A record that fails for its own sake is damaged, and as good as none. One that fails for the keyring's sake (the key was removed,
-//! or revoked) is kept, since what is published from it stays; but nothing new is made of it.
+//! A record that fails by itself is damaged, and counts as none. A record that fails because of the keyring (the key was removed, or
+//! revoked) is kept, since what was published from it stays; but nothing new is made of it.
 //!
 //! A key or a signature that was good when the copy was fetched and has expired since still proves what it signed. The time of the
-//! fetch is the record's own word; whoever forges it gains no more than another text that the archive signed once.
+//! fetch comes from the record alone; whoever forges it gains only another text that the archive signed once.
 //!
-//! One thing is left to the record: the digest of the plain text where a Release lists nothing but packed forms of an index.
+//! One thing is taken from the record: the digest of the plain text where a Release lists only packed forms of an index.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -30,18 +30,18 @@ use super::copy::{StoredIndex, SuiteCopy, forms};
 /// The keyring of an archive, or why there is none.
 pub(super) type ArchiveKeyring = Result<Keyring, Arc<openpgp::Error>>;
 
-/// How far a copy that is not damaged is proven.
+/// The degree to which a copy that is not damaged is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// Its signatures would be let in today as well.
+    /// The signatures are good today.
     Today,
-    /// They were good when it was fetched; a key or a signature has expired since.
+    /// The signatures were good when the copy was fetched; a key or a signature has expired since.
     WhenFetched,
-    /// By the keyring as it is today it proves nothing; why.
+    /// The signatures prove nothing by the present keyring; the text says why.
     None(String),
 }
 
-/// Holds a copy against its own signatures; an error says why it is damaged.
+/// Checks a copy against its own signatures; an error says why the copy is damaged.
 pub(super) fn prove(
     copy: &SuiteCopy,
     keyring: &ArchiveKeyring,
@@ -78,7 +78,7 @@ pub(super) fn prove(
     }
 }
 
-/// Whether a Release lists an index with the length and the digest that the spool has it by.
+/// Returns whether a Release lists an index with the length and the digest that the spool has.
 fn lists(release: &Release, path: &str, stored: &StoredIndex) -> bool {
     match release.entries.get(path) {
         Some(plain) => {

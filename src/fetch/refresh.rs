@@ -1,4 +1,4 @@
-//! All suites of all archives, side by side.
+//! Refreshes all suites of all archives, side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -25,8 +25,8 @@ use super::transport::{Transport, TransportOptions};
 
 /// Refreshes the spool.
 ///
-/// A suite that cannot be refreshed keeps its last good copy, and the listener is warned; one that has none is absent from the
-/// spool, so that what is made from it cannot be made, and nothing else is held up.
+/// A suite that cannot be refreshed keeps its last good copy, and the listener is warned. A suite that has no copy is absent from the
+/// spool: merged suites that need it cannot be made, and all others go on.
 pub fn refresh(
     workspace: &Workspace<'_>,
     config: &Config,
@@ -73,7 +73,7 @@ pub fn refresh(
                         keyring,
                         transport: &transport,
                         spool: &dir,
-                        // What proves nothing is no measure for what comes.
+                        // A copy that proves nothing is no measure for a new one.
                         old: old
                             .as_ref()
                             .filter(|h| h.doubt().is_none())
@@ -139,7 +139,7 @@ fn unpack_of(name: &ArchiveName, suite: &SuiteName) -> Task {
     }
 }
 
-/// The Date of the latest Release of an archive's suite that something published was made from.
+/// Returns the Date of the latest Release of an archive's suite that something published was made from.
 fn last_published(
     published: &Generation,
     name: &ArchiveName,
@@ -150,7 +150,7 @@ fn last_published(
     Timestamp::from_second(*dates.flatten().max()?).ok()
 }
 
-/// What to say of a copy that cannot be read: what it protected against, and what of that is left.
+/// Returns the warning for a copy that cannot be read: it says which protections remain without the copy.
 fn copy_is_lost(
     name: &ArchiveName,
     suite: &SuiteName,
@@ -169,7 +169,7 @@ fn copy_is_lost(
     )
 }
 
-/// Makes of an attempt what goes on: the new copy, or the last good one.
+/// Chooses the copy that the run goes on with: the new one, or the last good one.
 fn settle(
     dir: &std::path::Path,
     name: &ArchiveName,
@@ -184,7 +184,7 @@ fn settle(
         Err(error) => (Err(error), None),
     };
     let mut old = old;
-    // What was seen is put on record whatever became of it.
+    // The newest Release that was seen is recorded, whatever the outcome is.
     if let Some(held) = &mut old
         && !matches!(outcome, Ok(Some(_)))
         && held.copy.newest != newest
@@ -250,7 +250,7 @@ fn settle(
     }
 }
 
-/// Says which files no family claims, a few by name.
+/// Returns a text that says which files no family claims, a few by name.
 fn unclaimed_in_words(
     name: &ArchiveName,
     suite: &SuiteName,

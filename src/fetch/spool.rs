@@ -1,4 +1,4 @@
-//! The spool: our verified copy of the archives' indices.
+//! The spool: our verified copy of the indices of all archives.
 //!
 //! ```text
 //! spool/objects/ab/abcd….zst      an index, named by the SHA-256 of its plain text, packed for quick reading
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Objects are written before the one file that names them, and that file is replaced by rename: a suite's copy changes all
-//! at once or not at all. What is read from an object is hashed again, so damage on our own disk is found before it is
-//! published; what a record says is held against the archive's signatures ([`super::proof`]).
+//! at once or not at all. Each object is hashed again when it is read, so damage on our own disk is found before anything is
+//! published from it; a record is checked against the archive's signatures ([`super::proof`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -33,31 +33,31 @@ use super::age;
 use super::copy::{ObjectName, StoredIndex, SuiteCopy};
 use super::proof::{ArchiveKeyring, Proof, prove};
 
-/// Whether a copy is what the archive has now.
+/// The relation of a copy to what the archive has now.
 #[derive(Debug)]
 pub enum Freshness {
-    /// The archive has nothing else.
+    /// The archive has nothing newer.
     Current,
-    /// It was fetched in this run.
+    /// The copy was fetched in this run.
     Updated,
-    /// It could not be refreshed; this is the last good copy.
+    /// The copy could not be refreshed; it is the last good one.
     Kept(FetchError),
     /// Nobody asked the archive.
     NotAsked,
 }
 
-/// A copy, how fresh it is, and how far it is proven.
+/// A copy, its freshness, and how far it is proven.
 #[derive(Debug)]
 pub struct SpooledSuite {
     /// The copy.
     pub copy: SuiteCopy,
-    /// How fresh it is.
+    /// The freshness of the copy.
     pub freshness: Freshness,
-    /// Why nothing new may be made of it.
+    /// The reason why nothing new may be made of the copy.
     pub(super) doubt: Option<String>,
 }
 
-/// A copy that was read from the spool, and is not damaged.
+/// A copy that was read from the spool and is not damaged.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) copy: SuiteCopy,
@@ -65,7 +65,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Why nothing new may be made of it.
+    /// Returns why nothing new may be made of the copy.
     pub(super) fn doubt(&self) -> Option<String> {
         match &self.proof {
             Proof::None(why) => Some(why.clone()),
@@ -74,14 +74,14 @@ impl Held {
     }
 }
 
-/// The copies of everything that the configured suites are made from.
+/// The copies of all archives' suites that the configured suites are made from.
 #[derive(Debug)]
 pub struct Spool {
     dir: PathBuf,
     suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
-    /// What cannot be fetched and was never before, and why.
+    /// The suites that have no copy because every fetch so far has failed, with the reason.
     absent: BTreeMap<(ArchiveName, SuiteName), Arc<FetchError>>,
-    /// Whether it was opened without the lock, so that nothing of it may be changed.
+    /// `true` if the spool was opened without the lock, so that nothing in it may be changed.
     read_only: bool,
 }
 
@@ -99,12 +99,12 @@ impl Spool {
         }
     }
 
-    /// Takes what is in the spool, without asking the archives; `now` is the time that signatures are judged by.
+    /// Reads the copies in the spool without asking the archives; `now` is the time that signatures are judged by.
     pub fn load(workspace: &Workspace<'_>, config: &Config, now: Timestamp) -> Result<Spool> {
         Self::read(workspace.layout().spool(), config, now, false)
     }
 
-    /// The same without the lock, only to look at. A run may remove objects that its copies name at any moment.
+    /// Reads the copies without the lock, only to look at them. A run may remove objects that they name at any moment.
     pub fn view(view: &View, config: &Config, now: Timestamp) -> Result<Spool> {
         Self::read(view.layout().spool(), config, now, true)
     }
@@ -135,12 +135,12 @@ impl Spool {
         })
     }
 
-    /// The copy of an archive's suite.
+    /// Returns the copy of an archive's suite.
     pub fn get(&self, archive: &ArchiveName, suite: &SuiteName) -> Option<&SpooledSuite> {
         self.suites.get(&(archive.clone(), suite.clone()))
     }
 
-    /// Why there is no copy of an archive's suite.
+    /// Returns why there is no copy of an archive's suite.
     pub(crate) fn lacks(&self, archive: &ArchiveName, suite: &SuiteName) -> Error {
         let (archive, suite) = (archive.clone(), suite.clone());
         let key = (archive, suite);
@@ -157,19 +157,19 @@ impl Spool {
         }
     }
 
-    /// What of the configured archives cannot be fetched and was never before.
+    /// Returns an error for each suite of an archive that has no copy because it could not be fetched.
     pub fn absent(&self) -> impl Iterator<Item = Error> {
         self.absent
             .keys()
             .map(|(archive, suite)| self.lacks(archive, suite))
     }
 
-    /// All copies.
+    /// Returns all copies.
     pub fn iter(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &SpooledSuite)> {
         self.suites.iter()
     }
 
-    /// Says which copies are too old, and why.
+    /// Warns of each copy that could not be refreshed or is too old, and says why.
     pub fn tell_kept(&self, listener: &dyn Listener) {
         for ((archive, suite), why) in self.kept() {
             if let Some(spooled) = self.get(archive, suite) {
@@ -178,7 +178,7 @@ impl Spool {
         }
     }
 
-    /// The copies that could not be refreshed, and why.
+    /// Returns the copies that could not be refreshed or are too old, and why.
     pub fn kept(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &FetchError)> {
         self.suites
             .iter()
@@ -188,7 +188,7 @@ impl Spool {
             })
     }
 
-    /// Refuses a suite of which one copy is not proven by its archive's keyring as it is today.
+    /// Refuses a suite if one of its copies is not proven by its archive's present keyring.
     pub fn check_proofs(&self, config: &Config, suite: &Suite) -> Result<()> {
         for (archive, _, upstream) in config.inputs(suite) {
             let doubt = self.get(archive, upstream).and_then(|s| s.doubt.clone());
@@ -203,7 +203,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The merge of a suite from the copies of its archives.
+    /// Returns the merge of a suite from the copies of its archives.
     pub fn merge<'a>(
         &'a self,
         config: &'a Config,
@@ -226,7 +226,7 @@ impl Spool {
         })
     }
 
-    /// A copy as an input of a merge.
+    /// Returns a copy as an input of a merge.
     pub fn input<'a>(
         &'a self,
         config: &Config,
@@ -245,7 +245,7 @@ impl Spool {
     }
 }
 
-/// Why a copy is too old, though nobody asked the archive for a newer one.
+/// Returns why a copy is too old, though nobody asked the archive for a newer one.
 fn fault_of_age(
     config: &Config,
     archive: &ArchiveName,
@@ -258,7 +258,7 @@ fn fault_of_age(
     age::fault(config.archives.get(archive)?, uri, &release, now)
 }
 
-/// Every suite of every archive that the configured suites are made from.
+/// Returns every suite of every archive that the configured suites are made from.
 pub(super) fn upstream_suites(config: &Config) -> BTreeSet<(ArchiveName, SuiteName)> {
     config
         .suites
@@ -268,7 +268,7 @@ pub(super) fn upstream_suites(config: &Config) -> BTreeSet<(ArchiveName, SuiteNa
         .collect()
 }
 
-/// Says that a copy is what there is to go on with, and why.
+/// Returns a text that says that a suite stays at its copy, and why.
 pub(super) fn kept_in_words(
     archive: &ArchiveName,
     suite: &SuiteName,
@@ -291,7 +291,7 @@ fn copy_path(spool: &Path, archive: &ArchiveName, suite: &SuiteName) -> PathBuf 
         .join(format!("{}.json", suite.flat()))
 }
 
-/// The keyring of each archive.
+/// Loads the keyring of each archive.
 pub(super) fn keyrings(config: &Config) -> BTreeMap<ArchiveName, ArchiveKeyring> {
     let load = |paths: &[PathBuf]| Keyring::load(paths).map_err(Arc::new);
     let archives = config.archives.iter();
@@ -300,7 +300,7 @@ pub(super) fn keyrings(config: &Config) -> BTreeMap<ArchiveName, ArchiveKeyring>
         .collect()
 }
 
-/// Reads a copy and holds it against its signatures; one that is damaged is an [`Error::State`].
+/// Reads a copy and checks it against its signatures; a damaged copy is an [`Error::State`].
 pub(super) fn read_copy(
     spool: &Path,
     archive: &ArchiveName,
@@ -325,7 +325,7 @@ pub(super) fn read_copy(
     }
 }
 
-/// Holds the objects of a copy whose Release has no SHA-256 of them against its SHA-512: their names say nothing of what was signed.
+/// Checks the objects of a copy against the SHA-512 where its Release lists no SHA-256: there the objects' names are not signed.
 fn prove_objects(spool: &Path, copy: &SuiteCopy) -> Result<Result<(), String>> {
     let Ok(release) = copy.parse_release() else {
         return Ok(Ok(())); // that was told before
@@ -366,7 +366,7 @@ pub(super) fn write_copy(
     write_json(&path, copy)
 }
 
-/// Where an object lies.
+/// Returns the path of an object.
 pub(super) fn object_path(spool: &Path, name: &ObjectName) -> PathBuf {
     let (prefix, _) = name.as_str().split_at(2);
     spool
@@ -375,20 +375,20 @@ pub(super) fn object_path(spool: &Path, name: &ObjectName) -> PathBuf {
         .join(format!("{name}.zst"))
 }
 
-/// Whether an object is there, as a file: anything else in its place (a FIFO) is as good as none.
+/// Returns whether an object is there as a file: anything else in its place (a FIFO) counts as none.
 pub(super) fn has_object(spool: &Path, name: &ObjectName) -> bool {
     let metadata = object_path(spool, name).symlink_metadata();
     metadata.is_ok_and(|metadata| metadata.is_file())
 }
 
-/// The object that a path is the place of, if it is of the form that we give to it.
+/// Returns the object whose place a path is, if the path has the form that we give to objects.
 fn object_at(spool: &Path, path: &Path) -> Option<ObjectName> {
     let name = path.file_stem()?.to_str()?.to_owned();
     let name = ObjectName::try_from(name).ok()?;
     (object_path(spool, &name) == path).then_some(name)
 }
 
-/// Removes what a crash left under temporary names: beside the copies of an archive, and where objects come to.
+/// Removes temporary files that a crash left: beside the copies of an archive, and in the directory of new objects.
 pub(super) fn clear_litter(spool: &Path) -> Result<()> {
     for entry in std::fs::read_dir(spool).map_err(Error::io("list", spool))? {
         let entry = entry.map_err(Error::io("list", spool))?;
@@ -399,7 +399,7 @@ pub(super) fn clear_litter(spool: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes objects that no copy names any more: files of our own form, in real directories. What else lies there is not ours.
+/// Removes objects that no copy names any more: files of our own form, in real directories. Other files there are not ours.
 pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
     let mut named = BTreeSet::new();
     for file in files_below(spool, 2)? {
@@ -408,7 +408,7 @@ pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
         }
         let copy = match read_json::<SuiteCopy>(&file) {
             Ok(Some(copy)) => copy,
-            // One that cannot be understood is of no use, and so are the objects that it names.
+            // A record that cannot be understood is of no use, and so are the objects that it names.
             Ok(None) | Err(Error::State { .. }) => continue,
             Err(error) => return Err(error),
         };
@@ -438,7 +438,7 @@ fn files_below(dir: &Path, depth: usize) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A suite's copy, as an input of a merge.
+/// The copy of an archive's suite, as an input of a merge.
 pub struct SpoolInput<'a> {
     spool: &'a Spool,
     copy: &'a SuiteCopy,
@@ -513,8 +513,8 @@ impl Input for SpoolInput<'_> {
     }
 }
 
-/// Takes an object that cannot be read out of the way, so that the next run fetches it again. That a disk cannot be read says nothing
-/// of what is on it.
+/// Removes an object that cannot be read, so that the next run fetches it again. An error of the system leaves the object in place: a disk
+/// that cannot be read says nothing of its content.
 pub(super) fn unreadable_object(path: PathBuf, error: std::io::Error) -> Error {
     if is_of_the_system(&error) {
         return Error::io("read", path)(error);
@@ -544,7 +544,7 @@ pub(super) fn open_object<'a>(
     })
 }
 
-/// Length and hashes of an object; `None` where it is not what its name says, or longer than `limit`.
+/// Returns length and hashes of an object; `None` where the object is not what its name says, or is longer than `limit`.
 pub(super) fn digests_of_object(
     path: &Path,
     name: &ObjectName,
@@ -564,7 +564,7 @@ pub(super) fn digests_of_object(
     }
 }
 
-/// An object that is read as a stream; that it is not what was verified shows at its end.
+/// An object that is read as a stream; if it is not what was verified, its end gives an error.
 struct CheckedObject<'a, R> {
     reader: R,
     hasher: Option<Hasher>,
@@ -594,7 +594,7 @@ impl<R: Read> Read for CheckedObject<'_, R> {
     }
 }
 
-/// Whether an error is the system's, and not that of a file which is damaged or gone.
+/// Returns whether an error comes from the system, and not from a file that is damaged or gone.
 fn is_of_the_system(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some() && error.kind() != std::io::ErrorKind::NotFound
 }

@@ -1,4 +1,4 @@
-//! One suite of one archive: its Release, fetched and verified, and the indices that it lists.
+//! Fetches one suite of one archive: its Release, which is verified, and the indices that the Release lists.
 
 mod newest;
 mod release;
@@ -33,22 +33,22 @@ use crate::uri::Uri;
 pub(super) use newest::Found;
 use release::Answer;
 
-/// The most that an index may be, unpacked, that is merged in memory: real ones have some fifty megabytes.
+/// The most bytes, unpacked, of an index that is merged in memory: real ones have some fifty megabytes.
 const MAX_TEXT: (u64, &str) = (512 << 20, "the 512 MiB that an index of its kind may have");
 
-/// The most indices that a suite may have of what is asked for; Debian's largest has some hundreds.
+/// The most indices of a suite that a run may ask for; Debian's largest suite has some hundreds.
 const MAX_WANTED: usize = 5000;
 
-/// An index that is longer is read as the merge will by itself, with no other of its kind beside it.
+/// The length above which an index is checked alone, with no other long index beside it.
 const MAX_BESIDE_BYTES: u64 = 64 << 20;
 
-/// Whose turn it is to read a large index.
+/// The lock for checking one large index at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The longest pause before a suite is begun afresh.
+/// The longest pause before a suite is fetched from its Release on once more.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// What a fetch is told besides the configuration.
+/// The options of a fetch besides the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct FetchOptions {
     /// The present time.
@@ -57,7 +57,7 @@ pub struct FetchOptions {
     pub allow_identity_change: bool,
 }
 
-/// What is needed to fetch a suite.
+/// The inputs for fetching a suite.
 pub(super) struct SuiteFetch<'a> {
     pub(super) config: &'a Config,
     pub(super) name: &'a ArchiveName,
@@ -67,20 +67,20 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) transport: &'a Transport,
     pub(super) spool: &'a Path,
     pub(super) old: Option<&'a SuiteCopy>,
-    /// Whether the copy in the spool would be let in today as well: where it would not, nobody's word is taken for it that the
-    /// archive has nothing else.
+    /// `true` if the signatures of the copy in the spool are good today as well. Otherwise the fetch does not believe a server that says that
+    /// the Release has not changed.
     pub(super) believes_unchanged: bool,
-    /// The Date of what was last published from the suite, where its copy in the spool is lost, or proves nothing.
+    /// The Date of the last published Release of the suite, where its copy in the spool is lost or proves nothing.
     pub(super) last_published: Option<Timestamp>,
     /// The newest Release of the suite whose signature was verified.
     pub(super) newest: Mutex<Option<Seen>>,
     pub(super) options: FetchOptions,
-    /// When to give up, by the clock that only goes forward.
+    /// The time to give up, by the monotonic clock.
     pub(super) deadline: Instant,
     pub(super) listener: &'a dyn Listener,
     /// Counts the bytes of the indices as they come.
     pub(super) transfer: Meter<'a>,
-    /// Counts their plain bytes.
+    /// Counts the bytes of the indices as they are unpacked.
     pub(super) unpacking: Meter<'a>,
 }
 
@@ -92,7 +92,7 @@ struct Indices {
     broken: BTreeSet<String>,
 }
 
-/// What became of an index that was fetched.
+/// The outcome of fetching one index.
 enum FetchedIndex {
     Stored(StoredIndex),
     Missing,
@@ -100,7 +100,7 @@ enum FetchedIndex {
 }
 
 impl SuiteFetch<'_> {
-    /// Tries every URI in order. What is remembered of a newer Release than what is found comes beside it.
+    /// Tries every URI in order. Returns beside the outcome a newer Release than the one found, if one is to be remembered.
     pub(super) fn run(&self) -> (Result<Found, FetchError>, Option<Seen>) {
         let found = self.find();
         let copy = found.as_ref().ok().and_then(|found| found.copy.as_ref());
@@ -141,12 +141,12 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// Whether it is time to stop, since somebody said so or since it takes too long.
+    /// Returns whether it is time to stop, since somebody said so or since the fetch takes too long.
     fn gives_up(&self) -> bool {
         self.listener.is_cancelled() || Instant::now() >= self.deadline
     }
 
-    /// What was given up because it took too long is told as that.
+    /// Replaces the error of a cancelled transfer if the reason was that the fetch took too long.
     fn told(&self, error: FetchError) -> FetchError {
         match error {
             FetchError::Transport(transport::Error::Cancelled { uri })
@@ -161,7 +161,7 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// One URI. A mirror in the middle of its own sync gets a few more chances, each from the Release on.
+    /// Fetches the suite from one URI. A mirror in the middle of its own sync gets a few more tries, each from the Release on.
     fn try_uri(&self, uri: &str) -> Result<Option<SuiteCopy>, FetchError> {
         let mut pause = self.config.fetch.backoff.duration();
         let mut attempt = 0;
@@ -183,7 +183,7 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// Waits; false if the run was told to stop meanwhile.
+    /// Waits; returns `false` if the run was told to stop meanwhile.
     fn rest(&self, pause: Duration) -> bool {
         let step = Duration::from_millis(50);
         let mut left = pause;
@@ -241,7 +241,7 @@ impl SuiteFetch<'_> {
                     inline: new.inline,
                     etag: new.validators.etag,
                     last_modified: new.validators.last_modified,
-                    // The same Release once more is no newer for it.
+                    // Fetching the same Release once more does not make it newer.
                     fetched: self
                         .old
                         .filter(|old| {
@@ -252,7 +252,7 @@ impl SuiteFetch<'_> {
                     signature,
                     newest: None,
                     signers: new.verified.signers,
-                    // Its fields were checked to be UTF-8 when it was parsed.
+                    // The fields were checked to be UTF-8 when the Release was parsed.
                     release: String::from_utf8_lossy(&new.verified.body).into_owned(),
                     indices: indices.stored,
                     missing: indices.missing,
@@ -263,8 +263,8 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// Everything that the configured suites read of this one, brought into the spool; and what is listed and not there, as
-    /// far as one can do without. `old` is what the spool has of this very Release.
+    /// Brings every index that the configured suites read of this suite into the spool. Returns them, and those that are listed but cannot be
+    /// had and that a suite can do without. `old` is the spool's copy of this very Release.
     fn indices(
         &self,
         base: &Uri,
@@ -347,7 +347,7 @@ impl SuiteFetch<'_> {
         Ok(indices)
     }
 
-    /// Refuses a suite that is too large for memory by the lengths that its Release signs, before anything of it is fetched.
+    /// Refuses a suite that is too large for memory by the lengths that its Release signs, before any index is fetched.
     fn check_signed_sizes(
         &self,
         base: &Uri,
@@ -357,7 +357,7 @@ impl SuiteFetch<'_> {
         let mut estimate = Estimate::default();
         for (plain, name) in wanted {
             let size = release.entries.get(plain).map_or(0, |entry| entry.size);
-            // One that is too large by itself is told of by its name.
+            // An index that is too large by itself is reported by its name elsewhere.
             if size <= self.max_plain(name).0 {
                 estimate.add(name, size, 0);
             }
@@ -406,7 +406,7 @@ impl SuiteFetch<'_> {
         })
     }
 
-    /// A file that was never there is everyday life; one that was is missed by clients.
+    /// Reports a missing index. A file that was never there is normal; clients miss a file that was there before.
     fn tell_missing(&self, plain: &str, error: &FetchError) {
         match self.old {
             Some(old) if old.indices.contains_key(plain) => self.listener.warn(format!(
@@ -417,7 +417,7 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// The most that an index may have unpacked, and what says so.
+    /// Returns the most bytes that an index may have unpacked, and the setting or rule that says so.
     fn max_plain(&self, name: &IndexName) -> (u64, &'static str) {
         let configured = self.config.fetch.max_index.bytes();
         let is_stream = matches!(name.family(), Family::Contents) || name.is_stream();
@@ -433,7 +433,7 @@ impl SuiteFetch<'_> {
         if index.known == Some(&stored) {
             return Ok(stored);
         }
-        // Each is read as a whole; large ones one after the other.
+        // Each index is read as a whole; large ones are read one after the other.
         let _turn = (stored.size > MAX_BESIDE_BYTES)
             .then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
         match self.check(name, &stored)? {
@@ -445,7 +445,7 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// Whether an index can be merged. That our own disk cannot be read is not the archive's fault.
+    /// Checks that an index can be merged. An error of our own disk is not the archive's fault.
     fn check(
         &self,
         name: &IndexName,
@@ -468,7 +468,7 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// The merged suites that are made from this one.
+    /// Returns the merged suites that are made from this one.
     fn merged(&self) -> impl Iterator<Item = &Suite> {
         let merged = self.config.suites.values();
         merged.filter(|suite| suite.from.get(self.name) == Some(self.suite))
@@ -485,7 +485,7 @@ impl SuiteFetch<'_> {
     }
 }
 
-/// A reader that keeps what the system said when it failed.
+/// A reader that keeps the system's error when reading fails.
 struct Noting<'a, R> {
     reader: R,
     failure: &'a mut Option<io::Error>,
@@ -504,7 +504,7 @@ impl<R: Read> Read for Noting<'_, R> {
     }
 }
 
-/// A URI without user and password.
+/// Returns a URI without user and password.
 fn uri_for_people(uri: &str) -> String {
     Uri::parse(uri).map_or_else(|_| uri.to_owned(), |parsed| parsed.to_string())
 }

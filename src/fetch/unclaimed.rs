@@ -1,7 +1,7 @@
-//! Files that a Release lists and that belong to no family of indices: they are not merged, and that should be known.
+//! Files that a Release lists and that belong to no family of indices: they are not merged, and people should know of them.
 //!
-//! What belongs to a family counts as known whether or not the configuration takes it: other architectures, other languages,
-//! families that are switched off. Release files and what lies below a `*.diff/` are known too.
+//! A file that belongs to a family counts as known whether or not the configuration takes it: other architectures, other languages,
+//! families that are switched off. Release files and files below a `*.diff/` are known too.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::config::{Component, Config, Suite};
 use crate::deb822::Release;
 use crate::indices::plain_form;
 
-/// The files of no family that an archive's Release lists for the components of the suites that are made from it, and those
-/// beside the components, each once by the path of its plain form.
+/// Returns the files of no family that an archive's Release lists, in the components of the suites that are made from it and beside the
+/// components. Each file appears once, by the path of its plain form.
 pub(super) fn unclaimed<'a>(
     config: &Config,
     suites: impl Iterator<Item = &'a Suite>,
@@ -47,13 +47,13 @@ pub(super) fn unclaimed<'a>(
         .collect()
 }
 
-/// Whether a path below a suite, without what compression adds to it, has the form of an index of a family.
+/// Returns whether a path below a suite, without the suffix of its compression, has the form of an index of a family.
 fn is_known(path: &str) -> bool {
     let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
     if path.split('/').any(|part| part.ends_with(".diff")) || file == "Release" {
         return true;
     }
-    // Behind the component.
+    // The part of the path after the component.
     let (top, below) = dir.split_once('/').unwrap_or((dir, ""));
     let is_binary = |dir: &str| dir.starts_with("binary-") && !dir.contains('/');
     let is_of = |start: &str, end: &str| file.starts_with(start) && file.ends_with(end);
@@ -71,8 +71,8 @@ fn is_known(path: &str) -> bool {
     }
 }
 
-/// The architecture that a part of a path is of: the longest that it is, or that it ends in behind a `-` or `_`, what follows a
-/// dot aside. It is looked up by the ends of the part: a Release may name as many architectures as it has room for.
+/// Returns the architecture in a part of a path: the longest one that equals the part, or its end after a `-` or `_`, without what follows
+/// a dot. Looks the ends of the part up: a Release may name as many architectures as it has room for.
 fn architecture_of<'a>(part: &str, architectures: &BTreeSet<&'a str>) -> Option<&'a str> {
     let part = part.split('.').next().unwrap_or(part);
     let behind = part

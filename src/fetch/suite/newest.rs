@@ -1,11 +1,11 @@
-//! The newest Release of a suite that was seen with a good signature, whether or not its indices could be had.
+//! The newest Release of a suite that was seen with a good signature, whether or not its indices could be fetched.
 //!
-//! Why no mirror hides that an archive has something newer: whatever was verified once is remembered, within a run and, in the copy's
-//! record, from run to run. A state that is older than that is told, with both Dates and URIs, and the run ends as one that kept
-//! something. All URIs are asked before one is taken, and then the newest of them; it never replaces a newer copy.
+//! Why no mirror hides that an archive has something newer: a Release that was verified once is remembered, within a run and, in the copy's
+//! record, from run to run. If the state that is taken is older, the run reports that with both Dates and URIs, and ends as one that kept
+//! a copy. All URIs are asked, and the newest state of them is taken; it never replaces a newer copy.
 //!
-//! A state that is older than what was seen and newer than the copy is taken all the same: to stay at the copy would be older still,
-//! and a mirror that shows a new Release and withholds its indices could keep a fleet there for as long as it likes.
+//! A state that is older than what was seen and newer than the copy is still taken: the copy is older still, and otherwise a mirror that
+//! shows a new Release and withholds its indices could keep a fleet at the copy for as long as it likes.
 
 use jiff::Timestamp;
 
@@ -15,11 +15,11 @@ use crate::fetch::copy::{Seen, SuiteCopy, seconds};
 
 use super::SuiteFetch;
 
-/// What the URIs of an archive gave.
+/// The result of asking the URIs of an archive.
 pub(crate) struct Found {
     /// The new copy; `None` where the copy in the spool is as good.
     pub(crate) copy: Option<SuiteCopy>,
-    /// Why that is not the newest state that there is.
+    /// The reason why the result is not the newest state that was seen.
     pub(crate) behind: Option<FetchError>,
 }
 
@@ -29,7 +29,7 @@ fn in_words(seconds: i64) -> String {
         .unwrap_or_default()
 }
 
-/// The Date of a copy's Release.
+/// Returns the Date of a copy's Release.
 fn date_of(copy: &SuiteCopy) -> Option<i64> {
     copy.parse_release().ok().map(|r| seconds(r.date))
 }
@@ -50,12 +50,12 @@ impl SuiteFetch<'_> {
         newest.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The Date that a URI gave: of its copy, or of the one in the spool.
+    /// Returns the Date that a URI gave: that of its copy, or of the one in the spool.
     pub(super) fn date(&self, copy: Option<&SuiteCopy>) -> Option<i64> {
         date_of(copy.or(self.old)?)
     }
 
-    /// Makes the best that could be had known for what it is.
+    /// Wraps the best copy that could be fetched, and says whether a newer Release was seen.
     pub(super) fn found(
         &self,
         copy: Option<SuiteCopy>,
@@ -77,7 +77,7 @@ impl SuiteFetch<'_> {
         Found { copy, behind }
     }
 
-    /// What is to be remembered beside a copy: nothing, once that is the newest itself.
+    /// Returns the Release to be remembered beside a copy: none if the copy is the newest itself.
     pub(super) fn to_remember(&self, copy: Option<&SuiteCopy>) -> Option<Seen> {
         let date = self.date(copy);
         self.newest()

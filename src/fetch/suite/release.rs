@@ -1,4 +1,4 @@
-//! The Release of a suite: fetched, verified, and held against what was seen before.
+//! The Release of a suite: fetched, verified, and compared with what was seen before.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,22 +13,22 @@ use crate::uri::Uri;
 
 use super::SuiteFetch;
 
-/// The most that a Release may be (apt's own bound).
+/// The most bytes that a Release may have (apt's own bound).
 const MAX_RELEASE_BYTES: u64 = 10_000_000;
 
-/// How far ahead of our clock a Release may be dated (apt's own bound).
+/// The longest time that a Release may be dated ahead of our clock (apt's own bound).
 const MAX_AHEAD: Duration = Duration::from_secs(10);
 
-/// How long a Release, or its signature, may take to come: real ones have some hundred kilobytes.
+/// The longest time that a Release, or its signature, may take to arrive: real ones have some hundred kilobytes.
 const RELEASE_TIME: Duration = Duration::from_secs(5 * 60);
 
-/// A signed Release as it came, or word that it has not changed.
+/// A signed Release as it came, or the answer that it has not changed.
 pub(super) enum Answer {
     Same,
     New(Box<New>),
 }
 
-/// A signed Release that is new here.
+/// A signed Release that differs from the copy in the spool.
 pub(super) struct New {
     pub(super) verified: Verified,
     pub(super) inline: bool,
@@ -36,7 +36,7 @@ pub(super) struct New {
 }
 
 impl SuiteFetch<'_> {
-    /// InRelease, or else Release with Release.gpg; only what the verifier returned is handed on.
+    /// Fetches InRelease, or else Release with Release.gpg; hands on only what the verifier returned.
     pub(super) fn release(
         &self,
         base: &Uri,
@@ -144,7 +144,7 @@ impl SuiteFetch<'_> {
         })
     }
 
-    /// The Release must be of the suite that was asked for. `buster/updates` may call itself `buster`, as apt allows.
+    /// Refuses a Release of a suite that was not asked for. `buster/updates` may call itself `buster`, as apt allows.
     pub(super) fn check_name(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
         let asked = self.suite.as_str();
         let parent = asked.rsplit_once('/').map(|(parent, _)| parent);
@@ -161,7 +161,7 @@ impl SuiteFetch<'_> {
         })
     }
 
-    /// What merged suites take over of a Release must fit into theirs.
+    /// Refuses a Release whose fields are too long for the merged suites that take them over.
     pub(super) fn check_fields(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
         let uri = base.to_string();
         match identity::inherited(release) {
@@ -170,7 +170,7 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// A Release must not be from the future, nor past what it or the configuration says.
+    /// Refuses a Release from the future, or one older than its own Valid-Until or the configuration allows.
     pub(super) fn check_age(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
         let now = self.options.now;
         let uri = base.to_string();
@@ -191,7 +191,7 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// Against rollback, against two Releases of one Date, and against an archive that turns into another one.
+    /// Refuses a rollback, a second Release of one Date, and an archive that turns into another one.
     pub(super) fn check_against_old(
         &self,
         base: &Uri,
