@@ -1,12 +1,12 @@
-//! What is kept from run to run to save work, and may be deleted at any time.
+//! Results that are kept from run to run to save work, and may be deleted at any time.
 //!
 //! An entry is a file that is named by a SHA-256, in the directory of its kind. It begins with a checksum of its name and
-//! everything after it, so that a damaged, torn or misplaced file is as good as none: what it held is made again. Nothing
+//! everything after it, so that a damaged, torn or misplaced file counts as none: its content is made again. Nothing
 //! is forced to the disk, and an entry that cannot be written costs the next run some time.
 //!
-//! A checksum does not tell that an entry is what its name stands for: a fault of the memory that made it, or somebody who writes here, can
-//! leave a wrong one whose checksum is right. The check before the swap finds what was made of it, and that suite is made once
-//! more with a cache that is [`Cache::distrusted`]; so a wrong entry costs one run some time.
+//! A right checksum does not prove that an entry is what its name stands for: a memory fault while it was made, or somebody who writes
+//! here, can leave a wrong entry. The check before the swap finds what was made of it, and that suite is made once more with a cache that
+//! is [`Cache::distrusted`]; so a wrong entry costs one run some time.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -20,26 +20,26 @@ use crate::config::ByteSize;
 use crate::durable;
 use crate::error::Result;
 
-/// What an entry is named by.
+/// The name of an entry.
 pub type EntryName = [u8; 32];
 
 const CHECKSUM_BYTES: usize = 32;
 
-/// The most that an entry has: more than any that is put in, and what memory has room for.
+/// The most bytes of an entry: more than any entry that is written, and few enough for memory.
 const MAX_ENTRY_BYTES: u64 = 256 << 20;
 
 /// The entries of earlier runs.
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
-    /// What is used gets this time; where there is none, nothing is written at all.
+    /// The time given to entries that are used; where there is none, nothing is written at all.
     now: Option<SystemTime>,
-    /// The entries that were found to be wrong, where none is trusted.
+    /// The entries that were found to be wrong; `Some` if the cache trusts no entry.
     wrong: Option<Mutex<Vec<PathBuf>>>,
 }
 
 impl Cache {
-    /// The cache in a directory, which need not exist. What is used gets the time `now`, by which the oldest is known.
+    /// Returns the cache in a directory, which need not exist. Entries that are used get the time `now`, by which the oldest are known.
     pub fn new(dir: &Path, now: SystemTime) -> Self {
         Self {
             dir: dir.to_owned(),
@@ -48,7 +48,7 @@ impl Cache {
         }
     }
 
-    /// The same cache, of which nothing is read: all that is asked for is made anew, and put in the place of what was there.
+    /// Returns the same cache as one of which nothing is read: every entry that is asked for is made anew, and replaces the old one.
     pub fn distrusted(self) -> Self {
         Self {
             wrong: Some(Mutex::default()),
@@ -56,7 +56,7 @@ impl Cache {
         }
     }
 
-    /// The entries of a distrusted cache in whose place something else was put.
+    /// Returns the entries of a distrusted cache that were replaced by different ones.
     pub fn wrong(self) -> Vec<PathBuf> {
         let wrong = self.wrong.map(Mutex::into_inner);
         wrong.map_or_else(Vec::new, |wrong| {
@@ -64,7 +64,7 @@ impl Cache {
         })
     }
 
-    /// The cache in a directory, to be read and left as it is.
+    /// Returns the cache in a directory, to be read and left as it is.
     pub fn read_only(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
@@ -78,7 +78,7 @@ impl Cache {
         self.dir.join(kind).join(&name[..2]).join(&name)
     }
 
-    /// What an earlier run put in.
+    /// Returns the content of an entry that an earlier run made.
     pub fn get(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
         match self.wrong {
             Some(_) => None,
@@ -99,13 +99,13 @@ impl Cache {
             return None;
         }
         if let Some(now) = self.now {
-            // Where that fails it goes too early, and is made again.
+            // If that fails, the entry is removed too early, and made again.
             let _ = file.set_modified(now);
         }
         Some(content.to_vec())
     }
 
-    /// Keeps something for later runs, if that can be done.
+    /// Keeps an entry for later runs, if possible.
     pub fn put(&self, kind: &str, name: &EntryName, content: &[&[u8]]) {
         if let Some(wrong) = &self.wrong
             && self
@@ -115,7 +115,7 @@ impl Cache {
             let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
             wrong.push(self.path(kind, name));
         }
-        // Without it, the next run makes it again.
+        // Without the entry, the next run makes it again.
         let _ = self.write(kind, name, content);
     }
 
@@ -141,13 +141,13 @@ impl Cache {
     /// Removes an entry, if it is there.
     pub fn remove(&self, kind: &str, name: &EntryName) {
         if self.now.is_some() {
-            // What stays goes when the cache is full.
+            // An entry that stays is removed when the cache is full.
             let _ = fs::remove_file(self.path(kind, name));
         }
     }
 
-    /// Removes what was not used for longest, until the rest is within a bound, and what a crash left. What is no entry by its name
-    /// and its place is not ours, and stays.
+    /// Removes the entries that were unused for longest, until the rest is within a bound, and what a crash left. A file whose name and place
+    /// are not those of an entry is not ours, and stays.
     pub fn trim(&self, max: ByteSize) -> Result<()> {
         let mut files = Vec::new();
         let walk = walkdir::WalkDir::new(&self.dir).follow_root_links(false);
@@ -159,7 +159,7 @@ impl Cache {
             } else if let Some(metadata) = entry
                 .metadata()
                 .ok()
-                // What else stands in the place of an entry (a FIFO) is of no use.
+                // Another kind of file in the place of an entry (a FIFO) is of no use.
                 .filter(|m| is_entry && !m.is_dir())
             {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);

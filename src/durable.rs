@@ -1,8 +1,8 @@
 //! Files that are either there whole or not at all, and stay so through a loss of power.
 //!
 //! A published file is never changed in place: it is written under a temporary name in its own directory, its bytes are
-//! forced to the disk, and only then does rename(2) give it its name. Directories are forced out after that, by whoever
-//! knows when a set of names is complete ([`sync_dir`]); the functions here that say so do it by themselves. A failed fsync
+//! forced to the disk, and only then does rename(2) give it its name. The caller forces the directory out after that, once a set
+//! of names is complete ([`sync_dir`]); the functions here whose comment says so do that by themselves. A failed fsync
 //! is an error: the kernel reports it once and may forget the data.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -16,10 +16,10 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
 
-/// What temporary files of ours begin with, so that a later run can tell and clear away what a crash left.
+/// The beginning of the names of our temporary files, so that a later run can recognise and remove those that a crash left.
 pub(crate) const TEMP_PREFIX: &str = ".aptmerge-tmp-";
 
-/// Makes a directory and what is missing above it, readable for all.
+/// Makes a directory and the missing ones above it, readable for all.
 pub(crate) fn create_dir(path: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -28,9 +28,9 @@ pub(crate) fn create_dir(path: &Path) -> Result<()> {
         .map_err(Error::io("create the directory", path))
 }
 
-/// Makes a directory that nobody but its owner may enter, and what is missing above it; one that is there is closed to others.
+/// Makes a directory that only its owner may enter, and the missing ones above it; closes an existing directory to others.
 ///
-/// One of another owner, and one that is shared by its nature (a symlink to a `/tmp`), is left as it is.
+/// A directory of another owner, or one that is meant to be shared (a symlink to a `/tmp`), is left as it is.
 pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
     if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
         create_dir(parent)?;
@@ -45,7 +45,7 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
         .custom_flags(OFlag::O_DIRECTORY.bits())
         .open(path);
     let directory = match directory {
-        // What cannot be listed by us fails where it is used.
+        // A directory that we cannot list causes an error where it is used.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
         opened => opened.map_err(Error::io("open the directory", path))?,
     };
@@ -61,8 +61,8 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a symlink in the place of a directory that files are removed from: what it leads to is not ours. That nothing is there is
-/// fine.
+/// Refuses a symlink in the place of a directory that files are removed from: the directory that it leads to is not ours. A missing
+/// directory is fine.
 pub(crate) fn check_real(path: &Path) -> Result<()> {
     match path.is_symlink() {
         true => Err(Error::SymlinkedDirectory {
@@ -79,7 +79,7 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
         .map_err(Error::io("fsync the directory", path))
 }
 
-/// Forces the name of a directory to the disk, and those of all that it lies in. What may not be read was not made by us.
+/// Forces the name of a directory, and those of all directories above it, to the disk. A directory that we may not read is not our work.
 pub(crate) fn sync_ancestors(path: &Path) -> Result<()> {
     let path = path
         .canonicalize()
@@ -95,7 +95,7 @@ pub(crate) fn sync_ancestors(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The directory that a path lies in.
+/// Returns the directory that a path lies in.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -103,7 +103,7 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// A temporary file beside `path`, world-readable, to be written and then given to [`persist`].
+/// Makes a temporary file beside `path`, world-readable, to be written and then given to [`persist`].
 pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
     Builder::new()
         .prefix(TEMP_PREFIX)
@@ -118,7 +118,7 @@ pub(crate) fn persist(
     path: &Path,
     modified: Option<SystemTime>,
 ) -> Result<()> {
-    // Whatever umask the process has, a published file is readable.
+    // A published file is readable whatever umask the process has.
     file.as_file()
         .set_permissions(fs::Permissions::from_mode(0o644))
         .map_err(Error::io("set the mode of", path))?;
@@ -135,7 +135,7 @@ pub(crate) fn persist(
     Ok(())
 }
 
-/// Writes a whole file. The directory is not forced out.
+/// Writes a whole file. Does not force the directory out.
 pub(crate) fn write_file(path: &Path, data: &[u8], modified: Option<SystemTime>) -> Result<()> {
     let mut file = temporary(path)?;
     file.write_all(data).map_err(Error::io("write", path))?;
@@ -148,13 +148,13 @@ pub(crate) fn write(path: &Path, data: &[u8], modified: Option<SystemTime>) -> R
     sync_dir(parent(path))
 }
 
-/// Renames and forces the new name out.
+/// Renames a file and forces the new name out.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(Error::io("rename into place", to))?;
     sync_dir(parent(to))
 }
 
-/// Points a symlink somewhere else, in one step: a fresh symlink takes its place by rename.
+/// Points a symlink at another target in one step: a fresh symlink takes its place by rename.
 pub(crate) fn symlink(target: &Path, path: &Path) -> Result<()> {
     let dir = parent(path);
     let fresh = Builder::new()
@@ -170,7 +170,7 @@ pub(crate) fn symlink(target: &Path, path: &Path) -> Result<()> {
     sync_dir(dir)
 }
 
-/// Opens a file to read it: a regular one. Whatever else stands in its place (a FIFO) would keep its reader waiting.
+/// Opens a regular file to read it. Another kind of file in its place (a FIFO) would keep its reader waiting.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
@@ -185,14 +185,14 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     ))
 }
 
-/// Reads a whole file: a regular one.
+/// Reads a whole regular file.
 pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_regular(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Removes a file; that it is not there is fine.
+/// Removes a file; a missing file is fine.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -202,8 +202,8 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory and everything in it, or what stands in its place; that it is not there is fine. A mount point is
-/// emptied, and stays. An error names the very file.
+/// Removes a directory and everything in it, or the file in its place; a missing directory is fine. A mount point is
+/// emptied, and stays. An error names the very file that could not be removed.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     if path.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
         return remove_file(path); // what a symlink leads to is not ours
@@ -231,7 +231,7 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes what a crash left in a directory under temporary names.
+/// Removes the temporary files that a crash left in a directory.
 pub(crate) fn clear_litter(dir: &Path) -> Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

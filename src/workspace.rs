@@ -57,14 +57,14 @@
 //! ```
 //!
 //! `state/`, `spool/` and `cache/` are for the user that runs aptmerge alone: whoever may open the directory of the state may hold its
-//! lock ([`crate::lock`]), an archive that wants a password is nobody else's business, and nobody else puts anything there. For all
-//! are the trees, the link and `log/`.
+//! lock ([`crate::lock`]), nobody else may read the copies of an archive that wants a password, and nobody else writes there. The trees,
+//! the link and `log/` are readable for all.
 //!
-//! What is recorded, and when: `state/published.json` is what production holds. Before the swap, the new generation is
-//! written beside it as `state/staged.json`, durably; after the swap it takes the other's place by rename. A run that finds
-//! the link at volatile therefore knows that a `staged.json` is what is being served, and one that finds it at production
-//! knows that a `staged.json` never was. Where it was lost or damaged meanwhile, nothing is on record of what is served, and every
-//! suite is merged anew.
+//! The records, and when they are written: `state/published.json` is what production holds. Before the swap, the new generation is
+//! written beside it as `state/staged.json`, durably; after the swap `staged.json` replaces `published.json` by rename. A run that finds
+//! the link at volatile therefore knows that a `staged.json` describes what is being served, and one that finds the link at production
+//! knows that a `staged.json` was never served. Where `staged.json` was lost or damaged meanwhile, there is no record of what is served,
+//! and every suite is merged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -83,68 +83,68 @@ use crate::suite_report::SuiteReport;
 
 pub use crate::layout::{Layout, PRODUCTION, VOLATILE};
 
-/// Where the generation is recorded that is about to be swapped in, below the state directory.
+/// The name, below the state directory, of the record of the generation that is about to be swapped in.
 const STAGED: &str = "staged.json";
 
 /// One published state of the tree.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Generation {
-    /// Its number; 0 before the first.
+    /// The number of the generation; 0 before the first.
     pub number: u64,
-    /// Its suites, by their path below `dists/`.
+    /// The suites, by their path below `dists/`.
     pub suites: BTreeMap<String, SuiteRecord>,
-    /// Its symlinks: the aliases of suites, and the pools of local archives.
+    /// The symlinks: the aliases of suites, and the pools of local archives.
     pub links: BTreeMap<String, String>,
 }
 
-/// What is published of one suite, and from what.
+/// The record of one published suite, and of what it was made from.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SuiteRecord {
-    /// The generation that last changed it.
+    /// The generation that last changed the suite.
     pub generation: u64,
-    /// A digest of everything that its indices follow from: inputs, rules, and the version of the merge.
+    /// A digest of everything that the suite's indices depend on: inputs, rules, and the version of the merge.
     pub content: String,
-    /// A digest of what its Release follows from besides.
+    /// A digest of everything else that the suite's Release depends on.
     pub release: String,
-    /// The Date of its Release, in seconds since 1970.
+    /// The Date of the suite's Release, in seconds since 1970.
     pub date: i64,
-    /// The Valid-Until of its Release.
+    /// The Valid-Until of the suite's Release.
     pub valid_until: Option<i64>,
-    /// The Date of each archive's Release that it was made from.
+    /// The Date of each archive's Release that the suite was made from.
     pub archives: BTreeMap<String, i64>,
-    /// What its merge had to say; the guard against shrinking counts by it, and the text reports are written from it.
+    /// The report of the suite's merge; the guard against shrinking counts by it, and the text reports are written from it.
     pub report: SuiteReport,
-    /// What the generation that last changed it changed in it.
+    /// The changes that the generation which last changed the suite made to it.
     #[serde(default)]
     pub difference: Difference,
-    /// What indices follow from that speak of published packages, by the path of the plain form.
+    /// The records of the indices that describe published packages, by the path of the plain form.
     #[serde(default)]
     pub derived: BTreeMap<String, DerivedRecord>,
     /// The lists of patches whose every patch was proven when it was made: the SHA-256 of each, by the path of the index's plain form.
     #[serde(default)]
     pub patches: BTreeMap<String, String>,
-    /// Files under by-hash that no current Release names, with what is needed to let them go in time.
+    /// Files under by-hash that no current Release names, with the data that decides when they may be removed.
     pub retained: BTreeMap<String, LastReferenced>,
 }
 
-/// What an index was made from that speaks of published packages.
+/// The record of what an index that describes published packages was made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DerivedRecord {
-    /// The digest of all that it follows from, in hex.
+    /// The digest of everything that the index depends on, in hex.
     pub key: String,
-    /// What was worth a warning when it was made.
+    /// The warnings that were given when the index was made.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub warnings: BTreeSet<String>,
 }
 
-/// When a served Release last named a file.
+/// The record of when a served Release last named a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastReferenced {
-    /// The suite's number of later generations since.
+    /// The number of the suite's generations since.
     pub generations: u64,
-    /// When the first Release without it was published, in seconds since 1970.
+    /// The time when the first Release without the file was published, in seconds since 1970.
     pub time: i64,
 }
 
@@ -178,22 +178,22 @@ impl<'lock> Workspace<'lock> {
         })
     }
 
-    /// The paths.
+    /// Returns the paths below the root.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The lock that this state is read under.
+    /// Returns the lock that this state is read under.
     pub fn lock(&self) -> &'lock RunLock {
         self.lock
     }
 
-    /// The second lock; see [`crate::lock`].
+    /// Returns the second lock; see [`crate::lock`].
     pub(crate) fn claim(&self) -> &Claim {
         &self.claim
     }
 
-    /// What production holds.
+    /// Returns the generation that production holds.
     pub fn published(&self) -> &Generation {
         &self.published
     }
@@ -203,12 +203,12 @@ impl<'lock> Workspace<'lock> {
         self.write_state(STAGED, generation)
     }
 
-    /// What is recorded as staged, if anything is.
+    /// Returns the generation that is recorded as staged, if there is one.
     pub fn staged(&self) -> Result<Option<Generation>> {
         self.read_state(STAGED)
     }
 
-    /// Takes what was recorded as staged for what is published: the swap has happened.
+    /// Makes the staged record the published one: the swap has happened.
     pub fn adopt_staged(&mut self, generation: Generation) -> Result<()> {
         let staged = self.layout.state().join(STAGED);
         durable::rename(&staged, &published_path(&self.layout))?;
@@ -216,8 +216,8 @@ impl<'lock> Workspace<'lock> {
         Ok(())
     }
 
-    /// Records that production is about to hold something of which no record is left: from now on, no suite counts as made from
-    /// what the record says. What must not be gone back on stays, and `dates` are those of the suites that it will hold.
+    /// Records that production is about to hold a generation without a record: from now on, no suite counts as made from what the old record
+    /// says. The parts that protect against going back stay, and `dates` are those of the suites that production will hold.
     pub fn distrust_published(&mut self, dates: &BTreeMap<String, i64>) -> Result<()> {
         let mut generation = self.published.clone();
         for (name, record) in &mut generation.suites {
@@ -231,12 +231,12 @@ impl<'lock> Workspace<'lock> {
         Ok(())
     }
 
-    /// Forgets what was recorded as staged: the swap never happened.
+    /// Removes the staged record: the swap never happened.
     pub fn forget_staged(&self) -> Result<()> {
         durable::remove_file(&self.layout.state().join(STAGED))
     }
 
-    /// Writes a file of the state, durably and at once.
+    /// Writes a file of the state, durably and in one step.
     pub fn write_state<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
         write_json(&self.layout.state().join(name), value)
     }
@@ -270,12 +270,12 @@ impl View {
         Ok(View { layout, published })
     }
 
-    /// The paths.
+    /// Returns the paths below the root.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// What production held when the view was opened.
+    /// Returns the generation that production held when the view was opened.
     pub fn published(&self) -> &Generation {
         &self.published
     }
@@ -286,7 +286,7 @@ impl View {
     }
 }
 
-/// The name, or the number, of the user that a path belongs to.
+/// Returns the name, or the number, of the user that a path belongs to.
 fn owner_of(path: &Path) -> Option<String> {
     let uid = Uid::from_raw(path.metadata().ok()?.uid());
     let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
@@ -316,7 +316,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         })
 }
 
-/// Writes a JSON file, durably and at once.
+/// Writes a JSON file, durably and in one step.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::State {
         path: path.to_owned(),

@@ -112,7 +112,7 @@ impl SuiteCopy {
 /// A Release whose signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// Its Date, in seconds since 1970.
+    /// The Date of the Release, in seconds since 1970.
     pub date: i64,
     /// The URI of the archive that had the Release, without user and password.
     pub uri: String,

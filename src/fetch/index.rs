@@ -99,8 +99,8 @@ impl IndexFetch<'_> {
         plain.saturating_add(plain / 8).saturating_add(64 << 10)
     }
 
-    /// Looks for an object of the spool that is the index which the Release lists, whichever archive brought it. An object's name is its
-    /// SHA-256; its size and SHA-512 are checked as well, unless the last copy already used this object.
+    /// Looks for an object of the spool that is the index which the Release lists, whichever archive brought it. Its name is its
+    /// SHA-256. Its size and SHA-512 are checked as well, unless the Release has no SHA-512 and the last copy already used this object.
     fn stored_already(&self, entry: &IndexEntry) -> Result<Option<StoredIndex>, FetchError> {
         let Some(sha256) = entry.sha256.map(ObjectName::new) else {
             return Ok(None);

@@ -67,8 +67,8 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) transport: &'a Transport,
     pub(super) spool: &'a Path,
     pub(super) old: Option<&'a SuiteCopy>,
-    /// `true` if the signatures of the copy in the spool are good today as well. Otherwise the fetch does not believe a server that says that
-    /// the Release has not changed.
+    /// `true` if the signatures of the copy in the spool are good today as well. Otherwise the fetch does not believe a server that
+    /// says that the Release has not changed.
     pub(super) believes_unchanged: bool,
     /// The Date of the last published Release of the suite, where its copy in the spool is lost or proves nothing.
     pub(super) last_published: Option<Timestamp>,
@@ -263,8 +263,8 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// Brings every index that the configured suites read of this suite into the spool. Returns them, and those that are listed but cannot be
-    /// had and that a suite can do without. `old` is the spool's copy of this very Release.
+    /// Brings every index that the configured suites read of this suite into the spool. Returns them, and those that are listed but
+    /// cannot be had and that a suite can do without. `old` is the spool's copy of this very Release.
     fn indices(
         &self,
         base: &Uri,

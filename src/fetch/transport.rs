@@ -1,7 +1,7 @@
-//! Fetches one file from one URI: in bounded time, in bounded size, whole or not at all. What is worth another try gets
-//! one; whether the bytes are the right ones is for the hashes to say.
+//! Fetches one file from one URI: in bounded time, in bounded size, whole or not at all. A failure that may pass gets another try;
+//! the hashes, not this module, decide whether the bytes are the right ones.
 //!
-//! A monotonic clock is read here, for time-outs and speed alone: no result depends on what time it is.
+//! This module reads a monotonic clock for time-outs and speed alone: no result depends on what time it is.
 
 mod body;
 mod error;
@@ -22,34 +22,34 @@ use crate::uri::{Scheme, Uri};
 /// The longest pause between two tries, and the longest that a server may ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// How often a pause looks whether it was cancelled.
+/// The time between two looks, during a pause, whether the fetch was cancelled.
 const PAUSE_STEP: Duration = Duration::from_millis(50);
 
-/// How much is read between two looks whether a fetch was cancelled.
+/// The most bytes read between two looks whether the fetch was cancelled.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// How patient and how persistent to be.
+/// The time-outs, limits and retries of a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportOptions {
-    /// To find the address of the host, and again to connect to it, TLS included.
+    /// The time to find the address of the host, and again to connect to it, TLS included.
     pub connect_timeout: Duration,
-    /// From the request to the end of the answer's header.
+    /// The time from the request to the end of the answer's header.
     pub response_timeout: Duration,
-    /// Between two pieces of data.
+    /// The time between two pieces of data.
     pub stall_timeout: Duration,
-    /// For one try, redirects and body included.
+    /// The time for one try, redirects and body included.
     pub total_timeout: Option<Duration>,
-    /// Bytes per second below which a body is given up; zero for any speed.
+    /// The speed in bytes per second below which a body is given up; zero allows any speed.
     pub minimum_speed: u64,
-    /// How long a body may be slower than that: time spent waiting for the network, not for whoever reads.
+    /// The time for which a body may be slower than that: it counts waiting for the network, not for the reader.
     pub minimum_speed_window: Duration,
-    /// How many redirects one try follows.
+    /// The number of redirects that one try follows.
     pub redirects: u32,
-    /// How many tries may follow the first.
+    /// The number of tries that may follow the first.
     pub retries: u32,
     /// The pause before the second try; each later one is twice as long, up to a minute.
     pub backoff: Duration,
-    /// What to call ourselves.
+    /// The User-Agent that the transport sends.
     pub user_agent: String,
     /// An HTTP proxy, which must allow `CONNECT` to port 80 as well. The environment is not asked.
     pub proxy: Option<Uri>,
@@ -73,44 +73,44 @@ impl Default for TransportOptions {
     }
 }
 
-/// What is known of a copy that we have: the file is wanted only if it differs. Both come from an earlier answer of the
+/// The validators of a copy that we have: the file is wanted only if it differs from the copy. Both come from an earlier answer of the
 /// same URI and mean nothing elsewhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// The `ETag`, quotes and all.
+    /// The `ETag`, with its quotes.
     pub etag: Option<String>,
-    /// The `Last-Modified`, as it was written.
+    /// The `Last-Modified`, as the server wrote it.
     pub last_modified: Option<String>,
 }
 
 /// An answer that is neither an error nor a redirect.
 #[derive(Debug)]
 pub enum Reply {
-    /// The copy that the conditions speak of is still the right one.
+    /// The copy that the conditions describe is still the right one.
     NotModified,
     /// There is no such file.
     NotFound,
-    /// Here it comes.
+    /// The file, whose bytes are still to be read.
     Body(Box<Body>),
 }
 
-/// How a fetch ended.
+/// The outcome of a fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
-    /// The copy that the conditions speak of is still the right one; nothing was written.
+    /// The copy that the conditions describe is still the right one; nothing was written.
     NotModified,
     /// There is no such file; nothing was written.
     NotFound,
     /// All of it was written and flushed.
     Stored {
-        /// How much.
+        /// The number of bytes.
         bytes: u64,
-        /// What to ask with the next time.
+        /// The conditions for the next fetch.
         validators: Conditions,
     },
 }
 
-/// Fetches, with one pool of connections, which clones share and any thread may use.
+/// A fetcher with one pool of connections, which clones share and any thread may use.
 #[derive(Clone)]
 pub struct Transport {
     agent: ureq::Agent,
@@ -126,16 +126,16 @@ impl Transport {
         })
     }
 
-    /// Asks once, and hands on the body unread. It must still be read to its end, which may fail.
+    /// Asks once, and returns the body unread. The caller must still read the body to its end, which may fail.
     pub fn get(&self, uri: &Uri, conditions: &Conditions) -> Result<Reply, Error> {
         self.ask(uri, conditions, None)
     }
 
-    /// Asks, and again where that can help, until all of the body is in `sink`.
+    /// Asks, and asks again where that can help, until the whole body is in `sink`.
     ///
-    /// A body of more than `limit` bytes is refused as soon as it is known to be. `cancelled` is asked before every try,
-    /// during pauses and between pieces of data, so it is obeyed within the stall time-out at the latest. After an
-    /// error the sink holds anything.
+    /// A body of more than `limit` bytes is refused as soon as its length is known. `cancelled` is called before every try,
+    /// during pauses and between pieces of data, so a cancelled fetch ends within the stall time-out at the latest. After an
+    /// error the content of the sink is undefined.
     pub fn fetch(
         &self,
         uri: &Uri,
@@ -151,7 +151,7 @@ impl Transport {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) => error,
             };
-            // Who asks for more patience than we have gets no second request at all.
+            // A server that asks for a longer pause than ours gets no second request at all.
             let asked = error.retry_after().unwrap_or_default();
             if tries_left == 0 || !error.is_transient() || asked > PAUSE_MAX {
                 return Err(error);

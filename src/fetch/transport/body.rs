@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use super::Error;
 use crate::uri::Uri;
 
-/// A body that is still to be read. An end that comes too early is an error, not an end; after an error there is nothing
-/// more to read. The errors of `Read` carry an [`Error`], which [`Error::of`] finds.
+/// A body that is still to be read. An end that comes too early is an error; after an error no more can be read. The errors of `Read`
+/// carry an [`Error`], which [`Error::of`] finds.
 pub struct Body {
-    /// How many bytes were announced.
+    /// The number of bytes that the server announced.
     pub length: Option<u64>,
-    /// The validator of this version, as it came.
+    /// The `ETag` of this version, as it came.
     pub etag: Option<String>,
-    /// The date of this version, as it came.
+    /// The `Last-Modified` of this version, as it came.
     pub last_modified: Option<String>,
     uri: Uri,
     source: Source,
@@ -25,7 +25,7 @@ pub struct Body {
     state: State,
 }
 
-/// Where the bytes come from.
+/// The source of the bytes.
 pub(super) enum Source {
     Http(ureq::BodyReader<'static>),
     File(File, PathBuf),
@@ -113,8 +113,8 @@ impl Body {
                 path: path.clone(),
                 source: error,
             },
-            // The client unwraps its own error from what it handed out as an I/O error. Once a body has begun, a
-            // connection that closes or breaks is a body that was cut.
+            // The client unwraps its own error from the I/O error that it returned. Once a body has begun, a connection that
+            // closes or breaks means that the body was cut off.
             Source::Http(_) => match Error::from_client(&self.uri, ureq::Error::from(error)) {
                 Error::Unreachable { .. } => self.truncated(),
                 error => error,
@@ -139,7 +139,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Refuses what comes too slowly. Only time spent waiting for data counts: whoever decodes and writes it may be slower.
+/// Refuses a body that comes too slowly. Only time spent waiting for data counts: decoding and writing the data may be slower.
 #[derive(Debug)]
 pub(super) struct Pace {
     minimum: u64,

@@ -1,4 +1,4 @@
-//! What can go wrong on the way from an archive to us, and which of it may pass.
+//! The errors on the way from an archive to us, and which of them may pass.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,130 +6,130 @@ use std::time::Duration;
 
 use crate::uri::{Uri, UriError};
 
-/// Why a file could not be fetched. Every message names the URI that was asked for, without credentials.
+/// The reason why a file could not be fetched. Every message names the URI that was asked for, without credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option that no request could be made with.
+    /// An option that no request can be made with.
     #[error("the {option} cannot be used")]
     Option {
-        /// Its name.
+        /// The name of the option.
         option: &'static str,
-        /// What is wrong with it.
+        /// The error in its value.
         #[source]
         source: Box<ureq::Error>,
     },
     /// No connection, or one that broke before the body began.
     #[error("{uri}: the server cannot be reached")]
     Unreachable {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// What happened.
+        /// The error of the client.
         #[source]
         source: Box<ureq::Error>,
     },
-    /// Something that should have happened did not, in time.
+    /// A step that did not end in time.
     #[error("{uri}: timed out while {doing}")]
     Timeout {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// What was being waited for.
+        /// The step that was waited for.
         doing: &'static str,
     },
     /// The answer is not HTTP, or TLS failed.
     #[error("{uri}: the server cannot be understood")]
     Protocol {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// What happened.
+        /// The error of the client.
         #[source]
         source: Box<ureq::Error>,
     },
-    /// The server will not let us have it.
+    /// The server does not let us have the file.
     #[error("{uri}: refused with status {status}")]
     Denied {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
         /// 401, 403 or 407.
         status: u16,
-        /// Whether credentials were sent.
+        /// `true` if credentials were sent.
         credentials: bool,
     },
-    /// A status that is no answer to the question.
+    /// A status that is no answer to the request.
     #[error("{uri}: answered with status {status}")]
     Status {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
         /// The status.
         status: u16,
-        /// How long the server asks us to wait.
+        /// The time that the server asks us to wait.
         retry_after: Option<Duration>,
     },
     /// "Not modified" in answer to a request without a condition.
     #[error("{uri}: said not to be modified, but no copy was asked about")]
     NotModifiedUnasked {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
     },
     /// A redirect that is not followed.
     #[error("{uri}: the redirect to {location:?} is not followed")]
     Redirect {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// Where it leads, without credentials and query.
+        /// The target of the redirect, without credentials and query.
         location: String,
-        /// Why not.
+        /// The reason why the redirect is not followed.
         #[source]
         source: UriError,
     },
-    /// A redirect that does not say where to.
+    /// A redirect without a target.
     #[error("{uri}: redirected to nowhere")]
     RedirectNowhere {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
     },
-    /// A chain of redirects without end, as far as anyone can tell.
+    /// A longer chain of redirects than is allowed, which may be endless.
     #[error("{uri}: redirected more than {limit} times")]
     RedirectLoop {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// How many were followed.
+        /// The number of redirects that were followed.
         limit: u32,
     },
     /// The body ended before it was complete.
     #[error("{uri}: ended after {received} bytes{}", of(*.expected))]
     Truncated {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// How much came.
+        /// The number of bytes that came.
         received: u64,
-        /// How much was announced.
+        /// The number of bytes that were announced.
         expected: Option<u64>,
     },
     /// The body goes on past its announced length.
     #[error("{uri}: goes on after the {expected} bytes that were announced")]
     Overlong {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// How much was announced.
+        /// The number of bytes that were announced.
         expected: u64,
     },
-    /// The body is larger than it may be.
+    /// The body is larger than allowed.
     #[error("{uri}: is larger than the {limit} bytes allowed")]
     TooLarge {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// How much was allowed.
+        /// The number of bytes that are allowed.
         limit: u64,
     },
     /// The body came in too slowly.
     #[error("{uri}: only {bytes} bytes came in {seconds} seconds, less than {minimum} a second")]
     TooSlow {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// How much came.
+        /// The number of bytes that came.
         bytes: u64,
-        /// In how long.
+        /// The time in which they came.
         seconds: u64,
         /// The slowest speed allowed, in bytes per second.
         minimum: u64,
@@ -137,37 +137,37 @@ pub enum Error {
     /// A `file:` URI that cannot be read.
     #[error("{uri}: {} cannot be read", path.display())]
     File {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
         /// The file.
         path: PathBuf,
-        /// What happened.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
     /// A `file:` URI of a directory, a FIFO or the like.
     #[error("{uri}: {} is {kind}, not a regular file", path.display())]
     NotRegular {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file that stands there.
         kind: &'static str,
     },
-    /// What was fetched could not be written.
+    /// The fetched bytes could not be written.
     #[error("{uri}: what was fetched cannot be written")]
     Sink {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
-        /// What happened.
+        /// The error of the sink.
         #[source]
         source: io::Error,
     },
-    /// The caller wants it no more.
+    /// The caller cancelled the fetch.
     #[error("{uri}: cancelled")]
     Cancelled {
-        /// What was asked for.
+        /// The URI that was asked for.
         uri: Uri,
     },
 }
@@ -177,12 +177,12 @@ fn of(expected: Option<u64>) -> String {
 }
 
 impl Error {
-    /// The error that reading a [`Body`](super::Body) put into an [`io::Error`].
+    /// Returns the error that reading a [`Body`](super::Body) put into an [`io::Error`].
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// Whether the same request may well succeed a moment later.
+    /// Returns whether the same request may well succeed a moment later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. }
@@ -196,7 +196,7 @@ impl Error {
         }
     }
 
-    /// How long the server asks us to wait before the next try.
+    /// Returns the time that the server asks us to wait before the next try.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -204,7 +204,7 @@ impl Error {
         }
     }
 
-    /// What the operator can do about it.
+    /// Returns a hint: what the operator can do about the error.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Denied { status: 407, .. } => "the proxy wants a user and a password in its URI",
@@ -235,7 +235,7 @@ impl Error {
         io::Error::new(kind, self)
     }
 
-    /// What an error of the HTTP client means for a request.
+    /// Translates an error of the HTTP client.
     pub(super) fn from_client(uri: &Uri, source: ureq::Error) -> Self {
         use ureq::Timeout;
         let uri = uri.clone();
@@ -268,7 +268,7 @@ impl Error {
     }
 }
 
-/// rustls reports a certificate that it does not trust as an I/O error; another try would not change that.
+/// Returns whether TLS failed. rustls reports a certificate that it does not trust as an I/O error; another try would not change that.
 fn is_tls(error: &ureq::Error) -> bool {
     matches!(error, ureq::Error::Io(io) if io.kind() == io::ErrorKind::InvalidData)
 }

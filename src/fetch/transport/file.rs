@@ -1,4 +1,4 @@
-//! Files of this machine as if they were upstream: regular ones only, and an unchanged one is known by its metadata.
+//! Files of this machine as if they were upstream: only regular ones, and an unchanged file is known by its metadata.
 
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ use crate::uri::Uri;
 /// Opens the file that a `file:` URI names. Symbolic links are followed: local mirrors are made of them.
 pub(super) fn get(uri: &Uri, conditions: &Conditions) -> Result<Reply, Error> {
     let path = uri.file_path().unwrap_or_default();
-    // To look first spares devices the side effects of being opened, and an unchanged file from being opened at all.
+    // Looking first spares devices the side effects of being opened, and spares opening an unchanged file.
     let metadata = match std::fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) => return missing(uri, path, error),
@@ -24,7 +24,7 @@ pub(super) fn get(uri: &Uri, conditions: &Conditions) -> Result<Reply, Error> {
     if conditions.etag.as_deref() == Some(&validator(&metadata)) {
         return Ok(Reply::NotModified);
     }
-    // Something else may stand there by now: O_NONBLOCK, for to open a FIFO waits for a writer.
+    // Another file may stand there by now: O_NONBLOCK, since opening a FIFO waits for a writer.
     let opened = File::options()
         .read(true)
         .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
@@ -76,7 +76,7 @@ fn check_regular(uri: &Uri, path: &std::path::Path, found: FileType) -> Result<(
     })
 }
 
-/// Stands in for an `ETag`: another file or another version has another inode, size or time of modification.
+/// Returns a value to serve as an `ETag`: another file or another version has another inode, size or time of modification.
 fn validator(metadata: &Metadata) -> String {
     format!(
         "\"file-{:x}-{:x}-{}.{:09}\"",

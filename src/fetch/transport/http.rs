@@ -1,4 +1,4 @@
-//! One question over HTTP: redirects, conditions, credentials, and what each status means (RFC 9110).
+//! One request over HTTP: redirects, conditions, credentials, and the meaning of each status (RFC 9110).
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use super::body::{Pace, Source};
 use super::{Body, Conditions, Error, Reply, TransportOptions};
 use crate::uri::Uri;
 
-/// The body of a redirect is read up to here, so that its connection can serve the next request.
+/// The longest body of a redirect that is read, so that its connection can serve the next request.
 const REDIRECT_BODY_BYTES: u64 = 8 << 10;
 
-/// The HTTP client, which neither follows redirects nor looks into the environment.
+/// Makes the HTTP client, which neither follows redirects nor reads the environment.
 pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
     let refuse = |option| {
         move |source: ureq::Error| Error::Option {
@@ -24,7 +24,7 @@ pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
             source: Box::new(source),
         }
     };
-    // The client takes it on trust and would panic over a line feed.
+    // The client does not check the user agent, and would panic over a line feed.
     HeaderValue::from_str(&options.user_agent)
         .map_err(|error| refuse("user agent")(ureq::http::Error::from(error).into()))?;
     let proxy = match &options.proxy {
@@ -34,7 +34,7 @@ pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
     let config = ureq::Agent::config_builder()
         .proxy(proxy)
         .user_agent(&options.user_agent)
-        // An index is fetched as it is: its hash is that of the compressed file.
+        // An index is fetched as the archive has it: the Release lists the hash of the compressed file.
         .accept_encoding("identity")
         .http_status_as_error(false)
         .max_redirects(0)
@@ -54,11 +54,11 @@ pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
     Ok(config.new_agent())
 }
 
-/// What one try has to go by.
+/// The inputs of one try.
 pub(super) struct Exchange<'a> {
     pub(super) agent: &'a ureq::Agent,
     pub(super) options: &'a TransportOptions,
-    /// How large the body may be.
+    /// The largest size that the body may have.
     pub(super) limit: Option<u64>,
 }
 
@@ -97,7 +97,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// Sends the request to `target`; also says whether a condition went with it.
+    /// Sends the request to `target`; also returns whether a condition was sent.
     fn send(
         &self,
         uri: &Uri,
@@ -111,7 +111,7 @@ impl Exchange<'_> {
             .map_err(|error| failed(error.into()))?;
         let mut conditional = false;
         let mut condition = |name: HeaderName, value: &Option<String>| {
-            // A value that cannot be sent was damaged on our side, and costs no more than a whole answer.
+            // A value that cannot be sent was damaged on our side; without it the server sends the whole file, and nothing else is lost.
             if let Some(Ok(value)) = value.as_deref().map(HeaderValue::from_str) {
                 request.headers_mut().insert(name, value);
                 conditional = true;
@@ -140,15 +140,15 @@ impl Exchange<'_> {
         Ok((response, conditional))
     }
 
-    /// The longest that a body within the limit can take at the minimum speed. [`Pace`] cannot see what never becomes a
-    /// byte of the body, such as the trailer of a chunked one (RFC 9112 section 7.1.2), which may go on for ever.
+    /// Returns the longest time that a body within the limit can take at the minimum speed. [`Pace`] does not see bytes that are not part of
+    /// the body, such as the trailer of a chunked one (RFC 9112 section 7.1.2), which may go on for ever.
     fn longest_body(&self) -> Option<Duration> {
         let seconds = self.limit?.checked_div(self.options.minimum_speed)?;
         let slack = self
             .options
             .minimum_speed_window
             .saturating_add(self.options.stall_timeout);
-        // A deadline further away than any run is none; adding it to the clock might even overflow.
+        // A deadline further away than any run lasts is left out; adding it to the clock might even overflow.
         (seconds < 30 * 24 * 3600).then(|| slack.saturating_add(Duration::from_secs(seconds)))
     }
 
@@ -185,7 +185,7 @@ fn redirect(uri: &Uri, target: &Uri, headers: &HeaderMap) -> Result<Uri, Error> 
         })
 }
 
-/// Reads the rest of a redirect if that is quickly done. What fails here fails only to keep a connection.
+/// Reads the rest of a redirect if that is quickly done. A failure here costs only the reuse of a connection.
 fn drain(uri: &Uri, response: Response<ureq::Body>) {
     let body = response.into_body();
     let length = body.content_length();
@@ -196,13 +196,13 @@ fn drain(uri: &Uri, response: Response<ureq::Body>) {
     }
 }
 
-/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date, which is measured from the `Date` of the same answer so
-/// that nobody's clock matters.
+/// Returns the pause of `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date, which is measured from the `Date` of the same answer
+/// so that nobody's clock matters.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let value = text(header::RETRY_AFTER)?;
     if value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are a long time as well.
+        // A number too large to parse is a long time as well.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let parser = DateTimeParser::new();

@@ -1,11 +1,11 @@
-//! Where fetched bytes go: a writer that can start over, since a second try begins at the first byte.
+//! The target of fetched bytes: a writer that can start over, since a second try begins at the first byte.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 
 use crate::hashing::HashingWriter;
 
-/// A writer that can forget what was written to it.
+/// A writer that can forget everything that was written.
 pub trait Sink: Write {
     /// Forgets everything: the next byte is the first one.
     fn restart(&mut self) -> io::Result<()>;
@@ -45,7 +45,7 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
 impl<S: Sink> Sink for BufWriter<S> {
     fn restart(&mut self) -> io::Result<()> {
-        // What is still in the buffer would otherwise be written behind the restart.
+        // Bytes still in the buffer would otherwise be written after the restart.
         self.flush()?;
         self.get_mut().restart()
     }
