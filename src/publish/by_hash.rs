@@ -1,4 +1,4 @@
-//! Files under by-hash, and patches: which of those that no Release names any more are kept, and for how long.
+//! Files under by-hash, and patches: decides which of those that no Release names any more are kept, and for how long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::listing;
 use crate::workspace::LastReferenced;
 
-/// The by-hash files and patches of a suite's directory, by path below it; sub-directories that `skip` names belong to other
+/// Returns the by-hash files and patches of a suite's directory, by path below it; sub-directories that `skip` names belong to other
 /// suites.
 pub(super) fn existing(suite: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
@@ -38,10 +38,10 @@ pub(super) fn existing(suite: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<BTr
     Ok(found)
 }
 
-/// Which of the existing files stay for clients that have read an earlier Release.
+/// Decides which of the existing files stay for clients that have read an earlier Release.
 ///
-/// `named` is what the new Release names; `before` is what was on record about files that the last one did not name. A file
-/// that the last Release named, or that nobody knows anything of, counts from now. A file goes only when both bounds are
+/// `named` has the files that the new Release names; `before` is the record of files that the last one did not name. For a file
+/// that the last Release named, or that has no record, counting begins now. A file is removed only when both bounds are
 /// passed: it was not named for more generations and for more days than the configuration says.
 pub(super) fn retained(
     existing: BTreeSet<String>,
@@ -62,7 +62,7 @@ pub(super) fn retained(
                 },
                 |last| LastReferenced {
                     generations: last.generations.saturating_add(1),
-                    // A clock that was ahead must not keep it the longer.
+                    // A clock that was ahead must not keep the file longer.
                     time: last.time.min(now),
                 },
             );

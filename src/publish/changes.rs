@@ -1,4 +1,4 @@
-//! Gathers what changes in a suite, while its indices are made.
+//! The changes of a suite, which are gathered while its indices are made.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -10,12 +10,12 @@ use crate::merge::SuiteReport;
 
 use super::outline::{Changed, Note};
 
-/// How many changes of a suite are recorded; a point release of a distribution has some thousands.
+/// The most changes of a suite that are recorded; a point release of a distribution has some thousands.
 const MAX_RECORDED: usize = 5_000;
 
 type BeforeAndAfter = (BTreeSet<Origin>, BTreeSet<Origin>);
 
-/// Gathers what changes in the indices of a suite; from several threads.
+/// The changes in the indices of a suite, gathered from several threads.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     packages: Mutex<BTreeMap<(String, String), BeforeAndAfter>>,
@@ -23,7 +23,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Adds what changed in an index of packages.
+    /// Adds the changes in an index of packages.
     pub(super) fn add(&self, config: &Config, index: &IndexName, changed: &[Changed<'_>]) {
         let group = index.group();
         let component = index.component().map_or("", |c| c.as_str());
@@ -55,13 +55,13 @@ impl Changes {
         }
     }
 
-    /// Adds a changed index of which no more can be said.
+    /// Adds a changed index of which nothing else is known.
     pub(super) fn add_index(&self, index: &IndexName) {
         let mut indices = self.indices.lock().unwrap_or_else(PoisonError::into_inner);
         indices.insert(index.to_string());
     }
 
-    /// How many packages fewer there are of each archive that has fewer, as far as that can be told.
+    /// Returns how many packages fewer there are of each archive that has fewer, as far as the gathered changes tell.
     pub(super) fn losses(&self) -> BTreeMap<String, usize> {
         let packages = self.packages.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
@@ -80,7 +80,7 @@ impl Changes {
         fewer.collect()
     }
 
-    /// What changes in the suite, whose merge had so much to say.
+    /// Returns the changes of the suite; `report` is the report of its merge.
     pub(super) fn finish(self, is_new: bool, report: &SuiteReport) -> Difference {
         let packages = self.packages.into_inner();
         let indices = self.indices.into_inner();

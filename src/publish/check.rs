@@ -1,4 +1,4 @@
-//! The check of a tree: read as a client reads it, from InRelease down.
+//! The check of a tree, which reads it as a client does, from InRelease down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,23 +23,23 @@ use crate::pdiff::index::{DiffIndex, Hashed};
 
 use super::patched::{self, Tried};
 
-/// How far ahead of our clock a Release may be dated (apt's own bound).
+/// The longest time that a Release may be dated ahead of our clock (apt's own bound).
 const MAX_AHEAD: Duration = Duration::from_secs(10);
 
-/// Whether a Date lies so far in the future that clients refuse its Release.
+/// Returns whether a Date lies so far in the future that clients refuse its Release.
 pub fn is_ahead(date: Timestamp, now: Timestamp) -> bool {
     date > now.checked_add(MAX_AHEAD).unwrap_or(Timestamp::MAX)
 }
 
-/// What a check is held against.
+/// The options of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckOptions<'a> {
     /// The keys that may have signed the tree.
     pub keyring: &'a Keyring,
     /// The present time.
     pub now: Timestamp,
-    /// A tree that was checked before: a file that is one with a file of it, and of which the Releases of both say the same, is
-    /// not read once more.
+    /// A tree that was checked before: a file that is the same file as one of that tree, and that the Releases of both list alike, is
+    /// not read again.
     pub known: Option<&'a Path>,
 }
 
@@ -59,7 +59,7 @@ impl Known {
         Some(Known { dir, entries })
     }
 
-    /// Whether a file was checked before, as what it is listed as now.
+    /// Returns whether a file was checked before and is still listed in the same way.
     fn has(&self, path: &str, file: &Path, listed: [(&str, Option<&IndexEntry>); 2]) -> bool {
         let mut listed = listed.into_iter();
         listed.all(|(path, entry)| self.entries.get(path) == entry)
@@ -72,21 +72,21 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
     inode(a).is_some() && inode(a) == inode(b)
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Default, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TreeReport {
     /// The suites that were read.
     pub suites: Vec<String>,
-    /// How many files were read.
+    /// The number of files that were read.
     pub files: u64,
-    /// How many bytes they have.
+    /// The number of their bytes.
     pub bytes: u64,
-    /// How many patches were applied to the texts that they start from, and made the present ones.
+    /// The number of patches that were applied to the texts that they start from, and made the present ones.
     pub patches: u64,
-    /// How many patches were not, since the texts that they start from are no longer in the tree.
+    /// The number of patches that were not applied, since the texts that they start from are no longer in the tree.
     pub patches_without_start: u64,
-    /// What does not hold, each with the file.
+    /// The problems that were found, each with its file.
     pub problems: Vec<String>,
 }
 
@@ -149,7 +149,7 @@ pub fn check_tree(tree: &Path, options: &CheckOptions<'_>) -> TreeReport {
     report.absorb(check_suites(tree, suites.into_iter().collect(), options))
 }
 
-/// Checks some suites of a tree.
+/// Checks the given suites of a tree.
 pub(super) fn check_suites(
     tree: &Path,
     suites: Vec<String>,
@@ -250,7 +250,7 @@ fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -
     if !known_as("Suite") && !known_as("Codename") {
         problem(format!("neither its Suite nor its Codename is `{name}`"));
     }
-    // Each goes into apt's cache as one string.
+    // apt's cache holds each of these fields as one string.
     for field in ["Origin", "Label", "Suite", "Codename", "Version"] {
         let length = release.field(field).map_or(0, str::len);
         if length > MAX_STRING_BYTES {
@@ -262,7 +262,7 @@ fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -
     problems
 }
 
-/// Clients hold the next Release against the Signed-By of this one: if none of its own keys is named there, they would take none.
+/// Checks that Signed-By names a key that signed this Release: clients compare the next Release with it, and would accept none otherwise.
 fn signed_by_problem(dir: &Path, release: &Release, keys: &[String]) -> Option<String> {
     let named = release.field("Signed-By")?.split(',');
     let mut named = named.map(|key| key.trim().trim_end_matches('!'));
@@ -276,12 +276,12 @@ fn signed_by_problem(dir: &Path, release: &Release, keys: &[String]) -> Option<S
     ))
 }
 
-/// What does not hold of the files that a Release lists; signatures are not looked at.
+/// Returns the problems of the files that a Release lists; does not check signatures.
 pub(super) fn check_contents(dir: &Path, release: &mut Release) -> Vec<String> {
     check_files(dir, release, None, false).problems
 }
 
-/// The indices of a Release, each with the forms that it is listed in.
+/// Returns the indices of a Release, each with the forms that it is listed in.
 pub(super) fn indices(release: &Release) -> BTreeMap<&str, Vec<(&str, Compression, &IndexEntry)>> {
     let mut indices: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for (path, entry) in &release.entries {
@@ -323,7 +323,7 @@ fn check_files(
     report.absorb(files)
 }
 
-/// Puts MD5 and SHA-1 beside the hashes that prove something, so that they are checked with them.
+/// Adds MD5 and SHA-1 to the stronger hashes, so that they are checked as well.
 fn add_weak_hashes(dir: &Path, release: &mut Release) -> TreeReport {
     let mut report = TreeReport::default();
     let mut problem = |text: String| {
@@ -347,7 +347,7 @@ fn add_weak_hashes(dir: &Path, release: &mut Release) -> TreeReport {
     report
 }
 
-/// An index: one form at least must be there, and every form that is there must be what the Release says.
+/// Checks an index: at least one form must be there, and every form that is there must be as the Release lists it.
 fn check_index(
     dir: &Path,
     plain: &str,
@@ -396,7 +396,7 @@ fn check_index(
                 .with_file_name("by-hash")
                 .join(kind.section())
                 .join(hash);
-            // Archives list MD5Sum without by-hash/MD5Sum, and no client asks for it where there is a better one.
+            // Archives list MD5Sum without by-hash/MD5Sum, and no client asks for by-hash/MD5Sum where there is a better one.
             if kind == HashKind::Md5 && !hashed.exists() {
                 continue;
             }
@@ -416,7 +416,7 @@ fn check_index(
     report
 }
 
-/// Checks the patches that a list names, and that they lead to the index that the Release lists.
+/// Checks the patches that a list names, and checks that they lead to the index that the Release lists.
 fn check_patches(path: &Path, current: Option<&IndexEntry>, applies: bool) -> TreeReport {
     let text = durable::read_regular(path).map_err(|e| e.to_string());
     let index = text.and_then(|text| {
@@ -524,7 +524,7 @@ fn compare(found: &Digests, expected: &IndexEntry) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks a form of an index; gives what would stop a client in its text.
+/// Checks a form of an index; returns the errors in its text that would stop a client.
 fn check_file(
     path: &Path,
     compression: Compression,

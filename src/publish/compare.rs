@@ -1,4 +1,4 @@
-//! Holds new indices against those that are served now.
+//! Compares new indices with those that are served now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read, Write};
@@ -25,19 +25,19 @@ pub(super) struct Comparison<'a> {
     pub(super) config: &'a Config,
     /// The suite's directory.
     pub(super) old: &'a Path,
-    /// What its Release lists; nothing where the suite is new.
+    /// The files that its Release lists; none where the suite is new.
     pub(super) listed: &'a BTreeMap<String, FileDigest>,
     pub(super) cache: &'a Cache,
-    /// Whether the outlines of new indices are kept for later runs.
+    /// `true` if the outlines of new indices are kept for later runs.
     pub(super) keeps: bool,
     pub(super) changes: Changes,
-    /// What is worth a warning.
+    /// The warnings to give.
     pub(super) warnings: Mutex<BTreeSet<String>>,
 }
 
 impl Comparison<'_> {
-    /// Compares an index of packages with the one that is served, and gives the patch to the new one, if there is an old one. What an
-    /// outline of the cache leads to counts only where it `holds`; else the served index itself is looked at.
+    /// Compares an index of packages with the one that is served, and returns the patch to the new one, if there is an old one. A patch that
+    /// comes from an outline of the cache counts only if it `holds`; otherwise the served index itself is read.
     pub(super) fn packages(
         &self,
         name: &IndexName,
@@ -53,7 +53,7 @@ impl Comparison<'_> {
             }
             return None;
         };
-        // Where the suite itself is new, that says it all.
+        // Where the suite itself is new, its changes need no details.
         let patch = match listed {
             _ if same || self.listed.is_empty() => None,
             None => {
@@ -83,7 +83,7 @@ impl Comparison<'_> {
         patch
     }
 
-    /// Adds the packages of indices that are no longer published: those of a component or an architecture that went.
+    /// Adds the packages of indices that are no longer published: those of a component or an architecture that was removed.
     pub(super) fn gone(&self, published: &BTreeSet<IndexName>) {
         for (path, old) in self.listed {
             let name = IndexName::parse_packages(path).filter(|name| !published.contains(name));
@@ -96,8 +96,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Looks at an index that is served: at its outline in the cache, or at the index itself where there is none, or where the one that
-    /// was kept gives nothing. Where it cannot be read, it is noted that it changes, and that is all.
+    /// Looks at an index that is served: at its outline in the cache, or at the index itself where there is no outline, or where `look`
+    /// returns nothing for the cached one. If the index cannot be read, the method only notes that the index changes.
     fn with_old<T>(
         &self,
         name: &IndexName,
@@ -140,14 +140,14 @@ impl Comparison<'_> {
         }
     }
 
-    /// The plain text of an index that is served; `None` if it is not what its Release lists.
+    /// Returns the plain text of an index that is served; `None` if the text is not what its Release lists.
     fn read(&self, plain: &str, digest: &FileDigest) -> Option<Vec<u8>> {
         let mut text = Vec::new();
         self.open(plain, digest)?.read_to_end(&mut text).ok()?;
         (Hashed::of(&text) == (*digest).into()).then_some(text)
     }
 
-    /// The plain text of an index that is served, from whichever form is quickest to read.
+    /// Returns the plain text of an index that is served, from the form that is quickest to read.
     pub(super) fn open(
         &self,
         plain: &str,
@@ -167,10 +167,10 @@ impl Comparison<'_> {
     }
 }
 
-/// Takes merged indices only to see what would change.
+/// A sink that takes merged indices only to see what would change.
 pub(super) struct Comparer<'a> {
     pub(super) comparison: Comparison<'a>,
-    /// What the served indices were made from, as far as that is on record.
+    /// The records of what the served indices were made from, as far as there are any.
     pub(super) derived: &'a BTreeMap<String, DerivedRecord>,
 }
 

@@ -17,7 +17,7 @@ use super::release::{FileDigest, hasher};
 use super::sync;
 use super::watch::Watch;
 
-/// Where a file lies under by-hash: once for each hash that its Release lists.
+/// Returns the by-hash paths of a file: one for each hash that its Release lists.
 pub(super) fn by_hash_paths(
     path: &str,
     digest: &FileDigest,
@@ -30,46 +30,46 @@ pub(super) fn by_hash_paths(
     })
 }
 
-/// Writes the indices of a suite, or carries on those that did not change.
+/// The writer of a suite's indices, which carries on those that did not change.
 pub(super) struct Writer<'a> {
     pub(super) old: &'a Path,
     pub(super) new: &'a Path,
-    /// What the Release that is served now lists.
+    /// The files that the served Release lists.
     pub(super) listed: &'a BTreeMap<String, FileDigest>,
-    /// What is served now, to say what changes, and how.
+    /// The comparison with what is served now, which finds the changes.
     pub(super) comparison: Comparison<'a>,
     pub(super) history: PatchHistory,
     pub(super) forms: &'a BTreeSet<Form>,
     pub(super) hashes: &'a BTreeSet<HashKind>,
     pub(super) modified: SystemTime,
     pub(super) watch: &'a Watch<'a>,
-    /// What the served indices were made from, as far as that is on record.
+    /// The records of what the served indices were made from, as far as there are any.
     pub(super) derived_before: &'a BTreeMap<String, DerivedRecord>,
-    /// The same of the new ones.
+    /// The same records of the new indices.
     pub(super) derived: Mutex<BTreeMap<String, DerivedRecord>>,
     /// The served lists of patches that were proven when they were made.
     pub(super) proven_before: &'a BTreeMap<String, String>,
-    /// The same of the new ones.
+    /// The same of the new lists.
     pub(super) proven: Mutex<BTreeMap<String, String>>,
     pub(super) files: Mutex<BTreeMap<String, FileDigest>>,
 }
 
-/// What was written of a suite.
+/// The result of writing a suite.
 pub(super) struct Written {
-    /// Its files.
+    /// The files of the suite.
     pub(super) files: BTreeMap<String, FileDigest>,
-    /// What the indices were made from that speak of published packages.
+    /// The records of what the indices that describe published packages were made from.
     pub(super) derived: BTreeMap<String, DerivedRecord>,
     /// The lists of patches that are proven.
     pub(super) proven: BTreeMap<String, String>,
-    /// What changed.
+    /// The changes of the suite.
     pub(super) changes: Changes,
-    /// What is worth a warning.
+    /// The warnings to give.
     pub(super) warnings: BTreeSet<String>,
 }
 
 impl Writer<'_> {
-    /// The outcome.
+    /// Returns the result.
     pub(super) fn finish(self) -> Written {
         let files = self.files.into_inner();
         let derived = self.derived.into_inner();
@@ -91,7 +91,7 @@ impl Writer<'_> {
             .insert(path, digest);
     }
 
-    /// Takes a file over as it is served now, if it is there in the length that its Release says.
+    /// Carries a file on as it is served now, if the file is there in the length that its Release lists.
     pub(super) fn carry(&self, path: &str) -> Result<bool> {
         let Some(digest) = self.listed.get(path) else {
             return Ok(false);
@@ -130,14 +130,14 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Notes that every patch of a list is proven.
+    /// Records that every patch of a list is proven.
     pub(super) fn note_proven(&self, plain: &str, list: &[u8]) {
         let digest = hex::encode(Hashed::of(list).sha256);
         let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
         proven.insert(plain.to_owned(), digest);
     }
 
-    /// Writes a small file, or carries it on if it did not change.
+    /// Writes a small file, or carries the served one on if it did not change.
     pub(super) fn write_small(&self, path: &str, data: &[u8]) -> Result<()> {
         let mut hasher = hasher(self.hashes);
         hasher.update(data);

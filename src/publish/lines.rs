@@ -1,5 +1,5 @@
-//! The patch from one list of lines to another, both sorted by what stands before the last blank, made while the new one is
-//! written: neither needs to be in memory.
+//! The patch from one list of lines to another, both sorted by the part before the last blank. It is made while the new list is
+//! written, so neither list needs to be in memory.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -8,18 +8,18 @@ use crate::merge::split_contents_line;
 use crate::pdiff::index::Hashed;
 use crate::pdiff::{Patch, PatchBuilder};
 
-/// A patch that grows larger than this is given up: a client would rather fetch the index.
+/// The size above which a patch is given up: a client would rather fetch the index.
 const MAX_PATCH_BYTES: usize = 16 << 20;
 
 type Old = BufReader<HashingReader<Box<dyn Read + Send>>>;
 
-/// Takes the new lines in, as a writer, and holds them against the old ones.
+/// A writer that takes the new lines and compares them with the old ones.
 pub(super) struct LinePatch {
-    /// The old file; `None` once there is no use in going on.
+    /// The old file; `None` once the patch is given up.
     old: Option<Old>,
     /// The next line of the old file; empty at its end.
     line: Vec<u8>,
-    /// The beginning of a line whose end was not written yet.
+    /// The beginning of a line whose end is not written yet.
     part: Vec<u8>,
     patch: PatchBuilder,
 }
@@ -70,7 +70,7 @@ impl LinePatch {
         }
     }
 
-    /// The patch, if the old file was what it should have been, to its end.
+    /// Returns the patch, if the whole old file was what it should be.
     pub(super) fn finish(mut self, old: Hashed) -> Option<Patch> {
         if !self.part.is_empty() {
             return None; // an ed script cannot make a last line without its end
@@ -108,7 +108,7 @@ impl Write for LinePatch {
     }
 }
 
-/// What lines are sorted by.
+/// Returns the part of a line that lines are sorted by.
 fn key(line: &[u8]) -> &[u8] {
     split_contents_line(line).map_or(line.trim_ascii_end(), |(path, _)| path)
 }

@@ -1,6 +1,6 @@
-//! The link: what it points at, the swap, and what a run that died left of it.
+//! The link: its target, the swap, and recovery after a run that died.
 //!
-//! Why a loss of power leaves the link at a tree that is whole, whatever of the last moments it takes:
+//! Why a loss of power leaves the link at a whole tree, whichever of the last changes the loss takes:
 //!
 //! - Files are forced out before they get their names, and all directories of volatile, and the root, before the link is
 //!   renamed to it. So from the moment that the link may be at volatile, all of volatile is on the disk.
@@ -8,17 +8,18 @@
 //!   volatile. In the same way production, and every directory of it that changed, is forced out before the link comes back,
 //!   and that is forced out before the next run throws volatile away.
 //! - Before the first generation, the directories that the root lies in are forced out as well.
-//! - A run that was killed has perhaps not come to force out what it did, and the next one sees it done. So recovery
+//! - A run that was killed may not have forced out what it did, and the next run sees it done. So recovery
 //!   begins with forcing out what it goes on from: the root with the link, the state, and, if the link is at volatile,
 //!   production as it was left.
-//! - Volatile may lie in memory, or be removed by a person. So before production is made like it, recovery sees whether all is
-//!   there that its InReleases list. If not, and production is to the last byte what the record names, the link goes back to
-//!   it: recovery has forced it out before. The staged record is forgotten after that; until then the next run does it again.
-//! - A swap of which no usable record is left is put on record as such, durably, before production is touched: whatever the
+//! - Volatile may lie in memory, or a person may remove it. So before recovery makes production like volatile, it checks that
+//!   everything is there that volatile's InReleases list. If not, and production is to the last byte what the record names, the link
+//!   goes back to production, which recovery has forced out before. The staged record is forgotten after that; until then the next run
+//!   does all this again.
+//! - If a swap has no usable record left, that is recorded, durably, before production is touched: whatever the
 //!   loss takes after that, no suite counts as made from what the older record says.
 //!
-//! Nothing in this relies on directories being forced out in the order in which they were changed, as the journals of ext4
-//! and xfs would have it. `scripts/faults/run power` replays it.
+//! None of this relies on directories being forced out in the order in which they were changed, as the journals of ext4
+//! and xfs do it. `scripts/faults/run power` replays such losses.
 
 use std::fs;
 use std::io;
@@ -32,7 +33,7 @@ use crate::workspace::{Layout, PRODUCTION, VOLATILE, Workspace};
 use super::sync;
 use super::whole::{self, Holds};
 
-/// What the link serves.
+/// The tree that the link serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Served {
     /// There is no link yet.
@@ -43,7 +44,7 @@ pub enum Served {
     Volatile,
 }
 
-/// Reads the link.
+/// Reads which tree the link serves.
 pub fn served(layout: &Layout) -> Result<Served> {
     let link = layout.link();
     let foreign = |found: String| Error::ForeignLink {
@@ -70,7 +71,7 @@ pub(super) fn swap(layout: &Layout, tree: &str) -> Result<()> {
 /// Finishes what a run that died has begun, or throws it away.
 ///
 /// If the link points at volatile, the run died after its swap: volatile is complete and served, so it becomes production,
-/// unless it was lost meanwhile. Otherwise production is served, and what is in volatile never was. Says whether there was
+/// unless it was lost meanwhile. Otherwise production is served, and what is in volatile was never served. Returns whether there was
 /// something to finish.
 pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<bool> {
     let layout = workspace.layout().clone();
@@ -92,14 +93,14 @@ pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result
                 return Ok(false);
             }
             finish(&layout)?;
-            // One that cannot be read is still there.
+            // A staged record that cannot be read is still there.
             workspace.forget_staged()?;
             Ok(true)
         }
     }
 }
 
-/// Makes the record speak of what is in volatile; says what that lacks, where it is not whole.
+/// Makes the record describe what is in volatile; returns what volatile lacks, if it is not whole.
 fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Option<String>> {
     let tree = workspace.layout().volatile();
     let going_on = "the last run died after its swap; finishing what it began";
@@ -122,7 +123,7 @@ fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Opti
         }
     }
     match whole::holds(&tree, workspace.published())? {
-        // It was adopted before the run died.
+        // The record was adopted before the run died.
         Holds::It => listener.warn(going_on),
         Holds::Another(dates) => {
             listener.warn(format!(
@@ -136,7 +137,7 @@ fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Opti
     Ok(None)
 }
 
-/// Points the link back at production where volatile was lost before production was touched.
+/// Points the link back at production if volatile was lost before production was touched.
 fn go_back(workspace: &Workspace<'_>, lacks: String, listener: &dyn Listener) -> Result<()> {
     let layout = workspace.layout();
     if !whole::is_production(layout, workspace.published())? {
@@ -155,7 +156,7 @@ fn go_back(workspace: &Workspace<'_>, lacks: String, listener: &dyn Listener) ->
     workspace.forget_staged()
 }
 
-/// From the swap on, when the new generation is on record: brings production up to it, and swaps back.
+/// Does the rest once the swap is done and the new generation is recorded: brings production up to it, and swaps back.
 pub(super) fn finish(layout: &Layout) -> Result<()> {
     sync::mirror(&layout.volatile(), &layout.production())?;
     swap(layout, PRODUCTION)

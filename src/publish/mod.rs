@@ -1,24 +1,24 @@
 //! Publish: builds a generation in volatile, checks it as a client would, swaps the link, syncs production, swaps back.
 //!
-//! Each step's result can be made only by the step before it, so what was not checked cannot be published:
+//! Each step's result can be made only by the step before it, so a generation that was not checked cannot be published:
 //! [`Plan`] → [`Staged`] → [`Checked`] → [`Published`].
 //!
 //! Why no client meets a half-made state:
 //!
 //! - Before the swap, only volatile is written, and the link does not point there. Recovery comes first in every run, so this
 //!   holds after a crash as well.
-//! - The swap is one rename(2) of a fresh symlink. Everything it leads to was forced to the disk before.
+//! - The swap is one rename(2) of a fresh symlink. Everything that the symlink leads to was forced to the disk before.
 //! - While production is brought up to date, the link is at volatile, which nobody writes.
 //! - A published file is never written in place: production's files are hard links to volatile's, and both are replaced by
 //!   rename, so a transfer that has begun ends with the bytes that it began with.
 //! - A client that read InRelease before the swap finds the indices that it names under by-hash afterwards: every generation
 //!   carries those of the generations before it, for as long as the configuration says.
 //!
-//! Why no archive keeps suites back that are not made from it stands in `refused`.
+//! The module `refused` explains why no archive keeps suites back that are not made from it.
 //!
-//! What a crash leaves: before the swap, a volatile that the next run throws away; between the swaps, the link at a volatile
-//! that is complete, from which the next run finishes ([`recover`]) after it has seen that it still is; after that, nothing to
-//! do.
+//! A crash leaves, before the swap, a volatile that the next run throws away; between the swaps, the link at a volatile
+//! that is complete, from which the next run finishes ([`recover`]) after it has checked that volatile still is complete; after that,
+//! nothing to do.
 
 mod by_hash;
 mod changes;

@@ -1,4 +1,4 @@
-//! The outline of an index: which stanza stands where. It is a fiftieth of the index, and two outlines tell what changed.
+//! The outline of an index: which stanza stands where. It has a fiftieth of the index's size, and comparing two outlines tells what changed.
 
 use std::io::Read;
 
@@ -10,18 +10,18 @@ use crate::deb822::{Name, Stanzas, eq_name};
 use crate::merge::Text;
 use crate::pdiff::{Patch, PatchBuilder};
 
-/// The kind of outlines in the cache, with the version of their form.
+/// The kind of outlines in the cache, with the version of their format.
 const KIND: &str = "outlines-1";
 
 /// A stanza of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Note<'a> {
-    /// The first half of its SHA-256.
+    /// The first half of the stanza's SHA-256.
     digest: [u8; 16],
     lines: u32,
     pub(super) name: Name<'a>,
     pub(super) version: &'a str,
-    /// The pool of the archive that it is from.
+    /// The pool of the archive that the stanza is from.
     pub(super) pool: &'a str,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// The outline of a merged text; `None` if its stanzas are not those of packages.
+    /// Returns the outline of a merged text; `None` if its stanzas are not those of packages.
     pub(super) fn of(text: &'a Text<'_>) -> Option<Outline<'a>> {
         let keys = text.keys()?;
         let notes = keys
@@ -73,7 +73,7 @@ impl<'a> Outline<'a> {
         Some(Outline { notes })
     }
 
-    /// The outline of an index as it was published.
+    /// Returns the outline of an index as it was published.
     pub(super) fn read(plain: &'a [u8]) -> Option<Outline<'a>> {
         let notes = Stanzas::new(plain)
             .map(|stanza| {
@@ -104,8 +104,8 @@ impl<'a> Outline<'a> {
         Some(Outline { notes })
     }
 
-    /// What an earlier run has kept of an index, by the SHA-256 and the length of its plain text; to be parsed. A stanza has more bytes
-    /// than its note, so nothing longer than the text is an outline of it.
+    /// Returns the bytes of the outline that an earlier run kept of an index, by the SHA-256 and the length of the index's plain text, to be
+    /// parsed. A stanza has more bytes than its note, so anything longer than the text is no outline of it.
     pub(super) fn recall(cache: &Cache, plain: &EntryName, length: u64) -> Option<Vec<u8>> {
         let packed = cache.get(KIND, plain)?;
         let mut bytes = Vec::new();
@@ -117,7 +117,7 @@ impl<'a> Outline<'a> {
         (bytes.len() as u64 <= length).then_some(bytes)
     }
 
-    /// Reads what was kept.
+    /// Parses the bytes of a kept outline.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Outline<'a>> {
         let mut rest = bytes;
         let mut notes = Vec::new();
@@ -138,7 +138,7 @@ impl<'a> Outline<'a> {
         Some(Outline { notes })
     }
 
-    /// Keeps it for later runs.
+    /// Keeps the outline for later runs.
     pub(super) fn keep(&self, cache: &Cache, plain: &EntryName) {
         let mut bytes = Vec::with_capacity(self.notes.len() * 64);
         for note in &self.notes {
@@ -158,12 +158,12 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// Forgets what was kept of an index that is no longer published.
+    /// Removes the kept outline of an index that is no longer published.
     pub(super) fn forget(cache: &Cache, plain: &EntryName) {
         cache.remove(KIND, plain);
     }
 
-    /// The stanzas up to the next name, and the rest.
+    /// Splits the notes after those of the first name.
     fn split_name<'n>(notes: &'n [Note<'a>]) -> (&'n [Note<'a>], &'n [Note<'a>]) {
         let same = notes.iter().take_while(|n| n.name == notes[0].name).count();
         notes.split_at(same)
@@ -173,7 +173,7 @@ impl<'a> Outline<'a> {
 /// The stanzas of one name in two states of an index, where they differ.
 pub(super) type Changed<'a> = (&'a [Note<'a>], &'a [Note<'a>]);
 
-/// Compares two states of an index whose stanzas are ordered by name: the patch from one to the other, and what changed.
+/// Compares two states of an index whose stanzas are ordered by name: returns the patch from one to the other, and the changes.
 pub(super) fn compare<'a>(
     old: &'a Outline<'a>,
     new: &'a Outline<'a>,
@@ -208,7 +208,7 @@ pub(super) fn compare<'a>(
     (patch.finish(), changed)
 }
 
-/// What changes where an index goes: all its stanzas.
+/// Returns the changes when an index is removed: all its stanzas.
 pub(super) fn gone<'a>(old: &'a Outline<'a>) -> Vec<Changed<'a>> {
     let mut changed = Vec::new();
     let mut rest = &old.notes[..];
@@ -220,7 +220,7 @@ pub(super) fn gone<'a>(old: &'a Outline<'a>) -> Vec<Changed<'a>> {
     changed
 }
 
-/// The part of a patch that is about one name: stanzas that are the same at either end are kept.
+/// Adds the part of a patch that is about one name: stanzas that are the same at either end are kept.
 fn patch_name(
     patch: &mut PatchBuilder,
     before: &[Note<'_>],
@@ -262,7 +262,7 @@ mod tests {
         let length = plain.len() as u64;
         let kept = Outline::recall(&cache, &name, length).unwrap();
         assert_eq!(Outline::parse(&kept), Some(outline));
-        // What is packed may be far longer.
+        // Unpacking may yield far more bytes than the text has.
         let bomb = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap();
         cache.put(KIND, &name, &[&bomb]);
         assert_eq!(Outline::recall(&cache, &name, length), None);
