@@ -1,4 +1,4 @@
-//! Patches, tried on the texts that they start from.
+//! Tries patches on the texts that they start from.
 //!
 //! A tree keeps older indices under by-hash for a while. Where the text that a patch starts from is among them, the patch is applied to
 //! it, and has to make what the Release lists. Nothing is taken from any record, so this finds as well what was published before patches
@@ -18,14 +18,14 @@ use crate::pdiff::{Patch, ed};
 
 use super::proof;
 
-/// What came of a patch.
+/// The result of trying a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Tried {
-    /// It makes what it should.
+    /// The patch makes the present text.
     Holds,
-    /// The text that it starts from is not there.
+    /// The text that the patch starts from is not there.
     HasNoStart,
-    /// It does not, and why.
+    /// The patch does not make the present text; the reason.
     Fails(String),
 }
 
@@ -33,7 +33,7 @@ pub(super) enum Tried {
 pub(super) fn try_each(path: &Path, index: &DiffIndex) -> Vec<Tried> {
     let files = older(path).unwrap_or_default();
     let mut starts: Vec<Option<&PathBuf>> = vec![None; index.entries.len()];
-    // The length of what is in a gzip file stands at its end.
+    // A gzip file has the length of its plain text at its end.
     for (file, _) in files.iter().filter(|(_, c)| *c == Compression::Gzip) {
         let Ok(length) = gzip_length(file) else {
             continue;
@@ -57,7 +57,7 @@ pub(super) fn try_each(path: &Path, index: &DiffIndex) -> Vec<Tried> {
     tried.collect()
 }
 
-/// Notes where a file is the start of patches.
+/// Notes which patches start from a file.
 fn note<'f>(
     starts: &mut [Option<&'f PathBuf>],
     index: &DiffIndex,
@@ -75,7 +75,7 @@ fn note<'f>(
     }
 }
 
-/// Why a patch is not what it should be.
+/// Returns why a patch is not what it should be.
 fn fault(path: &Path, current: Hashed, entry: &Entry, start: &Path) -> Option<String> {
     let file = path.with_file_name(entry.file_name());
     let packed = match durable::read_regular(&file) {
@@ -96,7 +96,7 @@ fn fault(path: &Path, current: Hashed, entry: &Entry, start: &Path) -> Option<St
     }
 }
 
-/// The compressed files under by-hash beside an index.
+/// Returns the compressed files under by-hash beside an index.
 fn older(path: &Path) -> io::Result<Vec<(PathBuf, Compression)>> {
     let dir = path.parent().and_then(Path::parent).unwrap_or(path);
     let mut files = Vec::new();
@@ -111,7 +111,7 @@ fn older(path: &Path) -> io::Result<Vec<(PathBuf, Compression)>> {
     Ok(files)
 }
 
-/// The compression that the first bytes of a file tell.
+/// Returns the compression that the first bytes of a file show.
 fn compression_of(path: &Path) -> io::Result<Compression> {
     let mut start = Vec::new();
     durable::open_regular(path)?
@@ -124,7 +124,7 @@ fn compression_of(path: &Path) -> io::Result<Compression> {
     })
 }
 
-/// The length, modulo 2^32, of what is in a gzip file of one member.
+/// Returns the length, modulo 2^32, of the plain text of a gzip file with one member.
 fn gzip_length(path: &Path) -> io::Result<u32> {
     let mut file = durable::open_regular(path)?;
     let mut length = [0; 4];
@@ -151,7 +151,7 @@ fn hashed(path: &Path, compression: Compression, limit: u64) -> io::Result<Hashe
     })
 }
 
-/// The patch that is in a compressed script; `None` if it is not what its list says.
+/// Unpacks the patch in a compressed script; `None` if it is not what its list says.
 pub(super) fn unpack(packed: &[u8], entry: &Entry) -> Option<Patch> {
     let mut script = Vec::new();
     let reader = flate2::read::GzDecoder::new(packed);

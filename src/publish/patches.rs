@@ -1,9 +1,9 @@
-//! The patches beside an index: made when it changes, carried on while it does not.
+//! The patches beside an index: made when the index changes, carried on while it does not.
 //!
-//! Each leads straight to the present index. When that changes, the patch from the last state to the new one is put behind each
-//! patch that there is, so the history needs no file but what is published. Names follow from the old index and the content, so no patch
-//! ever changes in place, and those of earlier lists are kept as long as files under by-hash. None is published that was not proven
-//! ([`super::proof`]).
+//! Each patch leads straight to the present index. When the index changes, each existing patch is combined with the patch from the last
+//! state to the new one, so the history needs only published files. A patch's name follows from the old index and the content, so no
+//! patch ever changes in place, and the patches of earlier lists are kept as long as files under by-hash. No patch is published that was
+//! not proven ([`super::proof`]).
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,10 +24,10 @@ use super::proof;
 use super::release::FileDigest;
 use super::sync;
 
-/// How many digits of a hash are a patch's name.
+/// The number of hex digits of a hash that name a patch.
 const NAME_DIGITS: usize = 20;
 
-/// An index whose patches are looked after.
+/// The patches of one index.
 pub(super) struct Patches<'a> {
     writer: &'a Writer<'a>,
     /// The path of the index's plain form.
@@ -37,7 +37,7 @@ pub(super) struct Patches<'a> {
 }
 
 impl<'a> Patches<'a> {
-    /// Of an index, by the path of its plain form.
+    /// Returns the patches of an index, by the path of its plain form.
     pub(super) fn new(writer: &'a Writer<'a>, plain: &'a str) -> Self {
         Self {
             writer,
@@ -58,8 +58,8 @@ impl<'a> Patches<'a> {
         self.writer.new.join(&self.dir).join(entry.file_name())
     }
 
-    /// The list that is served, as far as its patches are there, sound and proven: clients do without one, and a run that carried on
-    /// a damaged one would fail its own check. Where no record says that they were proven, they are tried on older indices.
+    /// Returns the served list of patches, as far as the patches are there, sound and proven: clients can do without a list, and a run that
+    /// carried on a damaged one would fail its own check. Where no record says that the patches were proven, they are tried on older indices.
     fn served(&self) -> Option<DiffIndex> {
         let listed = self.writer.listed.get(&self.index_path())?;
         let text = fs::read(self.writer.old.join(self.index_path())).ok()?;
@@ -89,7 +89,7 @@ impl<'a> Patches<'a> {
         Some(index)
     }
 
-    /// Takes list and patches over as they are, where the index did not change; as many as are wanted now.
+    /// Carries the list and its patches on where the index did not change, as many as the configuration wants now.
     pub(super) fn carry(&self, history: PatchHistory) -> Result<()> {
         match self.served() {
             Some(mut index) => {
@@ -100,7 +100,7 @@ impl<'a> Patches<'a> {
         }
     }
 
-    /// Writes list and patches anew, where the index has changed by `patch`, which makes `new` of `old`; `full` is the length of the
+    /// Writes the list and its patches anew where the index has changed by `patch`, which makes `new` of `old`; `full` is the length of the
     /// index's smallest form.
     pub(super) fn extend(
         &self,
@@ -112,7 +112,7 @@ impl<'a> Patches<'a> {
     ) -> Result<()> {
         let current = Hashed::from(*new);
         let served = self.served().filter(|index| index.current == (*old).into());
-        // From the youngest to the oldest.
+        // The patches, from the youngest to the oldest.
         let mut patches = vec![(Hashed::from(*old), None)];
         for entry in served.iter().flat_map(|index| index.entries.iter().rev()) {
             if patches.len() >= history.patches {
@@ -144,7 +144,7 @@ impl<'a> Patches<'a> {
                 ));
                 continue;
             }
-            // A client would rather fetch the index.
+            // A client would rather fetch the index than more bytes than this.
             if entry.download.size >= full || entry.download.size > left {
                 break;
             }
@@ -187,7 +187,7 @@ impl<'a> Patches<'a> {
     }
 }
 
-/// Leaves out what a history is too short for, the oldest first; entries end with the youngest.
+/// Removes the patches that exceed a history's bounds, the oldest first; entries end with the youngest.
 fn within(history: PatchHistory, entries: &mut Vec<Entry>) {
     let mut left = history.max_size.bytes();
     let youngest = entries.iter().rev().take(history.patches);
@@ -200,7 +200,7 @@ fn within(history: PatchHistory, entries: &mut Vec<Entry>) {
     entries.drain(..entries.len() - kept);
 }
 
-/// The patches that a list of a suite names, as paths below the suite.
+/// Returns the patches that a list of a suite names, as paths below the suite.
 pub(super) fn named(suite: &Path, index_path: &str) -> Result<Vec<String>> {
     let path = suite.join(index_path);
     let text = fs::read(&path).map_err(Error::io("read", &path))?;
@@ -218,8 +218,8 @@ fn pack(old: Hashed, script: &[u8]) -> io::Result<(Entry, Vec<u8>)> {
     encoder.write_all(script)?;
     let packed = encoder.finish()?;
     let download = Hashed::of(&packed);
-    // One script may lead from several old files: a version that replaces each of several earlier ones. apt looks a patch up by
-    // its name, so each entry has one of its own.
+    // One script may lead from several old files: one version may replace several earlier ones. apt looks a patch up by
+    // its name, so each entry has a name of its own.
     let whole = Sha256::new()
         .chain_update(old.sha256)
         .chain_update(download.sha256);

@@ -1,4 +1,4 @@
-//! The plan: which suites have to be made anew, and why; a value that can be printed before anything is done.
+//! The plan: which suites have to be made anew, and why. It can be printed before anything is done.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::check::is_ahead;
 use super::link::{Served, served};
 use super::validity::{self, Bound};
 
-/// What an operator allows for once; see the guards.
+/// The exceptions that an operator allows for one run; see the guards.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allowances {
     /// A suite may lose more packages than `guards.max-shrink` says.
@@ -30,37 +30,37 @@ pub struct Allowances {
     pub rebuild: bool,
 }
 
-/// What has to be done about a suite.
+/// The action that a suite needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Nothing: its inputs and rules are those that it was made from.
     Keep,
-    /// Only its Release is made anew; the reason in words.
+    /// Only the suite's Release is made anew; the reason in words.
     Sign(String),
-    /// It is merged; the reason in words.
+    /// The suite is merged; the reason in words.
     Merge(String),
 }
 
-/// A suite, and what has to be done about it.
+/// A suite, and the action that it needs.
 #[derive(Debug)]
 pub struct SuitePlan<'a> {
-    /// Its name.
+    /// The name of the suite.
     pub name: &'a SuiteName,
-    /// Its configuration.
+    /// The configuration of the suite.
     pub suite: &'a Suite,
-    /// What has to be done.
+    /// The action that the suite needs.
     pub action: Action,
-    /// What its indices follow from.
+    /// A digest of everything that the suite's indices depend on.
     pub(super) content: String,
-    /// What its Release follows from besides.
+    /// A digest of everything else that the suite's Release depends on.
     pub(super) release: String,
-    /// What its Valid-Until may be at most.
+    /// The latest Valid-Until that the suite may have.
     pub(super) bound: Option<Bound>,
-    /// What is published of it now.
+    /// The record of what is published of the suite now.
     pub(super) record: Option<&'a SuiteRecord>,
 }
 
-/// What a run is about to do.
+/// The actions that a run is about to take.
 #[derive(Debug)]
 pub struct Plan<'a> {
     pub(super) config: &'a Config,
@@ -71,7 +71,7 @@ pub struct Plan<'a> {
     pub suites: Vec<SuitePlan<'a>>,
     /// Suites that are published and no longer configured.
     pub removed: Vec<&'a str>,
-    /// Whether links or pool links differ from what is configured.
+    /// `true` if links or pool links differ from the configured ones.
     pub links_changed: bool,
 }
 
@@ -92,7 +92,7 @@ struct Content<'a> {
     bans: &'a crate::config::Bans,
     watch: &'a crate::config::Reports,
     inputs: Vec<(String, String, BTreeMap<&'a str, &'a str>)>,
-    /// Which archives get links to their packages: the record names their files that lie outside of a pool.
+    /// `true` for each archive that gets links to its packages: the record names those of its files that lie outside of a pool.
     local: Vec<bool>,
 }
 
@@ -102,13 +102,13 @@ struct ReleaseInputs<'a> {
     overrides: &'a BTreeMap<String, String>,
     inherited: Vec<(String, String)>,
     valid_for: Option<crate::config::TimeSpan>,
-    /// How many patches it lists.
+    /// The number of patches that a list may have, and their size.
     pdiff: crate::config::PatchHistory,
     signing: &'a crate::config::Signing,
 }
 
 impl<'a> Plan<'a> {
-    /// Compares what is configured and spooled with what is published.
+    /// Compares the configuration and the spool with what is published.
     pub fn new(
         config: &'a Config,
         spool: &'a Spool,
@@ -118,7 +118,7 @@ impl<'a> Plan<'a> {
     ) -> Result<Plan<'a>> {
         let layout = workspace.layout();
         let published = workspace.published();
-        // The record speaks of what production holds. Where somebody removed that, or the link, it says nothing.
+        // The record describes what production holds. If somebody removed production or the link, the record is void.
         let nothing_served = served(layout)? == Served::Nothing;
         let is_there = |name: &SuiteName| {
             let dir = layout.production().join("dists").join(name.as_str());
@@ -141,7 +141,7 @@ impl<'a> Plan<'a> {
                 .suites
                 .get(name.as_str())
                 .filter(|_| is_there(name));
-            // Making it ends in the same error, as an error of that suite alone.
+            // Making the suite ends in the same error, as an error of that suite alone.
             let bound = Bound::new(config, spool, suite);
             let action = match fault {
                 Some(why) => Action::Merge(why),
@@ -167,7 +167,7 @@ impl<'a> Plan<'a> {
             .map(String::as_str)
             .filter(|n| !configured(n))
             .collect();
-        // The aliases of a suite that is not published come and go with it.
+        // The aliases of a suite that is not published come and go with the suite.
         let is_published = |name: &str| published.suites.contains_key(name);
         let links_changed = published.links != links(config, is_published);
         Ok(Plan {
@@ -181,7 +181,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Says which suites clients refuse, or will before long, since an archive has nothing newer.
+    /// Warns of suites that clients refuse, or will refuse soon, since an archive has nothing newer.
     pub fn tell_bounds(&self, listener: &dyn Listener) {
         for suite in &self.suites {
             let bound = suite.bound.as_ref();
@@ -191,15 +191,15 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether there is nothing to publish.
+    /// Returns whether there is nothing to publish.
     pub fn is_empty(&self) -> bool {
         self.removed.is_empty()
             && !self.links_changed
             && self.suites.iter().all(|s| s.action == Action::Keep)
     }
 
-    /// Refuses to make a suite from copies that nothing proves. What was published is what it is: where nothing else would come of
-    /// it, it may be merged or signed again.
+    /// Refuses to make a suite from copies that nothing proves. A suite whose result would be what is already published may still be merged
+    /// or signed again.
     pub(super) fn check_proofs(&self, suite: &SuitePlan<'_>) -> Result<()> {
         let is_published = suite.record.is_some_and(|record| {
             record.content == suite.content && record.release == suite.release
@@ -210,13 +210,13 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The inputs of a suite's merge, highest priority first.
+    /// Returns the merge of a suite from its inputs, highest priority first.
     pub(super) fn merge<'p>(&'p self, suite: &'p SuitePlan<'_>) -> Result<SuiteMerge<'p>> {
         self.spool.merge(self.config, suite.name, suite.suite)
     }
 }
 
-/// What a suite's Release has of its first archive's; an error where an archive of the suite has no copy.
+/// Returns the fields that a suite's Release inherits from its first archive's; an error where an archive of the suite has no copy.
 fn inherited(config: &Config, spool: &Spool, suite: &Suite) -> Result<Vec<(String, String)>> {
     for (archive, _, upstream) in config.inputs(suite) {
         if spool.get(archive, upstream).is_none() {
@@ -226,7 +226,7 @@ fn inherited(config: &Config, spool: &Spool, suite: &Suite) -> Result<Vec<(Strin
     super::release::inherited(config, spool, suite)
 }
 
-/// The symlinks of the tree besides its suites: alias and target below `dists/`, for the suites that there are; pool and directory.
+/// Returns the symlinks of the tree besides its suites: alias and target below `dists/`, for the suites that there are; pool and directory.
 pub(super) fn links(config: &Config, is_there: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
     let mut links = BTreeMap::new();
     let suites = config.suites.iter();
@@ -269,7 +269,7 @@ fn content<'a>(
         .filter_map(|(name, archive, upstream)| {
             let copy = &spool.get(name, upstream)?.copy;
             let components = config.components_of(suite);
-            // What other suites read of the same archive does not matter here.
+            // Indices that only other suites read from the same archive do not matter here.
             let mine = |path: &str| match path.split_once('/') {
                 Some((component, _)) => components.iter().any(|c| c.as_str() == component),
                 None => true,
@@ -306,7 +306,7 @@ fn content<'a>(
 }
 
 fn digest(value: &impl Serialize) -> String {
-    // Plain data: it has nothing in it that JSON could not say.
+    // The value is plain data, all of which JSON can hold.
     let text = serde_json::to_vec(value).unwrap_or_default();
     hex::encode(Sha256::digest(&text))
 }
@@ -338,7 +338,7 @@ fn action(
         );
     }
     if bound.is_some_and(|bound| bound.is_over(now)) {
-        // It cannot be signed; that is told, and no reason to begin.
+        // The suite cannot be signed; a warning says so, and this is no reason to begin a run.
         return Action::Keep;
     }
     if bound.is_some_and(|bound| bound.is_before(record.valid_until)) {
@@ -347,7 +347,7 @@ fn action(
     let until = validity::until(config, bound, "", now).ok().flatten();
     match (record.valid_until, until.map(Timestamp::as_second)) {
         (Some(_), None) => Action::Sign("it needs no Valid-Until any more".into()),
-        // Signed again when half of its time is over, so that it never lapses while it is served; if that lengthens it.
+        // The suite is signed again when half of its time is over, so that it never lapses while it is served, but only if that lengthens it.
         (Some(recorded), Some(until))
             if until > recorded
                 && now.as_second().saturating_mul(2) >= record.date.saturating_add(recorded) =>

@@ -1,19 +1,19 @@
 //! The pool of a local archive in the tree: links to its packages, and to nothing else.
 //!
-//! Why what an archive keeps beside its packages (keys, the configuration of its tools, a `.git`) is not served, whatever its signed
+//! Why the other files of an archive (keys, the configuration of its tools, a `.git`) are not served, whatever its signed
 //! indices name:
 //!
-//! - Of the archive's `pool/` each entry is linked that is not hidden. Web servers must be told not to serve hidden names further
-//!   down (`config redirects` writes that rule); `serve` finds none.
-//! - For what lies outside of it, no directory is ever linked: `pool/NAME/_/` consists of directories of ours, with one link for each
-//!   file that a published stanza names, if it has the name of a package file, no part of its path is hidden, and it is a regular
-//!   file of the archive. A symlink in the archive may lead to it, but not to what is outside of the archive or hidden.
+//! - Each entry of the archive's `pool/` that is not hidden is linked. Web servers must be told not to serve hidden names further
+//!   down (`config redirects` writes that rule); `serve` never finds them.
+//! - Outside of the archive's `pool/`, no directory is ever linked: `pool/NAME/_/` consists of directories of ours, with one link for each
+//!   file that a published stanza names, if the file has the name of a package file, no part of its path is hidden, and it is a regular
+//!   file of the archive. A symlink in the archive may lead to it, but not to a file that is outside of the archive or hidden.
 //!
-//! The paths that an archive signs may be longer than what is left of a path's length below the root. Such a file is not linked, since no
-//! link could be made, and a run that ended there would end every time, for all suites.
+//! A path that an archive signs may be too long for a link below the root. Such a file is not linked: the link could not be made, and a
+//! run that stopped there would stop every time, for all suites.
 //!
-//! Inside of its `pool/`, a web server follows the symlinks that the archive has, as it would where it serves the archive itself;
-//! `serve` follows none that leads out. A push leaves the whole of `pool/` here.
+//! Inside of its `pool/`, a web server follows the symlinks that the archive has, as if it served the archive itself;
+//! `serve` follows no symlink that leads out. A push leaves the whole of `pool/` here.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -29,11 +29,11 @@ use crate::merge::rewrite::{is_hidden, is_package_file};
 /// The length of the longest path that a system call takes, with the NUL at its end.
 const PATH_BYTES: usize = nix::libc::PATH_MAX as usize;
 
-/// What a link's path may grow by: in production its tree has a longer name, and it begins with a temporary name of its own.
+/// The bytes by which a link's path may grow: the tree has a longer name in production, and a link begins with a temporary name.
 const SPARE_BYTES: usize = 64;
 
-/// Makes the pool of a local archive at `place`; `outside` is what published stanzas name outside of the archives' pools, each path
-/// behind the name of its pool.
+/// Makes the pool of a local archive at `place`; `outside` has the paths that published stanzas name outside of the archives' pools, each
+/// after the name of its pool.
 pub(super) fn place_pool(
     place: &Path,
     pool: &str,
@@ -51,7 +51,7 @@ pub(super) fn place_pool(
     }
     let prefix = format!("{pool}/");
     for path in outside.iter().filter_map(|path| path.strip_prefix(&prefix)) {
-        // A server looks for what the client has encoded once more, or for what stands there decoded.
+        // A server looks for a file under the path as the client has encoded it once more, or under the decoded path.
         let decoded: Vec<u8> = percent_decode_str(path).collect();
         for path in [OsString::from(path), OsString::from_vec(decoded)] {
             place_file(&place.join("_"), Path::new(&path), archive)?;
@@ -76,7 +76,7 @@ fn place_file(place: &Path, path: &Path, archive: &Path) -> Result<()> {
     durable::symlink(&archive.join(&path), &link)
 }
 
-/// The path without its empty parts; `None` if it climbs, is hidden, or is not that of a package file.
+/// Returns the path without its empty parts; `None` if it climbs, is hidden, or is not that of a package file.
 fn plain(path: &Path) -> Option<PathBuf> {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -90,7 +90,7 @@ fn plain(path: &Path) -> Option<PathBuf> {
     is_package_file(name).then_some(plain)
 }
 
-/// Whether a path leads to a regular file of the archive, and to none that is hidden in it.
+/// Returns whether a path leads to a regular file of the archive that is not hidden in it.
 fn is_own_file(archive: &Path, path: &Path) -> bool {
     let (Ok(root), Ok(file)) = (archive.canonicalize(), archive.join(path).canonicalize()) else {
         return false;

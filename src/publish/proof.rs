@@ -1,20 +1,21 @@
-//! The proof of a patch, before it is published.
+//! Proves a patch before it is published.
 //!
-//! A patch that is wrong leaves every client that takes it with a text of which it can read nothing, run after run: so none is published
-//! that was not shown to make the present index out of the one that it starts from. Clients do without a patch; they fetch the
+//! A wrong patch leaves every client that takes it with a text that it cannot read, run after run: so a patch is published only
+//! after it was shown to make the present index out of the one that it starts from. Clients can do without a patch; they fetch the
 //! index. Two things are shown, both of the very bytes that are published:
 //!
 //! - **The step** from the index that is served to the new one is applied to the served text. That text has the hash that its
 //!   Release lists, and what comes out has the hash that the new Release will list ([`makes`]).
-//! - **An older patch** is that of the served list, from some old text `O` to the served index `S`, with the step put behind it. That
-//!   `O` becomes `S` was shown when the served list was made: the suite's record names the list by its hash, and a list that
-//!   it does not name is carried on only as far as its patches hold where they are tried ([`super::patched`]). It remains that the one patch does what the two do in turn, for any text: both are applied to
-//!   a text whose lines are numbers, and what comes out is the same sequence of numbered lines and inserted bytes
-//!   ([`are_one_after_the_other`]). This costs what the patches have and not what the index has, and it is no second use of the code
-//!   that put them together.
+//! - **An older patch** is the patch of the served list, from some old text `O` to the served index `S`, combined with the step. That
+//!   `O` becomes `S` was shown when the served list was made: the suite's record names the list by its hash, and from a list that
+//!   the record does not name, only patches that hold where they are tried are carried on ([`super::patched`]). It remains to show that
+//!   the one patch does what the two do in turn, for any text: both are applied to
+//!   a text whose lines are numbers, and the result is the same sequence of numbered lines and inserted bytes
+//!   ([`are_one_after_the_other`]). The cost depends on the size of the patches, not of the index, and this code is separate from the
+//!   code that combines them.
 //!
-//! So by induction each patch of a list makes the present index. The check before the swap holds each file against the list and the
-//! list against the Release; `verify` believes no record, and applies each patch to the text that it starts from, where that is
+//! So by induction each patch of a list makes the present index. The check before the swap compares each file with the list and the
+//! list with the Release; `verify` trusts no record, and applies each patch to the text that it starts from, where that is
 //! still in the tree ([`super::patched`]).
 
 use std::io::{self, BufRead, BufReader, Read};
@@ -23,7 +24,7 @@ use crate::hashing::{Hasher, HashingReader};
 use crate::pdiff::Patch;
 use crate::pdiff::index::Hashed;
 
-/// Whether a patch makes `new` of `old`, whose text is read.
+/// Returns whether a patch makes `new` of `old`, whose text is read.
 pub(super) fn makes(patch: &Patch, text: impl Read, old: Hashed, new: Hashed) -> bool {
     let mut text = BufReader::with_capacity(256 << 10, HashingReader::new(text));
     let Ok(Some(made)) = apply(patch, &mut text) else {
@@ -34,7 +35,7 @@ pub(super) fn makes(patch: &Patch, text: impl Read, old: Hashed, new: Hashed) ->
     is_old && made == new
 }
 
-/// Applies a patch to a text, to its end; gives the hash of what comes out, or `None` where the patch does not fit.
+/// Applies a patch to a text, to its end; returns the hash of the result, or `None` where the patch does not fit.
 pub(super) fn apply(patch: &Patch, text: &mut impl BufRead) -> io::Result<Option<Hashed>> {
     let mut out = Hasher::new();
     let mut at = 0;
@@ -67,7 +68,7 @@ pub(super) fn apply(patch: &Patch, text: &mut impl BufRead) -> io::Result<Option
     Ok(ends_line.then_some(made))
 }
 
-/// Reads so many lines; false where the text ends before.
+/// Reads the given number of lines; `false` if the text ends before.
 fn pass(text: &mut impl BufRead, mut lines: u64, mut with: impl FnMut(&[u8])) -> io::Result<bool> {
     while lines > 0 {
         let buffer = text.fill_buf()?;
@@ -88,14 +89,14 @@ fn pass(text: &mut impl BufRead, mut lines: u64, mut with: impl FnMut(&[u8])) ->
     Ok(true)
 }
 
-/// Whether a patch does to every text what two patches do one after the other.
+/// Returns whether a patch does to every text what two patches do one after the other.
 pub(super) fn are_one_after_the_other(both: &Patch, first: &Patch, second: &Patch) -> bool {
     let all = vec![Run::Old(0, u64::MAX)];
     let in_turn = patched(&all, first).and_then(|middle| patched(&middle, second));
     in_turn.is_some_and(|in_turn| patched(&all, both) == Some(in_turn))
 }
 
-/// A part of a text: lines of the old one by their numbers, up to one that is not in it, or bytes.
+/// A part of a text: a range of lines of the old text, without the end of the range, or bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Run {
     Old(u64, u64),
@@ -121,7 +122,7 @@ fn patched(text: &[Run], patch: &Patch) -> Option<Vec<Run>> {
     Some(made)
 }
 
-/// Adds a part, to the last one where both are one: equal texts have equal parts.
+/// Adds a part, joined to the last one where possible: equal texts then have equal parts.
 fn push(text: &mut Vec<Run>, run: Run) {
     match (text.last_mut(), run) {
         (Some(Run::Old(_, end)), Run::Old(start, new_end)) if *end == start => *end = new_end,
@@ -130,7 +131,7 @@ fn push(text: &mut Vec<Run>, run: Run) {
     }
 }
 
-/// Takes so many lines off the beginning of a text; `None` where it has fewer.
+/// Takes the given number of lines off the beginning of a text; `None` if it has fewer.
 fn take(
     text: &mut std::collections::VecDeque<Run>,
     mut lines: u64,
@@ -238,7 +239,7 @@ mod tests {
             let both = first.then(&second);
             prop_assert!(are_one_after_the_other(&both, &first, &second));
             prop_assert!(makes(&both, &old[..], Hashed::of(&old), Hashed::of(&new)));
-            // What passes for both does the same to a text that has the lines.
+            // A patch that passes for both does the same to a text that has the lines.
             let other = pdiff::patch(&three, pdiff::lines(&old));
             if are_one_after_the_other(&other, &first, &second) {
                 prop_assert_eq!(pdiff::apply(&other, &old), new);

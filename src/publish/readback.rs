@@ -1,8 +1,8 @@
-//! A Release of ours, read back from a tree: from InRelease, which clients go by, or else from the plain file beside it.
+//! Reads a Release of ours back from a tree: from InRelease, which clients read, or else from the plain file beside it.
 //!
-//! What [`release`] reads says what is served, or what was, and no signature is looked at: guards and comparisons go by it. But what
-//! is signed anew goes by [`proven`] alone. Whoever changes a Release in the tree along with the indices that it lists (a fault, or
-//! somebody who writes to volatile, whose files are those of production) cannot sign it, so no such index is taken over and gets
+//! [`release`] tells what is or was served, without checking a signature: guards and comparisons use it. But a Release that
+//! is signed anew uses [`proven`] alone. Whoever changes a Release in the tree along with the indices that it lists (a fault, or
+//! somebody who writes to volatile, whose files are those of production) cannot sign it, so no such index is carried on and gets
 //! a signature of ours.
 
 use std::io::ErrorKind;
@@ -15,12 +15,12 @@ use crate::durable;
 use crate::error::{Error, Result, chain};
 use crate::openpgp::Keyring;
 
-/// What a suite's directory says of itself.
+/// The Release of a suite's directory, as read back.
 #[derive(Debug, Default)]
 pub(super) struct ReadBack {
-    /// Its Release.
+    /// The Release, if one could be read.
     pub(super) release: Option<Release>,
-    /// Why a file that is there cannot be gone by.
+    /// The reasons why files that are there cannot be used.
     pub(super) faults: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn release(dir: &Path) -> Result<ReadBack> {
         let bytes = match durable::read_regular(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            // It is something else than a file.
+            // The entry is not a regular file.
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 found.faults.push(format!("{}: {error}", path.display()));
                 continue;
@@ -57,7 +57,7 @@ pub(super) fn release(dir: &Path) -> Result<ReadBack> {
     Ok(found)
 }
 
-/// Takes the Release of a suite's directory that our own keys have signed; an error says why there is none.
+/// Returns the Release of a suite's directory that our own keys have signed; an error says why there is none.
 pub(super) fn proven(dir: &Path, keyring: &Keyring, now: Timestamp) -> Result<Release, String> {
     let path = dir.join("InRelease");
     let fault = |why: String| format!("{}: {why}", path.display());
@@ -67,7 +67,7 @@ pub(super) fn proven(dir: &Path, keyring: &Keyring, now: Timestamp) -> Result<Re
     Release::parse(&verified.body).map_err(|why| fault(why.to_string()))
 }
 
-/// The text of an InRelease as we write it.
+/// Returns the text of an InRelease as we write it.
 fn signed_text(message: &[u8]) -> Option<&[u8]> {
     let message = message.strip_prefix(b"-----BEGIN PGP SIGNED MESSAGE-----\n")?;
     let message = message.strip_suffix(b"-----END PGP SIGNATURE-----\n")?;

@@ -1,11 +1,11 @@
 //! One suite's failure keeps that suite as it is published, and no other.
 //!
-//! Why no archive ends a run for suites that are not made from it: a suite is planned, made and read back by itself, and whatever
-//! goes wrong there, an error or a panic, ends in a [`Refused`]. Its directory in volatile is then emptied and linked anew from
-//! production, so the generation holds it as clients know it. A suite that was never published is left out, with its aliases.
+//! Why no archive ends a run for suites that are not made from it: a suite is planned, made and read back by itself, and any
+//! error or panic there ends in a [`Refused`]. Its directory in volatile is then emptied and linked anew from
+//! production, so the generation holds the suite as clients know it. A suite that was never published is left out, with its aliases.
 //!
-//! What lies with the machine ([`Error::is_of_the_machine`]: a disk that is full or fails, a call to stop) is not the fault of a
-//! suite, and still ends the run. So does a generation in which nothing would change but for what was refused.
+//! A failure of the machine ([`Error::is_of_the_machine`]: a disk that is full or fails, a call to stop) is not the fault of a
+//! suite, and still ends the run. So does a generation in which nothing would change apart from refused suites.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,16 +19,16 @@ use crate::events::Listener;
 pub struct Refused {
     /// The suite.
     pub suite: SuiteName,
-    /// What would have happened, and the flag that allows it; or why it cannot be made.
+    /// The change that was refused, and the flag that allows it; or the reason why the suite cannot be made.
     pub why: Error,
 }
 
 impl Refused {
-    /// The reason in words, with all that caused it.
+    /// Returns the reason in words, with all its causes.
     pub fn in_words(&self) -> String {
         let why = crate::error::chain(&self.why);
         match &self.why {
-            // They begin with the suite.
+            // The messages of these errors begin with the suite.
             Error::Guard { .. }
             | Error::Signing { .. }
             | Error::Lapsed { .. }
@@ -37,7 +37,7 @@ impl Refused {
         }
     }
 
-    /// Says that the suite stays as it is, and why.
+    /// Warns that the suite stays as it is, and says why.
     pub(super) fn tell(&self, is_published: bool, listener: &dyn Listener) {
         let hint = self.why.hint().map(|hint| format!(" ({hint})"));
         let stays = match is_published {
@@ -52,9 +52,9 @@ impl Refused {
     }
 }
 
-/// Does something for one suite. A panic becomes an error of that suite.
+/// Runs a step for one suite. A panic becomes an error of that suite.
 ///
-/// What the step shares with others are caches and counters, which hold at every moment; what it was writing is thrown away.
+/// The step shares only caches and counters with others, and these are valid at every moment; what the step was writing is thrown away.
 pub(super) fn for_suite<T>(suite: &SuiteName, step: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
         Err(Error::Panicked {

@@ -27,7 +27,7 @@ const ORDER: [&str; 10] = [
     "Description",
 ];
 
-/// Length and hashes of a published file: those that the configuration names.
+/// Length and hashes of a published file: the hashes that the configuration names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileDigest {
     pub(super) size: u64,
@@ -37,7 +37,7 @@ pub(super) struct FileDigest {
 }
 
 impl FileDigest {
-    /// One of its hashes, in hex; `None` where the configuration does not name it.
+    /// Returns one of the file's hashes, in hex; `None` where the configuration does not name it.
     pub(super) fn hash(&self, kind: HashKind) -> Option<String> {
         match kind {
             HashKind::Md5 => self.md5.map(hex::encode),
@@ -47,7 +47,7 @@ impl FileDigest {
     }
 }
 
-/// A hasher for what a [`FileDigest`] holds.
+/// Returns a hasher that computes what a [`FileDigest`] holds.
 pub(super) fn hasher(hashes: &BTreeSet<HashKind>) -> Hasher {
     hashes
         .iter()
@@ -69,7 +69,7 @@ impl From<Digests> for FileDigest {
     }
 }
 
-/// What the first archive's Release says in the fields that are inherited.
+/// Returns the inherited fields of the first archive's Release.
 pub(super) fn inherited(
     config: &Config,
     spool: &Spool,
@@ -88,9 +88,9 @@ pub(super) fn inherited(
     })
 }
 
-/// The fields of a merged suite's Release that say who it is, in the order of writing.
+/// Returns the fields of a merged suite's Release that identify it, in the order of writing.
 ///
-/// One of Suite and Codename is the suite's name in any case: debootstrap asks for it.
+/// Suite or Codename is always the suite's name: debootstrap requires it.
 pub(super) fn identity(
     name: &SuiteName,
     suite: &Suite,
@@ -98,7 +98,7 @@ pub(super) fn identity(
 ) -> Vec<(String, String)> {
     let mut fields: BTreeMap<String, String> = inherited.into_iter().collect();
     for (field, value) in &suite.release {
-        // A field is the same in whatever case it is written.
+        // Field names are the same in upper and lower case.
         fields.retain(|known, _| !known.eq_ignore_ascii_case(field));
         fields.insert(field.clone(), value.clone());
     }
@@ -185,7 +185,7 @@ pub(super) fn suite_release(
     text
 }
 
-/// Writes a field. No blank stands at the end of its first line, which may be empty.
+/// Writes a field. The first line, which may be empty, has no blank at its end.
 fn write_field(text: &mut String, name: &str, value: &str) {
     let blank = match value.starts_with('\n') {
         true => "",
@@ -221,13 +221,13 @@ pub(super) fn directory_release(identity: &[(String, String)], index: &IndexName
     text
 }
 
-/// The files that a Release of ours lists, by the hashes that are wanted now; one that it does not list by all of them is left
+/// Returns the files that a Release of ours lists, with the hashes that are wanted now. A file that lacks one of them is left
 /// out, so it is made anew.
 pub(super) fn listed(
     release: &Release,
     hashes: &BTreeSet<HashKind>,
 ) -> BTreeMap<String, FileDigest> {
-    // An MD5Sum of ours that cannot be read is one that is not there.
+    // An MD5Sum of ours that cannot be read counts as absent.
     let weak = release.weak_entries().unwrap_or_default();
     let listed = release.entries.iter().filter_map(|(path, entry)| {
         let md5 = weak.get(path).and_then(|weak| weak.md5);

@@ -1,4 +1,4 @@
-//! Staging: a generation is built in volatile, while nothing serves it, and goes from there step by step.
+//! Staging: a generation is built in volatile, while nothing serves volatile, and goes through its steps from there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,18 +25,18 @@ use super::refused::{Refused, for_suite};
 use super::suite::SuiteStage;
 use super::{link, sync};
 
-/// A generation, built in volatile and not yet looked at.
+/// A generation, built in volatile and not yet checked.
 #[derive(Debug)]
 pub struct Staged<'p> {
     plan: &'p Plan<'p>,
     built: Built,
 }
 
-/// A generation that holds: it was read back as a client would read it.
+/// A generation that passed the check: it was read back as a client would read it.
 #[derive(Debug)]
 pub struct Checked(Built);
 
-/// A generation, and what became of its suites.
+/// A generation, and the outcome of its suites.
 #[derive(Debug)]
 struct Built {
     generation: Generation,
@@ -44,10 +44,10 @@ struct Built {
     refused: Vec<Refused>,
 }
 
-/// A generation that is served, from production again.
+/// A generation that is served from production.
 #[derive(Debug)]
 pub struct Published {
-    /// Its number.
+    /// The number of the generation.
     pub number: u64,
     /// The suites that changed.
     pub changed: Vec<SuiteName>,
@@ -129,8 +129,8 @@ impl<'p> Plan<'p> {
         Ok(Staged { plan: self, built })
     }
 
-    /// Tells which suites were refused, those before `told` aside; where nothing else would change, the last one's reason is what
-    /// the run ends with.
+    /// Warns of the suites that were refused, except the first `told` of them. If nothing else would change, the run ends with the last
+    /// one's reason.
     fn settle(&self, built: &mut Built, told: usize, listener: &dyn Listener) -> Result<()> {
         let has_news = !built.changed.is_empty() || !self.removed.is_empty() || self.links_changed;
         // A tree without a suite serves nobody.
@@ -146,7 +146,7 @@ impl<'p> Plan<'p> {
         last.map_or(Ok(()), |last| Err(last.why))
     }
 
-    /// Makes the symlinks of a generation, of those suites that it has.
+    /// Makes the symlinks of a generation, for the suites that it has.
     fn place_links(&self, generation: &mut Generation, volatile: &Path) -> Result<()> {
         let suites = &generation.suites;
         generation.links = links(self.config, |suite| suites.contains_key(suite));
@@ -182,8 +182,8 @@ impl<'p> Plan<'p> {
         }
     }
 
-    /// What the planned generation would change in each suite that would be made anew: what the run will record. Also gives the
-    /// suites that cannot be made. Nothing is written.
+    /// Returns what the planned generation would change in each suite that would be made anew, as the run will record it, and the
+    /// suites that cannot be made. Writes nothing.
     pub fn compare(
         &self,
         workspace: &Workspace<'_>,
@@ -195,7 +195,7 @@ impl<'p> Plan<'p> {
         for suite in changed {
             let stage = self.suite_stage(suite, layout, &cache, Allowances::default());
             let difference = match suite.action {
-                // Its indices stay as they are.
+                // The suite's indices stay as they are.
                 Action::Sign(_) => Ok(Difference::default()),
                 _ => for_suite(suite.name, || stage.compare()),
             };
@@ -219,7 +219,7 @@ fn why(action: &Action) -> &str {
     }
 }
 
-/// Makes the further name of a suite.
+/// Makes the symlink of an alias of a suite.
 fn place_alias(place: &Path, target: &str) -> Result<()> {
     if let Some(parent) = place.parent() {
         durable::create_dir(parent)?;
@@ -228,8 +228,8 @@ fn place_alias(place: &Path, target: &str) -> Result<()> {
 }
 
 impl Staged<'_> {
-    /// Reads the changed suites back as a client would, from InRelease down. One that does not hold is made once more without what
-    /// the cache holds, since a wrong entry of it would keep that suite for ever; if it still does not hold, it stays as it is
+    /// Reads the changed suites back as a client would, from InRelease down. A suite that fails is made once more without the
+    /// cache, since a wrong entry would make that suite fail for ever; if it still fails, the suite stays as it is
     /// published, unless nothing else would change.
     pub fn check(
         mut self,
@@ -328,7 +328,7 @@ impl Staged<'_> {
     }
 }
 
-/// Says that a suite is made once more, with a few of the reasons.
+/// Returns a text that says that a suite is made once more, with a few of the reasons.
 fn made_again(suite: &SuiteName, problems: &[String]) -> String {
     let some: Vec<_> = problems.iter().take(3).map(String::as_str).collect();
     format!(
@@ -344,7 +344,7 @@ fn made_again(suite: &SuiteName, problems: &[String]) -> String {
 }
 
 impl Checked {
-    /// The suites that stay as they are published.
+    /// Returns the suites that stay as they are published.
     pub fn refused(&self) -> &[Refused] {
         &self.0.refused
     }
@@ -353,7 +353,7 @@ impl Checked {
     pub fn swap(self, workspace: &Workspace<'_>) -> Result<Swapped> {
         workspace.record_staged(&self.0.generation)?;
         if link::served(workspace.layout())? == link::Served::Nothing {
-            // What is published for the first time may lie in a directory that is as new.
+            // The first generation may lie in a directory that is as new.
             durable::sync_ancestors(workspace.layout().root())?;
         }
         link::swap(workspace.layout(), VOLATILE)?;

@@ -33,9 +33,9 @@ use super::{by_hash, patches, readback, sync, validity};
 pub(super) struct SuiteStage<'a> {
     pub(super) plan: &'a Plan<'a>,
     pub(super) suite: &'a SuitePlan<'a>,
-    /// Its directory in production.
+    /// The suite's directory in production.
     pub(super) old: PathBuf,
-    /// Its directory in volatile.
+    /// The suite's directory in volatile.
     pub(super) new: PathBuf,
     pub(super) allow: Allowances,
     pub(super) cache: &'a Cache,
@@ -43,7 +43,7 @@ pub(super) struct SuiteStage<'a> {
 }
 
 impl SuiteStage<'_> {
-    /// Whether a directory of production belongs to another suite, whose name begins with this one's.
+    /// Returns whether a directory of production belongs to another suite, whose name begins with this one's.
     fn is_other_suite(&self, path: &Path) -> bool {
         let Some(name) = path
             .strip_prefix(&self.old)
@@ -58,7 +58,7 @@ impl SuiteStage<'_> {
             || self.plan.config.suites.keys().any(|s| is_suite(s.as_str()))
     }
 
-    /// The Release that is served, as far as the files that it lists may be taken over: `old`, if a key of ours has signed it.
+    /// Returns `old`, the Release that is served, if a key of ours has signed it: then the files that it lists may be carried on.
     fn proven(
         &self,
         old: Option<&Release>,
@@ -81,29 +81,29 @@ impl SuiteStage<'_> {
         }
     }
 
-    /// What a Release that is proven lists.
+    /// Returns the files that a proven Release lists.
     fn listed(&self, proven: Option<&Release>) -> BTreeMap<String, FileDigest> {
         proven
             .map(|old| release::listed(old, &self.plan.config.publish.hashes))
             .unwrap_or_default()
     }
 
-    /// What the Release that is served lists, to be compared with: whatever may be taken over of it.
+    /// Returns the files that the served Release lists, to compare with, whether or not they may be carried on.
     fn served(&self, old: Option<&Release>) -> BTreeMap<String, FileDigest> {
         old.map(|old| release::listed(old, &BTreeSet::from([HashKind::Sha256])))
             .unwrap_or_default()
     }
 
-    /// What the served indices were made from, as far as that is on record.
+    /// Returns the records of what the served indices were made from, as far as there are any.
     fn derived(&self) -> &BTreeMap<String, DerivedRecord> {
-        /// That of a suite that is new.
+        /// The empty records of a suite that is new.
         static NONE: BTreeMap<String, DerivedRecord> = BTreeMap::new();
         self.suite.record.map_or(&NONE, |record| &record.derived)
     }
 
-    /// The lists of patches that were proven when they were made.
+    /// Returns the served lists of patches that were proven when they were made.
     fn proven_patches(&self) -> &BTreeMap<String, String> {
-        /// Those of a suite that is new.
+        /// The empty records of a suite that is new.
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         self.suite.record.map_or(&NONE, |record| &record.patches)
     }
@@ -124,7 +124,7 @@ impl SuiteStage<'_> {
         }
     }
 
-    /// What making the suite anew would change; nothing is written.
+    /// Returns what making the suite anew would change; writes nothing.
     pub(super) fn compare(&self) -> Result<Difference> {
         self.plan.check_proofs(self.suite)?;
         let old_release = self.old_release(&Silent)?;
@@ -140,13 +140,13 @@ impl SuiteStage<'_> {
         Ok(changes.finish(old_release.is_none(), &report))
     }
 
-    /// The suite as it is.
+    /// Links the suite as it is published.
     pub(super) fn keep(&self, record: &SuiteRecord) -> Result<SuiteRecord> {
         sync::link_tree(&self.old, &self.new, &|path| self.is_other_suite(path))?;
         Ok(record.clone())
     }
 
-    /// The suite as it is, in place of what was made of it; nothing where it was never published.
+    /// Puts the published suite back in place of what was made; returns nothing if the suite was never published.
     pub(super) fn put_back(&self) -> Result<Option<SuiteRecord>> {
         self.clear()?;
         self.suite
@@ -155,16 +155,16 @@ impl SuiteStage<'_> {
             .transpose()
     }
 
-    /// Removes what was made of it.
+    /// Removes what was made of the suite.
     pub(super) fn clear(&self) -> Result<()> {
-        // What is below volatile has the names that it has below production.
+        // Directories have the same names below volatile as below production.
         let to_old = |path: &Path| path.strip_prefix(&self.new).map(|rest| self.old.join(rest));
         sync::remove_tree(&self.new, &|path| {
             to_old(path).is_ok_and(|path| self.is_other_suite(&path))
         })
     }
 
-    /// The suite anew.
+    /// Makes the suite anew.
     pub(super) fn make(&self, signer: &Signer, listener: &dyn Listener) -> Result<SuiteRecord> {
         let plan = self.plan;
         plan.check_proofs(self.suite)?;
@@ -174,7 +174,7 @@ impl SuiteStage<'_> {
         let bound = self.suite.bound.as_ref();
         let valid_until = validity::until(plan.config, bound, self.suite.name.as_str(), plan.now)?;
         let proven = self.proven(old_release.as_ref(), signer, listener)?;
-        // A Date that nothing proves must not keep the suite for ever.
+        // A Date that nothing proves must not stop the suite for ever.
         let dated = match self.allow.rebuild {
             true => old_release.as_ref(),
             false => proven.as_ref(),
@@ -182,7 +182,7 @@ impl SuiteStage<'_> {
         self.guard_date(dated)?;
         self.guard_identity(old_release.as_ref(), &identity)?;
         let listed = self.listed(proven.as_ref());
-        // What is only to be signed anew, and is not proven, is merged anew.
+        // A suite that only needs a new signature is merged anew if it is not proven.
         let carried = match self.suite.action {
             Action::Sign(_) => self.suite.record.filter(|_| proven.is_some()),
             _ => None,
@@ -237,7 +237,7 @@ impl SuiteStage<'_> {
         for warning in warnings {
             listener.warn(format!("suite {}: {warning}", self.suite.name));
         }
-        // Nothing is drawn while gpg may have something to ask.
+        // No progress is drawn while gpg may have something to ask.
         drop(watch);
         drop(meters);
         let text = release::suite_release(
@@ -271,7 +271,7 @@ impl SuiteStage<'_> {
         })
     }
 
-    /// The Release that is served now, as far as it can be read: a suite whose own is damaged is made anew without it.
+    /// Returns the Release that is served now, if it can be read: a suite whose Release is damaged is made anew without it.
     fn old_release(&self, listener: &dyn Listener) -> Result<Option<Release>> {
         let found = readback::release(&self.old)?;
         for fault in found.faults {
@@ -297,7 +297,7 @@ impl SuiteStage<'_> {
     fn guard_date(&self, old: Option<&Release>) -> Result<()> {
         let name = self.suite.name.as_str();
         let recorded = self.plan.published.suites.get(name);
-        // Of a Release that was lost, the record still knows what clients have.
+        // If the Release was lost, the record still knows the Date that clients have.
         let date = match old {
             Some(old) => Some(old.date),
             None => recorded.and_then(|record| Timestamp::from_second(record.date).ok()),

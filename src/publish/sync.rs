@@ -1,4 +1,4 @@
-//! Giving a file, or a tree, a second name: hard links, or copies where two trees lie on different file systems.
+//! Gives a file, or a tree, a second name: hard links, or copies where two trees lie on different file systems.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ pub(super) fn link_file(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
-/// Whether the file system, rather than the file, is why there is no link.
+/// Returns whether a link failed because of the file system and not because of the file.
 fn cannot_link(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(
@@ -51,10 +51,10 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
     durable::persist(copy, to, Some(modified))
 }
 
-/// Up to this length a copy is compared byte by byte: the signed files are small, and all depends on them.
+/// The length up to which a copy is compared byte by byte: the signed files are small, and everything depends on them.
 const COMPARED_BYTES: u64 = 1 << 20;
 
-/// Whether two names lead to one file, or to a file and the copy that was made of it on another file system.
+/// Returns whether two names lead to one file, or to a file and its copy on another file system.
 fn is_same(a: &Path, a_is: &Metadata, b: &Path, b_is: &Metadata) -> bool {
     if a_is.dev() == b_is.dev() {
         return a_is.ino() == b_is.ino();
@@ -69,9 +69,9 @@ fn is_same(a: &Path, a_is: &Metadata, b: &Path, b_is: &Metadata) -> bool {
     of_copy(a_is) == of_copy(b_is) && (a_is.len() > COMPARED_BYTES || same_bytes())
 }
 
-/// Makes `to` what `from` is: links what differs, removes what is not there, and forces every changed directory out.
+/// Makes `to` equal to `from`: links what differs, removes what `from` lacks, and forces every changed directory out.
 ///
-/// Files are first all linked, then removed, so that one that moved is never without a name.
+/// All files are linked before any is removed, so that a file that moved always has a name.
 pub(super) fn mirror(from: &Path, to: &Path) -> Result<()> {
     durable::check_real(to)?;
     durable::create_dir(to)?;
@@ -107,7 +107,7 @@ fn existing(path: &Path) -> Result<Option<Metadata>> {
     }
 }
 
-/// Brings over what is new; says whether the directory itself changed.
+/// Links the new files and directories; returns whether the directory itself changed.
 fn mirror_new(from: &Path, to: &Path) -> Result<bool> {
     let mut changed = false;
     for (name, wanted) in entries(from)? {
@@ -167,7 +167,7 @@ fn remove_extra(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes a tree, leaving out the sub-directories that `skip` names, and the way to them.
+/// Removes a tree, leaving out the sub-directories that `skip` names, and the directories above them.
 pub(super) fn remove_tree(tree: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<()> {
     if existing(tree)?.is_none() {
         return Ok(());
@@ -188,7 +188,7 @@ pub(super) fn remove_tree(tree: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<(
     }
 }
 
-/// Removes whatever has a name.
+/// Removes the file or directory at a path, if there is one.
 pub(super) fn remove(path: &Path) -> Result<()> {
     match existing(path)? {
         Some(metadata) if metadata.is_dir() => durable::remove_tree(path),
@@ -218,7 +218,7 @@ pub(super) fn link_tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) ->
     Ok(())
 }
 
-/// Forces every directory of a tree out.
+/// Forces every directory of a tree out to the disk.
 pub(super) fn sync_tree(tree: &Path) -> Result<()> {
     for (name, metadata) in entries(tree)? {
         if metadata.is_dir() {

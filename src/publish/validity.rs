@@ -1,19 +1,19 @@
 //! The Valid-Until of a merged suite: never later than those of the archives that it is made from.
 //!
-//! Why a freeze upstream reaches clients: a client of ours cannot see how old an archive's own Release is. If we dated what we have
-//! anew in each run, an archive that was frozen, by a mirror or by its end, would look fresh for ever. So the Valid-Until of an
-//! archive bounds ours, whether or not `publish.valid-for` is set. It goes forward when the archive's does: then the suite is signed
-//! anew once half of its time is over.
+//! Why a freeze upstream reaches clients: a client of ours cannot see how old an archive's own Release is. If each run dated the same
+//! content anew, an archive that was frozen, by a mirror or by its end, would look fresh for ever. So the Valid-Until of an
+//! archive bounds ours, whether or not `publish.valid-for` is set. The bound moves forward when the archive's Valid-Until does: then the
+//! suite is signed anew once half of its time is over.
 //!
-//! Why an archive's short Valid-Until stops no client while the archive is there: a Release counts for [`LEAST_VALIDITY`] at least
+//! Why an archive's short Valid-Until stops no client while the archive is there: a Release counts for at least [`LEAST_VALIDITY`]
 //! from when we first fetched it. An archive that signs for ten minutes at a time gives our clients two days with each Release.
-//! Archives that sign for days (Debian's for seven) are not touched by this.
+//! Archives that sign for days (Debian's for seven) are not affected.
 //!
-//! After the bound the suite is not signed any more: a Valid-Until before the Date would be refused by every client, and a later one
-//! would hide the freeze. It stays as it is published, which clients refuse by then, and each run says so, beginning a day before.
-//! Whoever wants to publish what an archive left behind sets `inherit-valid-until = false` for it; one with
-//! `check-valid-until = false` bounds nothing either. `max-age` of an archive without Valid-Until is for the operator: what is older is
-//! told, and bounds nothing.
+//! After the bound the suite is not signed any more: every client would refuse a Valid-Until before the Date, and a later one
+//! would hide the freeze. The suite stays as it is published, which clients refuse by then, and each run says so, beginning a day
+//! before. To publish what an archive left behind, set `inherit-valid-until = false` for it; an archive with
+//! `check-valid-until = false` bounds nothing either. The `max-age` of an archive without Valid-Until is for the operator: the run warns
+//! of an older Release, and `max-age` bounds nothing.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ use crate::config::{Config, Suite};
 use crate::error::{Error, Result};
 use crate::fetch::Spool;
 
-/// How long a Release of an archive counts at least, from when it was first fetched.
+/// The shortest time that a Release of an archive counts, from when it was first fetched.
 const LEAST_VALIDITY: Duration = Duration::from_secs(2 * 24 * 3600);
 
-/// How long before the bound it is told.
+/// The time before the bound from which runs warn.
 const TOLD_BEFORE: Duration = Duration::from_secs(24 * 3600);
 
 /// The archive whose Release ends first.
@@ -42,7 +42,7 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
 }
 
 impl Bound {
-    /// The bound of a suite; none where no archive of it has a Valid-Until that counts.
+    /// Returns the bound of a suite; none where no archive of it has a Valid-Until that counts.
     pub(super) fn new(config: &Config, spool: &Spool, suite: &Suite) -> Option<Bound> {
         let inputs = config.inputs(suite);
         let bounds = inputs.filter_map(|(name, archive, upstream)| {
@@ -61,17 +61,17 @@ impl Bound {
         bounds.min_by_key(|bound| bound.until)
     }
 
-    /// Whether nothing can be signed any more.
+    /// Returns whether the bound has passed, so that nothing can be signed any more.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.until <= now
     }
 
-    /// Whether a recorded Valid-Until is later than the bound.
+    /// Returns whether a recorded Valid-Until is later than the bound.
     pub(super) fn is_before(&self, recorded: Option<i64>) -> bool {
         recorded.is_none_or(|until| self.until.as_second() < until)
     }
 
-    /// What an operator should know of it: that clients refuse the suite, or soon will.
+    /// Returns a warning for the operator if clients refuse the suite or soon will.
     pub(super) fn warning(&self, suite: &str, now: Timestamp) -> Option<String> {
         if later(now, TOLD_BEFORE) < self.until {
             return None;
@@ -87,7 +87,7 @@ impl Bound {
     }
 }
 
-/// The Valid-Until of what is signed now.
+/// Returns the Valid-Until for a Release that is signed now.
 pub(super) fn until(
     config: &Config,
     bound: Option<&Bound>,

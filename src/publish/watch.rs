@@ -1,8 +1,8 @@
-//! Tells how far the merge of a suite has come, by the plain bytes of what goes into it.
+//! Reports how far the merge of a suite has come, by the plain bytes of its input.
 //!
-//! An index that is published stands for those of its name in the inputs. They count as done when it is written, bit by bit as far
-//! as the writer tells, or when it turns out to be the same as before. What is carried on unread, since nothing that it was
-//! made from has changed, costs nothing: it is taken off what is expected, so that it does not pass for speed.
+//! A published index stands for the indices of its name in the inputs. These count as done when the published index is written, piece by
+//! piece if the writer reports pieces, or when the index turns out to be the same as before. An index that is carried on unread, since
+//! nothing that it was made from has changed, costs nothing: its bytes are taken off the expected ones, so that they do not look like speed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use crate::progress::{Meter, Share};
 
 use super::plan::{Action, Plan, SuitePlan};
 
-/// How many bytes of a stream are counted at a time.
+/// The number of bytes of a stream that are counted at a time.
 const COUNT_BYTES: u64 = 64 << 10;
 
 /// A meter for each family, in the order in which they are merged.
@@ -41,13 +41,13 @@ pub(super) fn meters<'a>(listener: &'a dyn Listener, suite: &SuitePlan<'_>) -> M
     families.map(meter).into()
 }
 
-/// What is still to be done of a suite's merge, by index.
+/// The shares of a suite's merge that are still to be done, by index.
 pub(super) struct Watch<'a> {
     shares: BTreeMap<String, Share<'a>>,
 }
 
 impl<'a> Watch<'a> {
-    /// Expects what the spool has of a suite's inputs.
+    /// Expects the bytes that the spool has of a suite's inputs.
     pub(super) fn new(meters: &'a Meters<'a>, plan: &Plan<'_>, suite: &SuitePlan<'_>) -> Self {
         let mut shares = BTreeMap::new();
         if matches!(suite.action, Action::Sign(_)) {
@@ -62,19 +62,19 @@ impl<'a> Watch<'a> {
         Self { shares }
     }
 
-    /// So many bytes more of an index are written.
+    /// Counts bytes of an index that were written.
     pub(super) fn advance(&self, plain: &str, bytes: u64) {
         if let Some(share) = self.shares.get(plain) {
             share.advance_within(bytes);
         }
     }
 
-    /// A sink that tells of what another one has taken over.
+    /// Returns a sink that reports what another sink has taken.
     pub(super) fn over<'s>(&'s self, inner: &'s dyn Sink) -> impl Sink + 's {
         Watched { watch: self, inner }
     }
 
-    /// An index's share. Contents for all components at once are spread over those of each.
+    /// Returns an index's share. Contents for all components at once are spread over those of each.
     fn share(&self, name: &IndexName) -> Option<&Share<'a>> {
         let own = self.shares.get(&name.to_string());
         own.or_else(|| match name {
@@ -87,7 +87,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// The plain bytes of the indices that a merge reads, summed over its inputs.
+/// Returns the plain bytes of the indices that a merge reads, summed over its inputs.
 fn plain_bytes(plan: &Plan<'_>, suite: &SuitePlan<'_>) -> BTreeMap<IndexName, u64> {
     let config: &Config = plan.config;
     let published = indices::published(config, suite.suite);
@@ -147,7 +147,7 @@ impl Sink for Watched<'_> {
             share.advance_within(counted.bytes);
             Ok(())
         })?;
-        // What all components share is not done with the first of them.
+        // The share of a file for all components is not done with the first component.
         if self.watch.shares.contains_key(&name.to_string()) {
             share.complete();
         }
@@ -168,7 +168,7 @@ impl Sink for Watched<'_> {
     }
 }
 
-/// Counts a stream on its way, not byte by byte.
+/// A writer that counts a stream, in large steps.
 struct Counted<'w> {
     out: &'w mut dyn Write,
     share: &'w Share<'w>,

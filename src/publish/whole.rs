@@ -1,8 +1,8 @@
-//! Whether a tree is whole: whether all that a generation names is there. Recovery asks this before it goes on from a tree that
-//! a run left, since between two runs volatile may get lost: it may lie in memory, or be taken for scratch and removed.
+//! Checks whether a tree is whole: everything that a generation names must be there. Recovery checks this before it goes on from a tree
+//! that a run left, since volatile may get lost between two runs: it may lie in memory, or be taken for scratch and removed.
 //!
-//! Names and sizes are looked at, of every file that an InRelease lists, under its own name and by-hash. What was written was
-//! read back before the swap, and does not change under its name; reading all of it once more is for [`check_contents`].
+//! The check looks at name and size of every file that an InRelease lists, under its own name and by-hash. Every file was
+//! read back before the swap, and does not change under its name; [`check_contents`] reads all of them once more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,18 +17,18 @@ use crate::workspace::{Generation, Layout};
 use super::check::{check_contents, indices};
 use super::readback;
 
-/// How a tree compares to a generation.
+/// The result of comparing a tree with a generation.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Holds {
-    /// It is whole, and its suites have the recorded Dates.
+    /// The tree is whole, and its suites have the recorded Dates.
     It,
-    /// It is whole, and some suites are of another generation: the Dates of all, in seconds since 1970.
+    /// The tree is whole, and some suites are of another generation: the Dates of all, in seconds since 1970.
     Another(BTreeMap<String, i64>),
-    /// What it lacks.
+    /// The tree is not whole: what it lacks.
     Not(String),
 }
 
-/// Compares a tree to a generation.
+/// Compares a tree with a generation.
 pub(super) fn holds(tree: &Path, generation: &Generation) -> Result<Holds> {
     let suites = suites(tree)?;
     if suites.is_empty() {
@@ -67,7 +67,7 @@ pub(super) fn holds(tree: &Path, generation: &Generation) -> Result<Holds> {
     Ok(Holds::Another(dates))
 }
 
-/// Whether production is the generation, to the last byte: it may have been left half synced.
+/// Returns whether production is the generation, to the last byte: production may have been left half synced.
 pub(super) fn is_production(layout: &Layout, generation: &Generation) -> Result<bool> {
     let tree = layout.production();
     if generation.suites.is_empty() || holds(&tree, generation)? != Holds::It {
@@ -82,7 +82,7 @@ pub(super) fn is_production(layout: &Layout, generation: &Generation) -> Result<
     }))
 }
 
-/// The suites of a tree: the directories that have an InRelease.
+/// Returns the suites of a tree: the directories that have an InRelease.
 fn suites(tree: &Path) -> Result<BTreeSet<String>> {
     let dists = tree.join("dists");
     let mut suites = BTreeSet::new();
@@ -101,7 +101,7 @@ fn suites(tree: &Path) -> Result<BTreeSet<String>> {
     Ok(suites)
 }
 
-/// What a suite's directory lacks of what its Release lists.
+/// Returns what a suite's directory lacks of the files that its Release lists.
 fn lacks(dir: &Path, release: &Release) -> Result<Option<String>> {
     let by_hash = release.says_yes("Acquire-By-Hash");
     let is_as_listed =
@@ -137,7 +137,7 @@ fn lacks(dir: &Path, release: &Release) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// How many bytes a file has, where there is one.
+/// Returns the size of a file in bytes, if the file is there.
 fn size(path: &Path) -> Result<Option<u64>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata.len())),

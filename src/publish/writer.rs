@@ -23,7 +23,7 @@ use super::proof;
 use super::release::{FileDigest, hasher};
 
 impl Writer<'_> {
-    /// Takes over every index as it is, where nothing is merged anew. Directory Release files are made in any case.
+    /// Carries on every index as it is, where nothing is merged anew. Directory Release files are made in any case.
     pub(super) fn carry_all(&self) -> Result<()> {
         let indices = self
             .listed
@@ -37,7 +37,7 @@ impl Writer<'_> {
             if self.carry(path)? {
                 continue;
             }
-            // The plain form is listed, whether or not it is shipped.
+            // The Release lists the plain form whether or not it is shipped.
             let is_plain = Form::ALL.iter().any(|form| {
                 self.listed
                     .contains_key(&format!("{path}{}", form.suffix()))
@@ -55,7 +55,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The form that an index is published in that is written as a stream: gzip, as archives have Contents and icons.
+    /// The form in which an index that is written as a stream is published: gzip, as archives have Contents and icons.
     const STREAM_FORM: Form = Form::Gz;
 
     /// Writes one compressed form.
@@ -65,14 +65,14 @@ impl Writer<'_> {
         self.publish(path, out)
     }
 
-    /// Begins a file under a temporary name, in a directory that is there.
+    /// Begins a file under a temporary name, in a directory that exists.
     fn create(&self, path: &str) -> Result<NewFile> {
         let file = durable::temporary(&self.new.join(path))?;
         let file = BufWriter::with_capacity(1 << 20, file);
         Ok(HashingWriter::with(file, hasher(self.hashes)))
     }
 
-    /// Gives a file its name, now that it is written.
+    /// Gives a written file its name.
     fn publish(&self, path: &str, file: NewFile) -> Result<()> {
         let (buffered, digests) = file.finish();
         let file = buffered
@@ -83,7 +83,7 @@ impl Writer<'_> {
         })
     }
 
-    /// What makes the patch to a list of lines, while that is written.
+    /// Returns the builder of the patch to a list of lines, which works while the list is written.
     fn line_patch(&self, name: &IndexName) -> Option<LinePatch> {
         let is_list = matches!(name, IndexName::Contents(..) | IndexName::SuiteContents(_));
         if !is_list || self.history.patches == 0 {
@@ -94,7 +94,7 @@ impl Writer<'_> {
         Some(LinePatch::new(self.comparison.open(&plain, old)?))
     }
 
-    /// Whether an index gets patches, if it changes.
+    /// Returns whether an index gets patches when it changes.
     fn has_patches(&self, index: &IndexName) -> bool {
         // Installers fetch whole files.
         let is_for_installers = matches!(index, IndexName::Installer(..));
@@ -103,7 +103,7 @@ impl Writer<'_> {
             && self.listed.contains_key(&index.to_string())
     }
 
-    /// Whether a patch makes a new index of the one that is served.
+    /// Returns whether a patch makes a new index of the one that is served.
     fn is_step(
         &self,
         index: &IndexName,
@@ -115,7 +115,7 @@ impl Writer<'_> {
         text.is_some_and(|text| proof::makes(patch, text, (*old).into(), (*new).into()))
     }
 
-    /// Publishes the patch to an index that has changed and whose forms are written already. The patch [`Writer::is_step`].
+    /// Publishes the patch to an index that has changed and whose forms are written already. [`Writer::is_step`] is true for the patch.
     fn write_patch(&self, index: &IndexName, digest: &FileDigest, patch: &Patch) -> Result<()> {
         let plain = index.to_string();
         let Some(old) = self.listed.get(&plain).filter(|_| self.has_patches(index)) else {
@@ -133,7 +133,7 @@ impl Writer<'_> {
 /// A file that is being written.
 type NewFile = HashingWriter<BufWriter<NamedTempFile>>;
 
-/// Writes the same to two writers.
+/// A writer that writes the same bytes to two writers.
 struct Both<'a, A, B>(&'a mut A, &'a mut B);
 
 impl<A: Write, B: Write> Write for Both<'_, A, B> {
@@ -150,7 +150,7 @@ impl<A: Write, B: Write> Write for Both<'_, A, B> {
 }
 
 impl Sink for Writer<'_> {
-    /// Writes an index in every form; the plain one is listed only.
+    /// Writes an index in every form; the plain one is only listed.
     fn text(&self, index: &IndexName, text: &Text<'_>) -> Result<()> {
         let plain = index.to_string();
         let mut hasher = hasher(self.hashes);
@@ -167,7 +167,7 @@ impl Sink for Writer<'_> {
         }
         if !forms.is_empty() {
             let pieces = Pieces::of(text);
-            // Of a piece in two forms, half of its length each time.
+            // A piece in two forms counts half of its length for each form.
             let share = forms.len() as u64;
             let advanced = |bytes| self.watch.advance(&plain, bytes / share);
             for form in forms {
