@@ -1,18 +1,18 @@
 //! Undoes the compression of upstream files while they stream: all streams of a file, within bounds of memory, and with
-//! an error for whatever ends early or goes on too long.
+//! an error for a file that ends early or goes on too long.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
 /// The memory that an xz stream may ask for. `xz -9` needs 65 MiB to decode, and a dictionary of 256 MiB still fits.
 const XZ_MEMORY_BYTES: u64 = 512 << 20;
 
-/// The window that a zstd frame may ask for, as a power of two: 128 MiB, which is where zstd(1) draws the line too.
+/// The window that a zstd frame may ask for, as a power of two: 128 MiB, the limit of zstd(1) as well.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// How a file is compressed, which its name tells.
+/// The compression of a file, which its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Compression {
-    /// Not at all.
+    /// No compression.
     None,
     /// gzip(1), RFC 1952.
     Gzip,
@@ -25,10 +25,10 @@ pub(crate) enum Compression {
 }
 
 impl Compression {
-    /// All there are.
+    /// All compressions.
     pub(crate) const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
 
-    /// The compression that the end of a path tells: `.gz`, `.xz`, `.bz2`, `.zst`, or none.
+    /// Returns the compression that the end of a path tells: `.gz`, `.xz`, `.bz2`, `.zst`, or none.
     pub(crate) fn from_path(path: &str) -> Self {
         path.rsplit_once('.')
             .and_then(|(_, end)| {
@@ -39,7 +39,7 @@ impl Compression {
             .unwrap_or(Self::None)
     }
 
-    /// What follows the last dot of a name; empty for [`Compression::None`].
+    /// Returns the part of a name after the last dot; empty for [`Compression::None`].
     pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::None => "",
@@ -61,35 +61,35 @@ impl Compression {
     }
 }
 
-/// Why decoded bytes stop coming. It travels inside the [`io::Error`] that a read returns; [`Error::of`] finds it there.
+/// The reason why decoded bytes stop coming. It is inside the [`io::Error`] that a read returns; [`Error::of`] finds it there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Error {
     /// The input ends inside a stream.
     #[error("the {} data ends too early", compression.name())]
     Truncated {
-        /// What it was to be.
+        /// The compression that the name told.
         compression: Compression,
     },
     /// The input is something else, is damaged, is followed by something else, or asks for too much memory.
     #[error("this is not valid {} data", compression.name())]
     Corrupt {
-        /// What it was to be.
+        /// The compression that the name told.
         compression: Compression,
-        /// What the decoder said.
+        /// The decoder's own error.
         #[source]
         source: io::Error,
     },
-    /// More comes out than was allowed.
+    /// More bytes come out than are allowed.
     #[error("there are more than {limit} bytes")]
     TooLarge {
-        /// How many were allowed.
+        /// The number of bytes that are allowed.
         limit: u64,
     },
 }
 
 impl Error {
-    /// The error that a reader of this module put into an [`io::Error`].
+    /// Returns the error that a reader of this module put into an [`io::Error`].
     pub(crate) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
@@ -104,9 +104,9 @@ impl Error {
     }
 }
 
-/// A reader of what `input` holds, all its streams or members one after the other. Real archives have files whose last
-/// stream is followed by an empty one. An error of `input` itself comes through unchanged; every other one is an
-/// [`Error`]. The only error here and now is that there is no memory for the decoder.
+/// Returns a reader of the plain text of `input`, with all its streams or members one after the other. Real archives have files whose
+/// last stream is followed by an empty one. An error of `input` itself comes through unchanged; every other one is an
+/// [`Error`]. The call itself fails only if there is no memory for the decoder.
 pub(crate) fn decoder<'a, R>(
     compression: Compression,
     input: R,
@@ -135,7 +135,7 @@ where
     Ok(Box::new(Decoder { compression, inner }))
 }
 
-/// Gives the decoders' errors their names.
+/// A reader that turns the decoders' errors into an [`Error`].
 struct Decoder<'a> {
     compression: Compression,
     inner: Box<dyn Read + Send + 'a>,
@@ -168,12 +168,12 @@ impl Read for Decoder<'_> {
     }
 }
 
-/// An error that the decoder did not make but was handed.
+/// An error that came from the decoder's input, not from the decoder.
 #[derive(Debug, thiserror::Error)]
 #[error("the input cannot be read")]
 struct FromInput(#[source] io::Error);
 
-/// Marks the errors of the input, which a decoder passes on among its own.
+/// A reader that marks the errors of the input, which a decoder passes on among its own.
 struct Marked<R>(R);
 
 impl<R: BufRead> Read for Marked<R> {
@@ -197,7 +197,7 @@ impl<R: BufRead> BufRead for Marked<R> {
     }
 }
 
-/// Refuses input without a byte, which the zstd decoder takes for a whole file although RFC 8878 has no empty frame.
+/// A reader that refuses empty input, which the zstd decoder accepts as a whole file although RFC 8878 has no empty frame.
 struct NotEmpty<R> {
     input: R,
     begun: bool,
@@ -236,8 +236,8 @@ impl<R: BufRead> BufRead for NotEmpty<R> {
     }
 }
 
-/// The members of a gzip file. flate2's own decoder for several of them takes the zeros that tapes and some tools pad a
-/// file with for a damaged member; gzip(1) ignores them.
+/// The members of a gzip file. Tapes and some tools pad a file with zeros. flate2's own decoder for several members takes
+/// the zeros for a damaged member; gzip(1) ignores them.
 enum GzipMembers<R: BufRead> {
     Between { input: R, first: bool },
     Inside(Box<flate2::bufread::GzDecoder<R>>),
@@ -245,7 +245,7 @@ enum GzipMembers<R: BufRead> {
 }
 
 impl<R: BufRead> GzipMembers<R> {
-    /// Whether another member follows; eats the padding if not.
+    /// Returns whether another member follows; consumes the padding if not.
     fn another(input: &mut R, first: bool) -> io::Result<bool> {
         let mut padded = false;
         loop {
@@ -303,7 +303,7 @@ impl<R: BufRead> Read for GzipMembers<R> {
     }
 }
 
-/// A reader that passes on so many bytes, and refuses at the first one more.
+/// A reader that passes on a given number of bytes, and refuses the first one more.
 #[derive(Debug)]
 pub(crate) struct Limited<R> {
     inner: R,
@@ -313,7 +313,7 @@ pub(crate) struct Limited<R> {
 }
 
 impl<R: Read> Limited<R> {
-    /// Lets `limit` bytes of `inner` through.
+    /// Returns a reader that lets `limit` bytes of `inner` through.
     pub(crate) fn new(inner: R, limit: u64) -> Self {
         Self {
             inner,
@@ -344,7 +344,7 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
-/// A decoder, by number, with a limit.
+/// Returns a decoder, by number, with a limit.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_decode<'a>(
     number: usize,

@@ -1,4 +1,4 @@
-//! What a run changes, package by package.
+//! The changes of a run, package by package.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,53 +7,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::quoted::quoted;
 
-/// What changes in a suite.
+/// The changes of a suite.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Difference {
-    /// Whether it was not published before; then no changes are listed.
+    /// `true` if the suite was not published before; then no changes are listed.
     pub is_new: bool,
-    /// Its packages that change, by name.
+    /// The packages that change, by name.
     pub changes: Vec<Change>,
-    /// How many further changes there are.
+    /// The number of further changes.
     #[serde(default)]
     pub omitted: u64,
-    /// Changed indices of which it cannot be said which packages changed: they are not lists of packages, or the old one
+    /// Changed indices whose changed packages are not known: they are not lists of packages, or the old one
     /// cannot be read.
     pub indices: BTreeSet<String>,
 }
 
-/// A package that changes, in the same way in some index groups.
+/// A package that changes in the same way in some index groups.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Change {
-    /// Its name.
+    /// The name of the package.
     pub package: String,
-    /// In which way.
+    /// The way in which the package changes.
     pub what: What,
     /// The index groups: `amd64`, `all`, `source`, `installer-amd64`.
     pub groups: BTreeSet<String>,
-    /// What is published of it before.
+    /// The versions that were published before.
     pub before: BTreeSet<Origin>,
-    /// What is published of it afterwards.
+    /// The versions that are published afterwards.
     pub after: BTreeSet<Origin>,
 }
 
-/// In which way a package changes.
+/// The way in which a package changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
-    /// It was not there.
+    /// The package was not there.
     Added,
-    /// It is no longer there.
+    /// The package is no longer there.
     Removed,
-    /// It is no longer there, because of a ban.
+    /// The package is no longer there, because of a ban.
     Banned,
-    /// It comes from another archive.
+    /// The package comes from another archive.
     TakenOver,
-    /// It lies in another component.
+    /// The package lies in another component.
     Moved,
-    /// It has other versions, or the same with other content.
+    /// The package has other versions, or the same with other content.
     Changed,
 }
 
@@ -70,7 +70,7 @@ impl fmt::Display for What {
     }
 }
 
-/// A version of a package, and where it is from.
+/// A version of a package, with its archive and component.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Origin {
@@ -87,7 +87,7 @@ impl fmt::Display for Change {
         let versions = |origins: &BTreeSet<Origin>| {
             let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for origin in origins {
-                // Where it lies is worth a word where that is what changes.
+                // The component is named where it is what changes.
                 let place = match self.what {
                     What::Moved => format!("{} {}", origin.archive, origin.component),
                     _ => origin.archive.clone(),
@@ -120,7 +120,7 @@ impl fmt::Display for Change {
 }
 
 impl Difference {
-    /// How many packages change in which way, in words: `2 added, 1 newly banned`.
+    /// Returns how many packages change in which way, in words: `2 added, 1 newly banned`.
     pub fn summary(&self) -> String {
         if self.is_new {
             return "new".into();

@@ -1,4 +1,4 @@
-//! Hashes and length of bytes, taken while they stream past.
+//! Hashes and length of bytes, computed while the bytes stream past.
 
 use std::io::{self, Read, Write};
 
@@ -6,22 +6,22 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
-/// What went past.
+/// The length and hashes of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Digests {
-    /// How many bytes.
+    /// The number of bytes.
     pub length: u64,
-    /// Their SHA-256.
+    /// The SHA-256.
     pub sha256: [u8; 32],
-    /// Their SHA-512, if it was asked for.
+    /// The SHA-512, if it was asked for.
     pub sha512: Option<[u8; 64]>,
-    /// Their MD5, if it was asked for: for readers of old, it proves nothing.
+    /// The MD5, if it was asked for: for old readers; it proves nothing.
     pub md5: Option<[u8; 16]>,
-    /// Their SHA-1, likewise.
+    /// The SHA-1, in the same way.
     pub sha1: Option<[u8; 20]>,
 }
 
-/// Takes the hashes of the bytes that it is shown.
+/// A hasher of the bytes that it is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Hasher {
     length: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
-    /// A hasher for length and SHA-256.
+    /// Returns a hasher for length and SHA-256.
     pub(crate) fn new() -> Self {
         Self {
             length: 0,
@@ -43,26 +43,26 @@ impl Hasher {
         }
     }
 
-    /// A hasher for length, SHA-256 and SHA-512.
+    /// Returns a hasher for length, SHA-256 and SHA-512.
     pub(crate) fn with_sha512() -> Self {
         Self::new().and_sha512()
     }
 
-    /// The same, for SHA-512 as well.
+    /// Adds SHA-512.
     #[must_use]
     pub(crate) fn and_sha512(self) -> Self {
         let sha512 = Some(Sha512::new());
         Self { sha512, ..self }
     }
 
-    /// The same, for MD5 as well.
+    /// Adds MD5.
     #[must_use]
     pub(crate) fn and_md5(self) -> Self {
         let md5 = Some(Md5::new());
         Self { md5, ..self }
     }
 
-    /// The same, for SHA-1 as well.
+    /// Adds SHA-1.
     #[must_use]
     pub(crate) fn and_sha1(self) -> Self {
         let sha1 = Some(Sha1::new());
@@ -84,7 +84,7 @@ impl Hasher {
         }
     }
 
-    /// Forgets everything that it was shown.
+    /// Forgets all bytes so far.
     pub(crate) fn reset(&mut self) {
         self.length = 0;
         self.sha256 = Sha256::new();
@@ -99,7 +99,7 @@ impl Hasher {
         }
     }
 
-    /// The hashes of everything so far.
+    /// Returns the length and hashes of all bytes so far.
     pub(crate) fn finish(self) -> Digests {
         Digests {
             length: self.length,
@@ -125,17 +125,17 @@ pub(crate) struct HashingReader<R> {
 }
 
 impl<R: Read> HashingReader<R> {
-    /// Hashes with SHA-256.
+    /// Returns a reader that hashes with SHA-256.
     pub(crate) fn new(inner: R) -> Self {
         Self::with(inner, Hasher::new())
     }
 
-    /// Hashes with what `hasher` has.
+    /// Returns a reader that hashes with `hasher`.
     pub(crate) fn with(inner: R, hasher: Hasher) -> Self {
         Self { inner, hasher }
     }
 
-    /// The inner reader, and the hashes of what was read so far: of the whole only after it was read to its end.
+    /// Returns the inner reader, and the hashes of the bytes read so far: those of the whole only after everything was read.
     pub(crate) fn finish(self) -> (R, Digests) {
         (self.inner, self.hasher.finish())
     }
@@ -149,7 +149,7 @@ impl<R: Read> Read for HashingReader<R> {
     }
 }
 
-/// A writer that hashes what the inner one took.
+/// A writer that hashes the bytes that the inner one took.
 #[derive(Debug)]
 pub(crate) struct HashingWriter<W> {
     pub(crate) inner: W,
@@ -157,12 +157,12 @@ pub(crate) struct HashingWriter<W> {
 }
 
 impl<W: Write> HashingWriter<W> {
-    /// Hashes with what `hasher` has.
+    /// Returns a writer that hashes with `hasher`.
     pub(crate) fn with(inner: W, hasher: Hasher) -> Self {
         Self { inner, hasher }
     }
 
-    /// The inner writer, which is not flushed, and the hashes of what it took.
+    /// Returns the inner writer, which is not flushed, and the hashes of the bytes that it took.
     pub(crate) fn finish(self) -> (W, Digests) {
         (self.inner, self.hasher.finish())
     }

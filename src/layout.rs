@@ -9,49 +9,49 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The paths below `root`.
+    /// Returns the paths below `root`.
     pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
         }
     }
 
-    /// The root itself.
+    /// Returns the root itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The link, the only path that a web server serves.
+    /// Returns the link, the only path that a web server serves.
     pub fn link(&self) -> PathBuf {
         self.root.join("merged")
     }
 
-    /// The tree that a generation is built in.
+    /// Returns the tree that a generation is built in.
     pub fn volatile(&self) -> PathBuf {
         self.root.join(VOLATILE)
     }
 
-    /// The tree that is served between runs.
+    /// Returns the tree that is served between runs.
     pub fn production(&self) -> PathBuf {
         self.root.join(PRODUCTION)
     }
 
-    /// The verified upstream indices.
+    /// Returns the directory of the verified upstream indices.
     pub fn spool(&self) -> PathBuf {
         self.root.join("spool")
     }
 
-    /// What may be deleted at any time.
+    /// Returns the directory of results that may be deleted at any time.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
     }
 
-    /// What was published, from which inputs.
+    /// Returns the directory of the records of what was published, and from which inputs.
     pub fn state(&self) -> PathBuf {
         self.root.join("state")
     }
 
-    /// The text reports.
+    /// Returns the directory of the text reports.
     pub fn log(&self) -> PathBuf {
         self.root.join("log")
     }

@@ -1,4 +1,4 @@
-//! What lies below a directory.
+//! Lists what lies below a directory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::error::{Error, Result};
 
-/// The directory itself and everything below it, `max_depth` levels down; links are not followed. Directories that `enter`
-/// refuses are left out with all that they hold. A failure names the directory that could not be listed.
+/// Lists the directory itself and everything below it, `max_depth` levels down; does not follow links. Directories that `enter`
+/// refuses are left out with everything in them. An error names the directory that could not be listed.
 pub(crate) fn below<'a>(
     dir: &'a Path,
     max_depth: usize,
     mut enter: impl FnMut(&Path) -> bool + 'a,
 ) -> impl Iterator<Item = Result<DirEntry>> + 'a {
     let mut walk = WalkDir::new(dir).max_depth(max_depth).into_iter();
-    // By their depth. A listing that breaks off in the middle is told with its depth alone.
+    // The directories, by their depth: when a listing breaks off in the middle, `walkdir` reports the depth alone.
     let mut directories: Vec<PathBuf> = Vec::new();
     std::iter::from_fn(move || {
         loop {

@@ -1,4 +1,4 @@
-//! Where an archive is: an `http`, `https` or `file` URI, parsed once. What is joined to it stays below it, and no text
+//! The place of an archive: an `http`, `https` or `file` URI, parsed once. A path that is joined to it stays below it, and no text
 //! that is made from it shows a password.
 
 mod syntax;
@@ -17,15 +17,15 @@ use syntax::{
     split_authority,
 };
 
-/// What may stand for itself in a segment that we encode: RFC 3986 section 2.3, "unreserved". `+` is not among them: it
-/// may stand for itself in a path (section 3.3), but there are servers before object stores that read it as a blank.
+/// The characters that are not encoded in a segment: RFC 3986 section 2.3, "unreserved". `+` is not among them: a path may
+/// have it unencoded (section 3.3), but some servers before object stores read it as a blank.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Why a text is not a URI that can be fetched, or not a path that can be joined to one.
+/// The reason why a text is not a URI that can be fetched, or not a path that can be joined to one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UriError {
@@ -40,18 +40,18 @@ pub enum UriError {
     Host {
         /// The text, without credentials.
         uri: String,
-        /// What is wrong with it.
+        /// The error in it.
         reason: &'static str,
     },
-    /// The path holds what a URI cannot hold, or what would lead out of it.
+    /// The path has a character that a URI cannot have, or would lead out of the URI.
     #[error("{uri:?} has no usable path: {reason}")]
     Path {
         /// The text, without credentials.
         uri: String,
-        /// What is wrong with it.
+        /// The error in it.
         reason: &'static str,
     },
-    /// The root of an archive has neither query nor fragment: nothing could be joined to it.
+    /// The root of an archive has a query or a fragment, so no path could be joined to it.
     #[error("{uri:?} has a query or a fragment, which the root of an archive cannot have")]
     Query {
         /// The text, without credentials.
@@ -62,7 +62,7 @@ pub enum UriError {
     Relative {
         /// The path as it was given.
         path: String,
-        /// What is wrong with it.
+        /// The error in it.
         reason: &'static str,
     },
     /// A redirect that leads from a protected connection to an open one.
@@ -74,7 +74,7 @@ pub enum UriError {
 }
 
 impl UriError {
-    /// What the operator can do about it.
+    /// Returns a hint: what the operator can do about the error.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Scheme { .. } => Some("fetching knows http, https and file".into()),
@@ -87,7 +87,7 @@ impl UriError {
     }
 }
 
-/// How to get at it.
+/// The way to reach a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Plain HTTP.
@@ -99,7 +99,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The name in front of the colon.
+    /// Returns the name before the colon.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -122,14 +122,14 @@ pub struct Uri(Arc<Parts>);
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Parts {
     scheme: Scheme,
-    /// As it was written, percent-encoded; the password follows the first colon.
+    /// The user and password as they were written, percent-encoded; the password follows the first colon.
     userinfo: Option<String>,
-    /// In lower case; an IPv6 address keeps its brackets; empty for `file`.
+    /// The host in lower case; an IPv6 address keeps its brackets; empty for `file`.
     host: String,
     port: Option<u16>,
-    /// Percent-encoded, begins with a slash.
+    /// The path, percent-encoded; it begins with a slash.
     path: String,
-    /// Only where a redirect gave one.
+    /// The query, which only a redirect can have.
     query: Option<String>,
 }
 
@@ -142,7 +142,7 @@ impl Uri {
         Ok(Self(Arc::new(Parts::parse(text)?)))
     }
 
-    /// The URI of what lies at a relative path below this one. Each segment is percent-encoded as it stands: a `%` in the
+    /// Returns the URI of a relative path below this one. Each segment is percent-encoded as it stands: a `%` in the
     /// path is a `%` in the name of the file.
     pub fn join(&self, relative: &str) -> Result<Self, UriError> {
         let refuse = |reason| {
@@ -157,7 +157,7 @@ impl Uri {
         if relative.chars().any(char::is_control) {
             return refuse("it has a control character");
         }
-        // A few servers, and Windows, take it for a slash.
+        // A few servers, and Windows, take a backslash for a slash.
         if relative.contains('\\') {
             return refuse("it has a backslash");
         }
@@ -182,8 +182,8 @@ impl Uri {
         })))
     }
 
-    /// Where a `Location` leads that came in answer to this URI (RFC 3986 section 5, RFC 9110 section 10.2.2). From the
-    /// network to the network only, and never from https to http. Credentials go no further than their own origin.
+    /// Returns the target of a `Location` that answered a request to this URI (RFC 3986 section 5, RFC 9110 section 10.2.2). Allows
+    /// only redirects from the network to the network, and none from https to http. Credentials stay within their own origin.
     pub fn redirect(&self, location: &str) -> Result<Self, UriError> {
         let location = location.split('#').next().unwrap_or("").trim();
         let (reference, query) = match location.split_once('?') {
@@ -237,22 +237,22 @@ impl Uri {
         Ok(Self(Arc::new(target)))
     }
 
-    /// How to get at it.
+    /// Returns the scheme.
     pub fn scheme(&self) -> Scheme {
         self.0.scheme
     }
 
-    /// The host, in lower case; empty for `file`.
+    /// Returns the host, in lower case; empty for `file`.
     pub fn host(&self) -> &str {
         &self.0.host
     }
 
-    /// Whether the URI carries a user name or a password.
+    /// Returns whether the URI carries a user name or a password.
     pub fn has_credentials(&self) -> bool {
         self.0.userinfo.is_some()
     }
 
-    /// The path on this machine, if the scheme is `file`.
+    /// Returns the path on this machine, if the scheme is `file`.
     pub fn file_path(&self) -> Option<PathBuf> {
         (self.0.scheme == Scheme::File).then(|| {
             let path = percent_decode_str(&self.0.path).collect();
@@ -260,14 +260,14 @@ impl Uri {
         })
     }
 
-    /// What goes on the wire: everything but the credentials.
+    /// Returns the URI as it is requested: everything but the credentials.
     pub(crate) fn to_request(&self) -> String {
         let query = self.0.query.as_deref();
         let (mark, query) = query.map_or(("", ""), |query| ("?", query));
         format!("{}{}{mark}{query}", self.root(), self.0.path)
     }
 
-    /// Scheme, credentials and server, as a proxy is named.
+    /// Returns scheme, credentials and server, as a proxy is named.
     pub(crate) fn to_proxy(&self) -> String {
         match &self.0.userinfo {
             Some(userinfo) => self.root().replacen("://", &format!("://{userinfo}@"), 1),
@@ -275,7 +275,7 @@ impl Uri {
         }
     }
 
-    /// User and password, decoded, with the colon between them that Basic authentication wants (RFC 7617 section 2).
+    /// Returns user and password, decoded, with the colon between them that Basic authentication wants (RFC 7617 section 2).
     pub(crate) fn basic_credentials(&self) -> Option<Vec<u8>> {
         let (user, password) = {
             let userinfo = self.0.userinfo.as_deref()?;
@@ -373,7 +373,7 @@ impl FromStr for Uri {
 
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The query of a redirect is where object stores put their signatures.
+        // Object stores put their signatures into the query of a redirect.
         let query = if self.0.query.is_some() { "?…" } else { "" };
         write!(f, "{}{}{query}", self.root(), self.0.path)
     }

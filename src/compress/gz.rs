@@ -12,7 +12,7 @@ use flate2::{Compress, Compression, FlushCompress};
 
 use super::Packed;
 
-/// Magic, deflate, no flags, no time, no extra flags, Unix: nothing that differs from one run to the next.
+/// The header of a member: magic, deflate, no flags, no time, no extra flags, Unix. Nothing in it differs from one run to the next.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 
 /// A final deflate block of no bytes, with the fixed codes.
@@ -63,18 +63,18 @@ pub fn assemble(parts: &[Packed], out: &mut impl Write) -> io::Result<()> {
     write_end(checksum, plain, out)
 }
 
-/// The checksum of what is in a part.
+/// Returns the checksum of a part's plain bytes.
 fn checksum_of(part: &Packed) -> Hasher {
     Hasher::new_with_initial_len(part.note as u32, part.plain)
 }
 
-/// How long a piece of a stream is.
+/// The length of a piece of a stream.
 const STREAM_PIECE_BYTES: usize = 1 << 20;
 
-/// How many pieces of a stream are compressed at a time: enough that what makes the text goes on meanwhile.
+/// The number of pieces of a stream that are compressed at a time: enough that the text can be made meanwhile.
 const STREAM_PIECES: usize = 8;
 
-/// A writer of one member, for what is too large to be in memory. Pieces are compressed by rayon's pool while the next ones
+/// A writer of one member, for a text that is too large for memory. Rayon's pool compresses pieces while the next ones
 /// are written. Without [`MemberWriter::finish`] the member has no end.
 #[derive(Debug)]
 pub struct MemberWriter<W> {
@@ -82,13 +82,13 @@ pub struct MemberWriter<W> {
     waiting: Vec<u8>,
     /// The pieces that are being compressed, in their order.
     begun: VecDeque<Begun>,
-    /// Buffers that pieces were in.
+    /// Empty buffers of earlier pieces, for use again.
     spare: Vec<Vec<u8>>,
     checksum: Hasher,
     plain: u64,
 }
 
-/// Brings what a piece was compressed to, and the buffer that it was in.
+/// A receiver of the compressed piece, and of the buffer that the piece was in.
 type Begun = Receiver<(io::Result<Packed>, Vec<u8>)>;
 
 impl<W: Write> MemberWriter<W> {
@@ -105,7 +105,7 @@ impl<W: Write> MemberWriter<W> {
         })
     }
 
-    /// Sends what is waiting to be compressed.
+    /// Sends the waiting bytes to be compressed.
     fn begin_piece(&mut self) -> io::Result<()> {
         while self.begun.len() >= STREAM_PIECES {
             self.write_piece()?;
@@ -117,7 +117,7 @@ impl<W: Write> MemberWriter<W> {
         let compress = move || {
             let packed = encode(&piece);
             piece.clear();
-            // Nobody listens any more where the writer was given up.
+            // If the writer was given up, nobody receives any more.
             let _ = sender.send((packed, piece));
         };
         match rayon::current_thread_index() {
@@ -226,7 +226,7 @@ mod tests {
             };
             let file = written();
             assert_eq!(decoded(&file), data);
-            // Within the pool it comes out alike, and ends.
+            // Within the pool the file is the same, and the writer ends.
             let (within, other) = rayon::join(written, written);
             assert_eq!((&within, &other), (&file, &file));
         }

@@ -1,9 +1,9 @@
 //! Compressed forms of an index: one xz stream, one gzip member, both made of pieces that are compressed side by side.
 //!
 //! apt reads only the first of several xz streams, and some readers know gzip files of one member only. So a file is one
-//! stream of many blocks ([`xz`]), or one member whose parts end in a full flush ([`gz`]). Pieces are cut where a stanza's
-//! content says so, not at fixed lengths: an inserted package changes the piece that it falls into, and no other. What was
-//! compressed once is found again in the [`Cache`].
+//! stream of many blocks ([`xz`]), or one member whose parts end in a full flush ([`gz`]). The content of a stanza decides where a piece
+//! is cut, not a fixed length: an inserted package changes the piece that it falls into, and no other. Pieces that were
+//! compressed before are found in the [`Cache`].
 
 pub mod gz;
 pub mod xz;
@@ -17,24 +17,24 @@ use crate::cache::{Cache, EntryName};
 use crate::config::Form;
 use crate::text::Text;
 
-/// A piece is at least so long, but for the last one.
+/// The shortest length of a piece, except the last one.
 ///
-/// Shorter pieces make small changes cheap and files large. With the encoder's options, such pieces come out 3 to 4 % larger than a
-/// whole file at xz's level 6, as 4 MiB do without them.
+/// Shorter pieces make small changes cheap and files large. With the encoder's options, pieces of this length come out 3 to 4 % larger
+/// than a whole file at xz's level 6; without the options, pieces of 4 MiB do.
 const MIN_PIECE_BYTES: u64 = 2_304 << 10;
 
-/// A piece is cut at the next stanza once it is so long.
+/// The length from which a piece is cut at the next stanza.
 const MAX_PIECE_BYTES: u64 = 6 << 20;
 
-/// One stanza in so many ends a piece that is long enough.
+/// The chance that a stanza ends a piece that is long enough: one in this number.
 const CUT_ONE_IN: u32 = 128;
 
 /// A run of whole stanzas.
 #[derive(Debug, Default)]
 pub struct Piece<'a> {
-    /// Its bytes, in slices.
+    /// The bytes of the piece, in slices.
     pub slices: Vec<&'a [u8]>,
-    /// Their length.
+    /// The number of bytes.
     pub length: u64,
 }
 
@@ -43,9 +43,9 @@ pub struct Piece<'a> {
 pub struct Packed {
     /// xz: a block with its padding, a multiple of four bytes. gz: raw deflate that ends in a full flush.
     pub bytes: Vec<u8>,
-    /// The length of what is in it.
+    /// The length of the plain bytes.
     pub plain: u64,
-    /// xz: the block's length without its padding. gz: the CRC32 of what is in it.
+    /// xz: the block's length without its padding. gz: the CRC32 of the plain bytes.
     pub note: u64,
 }
 
@@ -59,7 +59,7 @@ fn encode(form: Form, piece: &Piece<'_>) -> io::Result<Packed> {
     }
 }
 
-/// The kind of a form's pieces in the cache. The version of the program is in it, since a later one may compress differently.
+/// Returns the kind of a form's pieces in the cache. It contains the program's version, since a later one may compress differently.
 const fn kind(form: Form) -> &'static str {
     match form {
         Form::Xz => concat!("xz-", env!("CARGO_PKG_VERSION")),
@@ -80,8 +80,8 @@ impl<'a> Pieces<'a> {
         Self(named.collect())
     }
 
-    /// Compresses all pieces; what was compressed before is taken from the cache. `advanced` hears of every piece how long it
-    /// is.
+    /// Compresses all pieces; pieces that were compressed before are taken from the cache. `advanced` is called with the length of each
+    /// piece.
     pub fn pack(
         &self,
         form: Form,
@@ -108,7 +108,7 @@ impl<'a> Pieces<'a> {
 }
 
 impl Piece<'_> {
-    /// What its compressed forms are named by: the SHA-256 of its plain bytes.
+    /// Returns the name of the piece's compressed forms in the cache: the SHA-256 of its plain bytes.
     fn name(&self) -> EntryName {
         let mut hasher = Sha256::new();
         self.slices.iter().for_each(|slice| hasher.update(slice));
@@ -156,7 +156,7 @@ fn pieces<'a>(text: &Text<'a>) -> Vec<Piece<'a>> {
     pieces
 }
 
-/// Whether a stanza ends a piece, by a hash of its first line: a package's name, which outlives its versions.
+/// Returns whether a stanza ends a piece, by a hash of its first line: a package's name, which outlives its versions.
 fn is_cut(stanza: &[&[u8]]) -> bool {
     let first = stanza.first().copied().unwrap_or_default();
     let line = first.split(|b| *b == b'\n').next().unwrap_or_default();

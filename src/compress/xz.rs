@@ -1,8 +1,8 @@
 //! One xz stream of many blocks, put together from blocks that were compressed on their own.
 //!
 //! The layout is that of the .xz file format, version 1.2: a stream header, blocks, an index that lists for each block its
-//! length without padding and its length unpacked, and a footer that says how long the index is. Each piece is compressed
-//! as a stream of its own; its block is cut out, and one header, index and footer serve all.
+//! length without padding and its length unpacked, and a footer with the length of the index. Each piece is compressed
+//! as a stream of its own; its block is cut out, and all blocks share one header, index and footer.
 
 use std::io::{self, Write};
 
@@ -18,13 +18,13 @@ const STREAM_FLAGS: [u8; 2] = [0x00, 0x04];
 const HEADER_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0x00];
 const FOOTER_MAGIC: [u8; 2] = *b"YZ";
 
-/// How far back a match may lie: about as far as a piece is long, so that nothing is gained by more.
+/// The longest distance of a match: about the length of a piece, since a longer one gains nothing.
 const DICTIONARY_BYTES: u32 = 3 << 20;
 
-/// The longest match that is looked for. Level 6 has 64; indices have longer ones, and finding them makes up for short pieces.
+/// The longest match that the encoder looks for. Level 6 has 64; indices have longer ones, and finding them makes up for short pieces.
 const NICE_LENGTH: u32 = 160;
 
-/// An encoder at level 6, but for a few options that suit indices: text without alignment, whose letters follow from those
+/// Makes an encoder at level 6, with a few options that suit indices: text without alignment, whose letters depend on those
 /// before them.
 fn encoder() -> io::Result<Stream> {
     let mut options = LzmaOptions::new_preset(6)?;
@@ -92,7 +92,7 @@ fn cut_out_block(mut stream: Vec<u8>, plain: u64) -> io::Result<Packed> {
     })
 }
 
-/// Writes one stream of all blocks; without any, the stream of an empty file.
+/// Writes one stream of all blocks; with no block, the stream of an empty file.
 pub fn assemble(blocks: &[Packed], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&HEADER_MAGIC)?;
     out.write_all(&STREAM_FLAGS)?;
@@ -117,7 +117,7 @@ pub fn assemble(blocks: &[Packed], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&FOOTER_MAGIC)
 }
 
-/// A variable-length integer of the format: seven bits a byte, the lowest first.
+/// Writes a variable-length integer of the format: seven bits a byte, the lowest first.
 fn write_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -156,7 +156,7 @@ mod tests {
         file
     }
 
-    /// A reader of exactly one stream, as apt's is: whatever came after it would be an error.
+    /// Reads exactly one stream, as apt does: bytes after it would be an error.
     fn decoded(file: &[u8]) -> Vec<u8> {
         let mut reader = liblzma::bufread::XzDecoder::new(file);
         let mut plain = Vec::new();

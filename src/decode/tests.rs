@@ -1,4 +1,4 @@
-//! Whole files decode, in however many streams; anything else is an error, and soon.
+//! Tests that whole files decode, in however many streams, and that anything else soon gives an error.
 
 #![allow(clippy::unwrap_used)]
 
@@ -36,7 +36,7 @@ fn compress(compression: Compression, plain: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Decodes through a buffer so small that every state of a decoder meets the end of one.
+/// Decodes through so small a buffer that every state of a decoder meets a buffer's end.
 fn decode(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
     let input = BufReader::with_capacity(7, Cursor::new(bytes.to_vec()));

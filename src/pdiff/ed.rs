@@ -1,5 +1,5 @@
-//! Patches as ed scripts, in the form that `diff --ed` writes and apt reads: the last hunk comes first, so that line numbers
-//! are those of the old file all the way.
+//! Patches as ed scripts, in the form that `diff --ed` writes and apt reads: the last hunk comes first, so that all line numbers
+//! are those of the old file.
 
 use std::io::Write;
 
@@ -8,15 +8,15 @@ use super::{Hunk, Patch};
 /// A script that cannot be written or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EdError {
-    /// A line of one dot would end what is inserted.
+    /// A line of one dot would end the inserted lines.
     #[error("a line that is a single dot cannot be inserted by an ed script")]
     Dot,
-    /// What stands there is not a command, or not at its place.
+    /// The line is no command, or a command in the wrong place.
     #[error("line {0} is no command of an ed script that apt would take")]
     Command(usize),
 }
 
-/// More lines than any index has; beyond it, sums of line numbers might not fit.
+/// The largest line number: more than any index has lines; with larger ones, sums of line numbers might not fit.
 const MAX_LINES: u64 = 1 << 40;
 
 /// Writes a patch.
@@ -51,7 +51,7 @@ pub(crate) fn parse(script: &[u8]) -> Result<Patch, EdError> {
     while let Some((number, line)) = lines.next() {
         let bad = || EdError::Command(number + 1);
         let (mut hunk, inserts) = command(line).ok_or_else(bad)?;
-        // The next hunk downwards ends before this one begins.
+        // The next hunk of the script must end before this one begins.
         let end = hunk.start.checked_add(hunk.removed).ok_or_else(bad)?;
         if hunks.last().is_some_and(|below| end >= below.start) {
             return Err(bad());
@@ -74,7 +74,7 @@ pub(crate) fn parse(script: &[u8]) -> Result<Patch, EdError> {
     Ok(Patch { hunks })
 }
 
-/// A command: what it removes, and whether lines follow.
+/// Parses a command: returns the lines that it removes, and whether inserted lines follow.
 fn command(line: &[u8]) -> Option<(Hunk, bool)> {
     let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let kind = text.chars().next_back()?;

@@ -1,7 +1,7 @@
-//! `INDEX.diff/Index`: from which old files a patch leads to the present one.
+//! `INDEX.diff/Index`: lists the old files from which a patch leads to the present one.
 //!
-//! Every patch leads straight to the present file, which `X-Patch-Precedence: merged` says: a client takes the one that
-//! begins at the file it has, and no other. Only SHA256 fields are written; every client that knows them does without older ones.
+//! Every patch leads straight to the present file, as `X-Patch-Precedence: merged` says: a client takes only the patch that
+//! begins at the file it has. Only SHA256 fields are written; every client that knows them needs no older ones.
 
 use std::fmt::Write;
 
@@ -12,14 +12,14 @@ use crate::deb822::{Stanzas, eq_name};
 /// Hash and length of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Hashed {
-    /// Its SHA-256.
+    /// The SHA-256 of the file.
     pub sha256: [u8; 32],
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     pub size: u64,
 }
 
 impl Hashed {
-    /// Of some bytes.
+    /// Returns hash and length of some bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self {
             sha256: Sha256::digest(bytes).into(),
@@ -31,18 +31,18 @@ impl Hashed {
 /// A patch to the present file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The file that it leads from, unpacked.
+    /// The file that the patch leads from, unpacked.
     pub old: Hashed,
     /// The script, unpacked.
     pub patch: Hashed,
     /// The file that is fetched: the script as gzip.
     pub download: Hashed,
-    /// The script's name; what is fetched ends in `.gz`.
+    /// The name of the script; the file that is fetched ends in `.gz`.
     pub name: String,
 }
 
 impl Entry {
-    /// The name of the file that is fetched.
+    /// Returns the name of the file that is fetched.
     pub(crate) fn file_name(&self) -> String {
         format!("{}.gz", self.name)
     }
@@ -58,7 +58,7 @@ pub(crate) struct DiffIndex {
 }
 
 impl DiffIndex {
-    /// The text of the file.
+    /// Returns the text of the file.
     pub(crate) fn write(&self) -> String {
         let mut text = String::new();
         let line = |hashed: &Hashed, name: &str| {
@@ -138,7 +138,7 @@ fn list(value: &[u8]) -> Option<Vec<(Hashed, String)>> {
     lines.filter(|line| !line.is_empty()).map(hashed).collect()
 }
 
-/// A hash, a length, and perhaps a name.
+/// Parses a hash, a length, and perhaps a name.
 fn hashed(line: &[u8]) -> Option<(Hashed, String)> {
     let line = std::str::from_utf8(line).ok()?;
     let mut words = line.split_ascii_whitespace();

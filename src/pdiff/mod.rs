@@ -1,36 +1,36 @@
 //! Patches between two states of an index, which spare a client from fetching the whole of it ("pdiff").
 //!
-//! A patch is a sequence of hunks: some lines of the old file go, others come. It is published as an ed script
-//! ([`ed`]) beside a list of which patch leads from which old file to the present one ([`index`]). Two patches in a row
-//! are made into one without either file ([`Patch::then`]), so that every patch of the list leads to the present file.
+//! A patch is a sequence of hunks, each of which removes some lines of the old file and inserts others. It is published as an ed script
+//! ([`ed`]) beside a list that says which patch leads from which old file to the present one ([`index`]). Two patches in a row
+//! are combined into one without either file ([`Patch::then`]), so that every patch of the list leads to the present file.
 
 pub(crate) mod ed;
 pub(crate) mod index;
 
-/// Some lines of the old file, and what takes their place.
+/// Some lines of the old file, and the lines that replace them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Hunk {
-    /// How many lines of the old file stand before it.
+    /// The number of lines of the old file before the hunk.
     pub start: u64,
-    /// How many lines of the old file go.
+    /// The number of lines of the old file that are removed.
     pub removed: u64,
-    /// What comes: whole lines, each with its newline.
+    /// The inserted lines: whole lines, each with its newline.
     pub lines: Vec<u8>,
 }
 
-/// What leads from one file to another: hunks in the order of their lines, with kept lines between them.
+/// The difference from one file to another: hunks in the order of their lines, with kept lines between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Patch {
     hunks: Vec<Hunk>,
 }
 
 impl Patch {
-    /// The hunks.
+    /// Returns the hunks.
     pub(crate) fn hunks(&self) -> &[Hunk] {
         &self.hunks
     }
 
-    /// This patch, and then another one, as a single one.
+    /// Combines this patch and the one to be applied after it into a single one.
     pub(crate) fn then(&self, second: &Patch) -> Patch {
         let mut first = Steps::new(self);
         let mut both = PatchBuilder::default();
@@ -46,13 +46,13 @@ impl Patch {
     }
 }
 
-/// Builds a patch from the first line to the last.
+/// A builder of a patch, from the first line to the last.
 #[derive(Debug, Default)]
 pub(crate) struct PatchBuilder {
     hunks: Vec<Hunk>,
-    /// How many lines of the old file were kept or removed.
+    /// The number of lines of the old file that were kept or removed.
     position: u64,
-    /// Whether the last hunk may grow: nothing was kept since.
+    /// `true` if the last hunk may grow: nothing was kept since.
     open: bool,
     bytes: usize,
 }
@@ -94,12 +94,12 @@ impl PatchBuilder {
         &mut self.hunks[last]
     }
 
-    /// How much it has grown to, roughly, in bytes.
+    /// Returns roughly how many bytes the patch has so far.
     pub(crate) fn size(&self) -> usize {
         self.bytes + 16 * self.hunks.len()
     }
 
-    /// The patch.
+    /// Returns the patch.
     pub(crate) fn finish(self) -> Patch {
         Patch { hunks: self.hunks }
     }
@@ -108,7 +108,7 @@ impl PatchBuilder {
 /// The file that a first patch makes, line by line: kept lines of its old file, and inserted ones.
 struct Steps<'a> {
     hunks: std::slice::Iter<'a, Hunk>,
-    /// Kept lines before the next hunk, then what is inserted there.
+    /// The number of kept lines before the next hunk; the inserted lines come before them.
     kept: u64,
     inserted: &'a [u8],
     next: Option<&'a Hunk>,
@@ -136,7 +136,7 @@ impl<'a> Steps<'a> {
             .map_or(u64::MAX, |hunk| hunk.start - self.position);
     }
 
-    /// Passes on some lines of the file, or drops them; `u64::MAX` stands for all that are left.
+    /// Passes on the given number of lines of the file, or drops them; `u64::MAX` stands for all that are left.
     fn pass(&mut self, mut lines: u64, both: &mut PatchBuilder, keep: bool) {
         while lines > 0 {
             if !self.inserted.is_empty() {
@@ -156,7 +156,7 @@ impl<'a> Steps<'a> {
             }
             lines -= some;
             self.kept -= some;
-            // What the first patch removes stands before what it inserts, whoever asks for that next.
+            // Lines that the first patch removes stand before those that it inserts, whether the second patch keeps or removes those.
             if self.kept == 0
                 && let Some(hunk) = self.next
             {
@@ -169,7 +169,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// The first lines of a text, how many they are, and the rest.
+/// Returns the first lines of a text, their number, and the rest.
 fn take_lines(text: &[u8], lines: u64) -> (&[u8], u64, &[u8]) {
     let mut count = 0;
     for end in memchr::memchr_iter(b'\n', text) {
@@ -189,7 +189,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Applies a patch as the definition says.
+    /// Applies a patch by its definition.
     pub(crate) fn apply(patch: &Patch, old: &[u8]) -> Vec<u8> {
         let lines: Vec<_> = old.split_inclusive(|b| *b == b'\n').collect();
         let mut new = Vec::new();
@@ -203,7 +203,7 @@ pub(crate) mod tests {
         new
     }
 
-    /// A patch for a file of some lines, from any choice of steps.
+    /// Makes a patch for a file with the given number of lines, from any choice of steps.
     pub(crate) fn patch(steps: &[(u8, u8, u8)], lines: u64) -> Patch {
         let mut builder = PatchBuilder::default();
         let mut left = lines;

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::quoted::quoted;
 
-/// What a URI may hold behind its authority as it stands (RFC 3986 sections 3.3 and 3.4), `%` apart.
+/// The characters besides letters and digits that may stand in a URI after its authority (RFC 3986 sections 3.3 and 3.4), without `%`.
 const PATH_MARKS: &[u8] = b"-._~!$&'()*+,;=:@/";
 
 /// User information, host and port.
@@ -50,8 +50,8 @@ pub(super) fn split_authority(authority: &str) -> Result<Authority, &'static str
     Ok((userinfo.map(str::to_owned), host.to_ascii_lowercase(), port))
 }
 
-/// The authority of a `file:` URI says nothing (RFC 8089 section 2), and its path must mean the same before and after it
-/// is decoded.
+/// Checks the authority of a `file:` URI, which has no meaning (RFC 8089 section 2), and the path, which must mean the same before and
+/// after it is decoded.
 pub(super) fn local_authority(path: &str, authority: &str) -> Result<Authority, &'static str> {
     if !authority.is_empty() && !authority.eq_ignore_ascii_case("localhost") {
         return Err("a file: URI has three slashes and no host");
@@ -65,7 +65,7 @@ pub(super) fn local_authority(path: &str, authority: &str) -> Result<Authority, 
     Ok((None, String::new(), None))
 }
 
-/// Whether every byte may stand in a URI and every `%` is followed by two hexadecimal digits.
+/// Checks that every byte may stand in a URI and that two hexadecimal digits follow every `%`.
 pub(super) fn check_encoded(text: &str) -> Result<(), &'static str> {
     let bytes = text.as_bytes();
     for (at, &byte) in bytes.iter().enumerate() {
@@ -102,13 +102,13 @@ fn is_escape(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// `.` and `..`, also where their dots are percent-encoded, which means the same (RFC 3986 section 6.2.2.2).
+/// Returns whether a segment is `.` or `..`, also with percent-encoded dots, which mean the same (RFC 3986 section 6.2.2.2).
 pub(super) fn is_dot_segment(segment: &str) -> bool {
     let decoded: Vec<u8> = percent_decode_str(segment).take(3).collect();
     decoded == b"." || decoded == b".."
 }
 
-/// RFC 3986 section 5.2.4, for a path that begins with a slash.
+/// Removes dot segments as RFC 3986 section 5.2.4 does, from a path that begins with a slash.
 pub(super) fn remove_dot_segments(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -128,7 +128,7 @@ pub(super) fn remove_dot_segments(path: &str) -> String {
     format!("/{}", kept.join("/"))
 }
 
-/// The text without what may be a user and a password in it, however malformed the rest is.
+/// Returns the text without the part that may be a user and a password, however malformed the rest is.
 pub(crate) fn redact(text: &str) -> String {
     let text = match text.split_once('?') {
         Some((text, _)) => format!("{text}?…"),

@@ -1,4 +1,4 @@
-//! What a URI is, what it is not, and that nothing joined to one leaves it.
+//! Tests which texts are URIs, and that no path joined to one leaves it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -261,7 +261,7 @@ proptest! {
             prop_assert!(joined.0.path.starts_with(&below));
             prop_assert_eq!(joined.0.origin(), root.0.origin());
             prop_assert_eq!(&joined.0.userinfo, &root.0.userinfo);
-            // What a server or the kernel makes of it is the path that was given.
+            // A server or the kernel decodes it to the path that was given.
             let rest = &joined.0.path[below.len()..];
             prop_assert_eq!(percent_decode_str(rest).decode_utf8().unwrap(), path.as_str());
             prop_assert_eq!(Uri::parse(&joined.to_request()).map(|again| again.0.path.clone()), Ok(joined.0.path.clone()));
