@@ -146,8 +146,8 @@ impl Cache {
         }
     }
 
-    /// Removes the entries that were unused for longest, until the rest is within a bound, and what a crash left. A file whose name and place
-    /// are not those of an entry is not ours, and stays.
+    /// Removes the entries that were unused for longest, until the rest is within a bound, and what a crash left. A file whose name and
+    /// place are not those of an entry is not ours, and stays.
     pub fn trim(&self, max: ByteSize) -> Result<()> {
         let mut files = Vec::new();
         let walk = walkdir::WalkDir::new(&self.dir).follow_root_links(false);

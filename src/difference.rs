@@ -76,7 +76,7 @@ impl fmt::Display for What {
 pub struct Origin {
     /// The version.
     pub version: String,
-    /// The archive; its pool's name where no archive is configured that has the pool.
+    /// The archive; the pool's name if no configured archive has the pool.
     pub archive: String,
     /// The component.
     pub component: String,

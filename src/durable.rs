@@ -79,7 +79,7 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
         .map_err(Error::io("fsync the directory", path))
 }
 
-/// Forces the name of a directory, and those of all directories above it, to the disk. A directory that we may not read is not our work.
+/// Forces the names of a directory and of all directories above it to the disk. Skips those that we may not read: we did not make them.
 pub(crate) fn sync_ancestors(path: &Path) -> Result<()> {
     let path = path
         .canonicalize()
@@ -112,7 +112,7 @@ pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
         .map_err(Error::io("create a temporary file for", path))
 }
 
-/// Forces a temporary file out, sets its time where one is given, and renames it to `path`. The directory is not forced out.
+/// Forces a temporary file out, sets its time if one is given, and renames the file to `path`. Does not force the directory out.
 pub(crate) fn persist(
     file: NamedTempFile,
     path: &Path,
@@ -206,7 +206,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
 /// emptied, and stays. An error names the very file that could not be removed.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     if path.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
-        return remove_file(path); // what a symlink leads to is not ours
+        return remove_file(path); // the directory that a symlink leads to is not ours
     }
     let entries = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -48,7 +48,7 @@
 //! # }
 //! ```
 //!
-//! What runs without the lock gets a [`View`], which has no method that writes:
+//! A command without the lock gets a [`View`], which has no method that writes:
 //!
 //! ```compile_fail,E0599
 //! # fn demo(view: &aptmerge::workspace::View) {
@@ -122,7 +122,7 @@ pub struct SuiteRecord {
     /// The records of the indices that describe published packages, by the path of the plain form.
     #[serde(default)]
     pub derived: BTreeMap<String, DerivedRecord>,
-    /// The lists of patches whose every patch was proven when it was made: the SHA-256 of each, by the path of the index's plain form.
+    /// The SHA-256 of each list whose patches were all proven when they were made, by the path of the index's plain form.
     #[serde(default)]
     pub patches: BTreeMap<String, String>,
     /// Files under by-hash that no current Release names, with the data that decides when they may be removed.
@@ -216,8 +216,8 @@ impl<'lock> Workspace<'lock> {
         Ok(())
     }
 
-    /// Records that production is about to hold a generation without a record: from now on, no suite counts as made from what the old record
-    /// says. The parts that protect against going back stay, and `dates` are those of the suites that production will hold.
+    /// Records that production is about to hold a generation without a record: from now on, no suite counts as made from what the old
+    /// record says. The parts that protect against going back stay, and `dates` are those of the suites that production will hold.
     pub fn distrust_published(&mut self, dates: &BTreeMap<String, i64>) -> Result<()> {
         let mut generation = self.published.clone();
         for (name, record) in &mut generation.suites {

@@ -228,7 +228,7 @@ fn a_limit_that_is_just_reached_is_no_error() {
     Limited::new(&b""[..], 0).read_to_end(&mut plain).unwrap();
 }
 
-/// Gives some bytes, then fails.
+/// A reader that returns some bytes and then fails.
 struct Failing<'a>(&'a [u8]);
 
 impl Read for Failing<'_> {

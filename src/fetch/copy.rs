@@ -1,4 +1,4 @@
-//! The record of one archive's suite in the spool: its signed Release, and which object each index of it is.
+//! The record of one archive's suite in the spool: its signed Release, and the object of each of its indices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

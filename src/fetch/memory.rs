@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    /// Gives one byte at a time.
+    /// A reader that returns one byte at a time.
     struct Drip<'a>(&'a [u8]);
 
     impl Read for Drip<'_> {

@@ -42,7 +42,7 @@ pub enum Freshness {
     Updated,
     /// The copy could not be refreshed; it is the last good one.
     Kept(FetchError),
-    /// Nobody asked the archive.
+    /// The archive was not asked.
     NotAsked,
 }
 
@@ -79,7 +79,7 @@ impl Held {
 pub struct Spool {
     dir: PathBuf,
     suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
-    /// The suites that have no copy because every fetch so far has failed, with the reason.
+    /// The suites that have no copy and could not be fetched, with the reason.
     absent: BTreeMap<(ArchiveName, SuiteName), Arc<FetchError>>,
     /// `true` if the spool was opened without the lock, so that nothing in it may be changed.
     read_only: bool,
@@ -115,7 +115,7 @@ impl Spool {
         for (archive, suite) in upstream_suites(config) {
             let held = read_copy(&dir, &archive, &suite, &keyrings[&archive], now)?;
             let Some(held) = held else {
-                continue; // said by whoever needs it
+                continue; // reported where the copy is needed
             };
             let spooled = SpooledSuite {
                 doubt: held.doubt(),
@@ -328,7 +328,7 @@ pub(super) fn read_copy(
 /// Checks the objects of a copy against the SHA-512 where its Release lists no SHA-256: there the objects' names are not signed.
 fn prove_objects(spool: &Path, copy: &SuiteCopy) -> Result<Result<(), String>> {
     let Ok(release) = copy.parse_release() else {
-        return Ok(Ok(())); // that was told before
+        return Ok(Ok(())); // `prove` has reported it
     };
     for (path, stored) in &copy.indices {
         let entry = release.entries.get(path);
@@ -336,7 +336,7 @@ fn prove_objects(spool: &Path, copy: &SuiteCopy) -> Result<Result<(), String>> {
             continue;
         };
         if !has_object(spool, &stored.sha256) {
-            continue; // said by whoever needs it
+            continue; // reported where the object is needed
         }
         let found = digests_of_object(
             &object_path(spool, &stored.sha256),

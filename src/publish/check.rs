@@ -334,7 +334,7 @@ fn add_weak_hashes(dir: &Path, release: &mut Release) -> TreeReport {
         Ok(weak) => {
             for (path, weak) in weak {
                 let Some(entry) = release.entries.get_mut(&path) else {
-                    continue; // no client of ours reads it
+                    continue; // clients of ours do not read it
                 };
                 if weak.size != entry.size {
                     problem(format!("its sections disagree about the size of {path}"));

@@ -36,8 +36,8 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares an index of packages with the one that is served, and returns the patch to the new one, if there is an old one. A patch that
-    /// comes from an outline of the cache counts only if it `holds`; otherwise the served index itself is read.
+    /// Compares an index of packages with the one that is served, and returns the patch to the new one, if there is an old one. A patch
+    /// that comes from an outline of the cache counts only if it `holds`; otherwise the served index itself is read.
     pub(super) fn packages(
         &self,
         name: &IndexName,
@@ -53,7 +53,7 @@ impl Comparison<'_> {
             }
             return None;
         };
-        // Where the suite itself is new, its changes need no details.
+        // If the suite itself is new, its changes need no details.
         let patch = match listed {
             _ if same || self.listed.is_empty() => None,
             None => {

@@ -73,7 +73,7 @@ impl LinePatch {
     /// Returns the patch, if the whole old file was what it should be.
     pub(super) fn finish(mut self, old: Hashed) -> Option<Patch> {
         if !self.part.is_empty() {
-            return None; // an ed script cannot make a last line without its end
+            return None; // an ed script cannot make a last line without a newline
         }
         while self.old.is_some() && !self.line.is_empty() {
             self.patch.remove(1);

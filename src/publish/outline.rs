@@ -1,4 +1,4 @@
-//! The outline of an index: which stanza stands where. It has a fiftieth of the index's size, and comparing two outlines tells what changed.
+//! The outline of an index: which stanza stands where. It is a fiftieth of the index; comparing two outlines tells what changed.
 
 use std::io::Read;
 
@@ -13,7 +13,7 @@ use crate::pdiff::{Patch, PatchBuilder};
 /// The kind of outlines in the cache, with the version of their format.
 const KIND: &str = "outlines-1";
 
-/// A stanza of an index.
+/// The note of a stanza of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Note<'a> {
     /// The first half of the stanza's SHA-256.
@@ -104,8 +104,8 @@ impl<'a> Outline<'a> {
         Some(Outline { notes })
     }
 
-    /// Returns the bytes of the outline that an earlier run kept of an index, by the SHA-256 and the length of the index's plain text, to be
-    /// parsed. A stanza has more bytes than its note, so anything longer than the text is no outline of it.
+    /// Returns the bytes of the outline that an earlier run kept of an index, by the SHA-256 and the length of the index's plain text, to
+    /// be parsed. A stanza has more bytes than its note, so anything longer than the text is no outline of it.
     pub(super) fn recall(cache: &Cache, plain: &EntryName, length: u64) -> Option<Vec<u8>> {
         let packed = cache.get(KIND, plain)?;
         let mut bytes = Vec::new();

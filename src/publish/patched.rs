@@ -1,8 +1,8 @@
 //! Tries patches on the texts that they start from.
 //!
-//! A tree keeps older indices under by-hash for a while. Where the text that a patch starts from is among them, the patch is applied to
-//! it, and has to make what the Release lists. Nothing is taken from any record, so this finds as well what was published before patches
-//! were proven ([`super::proof`]). A start that is no longer there is counted, and that is all that can be said of its patch.
+//! A tree keeps older indices under by-hash for a while. If the text that a patch starts from is among them, the patch is applied to
+//! it, and must make what the Release lists. Nothing is taken from any record, so this also finds faults in what was published before
+//! patches were proven ([`super::proof`]). A patch whose start is no longer there is only counted, since nothing else can be said of it.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

@@ -59,7 +59,7 @@ impl<'a> Patches<'a> {
     }
 
     /// Returns the served list of patches, as far as the patches are there, sound and proven: clients can do without a list, and a run that
-    /// carried on a damaged one would fail its own check. Where no record says that the patches were proven, they are tried on older indices.
+    /// carried on a damaged one would fail its own check. If no record says that the patches are proven, they are tried on older indices.
     fn served(&self) -> Option<DiffIndex> {
         let listed = self.writer.listed.get(&self.index_path())?;
         let text = fs::read(self.writer.old.join(self.index_path())).ok()?;
@@ -116,7 +116,7 @@ impl<'a> Patches<'a> {
         let mut patches = vec![(Hashed::from(*old), None)];
         for entry in served.iter().flat_map(|index| index.entries.iter().rev()) {
             if patches.len() >= history.patches {
-                break; // no more are published
+                break; // a list has no more patches
             }
             let known = patches.iter().any(|(from, _)| *from == entry.old);
             if !known && entry.old != current {

@@ -347,7 +347,7 @@ fn action(
     let until = validity::until(config, bound, "", now).ok().flatten();
     match (record.valid_until, until.map(Timestamp::as_second)) {
         (Some(_), None) => Action::Sign("it needs no Valid-Until any more".into()),
-        // The suite is signed again when half of its time is over, so that it never lapses while it is served, but only if that lengthens it.
+        // The suite is signed again when half of its time is over, so that it never lapses while served, but only if that lengthens it.
         (Some(recorded), Some(until))
             if until > recorded
                 && now.as_second().saturating_mul(2) >= record.date.saturating_add(recorded) =>

@@ -51,7 +51,7 @@ pub(super) fn place_pool(
     }
     let prefix = format!("{pool}/");
     for path in outside.iter().filter_map(|path| path.strip_prefix(&prefix)) {
-        // A server looks for a file under the path as the client has encoded it once more, or under the decoded path.
+        // If a client encodes the path once more, the server looks for it as it is here; otherwise for the decoded path.
         let decoded: Vec<u8> = percent_decode_str(path).collect();
         for path in [OsString::from(path), OsString::from_vec(decoded)] {
             place_file(&place.join("_"), Path::new(&path), archive)?;

@@ -5,7 +5,7 @@
 //! index. Two things are shown, both of the very bytes that are published:
 //!
 //! - **The step** from the index that is served to the new one is applied to the served text. That text has the hash that its
-//!   Release lists, and what comes out has the hash that the new Release will list ([`makes`]).
+//!   Release lists, and the result has the hash that the new Release will list ([`makes`]).
 //! - **An older patch** is the patch of the served list, from some old text `O` to the served index `S`, combined with the step. That
 //!   `O` becomes `S` was shown when the served list was made: the suite's record names the list by its hash, and from a list that
 //!   the record does not name, only patches that hold where they are tried are carried on ([`super::patched`]). It remains to show that

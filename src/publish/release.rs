@@ -191,10 +191,10 @@ fn write_field(text: &mut String, name: &str, value: &str) {
         true => "",
         false => " ",
     };
-    let _ = writeln!(text, "{name}:{blank}{value}"); // a String takes everything
+    let _ = writeln!(text, "{name}:{blank}{value}"); // writing to a String does not fail
 }
 
-/// Writes the Release of an index's directory: apt reads it where it must tell archives apart, dak and reprepro have it.
+/// Writes the Release of an index's directory: apt reads it to tell archives apart; dak and reprepro write it as well.
 pub(super) fn directory_release(identity: &[(String, String)], index: &IndexName) -> String {
     let mut text = String::new();
     let value = |name: &str| {

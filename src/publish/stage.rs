@@ -56,8 +56,8 @@ pub struct Published {
 }
 
 impl<'p> Plan<'p> {
-    /// Builds the planned generation in volatile. A suite that a guard refuses, or that cannot be made, stays as it is published,
-    /// unless nothing else would change.
+    /// Builds the planned generation in volatile. A suite that a guard refuses, or that cannot be made, stays as it is published;
+    /// if nothing else would change, the call fails instead.
     pub fn stage(
         &'p self,
         workspace: &Workspace<'_>,

@@ -2,7 +2,7 @@
 //!
 //! A published index stands for the indices of its name in the inputs. These count as done when the published index is written, piece by
 //! piece if the writer reports pieces, or when the index turns out to be the same as before. An index that is carried on unread, since
-//! nothing that it was made from has changed, costs nothing: its bytes are taken off the expected ones, so that they do not look like speed.
+//! nothing that it was made from has changed, costs nothing: its bytes are taken off the expected ones, so that they do not pass for speed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};

@@ -234,7 +234,7 @@ fn no_text_shows_a_password() {
     }
 }
 
-/// Paths that are likely to be wrong in an interesting way.
+/// Generates paths with the parts that are most likely to cause errors.
 fn path() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("..".to_owned()),

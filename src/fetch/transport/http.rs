@@ -140,8 +140,8 @@ impl Exchange<'_> {
         Ok((response, conditional))
     }
 
-    /// Returns the longest time that a body within the limit can take at the minimum speed. [`Pace`] does not see bytes that are not part of
-    /// the body, such as the trailer of a chunked one (RFC 9112 section 7.1.2), which may go on for ever.
+    /// Returns the longest time that a body within the limit can take at the minimum speed. [`Pace`] does not see bytes that are not part
+    /// of the body, such as the trailer of a chunked one (RFC 9112 section 7.1.2), which may go on for ever.
     fn longest_body(&self) -> Option<Duration> {
         let seconds = self.limit?.checked_div(self.options.minimum_speed)?;
         let slack = self
