@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::quoted::quoted_output;
 
-/// What lies beneath an error of ours, from the OpenPGP library.
+/// An error of the OpenPGP library that caused an error of ours.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Why a signature was not accepted, or none could be made.
@@ -52,9 +52,9 @@ pub enum Error {
     /// Something is larger than anything of its kind.
     #[error("{what} is {size_bytes} bytes long, the limit is {limit_bytes}")]
     TooLarge {
-        /// What it is.
+        /// The name of the thing that is too large.
         what: String,
-        /// Its size, or at least so many bytes.
+        /// The size; the true size may be larger.
         size_bytes: usize,
         /// The limit.
         limit_bytes: usize,
@@ -62,11 +62,11 @@ pub enum Error {
     /// A message, a signature or a text has a form that is not accepted.
     #[error("{what} is refused at line {line}: {why}")]
     Structure {
-        /// Which of them.
+        /// The message, the signature or the text.
         what: &'static str,
         /// The line, from 1; 0 if there is none.
         line: usize,
-        /// What is wrong there.
+        /// The fault in that line.
         why: &'static str,
     },
 
@@ -84,7 +84,7 @@ pub enum Error {
     UnknownKeys {
         /// Fingerprints or key ids of those who signed.
         ids: Vec<String>,
-        /// What the keyring holds and cannot be read here.
+        /// A line about each key in the keyring that cannot be read here.
         left_out: Vec<String>,
     },
     /// A signature that claims to be by a known key is not its signature over this text.
@@ -210,7 +210,7 @@ pub enum Error {
     /// There are several signatures, and each has something wrong with it.
     #[error("none of the signatures is good: {}", join(problems))]
     NoneGood {
-        /// What is wrong with each.
+        /// The fault of each signature.
         problems: Vec<Error>,
     },
 
@@ -276,7 +276,7 @@ pub enum Error {
     GpgHangs {
         /// The program.
         program: PathBuf,
-        /// How long it had.
+        /// The time that gpg had.
         minutes: u64,
     },
     /// gpg ran and failed, or made nothing.
@@ -284,12 +284,12 @@ pub enum Error {
     Gpg {
         /// The program.
         program: PathBuf,
-        /// How it ended; it may have made nothing and still claim success.
+        /// The exit status; gpg may have made nothing and still claim success.
         status: ExitStatus,
-        /// What it said.
+        /// The error output of gpg.
         stderr: String,
     },
-    /// What was just signed does not verify.
+    /// A signature that was just made does not verify.
     #[error("the {form} that was just signed does not verify with the signer's own certificates")]
     SelfCheck {
         /// `InRelease` or `Release.gpg`.
@@ -298,18 +298,18 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
-    /// What was just signed verifies, but is not what was asked for.
+    /// A signature that was just made verifies, but is not as it was asked for.
     #[error("the {form} that was just signed is not what it should be: {why}")]
     SelfCheckDiffers {
         /// `InRelease` or `Release.gpg`.
         form: &'static str,
-        /// What differs.
+        /// The difference.
         why: String,
     },
 }
 
 impl Error {
-    /// Whether the signatures are at fault, whatever the keyring holds.
+    /// Returns whether the signatures are at fault, whatever the keyring holds.
     pub(crate) fn is_damage(&self) -> bool {
         matches!(
             self,
@@ -322,7 +322,7 @@ impl Error {
         )
     }
 
-    /// What to do about it, where that is known.
+    /// Returns what an operator can do about the error, if that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Error::EmptyKeyring => "name a file with the archive's public keys in `signed-by`".into(),

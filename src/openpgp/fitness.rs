@@ -34,7 +34,7 @@ use sequoia_openpgp::types::{HashAlgorithm, SignatureType};
 use super::Error;
 use crate::quoted::quoted;
 
-/// What the fitness of a key depends on.
+/// The things that the fitness of a key depends on.
 pub(super) struct Fitness<'a> {
     /// All the certificates that may tell of revocations.
     pub(super) certs: &'a [Cert],

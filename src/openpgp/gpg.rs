@@ -13,10 +13,10 @@ use sequoia_openpgp::{Cert, KeyHandle};
 
 use super::{Error, Keyring, Signed};
 
-/// How long a gpg may take: long enough for somebody to find the card or the passphrase that its agent asks for.
+/// The time that gpg may take: long enough for somebody to find the card or the passphrase that its agent asks for.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
-/// The most that a gpg may write: what it exports or signs is a tenth of that.
+/// The most that gpg may write: an export or a signature of gpg's is a tenth of that.
 const MAX_OUTPUT_BYTES: u64 = 64 << 20;
 
 /// A gpg, and the keys in it to sign with.

@@ -29,7 +29,7 @@ use sequoia_openpgp::{Cert, KeyHandle, Packet};
 use super::Error;
 use super::fitness::Fitness;
 
-/// How far the signer's clock may be ahead of ours.
+/// The most that the signer's clock may be ahead of ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// The longest RSA modulus and exponent that the library computes with.
@@ -173,17 +173,17 @@ impl Judge<'_> {
     }
 }
 
-/// Whether a key made a signature, whatever their dates. Its kind must be known.
+/// Returns whether the key made the signature, whatever their dates. The kind of the signature must be known.
 fn is_genuine(signature: &Signature, key: &PublicKey, digest: &[u8]) -> bool {
     signature.verify_digest(key, digest).is_ok()
-        // What is older than its key is none for the library. It counts for nobody, but it is not bad.
+        // The library accepts no signature that is older than its key. Such a signature counts for nobody, but it is not bad.
         || signature.signature_creation_time() < Some(key.creation_time())
             && key
                 .verify(signature.mpis(), signature.hash_algo(), digest)
                 .is_ok()
 }
 
-/// Names what the library has no code for, or what does not belong together.
+/// Refuses a kind of signature or key that the library has no code for, and a signature and a key that do not belong together.
 fn kind_is_known(signature: &Signature, key: &PublicKey) -> Result<(), String> {
     if (signature.version() == 6) != (key.version() == 6) {
         return Err(format!(

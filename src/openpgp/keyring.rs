@@ -100,7 +100,7 @@ impl Keyring {
         })
     }
 
-    /// What the files hold beside the certificates, and cannot be read here.
+    /// Returns a line about each key in the files that is of an unknown version, so that it cannot be read here.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
     }
@@ -168,7 +168,7 @@ pub(super) fn read_capped(file: impl Read, path: &Path) -> Result<Vec<u8>, Error
     Ok(bytes)
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Default)]
 pub(super) struct Parsed {
     /// Every certificate, private parts included.

@@ -21,7 +21,7 @@ pub struct Signed {
 /// The signatures in a file, before anybody asked what they are worth.
 pub(super) struct SignatureFile {
     pub(super) readable: Vec<Signature>,
-    /// What could not be read as a signature that is known here.
+    /// An error for each thing that could not be read as a signature of a known kind.
     pub(super) unreadable: Vec<Error>,
 }
 

@@ -14,15 +14,15 @@ use super::{Error, Keyring, MAX_MESSAGE_BYTES};
 pub struct Verified {
     /// The signed text, and nothing else.
     ///
-    /// Of a clear-signed message this is the text that was hashed, which ends before the last line end (RFC 9580, section
-    /// 7.1), plus that one LF; spaces and tabs at the ends of lines are not part of it. So it equals the Release beside
-    /// the InRelease, as long as that has none.
+    /// For a clear-signed message this is the text that was hashed, which ends before the last line end (RFC 9580, section
+    /// 7.1), plus that one LF; spaces and tabs at the ends of lines are not part of it. So `body` equals the Release beside
+    /// the InRelease, as long as no line of the Release ends in spaces or tabs.
     pub body: Vec<u8>,
     /// The signatures as they came, for [`Keyring::verify_again`].
     pub signature: Vec<u8>,
     /// The certificates (fingerprints of primary keys, upper-case hexadecimal) with a good signature, each once.
     pub signers: Vec<String>,
-    /// What was passed over, in words.
+    /// A line for each signature that was passed over.
     pub warnings: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ fn refusal(problems: Vec<Error>, left_out: &[String]) -> Error {
     }
 }
 
-/// What is said of a signature that was passed over: its error and the causes of that, in one line.
+/// Returns the warning about a signature that was passed over: its error and the causes of the error, in one line.
 fn warning(problem: &Error) -> String {
     if let Error::UnknownKeys { ids, .. } = problem {
         return format!(

@@ -38,7 +38,7 @@ pub const TRANSFER_COMMAND: &str = "become-transfer";
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What of the environment the transfer does not get.
+/// The environment variables that the transfer does not get.
 const KEPT_BACK: [&str; 5] = [
     "SSH_ASKPASS",
     "DISPLAY",
@@ -127,7 +127,7 @@ pub fn die_with(parent: Pid, command: &mut Command) -> io::Error {
     command.exec()
 }
 
-/// What a shell would call the end of a process.
+/// Returns the exit code that a shell would give to a process that ended so.
 pub fn exit_code(status: ExitStatus) -> u8 {
     match (status.code(), status.signal()) {
         (Some(code), _) => u8::try_from(code).unwrap_or(1),

@@ -1,11 +1,11 @@
 //! The look at a target before a push: a dry run of rsync's with the few files that tell whose it is and which state it has.
 //!
-//! It goes the way that a push goes, so it needs no right at the target that a push does not need: a daemon that only lets files be
-//! written, or lists nothing, answers it. What signs a suite is compared by content, since a push that finds size and time as they
+//! A look goes the way that a push goes, so it needs no right at the target that a push does not need: a daemon that only lets files be
+//! written, or lists nothing, answers it. Files that sign a suite are compared by content, since a push that finds size and time as they
 //! were would leave a changed file as it is.
 //!
-//! What the target says of itself is taken for no more than it is: the names that it gives stand in messages, quoted, and make us
-//! refuse or push once more. None of them makes anything be deleted.
+//! The target's answer is not trusted with more than this: the names in it stand in messages, quoted, and make us refuse or push once
+//! more. None of them makes us delete anything.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,17 @@ use super::owner::{self, Mark, Seen};
 use super::stages::{literal, rule};
 use super::tree::{Tree, parents};
 
-/// How a target is looked at.
+/// The choices for one look at a target.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look<'a> {
     pub(super) tree: &'a Tree,
     pub(super) mark: &'a Mark,
-    /// What was pushed to it, as far as is known.
+    /// The paths that were pushed to the target, as far as is known.
     pub(super) pushed: &'a BTreeSet<String>,
-    /// Whether it should have this very tree, with its aliases. One that has another may have a suite in the place of an alias.
+    /// `true` if the target should have this very tree, with its aliases. A target with another tree may have a suite where this tree has
+    /// an alias.
     pub(super) has_tree: bool,
-    /// Whether files are compared by their content, and not by size and time.
+    /// `true` if files are compared by their content, and not by size and time.
     pub(super) by_content: bool,
 }
 
@@ -112,7 +113,7 @@ impl Look<'_> {
         }
     }
 
-    /// Whether a file or symlink that is there differs: `>fcst......`, and a symlink that leads elsewhere has the `c` as well.
+    /// Returns whether a file or symlink at the target differs: `>fcst......`; a symlink that leads elsewhere has the `c` as well.
     fn is_other(&self, flags: &str) -> bool {
         let flag = |at: usize| flags.as_bytes().get(at).copied().unwrap_or(b'.');
         let has = |at: usize| !matches!(flag(at), b'.' | b' ');

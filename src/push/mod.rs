@@ -40,14 +40,14 @@ use rsync::Target;
 use stages::Before;
 use tree::Tree;
 
-/// What a push is told besides the configuration.
+/// The options of a push that are not in the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct PushOptions {
     /// The program to start guardians with: aptmerge itself.
     pub guardian: PathBuf,
-    /// Whether targets are pushed to that have the generation already.
+    /// `true` if targets that have the generation already are pushed to as well.
     pub force: bool,
-    /// Targets that become ours, whoever they belong to.
+    /// Targets that become ours, even if they belong to somebody else.
     pub take_over: BTreeSet<String>,
     /// Targets that lose everything below `dists/` that the tree does not have.
     pub prune: BTreeSet<String>,
@@ -63,7 +63,7 @@ impl PushOptions {
     }
 }
 
-/// What all targets get, and whose it is.
+/// The tree that all targets get, and the mark that tells whose it is.
 struct Production<'a> {
     workspace: &'a Workspace<'a>,
     tree: Tree,

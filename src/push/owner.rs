@@ -93,29 +93,29 @@ fn new_id() -> Result<String> {
     Ok(hex::encode(bytes))
 }
 
-/// What a target holds.
+/// The state of a target that a look has found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Whether it carries our mark.
+    /// `true` if the target carries our mark.
     pub(super) is_marked: bool,
-    /// The ids of other marks that it carries.
+    /// The ids of other marks that the target carries.
     pub(super) other_owners: BTreeSet<String>,
-    /// What signs our suites, and aliases, that it lacks or has otherwise.
+    /// The files that sign our suites, and the aliases, that the target lacks or that differ there.
     pub(super) changed: BTreeSet<String>,
-    /// Of these, what it has otherwise.
+    /// Those of `changed` that differ at the target.
     pub(super) occupied: BTreeSet<String>,
-    /// What it has where we have suites, and we do not: names of suites, as far as anybody can tell.
+    /// Names that the target has where we have suites, and that we do not have: names of suites, as far as anybody can tell.
     pub(super) foreign: BTreeSet<String>,
 }
 
-/// What is on record of a target's address.
+/// The record of a target's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Address {
     /// Nothing.
     New,
-    /// It was pushed to, before there were marks.
+    /// We pushed to the address before there were marks.
     PushedTo,
-    /// It got our mark.
+    /// The target at the address got our mark.
     Marked,
 }
 

@@ -1,7 +1,7 @@
-//! What is on record of a target: which generation it has, whose mark it carries, and every path that was pushed to it.
+//! The records of a target: which generation it has, whose mark it carries, and every path that was pushed to it.
 //!
-//! The paths are those that a later push may delete, so they are written before the push that brings them: what an interrupted push
-//! left at the target is known as well.
+//! A later push may delete these paths, so they are written before the push that brings them: then the paths that an interrupted push
+//! left at the target are known as well.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,17 @@ use crate::error::{Error, Result, chain};
 use crate::events::Listener;
 use crate::workspace::Workspace;
 
-/// What is recorded of a target.
+/// The record of the last push to a target.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PushRecord {
-    /// The generation that it has.
+    /// The generation that the target has.
     pub generation: u64,
-    /// The latest Date in it: where the state was lost, numbers begin anew, and Dates do not.
+    /// The latest Date in the generation: if the state is lost, the numbers of generations begin anew, but Dates do not.
     #[serde(default)]
     pub date: Option<i64>,
-    /// The address that it was pushed to.
+    /// The address that was pushed to.
     pub target: String,
-    /// The aliases of suites that it has, `dists/stable`.
+    /// The aliases of suites that the target has, `dists/stable`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub aliases: BTreeSet<String>,
     /// The id of the owner's mark that it carries; none where the push was older than these marks.
@@ -35,14 +35,14 @@ pub fn record_name(target: &Push) -> String {
     format!("push-{}.json", target.name)
 }
 
-/// What was pushed to an address.
+/// The paths that were pushed to an address.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pushed {
     /// The address.
     target: String,
     /// Files and symlinks as they are, directories with a slash at their end: `dists/stable`, `dists/daedalus/`.
     pub(super) paths: BTreeSet<String>,
-    /// Whether a push began and did not end, so that parts of files may have stayed under temporary names.
+    /// `true` if a push began and did not end, so that parts of files may have stayed under temporary names.
     #[serde(default)]
     pub(super) is_unfinished: bool,
 }

@@ -20,7 +20,7 @@ use super::owner::{self, Mark, Seen};
 use super::stages::{self, Before, Deletes};
 use super::tree::Tree;
 
-/// How much of what rsync says is shown.
+/// The most bytes of rsync's output that are shown.
 const SHOWN_BYTES: u64 = 4000;
 
 /// rsync's exit code where the other side said nothing for too long.
@@ -29,7 +29,7 @@ const RSYNC_TIMEOUT: i32 = 30;
 /// rsync's exit code where the other side does not do what is asked for.
 const RSYNC_UNSUPPORTED: i32 = 4;
 
-/// How much a look may say: 4 MiB are some 50,000 names.
+/// The most that rsync may write during a look: 4 MiB are some 50,000 names.
 const LOOK_BYTES: u64 = 4 << 20;
 
 /// The same while it connects to a daemon.
@@ -198,7 +198,7 @@ fn basic() -> Vec<String> {
     .to_vec()
 }
 
-/// How long a target may be silent, as rsync is told.
+/// Returns the options that tell rsync how long a target may be silent.
 fn silence(target: &Push) -> impl Iterator<Item = String> {
     let seconds = target.io_timeout.seconds();
     // rsync refuses the second one for anything but a connection of its own to a daemon.

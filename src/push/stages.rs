@@ -5,9 +5,9 @@
 //! taken by a symlink: so a suite that was an alias comes by itself when all others are there, and clients miss it no longer than
 //! its own files take.
 //!
-//! What goes is named, path by path, and everything else is protected: rsync deletes a directory only when nothing is left in it,
-//! and never through a symlink that has taken a directory's place. After a push that was interrupted, what rsync may have left of it
-//! under temporary names goes as well: that name is made of the name of a file that was on its way.
+//! The rules name each path that is to be deleted, and protect everything else: rsync deletes a directory only when nothing is left in
+//! it, and never through a symlink that has taken a directory's place. After an interrupted push, files that rsync may have left under
+//! temporary names are deleted as well: a temporary name is made of the name of the file that was on its way.
 
 use std::collections::BTreeSet;
 
@@ -20,31 +20,31 @@ pub(super) struct Stage {
     pub(super) deletes: Deletes,
 }
 
-/// What a call may delete at the target.
+/// The paths that a call may delete at the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deletes {
     /// Nothing.
     Nothing,
-    /// What its rules leave unprotected where something of ours takes the place.
+    /// Paths that the rules of the call leave unprotected, if something of ours takes their place.
     InTheWay,
-    /// What its rules leave unprotected.
+    /// All paths that the rules of the call leave unprotected.
     Gone,
 }
 
-/// What a target has besides the tree.
+/// The state of a target before the push, and whether the push prunes it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Before<'a> {
-    /// The aliases that it has, as far as is known.
+    /// The aliases that the target has, as far as is known.
     pub(super) aliases: &'a BTreeSet<String>,
-    /// The paths that it has from us, as far as is known: what of them is gone may be deleted.
+    /// The paths that the target has from us, as far as is known: those that the tree no longer has may be deleted.
     pub(super) pushed: &'a BTreeSet<String>,
-    /// Whether the last push did not end.
+    /// `true` if the last push did not end.
     pub(super) is_unfinished: bool,
-    /// Whether everything below `dists/` may be deleted that the tree does not have.
+    /// `true` if everything below `dists/` that the tree does not have may be deleted.
     pub(super) prune: bool,
 }
 
-/// What of the tree has a place of its own in the order.
+/// The paths of the tree that have a place of their own in the order.
 #[derive(Default)]
 struct Special {
     release: Vec<String>,
@@ -137,7 +137,7 @@ fn risked<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
     paths.map(|path| rule("R", path)).collect()
 }
 
-/// Of these paths, those that lie where an alias is to be.
+/// Returns those of the paths that lie below a name that becomes an alias.
 fn below<'a>(paths: &'a [&str], aliases: &'a BTreeSet<String>) -> impl Iterator<Item = &'a str> {
     let taken = |path: &str| parents(path).any(|dir| aliases.contains(dir.trim_end_matches('/')));
     paths.iter().copied().filter(move |path| taken(path))

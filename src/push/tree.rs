@@ -1,4 +1,4 @@
-//! What a tree has below `dists/`, by name: what a push brings, and what of it a target can be asked for.
+//! The names that a tree has below `dists/`: those that a push brings, and those of them that a target can be asked for.
 
 use std::collections::BTreeSet;
 use std::path::Path;
