@@ -16,9 +16,9 @@ pub struct Problem {
     pub column: usize,
     /// The key, `archives.devuan.pool`.
     pub key: String,
-    /// What is wrong.
+    /// The fault.
     pub message: String,
-    /// What to do about it.
+    /// The thing that an operator can do about the fault.
     pub hint: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub enum ConfigError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong, in the order of the file.
+        /// The faults, in the order of the file.
         problems: Vec<Problem>,
     },
 }
@@ -241,7 +241,8 @@ fn wrong_type(message: &str, key: &str) -> Option<(String, Option<String>)> {
     Some((format!("it is {found}, and should be {expected}"), hint))
 }
 
-/// What should be a table and is none. serde would take a list for one, with the values in the order of the keys.
+/// Returns a problem for each value that should be a table and is none. serde would accept a list in place of a table, with the values
+/// in the order of the keys.
 fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
     use toml::de::DeValue;
 

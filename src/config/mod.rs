@@ -29,7 +29,7 @@ pub struct Config {
     pub lock: PathBuf,
     /// The archives, highest priority first.
     pub priority: Vec<ArchiveName>,
-    /// How the archive that a name belongs to is found; a suite may have its own way.
+    /// The way to find the archive that a name belongs to; a suite may have its own.
     #[serde(default)]
     pub strategy: Strategy,
     /// The components that merged suites have.
@@ -55,19 +55,19 @@ pub struct Config {
     pub pin: Vec<Pin>,
     /// The keys that sign what is published.
     pub signing: Signing,
-    /// How trees are published.
+    /// The settings for publishing trees.
     #[serde(default)]
     pub publish: Publish,
-    /// What a run refuses to do without being told to.
+    /// The bounds that a run crosses only if it is told to.
     #[serde(default)]
     pub guards: Guards,
-    /// How archives are fetched.
+    /// The settings for fetching archives.
     #[serde(default)]
     pub fetch: Fetch,
-    /// How suites are merged.
+    /// The settings for merging suites.
     #[serde(default)]
     pub merge: Merge,
-    /// What is kept to make later runs cheap.
+    /// The bounds of the cache that makes later runs cheap.
     #[serde(default)]
     pub cache: Cache,
     /// The text reports.
@@ -105,14 +105,14 @@ pub enum Family {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Archive {
-    /// What `pool/…` becomes: `pool/POOL/…`.
+    /// The name that `pool/…` gets: `pool/POOL/…`.
     pub pool: PoolName,
-    /// Where the archive is, the first that answers wins: `http:`, `https:` or `file:`.
+    /// The URIs of the archive, `http:`, `https:` or `file:`; the first that answers wins.
     pub uris: Vec<String>,
     /// Keyring files whose keys may sign the archive's Release.
     #[serde(deserialize_with = "load::one_or_many")]
     pub signed_by: Vec<PathBuf>,
-    /// Where the pool redirects of this archive lead; the first http(s) URI where it is not set.
+    /// The URI that the pool redirects of this archive lead to; the first http(s) URI if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<String>,
     /// Refuse a Release whose Date is older than this.
@@ -140,7 +140,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Whether it lies, or may lie, on this machine: then the tree has links to its packages.
+    /// Returns whether the archive lies, or may lie, on this machine: then the tree has links to its packages.
     pub fn is_local(&self) -> bool {
         let scheme = |uri: &String| uri.split_once(':').map(|(scheme, _)| scheme.to_owned());
         let mut schemes = self.uris.iter().filter_map(scheme);
@@ -180,7 +180,7 @@ pub struct Bans {
     pub packages: BTreeSet<PackageName>,
     /// Archives whose packages bans do not touch.
     pub exempt: BTreeSet<ArchiveName>,
-    /// Whether what can no longer be satisfied because of bans goes as well.
+    /// `true` if packages whose dependencies cannot be satisfied because of bans are left out as well.
     pub transitive: bool,
 }
 
@@ -228,7 +228,7 @@ impl Form {
     /// Every form.
     pub const ALL: [Form; 2] = [Form::Xz, Form::Gz];
 
-    /// What the file name ends in, with its dot.
+    /// Returns the ending of the file name, with its dot.
     pub const fn suffix(self) -> &'static str {
         match self {
             Form::Xz => ".xz",
@@ -250,7 +250,7 @@ pub enum HashKind {
 }
 
 impl HashKind {
-    /// What its section in a Release is called, and its directory under by-hash.
+    /// Returns the name of the hash's section in a Release, and of its directory under by-hash.
     pub const fn section(self) -> &'static str {
         match self {
             HashKind::Md5 => "MD5Sum",
@@ -260,7 +260,7 @@ impl HashKind {
     }
 }
 
-/// How trees are published.
+/// The settings for publishing trees.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Publish {
@@ -268,16 +268,16 @@ pub struct Publish {
     pub compress: BTreeSet<Form>,
     /// The hashes that a Release lists its files by, and that they are found by under by-hash; `sha256` is one of them.
     pub hashes: BTreeSet<HashKind>,
-    /// How long files stay under by-hash after the last Release that named them.
+    /// The time that files stay under by-hash after the last Release that named them.
     pub by_hash: Retention,
     /// The Valid-Until of a Release, counted from its Date; none where it is not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<TimeSpan>,
     /// The patches beside Packages, Sources and Contents ("pdiff"), by which clients follow small changes.
     pub pdiff: PatchHistory,
-    /// Whether Contents are published beside the components too, for clients that look for them there: one for all of them.
+    /// `true` if Contents are published beside the components too, for clients that look for them there: one for all components.
     pub contents_beside_components: bool,
-    /// Whether the tree gets a `pool/NAME` symlink to each archive with a file: URI.
+    /// `true` if the tree gets a `pool/NAME` symlink to each archive with a file: URI.
     pub pool_links: bool,
 }
 
@@ -295,7 +295,7 @@ impl Default for Publish {
     }
 }
 
-/// How long files stay under by-hash: until both bounds are passed.
+/// The bounds on the time that files stay under by-hash: files go when both are passed.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Retention {
@@ -314,7 +314,7 @@ impl Default for Retention {
     }
 }
 
-/// How many patches an index has: until one of the bounds is reached, the oldest go first.
+/// The bounds on the patches of an index: if there are more than either allows, the oldest go first.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PatchHistory {
@@ -333,7 +333,7 @@ impl Default for PatchHistory {
     }
 }
 
-/// What a run refuses to do without being told to.
+/// The bounds that a run crosses only if it is told to.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Guards {
@@ -349,27 +349,27 @@ impl Default for Guards {
     }
 }
 
-/// How archives are fetched.
+/// The settings for fetching archives.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Fetch {
-    /// How many files are fetched at once.
+    /// The number of files that are fetched at once.
     pub parallel: usize,
-    /// How often a request is repeated after a failure that may pass.
+    /// The number of times that a request is repeated after a failure that may pass.
     pub retries: u32,
     /// The pause before the first repetition; it doubles with each.
     pub backoff: TimeSpan,
-    /// How often a suite is begun afresh on one URI when its files do not match its Release.
+    /// The number of times that a suite is begun afresh on one URI when its files do not match its Release.
     pub restarts: u32,
-    /// How long a connection may take.
+    /// The time that setting up a connection may take.
     pub connect_timeout: TimeSpan,
-    /// How long a server may be silent.
+    /// The time that a server may be silent.
     pub timeout: TimeSpan,
-    /// Slower than this per second, averaged over a minute, is given up.
+    /// The least bytes per second, averaged over a minute: a slower transfer is given up.
     pub minimum_speed: ByteSize,
-    /// How long one suite of an archive may take in all, every URI and repetition included.
+    /// The time that one suite of an archive may take in all, every URI and repetition included.
     pub suite_timeout: TimeSpan,
-    /// The most that one index may be, unpacked.
+    /// The most bytes that one index may have, unpacked.
     pub max_index: ByteSize,
     /// The most memory that the indices of one suite of an archive may take up when they are merged.
     pub max_memory: ByteSize,
@@ -396,11 +396,11 @@ impl Default for Fetch {
     }
 }
 
-/// How suites are merged.
+/// The settings for merging suites.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Merge {
-    /// How long the merge of one suite may take.
+    /// The time that the merge of one suite may take.
     pub suite_timeout: TimeSpan,
 }
 
@@ -412,7 +412,7 @@ impl Default for Merge {
     }
 }
 
-/// What is kept to make later runs cheap.
+/// The bounds of the cache that makes later runs cheap.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Cache {
@@ -476,13 +476,13 @@ pub struct Push {
     /// Further options for rsync, `--bwlimit=5m` or `--rsh=ssh -i /etc/aptmerge/id`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
-    /// Whether the reports are pushed too, to `log/` beside `dists/`.
+    /// `true` if the reports are pushed too, to `log/` beside `dists/`.
     #[serde(default = "defaults::yes")]
     pub log: bool,
-    /// How long a push may take before it is given up.
+    /// The time that a push may take before it is given up.
     #[serde(default = "defaults::push_timeout")]
     pub timeout: TimeSpan,
-    /// How long the target may be silent.
+    /// The time that the target may be silent.
     #[serde(default = "defaults::push_io_timeout")]
     pub io_timeout: TimeSpan,
     /// The program.
@@ -531,12 +531,12 @@ impl Config {
         suite.strategy.unwrap_or(self.strategy)
     }
 
-    /// Whether translations into a language are merged.
+    /// Returns whether translations into a language are merged.
     pub fn takes_language(&self, language: &str) -> bool {
         self.languages.is_empty() || self.languages.contains(language)
     }
 
-    /// Whether a family is taken from an archive.
+    /// Returns whether a family is taken from an archive.
     pub fn takes(&self, archive: &Archive, family: Family) -> bool {
         self.indices.contains(&family)
             && archive

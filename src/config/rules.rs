@@ -45,12 +45,12 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// Whether it holds in a merged suite.
+    /// Returns whether the pin holds in a merged suite.
     pub fn is_for_suite(&self, suite: &SuiteName) -> bool {
         self.suites.as_ref().is_none_or(|all| all.contains(suite))
     }
 
-    /// Whether it holds for an architecture; `None` stands for sources.
+    /// Returns whether the pin holds for an architecture; `None` stands for sources.
     pub fn is_for_architecture(&self, architecture: Option<&Architecture>) -> bool {
         self.architectures
             .as_ref()
@@ -77,7 +77,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether nothing can match.
+    /// Returns whether no package can match.
     pub fn is_empty(&self) -> bool {
         [
             &self.packages,
@@ -178,12 +178,12 @@ impl From<Globs> for Vec<Glob> {
 }
 
 impl Globs {
-    /// Whether there is no pattern.
+    /// Returns whether there is no pattern.
     pub fn is_empty(&self) -> bool {
         self.globs.is_empty()
     }
 
-    /// Whether one of the patterns matches a name.
+    /// Returns whether one of the patterns matches a name.
     pub fn is_match(&self, name: &[u8]) -> bool {
         !self.globs.is_empty()
             && self

@@ -1,4 +1,4 @@
-//! What the values of a configuration must be to each other.
+//! Checks that the values of a configuration do not contradict each other.
 
 mod rules;
 
@@ -229,7 +229,7 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
     }
 }
 
-/// What is wrong with a URI that everybody is sent to, and a hint.
+/// Returns the fault of a URI that every client is sent to, and a hint.
 fn redirect_fault(redirect: &str) -> Option<(String, &'static str)> {
     const HINT: &str = "clients are sent there for packages";
     match Uri::parse(redirect) {
@@ -257,7 +257,7 @@ fn nearest_archive(config: &Config, name: &str) -> String {
     }
 }
 
-/// Whether a field of a Release may be set to a value; else what is wrong with it, and a hint.
+/// Refuses a field of a Release that may not be set to a value, with the fault and a hint.
 pub(super) fn release_field(field: &str, value: &str) -> Result<(), (String, &'static str)> {
     let valid_name = !field.is_empty()
         && field
@@ -285,7 +285,7 @@ pub(super) fn release_field(field: &str, value: &str) -> Result<(), (String, &'s
     Ok(())
 }
 
-/// Whether apt would take heed of the keys that a Release's Signed-By names (Debian wiki, DebianRepository/Format).
+/// Refuses a Signed-By whose keys apt would ignore in a Release (Debian wiki, DebianRepository/Format).
 fn signed_by(keys: &str, has_valid_until: bool) -> Result<(), (String, &'static str)> {
     let is_fingerprint = |key: &str| {
         let key = key.strip_suffix('!').unwrap_or(key);

@@ -38,7 +38,7 @@ const POOL: &str = "pool";
 pub(super) enum Content {
     /// Held in memory.
     Bytes(Bytes),
-    /// That many bytes from where the file stands.
+    /// A file, and the number of bytes to send from its present position.
     File(File, u64),
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Answer {
     pub(super) problem: Option<String>,
 }
 
-/// Where a path of the site leads.
+/// The thing that a path of the site leads to.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
     Front,
@@ -219,8 +219,8 @@ fn pooled(
     }
 }
 
-/// Whether the tree has a link to a file that lies outside of its archive's `pool/`: then a published stanza names it. A tree that was
-/// made without links to the archive says nothing of its files.
+/// Returns whether the tree has a link to a file that lies outside of its archive's `pool/`: then a published stanza names the file. In a
+/// tree that was made without links to the archive, every file counts as linked.
 fn is_linked<'a>(link: &Path, pool: &Pool, names: impl Iterator<Item = &'a [u8]>) -> bool {
     let place = link.join(POOL).join(&pool.name);
     let names = names.filter(|name| !matches!(*name, b"" | b"."));
@@ -230,7 +230,7 @@ fn is_linked<'a>(link: &Path, pool: &Pool, names: impl Iterator<Item = &'a [u8]>
     path.is_symlink() || !place.is_dir()
 }
 
-/// A file, a part of it, or the word that the client has it already.
+/// Answers with a file, a part of the file, or the word that the client has the file already.
 fn file(
     mut opened: File,
     metadata: &Metadata,
@@ -275,7 +275,7 @@ fn file(
     Ok(answer)
 }
 
-/// What the client is told when something could not be opened, and what the operator is told beside it.
+/// Returns the answer to the client when a file or directory could not be opened, and what the operator is told beside it.
 fn failed(error: &io::Error) -> Answer {
     let is_ours = error
         .get_ref()

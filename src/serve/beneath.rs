@@ -25,9 +25,9 @@ use nix::{
     sys::stat::{Mode, SFlag, fstatat},
 };
 
-/// As many symlinks as Linux follows in one path, path_resolution(7).
+/// The most symlinks in one path; Linux follows as many, path_resolution(7).
 const MOST_LINKS: usize = 40;
-/// How deep a path may go: each level holds a descriptor while it is walked.
+/// The most levels that a path may have: each level holds a descriptor while the path is walked.
 const MOST_LEVELS: usize = 64;
 
 /// A directory that is kept open, below which files are looked for.
@@ -37,7 +37,7 @@ pub(super) struct Root {
     barred: Option<&'static str>,
 }
 
-/// What a path led to.
+/// The file or directory that a path led to.
 #[derive(Debug)]
 pub(super) enum Found {
     /// A regular file, open for reading at its beginning.

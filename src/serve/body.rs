@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Access, Hook, answer::Content};
 
-/// How much of a file is read, and lies in memory for a connection, at a time.
+/// The bytes of a file that are read at a time, and lie in memory for a connection.
 const PIECE_BYTES: u64 = 64 * 1024;
 
 /// A request's entry for the log, told when it is dropped: after the last byte, or when the client is gone.

@@ -37,7 +37,7 @@ impl Validators {
     }
 }
 
-/// What a request gets of a file.
+/// The answer that a request for a file gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// 200
@@ -80,7 +80,7 @@ pub(super) fn judge(method: &Method, headers: &HeaderMap, is: &Validators, size:
     }
 }
 
-/// Whether `If-Range` lets a range be a range, section 13.1.5. apt sends its partial file's date here.
+/// Returns whether `If-Range` lets the client have a range, section 13.1.5. apt sends its partial file's date there.
 fn range_holds(headers: &HeaderMap, is: &Validators) -> bool {
     if !headers.contains_key(IF_RANGE) {
         return true;

@@ -1,4 +1,4 @@
-//! What can go wrong with a server, told so that an operator can act on it.
+//! The errors of a server, told so that an operator can act on them.
 
 use std::io;
 
@@ -60,7 +60,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it, where that is known.
+    /// Returns what an operator can do about the error, if that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Bind { source, .. } => match source.kind() {

@@ -25,12 +25,12 @@ use super::{
     stall::Paced,
 };
 
-/// How long to wait after an accept that failed for want of something, so as not to spin.
+/// The pause after an accept that failed for want of a resource, so that the server does not spin.
 const AFTER_ERROR: Duration = Duration::from_millis(200);
 /// The least that hyper takes as the size of its buffer.
 const LEAST_BUFFER_BYTES: usize = 8192;
 
-/// What every connection shares.
+/// The things that all connections share.
 pub(super) struct Server {
     pub(super) site: Arc<Site>,
     pub(super) limits: Limits,
@@ -155,13 +155,13 @@ impl Server {
     }
 }
 
-/// Whether a request says for which host it is, as RFC 9112 section 3.2 wants it: once, and before HTTP/1.1 not at all.
+/// Returns whether a request names its host as RFC 9112 section 3.2 wants: once; before HTTP/1.1 it may also name none.
 fn names_one_host(head: &Parts) -> bool {
     let hosts = head.headers.get_all(HOST).iter().count();
     hosts == 1 || (hosts == 0 && head.version < Version::HTTP_11)
 }
 
-/// Ends when the server is to stop; never, if nobody is left who could say so.
+/// Waits until the server is to stop; forever, if nobody is left who could say so.
 async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;

@@ -1,7 +1,7 @@
 //! Serves the link over HTTP, with the pool redirects: to try a merged archive out, and for small sites.
 //!
-//! What may be asked for is the tree behind the link, at `/` and below a prefix, and `pool/NAME/…` below either, which
-//! leads to the archive that the package came from. What this module promises:
+//! Clients may ask for the tree behind the link, at `/` and below a prefix, and for `pool/NAME/…` below either, which
+//! leads to the archive that the package came from. This module promises:
 //!
 //! - An answer is of one generation: the link is resolved once for a request, and a file that was opened is sent to its
 //!   end as it was, whatever is renamed over it meanwhile.
@@ -40,7 +40,7 @@ mod stall;
 pub use error::Error;
 pub use site::{Pool, PoolTarget, Site};
 
-/// What clients may use up. The defaults suit a small site, and the usual limit of 1024 descriptors.
+/// The resources that clients may use up. The defaults suit a small site, and the usual limit of 1024 descriptors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time; further ones wait until one ends.
@@ -49,14 +49,14 @@ pub struct Limits {
     pub per_client: usize,
     /// Bytes of a request's line and headers.
     pub header_bytes: usize,
-    /// How long a client may take to send the whole header of its next request, from its connecting or from the end of
-    /// the answer before; so it is how long an idle connection is kept, too.
+    /// The time that a client may take to send the whole header of its next request, from its connecting or from the end
+    /// of the answer before. An idle connection is kept for the same time.
     pub header_timeout: Duration,
-    /// How long a client that is slow to receive may take for `stall_bytes`.
+    /// The time that a client that is slow to receive may take for `stall_bytes`.
     pub stall: Duration,
     /// The bytes that a client has to take in each `stall`, unless fewer are left.
     pub stall_bytes: usize,
-    /// How long answers that are on their way may still take after the server was told to stop.
+    /// The time that answers on their way may still take after the server was told to stop.
     pub drain: Duration,
     /// Threads that handle connections.
     pub workers: usize,
@@ -83,7 +83,7 @@ impl Default for Limits {
 /// A function that is told of something.
 pub type Hook<T> = Arc<dyn Fn(&T) + Send + Sync>;
 
-/// Who wants to know what happens. The functions are called on the server's threads and should not block.
+/// The functions that are told what happens. They are called on the server's threads and should not block.
 #[derive(Clone, Default)]
 pub struct Hooks {
     /// Called for each request when its answer has been sent, or its client is gone.
@@ -107,7 +107,7 @@ impl fmt::Debug for Hooks {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Access {
-    /// Who asked.
+    /// The address of the client.
     pub peer: SocketAddr,
     /// `GET`, for instance.
     pub method: String,
@@ -121,7 +121,7 @@ pub struct Access {
     pub bytes: u64,
     /// From the end of the request's header to the end of the answer.
     pub took: Duration,
-    /// What the client was not told about a failure.
+    /// The part of a failure that the client was not told.
     pub problem: Option<String>,
 }
 

@@ -15,10 +15,10 @@ use super::{
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
-/// How much of a Release file is searched for its components: its fields come first, its lists of files after.
+/// The bytes of a Release file that are searched for its components: its fields come first, its lists of files after.
 const RELEASE_HEAD_BYTES: u64 = 64 * 1024;
 
-/// What the front page tells of a suite.
+/// The line of the front page about a suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Suite {
     pub(super) name: String,

@@ -7,7 +7,8 @@ use percent_encoding::{
     AsciiSet, CONTROLS, percent_decode_str, percent_encode, utf8_percent_encode,
 };
 
-/// What a URI's path may not hold as it is, RFC 3986, section 3.3. `%` is absent: the text is percent-encoded already.
+/// The characters that a URI's path may not hold as they are, RFC 3986, section 3.3. `%` is absent: the text is
+/// percent-encoded already.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -27,7 +28,7 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
 /// The same for the name of a file, in which `%` and `/` stand for themselves.
 const NOT_IN_SEGMENT: &AsciiSet = &NOT_IN_PATH.add(b'%').add(b'/');
 
-/// What stands between two slashes of a request's path.
+/// The text between two slashes of a request's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segment<'a> {
     /// As the client sent it, percent-encoded.
@@ -37,7 +38,7 @@ pub(super) struct Segment<'a> {
 }
 
 impl Segment<'_> {
-    /// Whether the segment names nothing (`//`, `/./`) and a file system would pass it over.
+    /// Returns whether the segment names nothing (`//`, `/./`), so that a file system would pass it over.
     pub(super) fn is_blank(&self) -> bool {
         matches!(self.name.as_ref(), b"" | b".")
     }
@@ -70,8 +71,9 @@ fn segment(raw: &str) -> Option<Segment<'_>> {
     Some(Segment { raw, name })
 }
 
-/// Where in its archive a package lies whose rewritten name is `pool/NAME/REST`, `rest` being percent-encoded and staying
-/// so: `pool/REST`, or for a REST that begins with `_/` what follows it (an archive that keeps packages outside `pool/`).
+/// Returns the path in its archive of the package whose rewritten name is `pool/NAME/REST`; `rest` is percent-encoded and
+/// stays so. The path is `pool/REST`, or for a REST that begins with `_/` the part after `_/` (an archive that keeps
+/// packages outside `pool/`).
 ///
 /// `None` if `rest` names nothing, or could lead out of the archive.
 pub(super) fn pool_path(rest: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! How many connections each client has, so that one of them cannot have all.
+//! Counts the connections of each client, so that no client can have all of them.
 
 use std::{
     collections::HashMap,
@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The clients that are connected, and how often.
+/// The clients that are connected, each with the number of its connections.
 #[derive(Debug, Default)]
 pub(super) struct Peers(Mutex<HashMap<IpAddr, usize>>);
 
@@ -46,7 +46,7 @@ impl Drop for Seat {
     }
 }
 
-/// Who an address belongs to: of IPv6, whoever has one address has the 64 bits behind it.
+/// Returns the client that an address belongs to: a client with one IPv6 address has all addresses with the same first 64 bits.
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

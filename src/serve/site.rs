@@ -1,4 +1,4 @@
-//! What is served, and whether it can be: names that fit into a path, and URIs that everybody may be sent to.
+//! The site that is served, and the check that it can be: names must fit into a path, and every client may be sent to the URIs.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -6,12 +6,12 @@ use hyper::Uri;
 
 use super::Error;
 
-/// What is served.
+/// The site that is served.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// The symlink `merged`, resolved afresh for every request.
     pub link: PathBuf,
-    /// Below which path the tree is served besides `/`, for instance `merged`; empty for none.
+    /// The path below which the tree is served besides `/`, for instance `merged`; empty for none.
     pub prefix: String,
     /// The archives that packages come from.
     pub pools: Vec<Pool>,
@@ -22,16 +22,16 @@ pub struct Site {
 pub struct Pool {
     /// The NAME in `pool/NAME/REST`, for instance `DEBIAN-SECURITY`.
     pub name: String,
-    /// Where its packages are.
+    /// The place of its packages.
     pub target: PoolTarget,
 }
 
-/// Where an archive's packages are.
+/// The place of an archive's packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PoolTarget {
-    /// Elsewhere: the root URI of the archive, for instance `https://mirror.example/debian`. Clients are sent there.
+    /// The root URI of an archive elsewhere, for instance `https://mirror.example/debian`. Clients are sent there.
     Redirect(String),
-    /// Here: the root directory of the archive, from which files are served.
+    /// The root directory of an archive on this machine, from which files are served.
     Directory(PathBuf),
 }
 
@@ -67,13 +67,13 @@ pub(super) fn check(site: &Site) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the text is a segment of a path that needs no quoting anywhere.
+/// Returns whether the text is a segment of a path that needs no quoting anywhere.
 fn is_plain(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_plain) && !text.starts_with('.')
 }
 
-/// Whether a path may be put behind the URI, and the result be shown to everybody.
+/// Refuses a URI that no path may be put behind, and one that may not be shown to everybody.
 fn check_base(base: &str) -> Result<(), &'static str> {
     if !base.bytes().all(|byte| byte.is_ascii_graphic()) || base.contains('\\') {
         return Err("it holds characters that a URI cannot");
