@@ -1,6 +1,6 @@
 //! Errors with their causes, as one line.
 
-/// An error with all that caused it, on one line.
+/// Returns an error with all that caused it, on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

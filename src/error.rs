@@ -14,18 +14,18 @@ pub use fetch::FetchError;
 /// Shorthand for results of the run and its steps.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file system said no.
+    /// The file system refused an operation.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried, in the infinitive.
+        /// The operation that was tried, in the infinitive.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error that the system returned.
         source: io::Error,
     },
     /// The configuration cannot be used.
@@ -55,12 +55,12 @@ pub enum Error {
         /// The name of that user, or `#` and the number.
         owner: Option<String>,
     },
-    /// What stands in the place of the link is something else.
+    /// Something other than the link stands in the link's place.
     #[error("{path} is not the link that aptmerge keeps: {found}")]
     ForeignLink {
-        /// Where the link belongs.
+        /// The path where the link belongs.
         path: PathBuf,
-        /// What is there.
+        /// A description of the thing that is there.
         found: String,
     },
     /// The transport cannot be set up.
@@ -86,7 +86,7 @@ pub enum Error {
         /// Its suite.
         suite: String,
     },
-    /// A copy in the spool that the archive's keyring does not prove.
+    /// The archive's keyring does not prove a copy in the spool.
     #[error(
         "nothing new is made of the copy of suite `{suite}` of archive `{archive}`, since its signature no longer convinces: {why}"
     )]
@@ -116,12 +116,12 @@ pub enum Error {
         /// Why.
         source: crate::deb822::identity::LongField,
     },
-    /// A file of the spool is not what was verified.
+    /// A file of the spool differs from the one that was verified.
     #[error("{path} in the spool is damaged: {why}")]
     SpoolDamaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the file.
         why: String,
     },
     /// An index says something that cannot be published.
@@ -129,7 +129,7 @@ pub enum Error {
     Index {
         /// The index, `debian bookworm main/binary-amd64/Packages`.
         index: String,
-        /// What is wrong, and on which line.
+        /// The fault, and its line.
         why: crate::deb822::SyntaxError,
     },
     /// A guard refused.
@@ -137,7 +137,7 @@ pub enum Error {
     Guard {
         /// The merged suite.
         suite: String,
-        /// What would happen.
+        /// The change that the guard refused.
         why: String,
         /// The flag that allows it.
         flag: &'static str,
@@ -153,15 +153,15 @@ pub enum Error {
         upstream: String,
         /// The archive.
         archive: String,
-        /// Until when it counted.
+        /// The time until which the archive's Release counted.
         until: String,
     },
-    /// A step of ours that broke off where no step may.
+    /// A step of ours panicked, which no step may do.
     #[error("suite `{suite}` cannot be made, which is a fault of aptmerge: {why}")]
     Panicked {
         /// The merged suite.
         suite: String,
-        /// What the step said.
+        /// The message of the panic.
         why: String,
     },
     /// A merge took too long.
@@ -188,15 +188,15 @@ pub enum Error {
     Check {
         /// The tree.
         tree: PathBuf,
-        /// What is wrong, each with the file.
+        /// The faults, each with its file.
         problems: Vec<String>,
     },
-    /// The link leads to a tree that was lost, and the other one was half synced.
+    /// The link leads to a tree that was lost, and the other tree was half synced.
     #[error("{link} leads to {tree}, which is not whole ({lacks}), and neither is production", tree = tree.display(), link = link.display())]
     NotWhole {
         /// The tree.
         tree: PathBuf,
-        /// What is missing.
+        /// The thing that is missing.
         lacks: String,
         /// The link.
         link: PathBuf,
@@ -220,9 +220,9 @@ pub enum Error {
     Push {
         /// The target.
         target: String,
-        /// What its program said.
+        /// The message of the target's program.
         why: String,
-        /// What an operator can do about it.
+        /// The thing that an operator can do about it.
         hint: Option<&'static str>,
     },
     /// The run was told to stop.
@@ -256,8 +256,8 @@ impl Error {
         }
     }
 
-    /// Whether it lies with this machine or with whoever called, so that every suite would fare the same: a full disk, one that
-    /// fails, a call to stop. All else is taken for the fault of the one suite that is being made, and costs no other.
+    /// Returns whether this machine or the caller is the cause, so that every suite would fail in the same way: a full disk, a failing
+    /// disk, a call to stop. Any other error is taken for the fault of the one suite that is being made, and costs no other suite.
     pub fn is_of_the_machine(&self) -> bool {
         match self {
             Error::Io { source, .. } | Error::Compress { source, .. } => {
@@ -271,7 +271,7 @@ impl Error {
         }
     }
 
-    /// What an operator can do about it, where that is known.
+    /// Returns what an operator can do about the error, if that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
             // The kind, since errors about temporary files have lost the system's number.
@@ -347,7 +347,7 @@ impl Error {
     }
 }
 
-/// Whether an error follows from names or bytes that were given, and says nothing of the machine.
+/// Returns whether an error follows from names or bytes that were given, and says nothing about the machine.
 fn is_of_what_was_given(error: &io::Error) -> bool {
     matches!(
         error.kind(),

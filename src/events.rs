@@ -1,4 +1,4 @@
-//! What the library has to say while it works. Who listens decides what becomes of it: the library itself never prints.
+//! The events that the library tells while it works. The listener decides what becomes of them: the library itself never prints.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub trait Listener: Sync {
     /// Takes note of an event; called from any thread.
     fn event(&self, event: Event);
 
-    /// Whether the run should stop at the next safe place.
+    /// Returns whether the run should stop at the next safe place.
     fn is_cancelled(&self) -> bool {
         false
     }
@@ -65,7 +65,7 @@ pub enum Task {
         /// Its suite.
         suite: String,
     },
-    /// What was fetched of a suite is unpacked into the spool; its bytes are plain ones.
+    /// The fetched files of a suite are unpacked into the spool; the bytes of the task are plain ones.
     Unpack {
         /// The archive.
         archive: String,
@@ -80,7 +80,7 @@ pub enum Task {
         /// The family.
         family: Family,
     },
-    /// What was built is read back; has no bytes.
+    /// The files that were built are read back; has no bytes.
     Check,
     /// Trees are forced to the disk and brought into line; has no bytes.
     Sync,
@@ -117,19 +117,19 @@ fn word(family: Family) -> &'static str {
     }
 }
 
-/// What becomes of a task. It begins once, and then ends once.
+/// The progress of a task. A task begins once, and then ends once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
-    /// It begins; how much there is to do is not known yet.
+    /// The task begins; how much there is to do is not known yet.
     Began,
-    /// So many bytes of so many are done. Both may become less: what has to be done again is not done.
+    /// So many bytes of so many are done. Both numbers may become less: bytes that have to be done again do not count as done.
     Reached {
         /// The bytes that are done.
         done: u64,
         /// The bytes that are expected, those included.
         expected: u64,
     },
-    /// It ended, well or not.
+    /// The task ended, well or not.
     Ended,
 }

@@ -158,7 +158,7 @@ name!(
 );
 
 impl Architecture {
-    /// Whether this is `all`.
+    /// Returns whether the architecture is `all`.
     pub fn is_all(&self) -> bool {
         self.0 == "all"
     }
@@ -179,7 +179,7 @@ impl SuiteName {
         self.0.replace('/', "_")
     }
 
-    /// How many directories the suite lies below `dists/`.
+    /// Returns how many directories the suite lies below `dists/`.
     pub fn depth(&self) -> usize {
         self.0.split('/').count()
     }

@@ -1,4 +1,4 @@
-//! How far long work has come: counted here, told as events, shown by whoever listens.
+//! Counts the progress of long work, and tells it as events; the listener shows it.
 //!
 //! A [`Meter`] stands for one [`Task`]. What it expects is the sum of its [`Share`]s, and each share answers for its part of the sum
 //! until it is gone: what it planned and did not need is taken off again, what it needed beyond its plan is added. So at the
@@ -30,7 +30,7 @@ struct Count {
     expected: u64,
     told: Option<(u64, u64)>,
     told_at: Option<Instant>,
-    /// Whether it was told that the task begins.
+    /// `true` if the listener was told that the task begins.
     begun: bool,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Meter<'a> {
         meter
     }
 
-    /// A task that begins once there is something to expect; it may never begin.
+    /// Returns a meter whose task begins once there is something to expect; the task may never begin.
     pub fn later(listener: &'a dyn Listener, task: Task) -> Self {
         Self {
             listener,
@@ -52,8 +52,8 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// A part of the task, which is expected to take so many bytes. It is not told of until something is done or
-    /// [`Meter::tell`] is called, since half a sum is no sum.
+    /// Adds a part of the task, which is expected to take so many bytes. The listener is not told until some bytes are done or
+    /// [`Meter::tell`] is called, since other parts may still be missing from the sum.
     pub fn share(&self, bytes: u64) -> Share<'_> {
         let mut count = lock(&self.count);
         count.expected = count.expected.saturating_add(bytes);
@@ -72,7 +72,7 @@ impl<'a> Meter<'a> {
         self.change(|count| (count.done, count.expected) = (0, 0));
     }
 
-    /// Tells at once how far it is.
+    /// Tells at once how far the task is.
     pub fn tell(&self) {
         self.tell_of(&mut lock(&self.count));
     }
@@ -88,7 +88,7 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// Under the lock, so that events come in the order of what they tell.
+    /// Tells under the lock, so that events come in the order of the counts that they tell.
     fn tell_of(&self, count: &mut Count) {
         let (done, expected) = (count.done, count.expected);
         count.told_at = Some(Instant::now());
@@ -130,12 +130,12 @@ struct Part {
 }
 
 impl Share<'_> {
-    /// From here on so many bytes are to come.
+    /// Sets the number of bytes that are still to come.
     pub fn plan(&self, bytes: u64) {
         self.change(|part| part.planned = part.done.saturating_add(bytes));
     }
 
-    /// So many bytes more are done; what goes beyond the plan was to be done as well.
+    /// Counts so many more bytes as done; bytes beyond the plan are added to the plan.
     pub fn advance(&self, bytes: u64) {
         self.change(|part| {
             part.done = part.done.saturating_add(bytes);
@@ -143,22 +143,22 @@ impl Share<'_> {
         });
     }
 
-    /// So many bytes more are done, but no more than are planned: where one kind of bytes stands for another.
+    /// Counts so many more bytes as done, but no more than are planned: for one kind of bytes that stands for another.
     pub fn advance_within(&self, bytes: u64) {
         self.change(|part| part.done = part.done.saturating_add(bytes).min(part.planned));
     }
 
-    /// So many bytes have to be done again.
+    /// Takes back so many bytes, which have to be done again.
     pub fn take_back(&self, bytes: u64) {
         self.change(|part| part.done = part.done.saturating_sub(bytes));
     }
 
-    /// All that was planned is done.
+    /// Counts all planned bytes as done.
     pub fn complete(&self) {
         self.change(|part| part.done = part.planned);
     }
 
-    /// What was planned and is not done need not be done.
+    /// Takes the planned bytes that are not done off the plan.
     pub fn forgo(&self) {
         self.change(|part| part.planned = part.done);
     }
@@ -187,7 +187,7 @@ impl Drop for Share<'_> {
     }
 }
 
-/// A count is whole at any moment, so a panic of another thread has not spoilt it.
+/// Locks a count. A count is whole at any moment, so a panic of another thread has not spoilt it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

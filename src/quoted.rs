@@ -1,14 +1,14 @@
 //! Somebody else's text in a message of ours.
 //!
-//! Where a message is made, foreign text is quoted: it becomes a part of one line. What was recorded may have been changed since, by a
-//! fault or by somebody who writes to the state or the cache, so on its way to a terminal, all text goes through [`unsteered`].
+//! Foreign text is quoted when a message is made, so that it becomes a part of one line. A recorded text may have been changed since, by
+//! a fault or by somebody who writes to the state or the cache, so all text goes through [`unsteered`] on its way to a terminal.
 
 use std::borrow::Cow;
 
-/// How much of somebody else's text a message quotes, in characters.
+/// The characters of somebody else's text that a message quotes.
 const QUOTED: usize = 200;
 
-/// Somebody else's text for a message: one line, not too long, and nothing in it that steers a terminal or turns its text round.
+/// Quotes somebody else's text for a message: one line, not too long, and nothing in it that steers a terminal or turns its text round.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::new();
     for c in text.chars().take(QUOTED) {
@@ -53,7 +53,7 @@ fn shown(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// How many lines of another program's output a message quotes.
+/// The number of lines of another program's output that a message quotes.
 const QUOTED_LINES: usize = 10;
 
 /// Returns what another program said at last, for a message: one line, each line of it quoted, with semicolons between them.

@@ -14,10 +14,10 @@
 //! all suites, so a run that made one suite anew loses nothing of the others, and one that follows a crash makes up for what
 //! the other did not come to write.
 //!
-//! What stands in a column is a name of Debian's or a version, apart from the files of `unclaimed.txt`, which an archive can call what
-//! it likes, and from what a record was made to hold. One that has anything but ASCII letters, digits and `/._+~:%@^=-` in it, or begins with something else than a letter, a digit
-//! or `.`, stands behind a `'` with each odd character as `\u{2c}`. So a line always has three columns, it turns no text round, and a
-//! spreadsheet takes none for a formula.
+//! A column holds a name of Debian's or a version, apart from the files of `unclaimed.txt`, which an archive can call what it likes, and
+//! from whatever a record was made to hold. A text that has anything but ASCII letters, digits and `/._+~:%@^=-` in it, or begins with
+//! something else than a letter, a digit or `.`, stands behind a `'` with each odd character as `\u{2c}`. So a line always has three
+//! columns, it turns no text round, and a spreadsheet takes no column for a formula.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ use crate::fetch::Spool;
 use crate::merge::ForeignSource;
 use crate::workspace::{Generation, Workspace};
 
-/// How much of `amprolla.txt` is kept.
+/// The most bytes of `amprolla.txt` that are kept.
 const MAX_HISTORY_BYTES: usize = 1 << 20;
 
 /// Writes every report that differs from what holds now, and the line of the generation if it is missing; `date` is that of the
@@ -92,7 +92,7 @@ pub(crate) fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp)
     )
 }
 
-/// Writes which files of the archives' suites are merged by no family; of the spool as it is, whatever is published.
+/// Writes which files of the archives' suites belong to no family; reads the spool as it is, whatever is published.
 pub(crate) fn write_unclaimed(workspace: &Workspace<'_>, spool: &Spool) -> Result<()> {
     let lines = spool.iter().flat_map(|((archive, suite), spooled)| {
         let files = spooled.copy.unclaimed.iter();
@@ -127,7 +127,7 @@ fn write_if_new(path: &std::path::Path, text: &[u8]) -> Result<()> {
     durable::write(path, text, None)
 }
 
-/// What the last generation changed.
+/// Returns the lines about the changes of the last generation.
 fn changes(generation: &Generation) -> String {
     let mut text = String::new();
     for (suite, record) in &generation.suites {

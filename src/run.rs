@@ -1,7 +1,7 @@
 //! The run, steps 0 to 9: from the archives to the targets, under one lock.
 //!
-//! The lock is taken by whoever calls (step 0), since a caller may hold it already; everything here works on the
-//! [`Workspace`] that was opened through it.
+//! The caller takes the lock (step 0), since it may hold the lock already; all functions here work on the
+//! [`Workspace`] that was opened through the lock.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,19 +21,19 @@ use crate::push::{self, PushOptions};
 use crate::report;
 use crate::workspace::Workspace;
 
-/// What a run is told besides the configuration.
+/// The options of a run that are not in the configuration.
 pub struct RunOptions<'a> {
-    /// The present time; asked again whenever it matters.
+    /// Returns the present time; called again whenever the time matters.
     pub clock: &'a dyn Fn() -> Timestamp,
-    /// What the operator allows for once.
+    /// The things that the operator allows for this one run.
     pub allow: Allowances,
     /// The program to start the guardian of a push with: aptmerge itself.
     pub guardian: PathBuf,
-    /// Hears what happens.
+    /// The listener that is told what happens.
     pub listener: &'a dyn Listener,
 }
 
-/// What a run has done.
+/// The outcome of a run.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Outcome {
@@ -41,15 +41,15 @@ pub struct Outcome {
     pub generation: u64,
     /// The suites that changed; none if nothing was published.
     pub changed: Vec<String>,
-    /// What changed in them, package by package.
+    /// The changes in these suites, package by package.
     #[serde(default)]
     pub difference: BTreeMap<String, Difference>,
     /// Suites that are no longer published.
     pub removed: Vec<String>,
-    /// Whether aliases or links to pools changed.
+    /// `true` if aliases or links to pools changed.
     #[serde(default)]
     pub links_changed: bool,
-    /// Whether what an earlier run had begun was finished.
+    /// `true` if the run finished something that an earlier run had begun.
     pub recovered: bool,
     /// `archive suite`: why its last good copy was kept.
     pub kept: Vec<(String, String)>,
@@ -64,13 +64,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether something new was published.
+    /// Returns whether something new was published.
     pub fn has_published(&self) -> bool {
         !self.changed.is_empty() || !self.removed.is_empty() || self.links_changed
     }
 }
 
-/// The whole cycle.
+/// Runs the whole cycle.
 pub fn run(
     workspace: &mut Workspace<'_>,
     config: &Config,
@@ -98,7 +98,7 @@ pub fn run(
     Ok(outcome)
 }
 
-/// Pushes, after a failure, what was published before it: targets need not wait for that to be mended.
+/// Pushes, after a failure, the generation that was published before it: targets need not wait until somebody mends the failure.
 fn push_pending(workspace: &Workspace<'_>, config: &Config, options: &RunOptions<'_>) {
     let listener = options.listener;
     // Between the swaps production may be half synced.
@@ -116,7 +116,7 @@ fn push_options(options: &RunOptions<'_>) -> PushOptions {
     PushOptions::new(options.guardian.clone())
 }
 
-/// Step 2 by itself.
+/// Runs step 2 by itself.
 pub fn fetch_spool(
     workspace: &Workspace<'_>,
     config: &Config,
@@ -132,7 +132,7 @@ pub fn fetch_spool(
     Ok(spool)
 }
 
-/// Steps 3 to 7: merge, check, swap, sync, swap back. Nothing before the swap touches what is served.
+/// Runs steps 3 to 7: merge, check, swap, sync, swap back. Nothing before the swap touches the tree that is served.
 pub fn publish_spool(
     workspace: &mut Workspace<'_>,
     config: &Config,
@@ -151,7 +151,7 @@ pub fn publish_spool(
         .collect();
     outcome.generation = workspace.published().number;
     let now = later_than_published(workspace, options)?;
-    // A run that died after its last swap has not come to that.
+    // A run that died after its last swap did not write the reports.
     report::write(workspace, config, now)?;
     let plan = Plan::new(config, spool, workspace, now, options.allow.rebuild)?;
     plan.tell_bounds(listener);
@@ -179,7 +179,7 @@ pub fn publish_spool(
     }
     listener.step("swap");
     let swapped = checked.swap(workspace).map_err(|error| {
-        // The link may have been renamed before it failed: all that was left was to force that out.
+        // The link may have been renamed before the failure: then only forcing the rename to the disk was left.
         match publish::served(workspace.layout()) {
             Ok(Served::Volatile) => unfinished(error),
             _ => error,
@@ -201,14 +201,15 @@ pub fn publish_spool(
     report::write(workspace, config, now).map_err(unfinished)
 }
 
-/// What fails once the new generation is served.
+/// Wraps an error that came up once the new generation was served.
 fn unfinished(source: Error) -> Error {
     Error::Unfinished {
         source: Box::new(source),
     }
 }
 
-/// The present time, later than the Date of every published Release by a whole second at least: Dates have no fractions.
+/// Returns the present time in whole seconds, since Dates have no fractions. Waits for the next second if the latest Date published is
+/// of this very second.
 fn later_than_published(workspace: &Workspace<'_>, options: &RunOptions<'_>) -> Result<Timestamp> {
     let latest = workspace.published().suites.values().map(|s| s.date).max();
     let mut now = (options.clock)();
@@ -228,17 +229,17 @@ pub fn signer(config: &Config) -> Result<Signer> {
     })
 }
 
-/// What is recorded of the last run.
+/// The record of the last run.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RunRecord {
-    /// When it ended.
+    /// The time when the run ended.
     pub ended: String,
-    /// What it did.
+    /// The outcome of the run.
     pub outcome: Outcome,
 }
 
-/// How many runs that published something are on record.
+/// The number of runs that published something and stay on record.
 const RECORDED_RUNS: u64 = 100;
 
 fn record(workspace: &Workspace<'_>, outcome: &Outcome, options: &RunOptions<'_>) -> Result<()> {

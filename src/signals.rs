@@ -1,12 +1,12 @@
 //! Signals are blocked where they must not end us, and waited for where they matter; there are no handlers.
 //!
-//! What is blocked stays blocked in whatever is started, so a command of somebody else's is started with [`unblock`].
+//! A blocked signal stays blocked in every process that is started, so a command of somebody else's is started with [`unblock`].
 
 use std::io;
 
 use nix::sys::signal::{SigSet, Signal};
 
-/// What may end us at somebody's wish.
+/// The signals by which somebody may end us.
 pub const ENDING: [Signal; 4] = [
     Signal::SIGINT,
     Signal::SIGQUIT,

@@ -157,7 +157,7 @@ impl Percent {
         Self(if percent > 100 { 100 } else { percent })
     }
 
-    /// Whether `after` is smaller than `before` by more than this share of `before`.
+    /// Returns whether `after` is smaller than `before` by more than this share of `before`.
     pub fn is_exceeded_by_shrinking(self, before: u64, after: u64) -> bool {
         let lost = before.saturating_sub(after);
         u128::from(lost) * 100 > u128::from(before) * u128::from(self.0)

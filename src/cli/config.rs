@@ -40,7 +40,7 @@ pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
     }
 }
 
-/// What loading cannot see: the files that the configuration names.
+/// Checks what loading cannot see: the files that the configuration names.
 fn check(context: &Context, config: &Config) -> Result<ExitCode> {
     let mut problems = Vec::new();
     for (name, archive) in &config.archives {

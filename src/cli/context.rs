@@ -1,4 +1,4 @@
-//! What every verb has: the configuration, the lock, the clock, and somebody who listens.
+//! The things that every verb has: the configuration, the lock, the clock, and a listener.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -50,22 +50,22 @@ pub(super) struct LockOptions {
     no_lock: bool,
 }
 
-/// What every verb has.
+/// The things that every verb has.
 #[derive(Clone)]
 pub(super) struct Context {
     config: PathBuf,
     verbose: bool,
     quiet: bool,
-    /// Whether what was asked for is printed as JSON.
+    /// `true` if the answer is printed as JSON.
     pub(super) json: bool,
     clock: Option<Timestamp>,
-    /// Whether something that was asked for could not be written.
+    /// `true` if a part of the answer could not be written.
     is_unwritten: Arc<AtomicBool>,
-    /// Where there is a person to watch them.
+    /// The progress bars, if there is a person to watch them.
     bars: Option<Arc<Bars>>,
 }
 
-/// The time of the machine's clock; an error where that is no time at all.
+/// Returns the time of the machine's clock, or an error if that is no time at all.
 fn system_time() -> Result<Timestamp> {
     Timestamp::try_from(SystemTime::now()).map_err(|_| Error::Clock)
 }
@@ -217,7 +217,7 @@ impl Context {
     }
 }
 
-/// What there is to say of output that could not be written; nothing where only its reader has gone away.
+/// Returns the message about output that could not be written; `None` if only its reader has gone away.
 fn failure_to_write(written: std::io::Result<()>) -> Option<String> {
     let error = written.err()?;
     (error.kind() != ErrorKind::BrokenPipe)

@@ -34,7 +34,7 @@ pub(super) struct ExplainArgs {
     architecture: Option<String>,
 }
 
-/// What `--json` prints.
+/// The document that `--json` prints.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Explanation<'a> {
@@ -202,7 +202,7 @@ fn visible(line: &str) -> String {
     text
 }
 
-/// What became of a package in one name space, in a few words.
+/// Returns in a few words what became of a package in one name space.
 fn verdict(group: &GroupExplanation) -> String {
     let has = |test: fn(&Fate) -> bool| group.copies.iter().any(|copy| test(&copy.fate));
     if group.copies.is_empty() {

@@ -20,19 +20,19 @@ const SPINNER: &str = "{prefix} {spinner} {elapsed}";
 /// A task whose bytes are known.
 const BYTES: &str = "{prefix} [{wide_bar}] {done} of {expected}{pace}";
 
-/// How often a line is drawn anew though nothing happens: so that a rate sinks while nothing comes.
+/// The pause after which a line is drawn anew though nothing happens: so the rate sinks while nothing comes.
 const TICK: Duration = Duration::from_millis(200);
 
-/// More often than this nothing is drawn: a line from afar may be slow.
+/// The most redraws per second: a connection from afar may be slow.
 const DRAWS_PER_SECOND: u8 = 8;
 
-/// How long bytes have to flow before there is a rate.
+/// The time that bytes have to flow before there is a rate.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// For how long bytes may stay away before there is no rate any more.
+/// The time that bytes may stay away before there is no rate any more.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Beyond this there is no telling.
+/// The remaining time from which on none is shown.
 const LONGEST_LEFT: Duration = Duration::from_secs(100 * 3600);
 
 /// The lines at the bottom of a terminal.

@@ -26,8 +26,8 @@ pub(super) enum Server {
     Apache,
 }
 
-/// Where clients are sent for the packages of an archive: where it says, or to its first http(s) URI without a password. `None` where
-/// its packages are here.
+/// Returns the URI that clients are sent to for the packages of an archive: its `redirect`, or its first http(s) URI without a password.
+/// `None` if its packages are here.
 pub(super) fn base(archive: &Archive) -> Option<Uri> {
     let uris = archive.redirect.iter().chain(&archive.uris);
     let mut uris = uris.filter_map(|uri| Uri::parse(uri).ok());
@@ -37,8 +37,8 @@ pub(super) fn base(archive: &Archive) -> Option<Uri> {
 /// A `..` between slashes, as a client may spell it; nginx makes one backslash of two in quotes.
 const CLIMBS: &str = r"(?:/|\\\\|%(?:25)*2f|%(?:25)*5c)(?:\.|%(?:25)*2e){2}(?:/|\\\\|%(?:25)*(?:2f|5c|3f|23|3b)|\?|#|;|$)";
 
-/// What ends a part of a path besides a slash, for Apache: it writes `%3f` as `?` into what it sends, so the part behind `..` would be a
-/// query. Some servers take what follows a `;` for no part of the name.
+/// The ends of a part of a path besides a slash, for Apache: it writes `%3f` as `?` into the URI that it sends, so the part behind `..`
+/// would be a query. Some servers do not count the text behind a `;` as part of the name.
 const END: &str = r"[?#;]|%(25)*(3f|23|3b)|$";
 
 /// A slash in a path that Apache has decoded once, as some server behind the base might see one.

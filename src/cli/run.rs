@@ -217,7 +217,7 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     })
 }
 
-/// What is published besides suites.
+/// The name of the things that are published besides suites.
 const LINKS: &str = "aliases and links to pools";
 
 /// The plan in words: one line a suite, and below it one for each package that would change.

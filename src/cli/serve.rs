@@ -21,7 +21,7 @@ pub(super) struct ServeArgs {
     listen: Option<String>,
 }
 
-/// Where the packages of an archive are: where it says, at its first http(s) URI, or in its directory here.
+/// Returns the place of an archive's packages: its `redirect`, its first http(s) URI, or its directory here.
 fn target(archive: &Archive) -> Option<PoolTarget> {
     if let Some(base) = base(archive) {
         return Some(PoolTarget::Redirect(base.to_string()));

@@ -38,7 +38,7 @@ struct Status {
 struct SuiteStatus {
     generation: u64,
     date: String,
-    /// Whether clients refuse it for its Date.
+    /// `true` if clients refuse the suite because of its Date.
     date_ahead: bool,
     valid_until: Option<String>,
     packages: BTreeMap<String, u64>,
@@ -70,7 +70,7 @@ impl SuiteStatus {
     }
 }
 
-/// What was read, or a line for what could not be: the rest can be told all the same.
+/// Returns what was read, or adds a line about what could not be read: the rest can be told all the same.
 fn known<T>(read: Result<T>, unknown: &mut Vec<String>) -> Option<T> {
     read.map_err(|error| unknown.push(chain(&error))).ok()
 }

@@ -22,11 +22,11 @@ pub(super) struct VerifyArgs {
     keyring: Vec<PathBuf>,
 }
 
-/// How often what is served is read once more because it changed meanwhile.
+/// The number of times that the served tree is read again because it changed meanwhile.
 const MAX_AGAIN: usize = 10;
 
-/// Checks what the link serves. A run may change the tree that is being read; what was found wrong in it then is of two
-/// generations, and counts for nothing.
+/// Checks the tree that the link serves. A run may change the tree while it is read; then the faults that were found are of
+/// two generations, and count for nothing.
 fn check_served(
     config: &Config,
     check: impl Fn(&Path) -> TreeReport,

@@ -6,7 +6,7 @@ use crate::{decode, uri};
 
 use super::Error;
 
-/// Why a suite of an archive could not be fetched. Every variant names the file or URI that it is about.
+/// The reason why a suite of an archive could not be fetched. Every variant names the file or URI that it is about.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -101,21 +101,21 @@ pub enum FetchError {
         /// The Date of the one in the spool.
         seen: String,
     },
-    /// The Release is newer than the copy, or is the copy's, and older than one whose indices could not be had.
+    /// The Release is that of the copy or newer, but older than a Release whose indices could not be had.
     #[error(
         "{uri}: the Release of {date} is older than the one of {newer} seen at {newer_uri}{}",
         .failures.iter().map(|(uri, e)| format!("\n  and {uri}: {}", super::chain(e))).collect::<String>()
     )]
     Behind {
-        /// Where it is from.
+        /// The URI of the Release.
         uri: String,
         /// Its Date.
         date: String,
-        /// Where the newer one was seen.
+        /// The URI of the newer Release.
         newer_uri: String,
-        /// The Date of that one.
+        /// The Date of the newer Release.
         newer: String,
-        /// What the other URIs gave.
+        /// The failures of the other URIs.
         failures: Vec<(String, FetchError)>,
     },
     /// The Release has the Date of one seen before, and other content.
@@ -133,9 +133,9 @@ pub enum FetchError {
         uri: String,
         /// The field.
         field: &'static str,
-        /// What it said before.
+        /// The earlier value.
         from: String,
-        /// What it says now.
+        /// The present value.
         to: String,
     },
     /// A field of the Release is too long for a Release of ours.
@@ -159,7 +159,7 @@ pub enum FetchError {
     TooManyWanted {
         /// The file.
         uri: String,
-        /// How many.
+        /// The number of files that are wanted.
         count: usize,
         /// The bound.
         limit: usize,
@@ -177,7 +177,7 @@ pub enum FetchError {
         uri: String,
         /// Its length.
         found: u64,
-        /// What the Release says.
+        /// The length that the Release says.
         expected: u64,
         /// ` unpacked`, or nothing.
         unpacked: &'static str,
@@ -203,7 +203,7 @@ pub enum FetchError {
     TooLarge {
         /// The file.
         uri: String,
-        /// What the Release says.
+        /// The size that the Release says.
         size: u64,
         /// Which bound.
         bound: &'static str,
@@ -215,7 +215,7 @@ pub enum FetchError {
     TooMuchMemory {
         /// The suite's directory.
         uri: String,
-        /// How much, roughly.
+        /// The memory that they would take up, roughly.
         needed: u64,
         /// The bound.
         bound: crate::config::ByteSize,
@@ -227,15 +227,15 @@ pub enum FetchError {
     Swollen {
         /// The file.
         uri: String,
-        /// What the Release says.
+        /// The size that the Release says.
         size: u64,
     },
-    /// It takes too long, though bytes come.
+    /// The transfer takes too long, though bytes come.
     #[error("{uri}: given up after {}", crate::config::TimeSpan::from_seconds(*.seconds))]
     TooLate {
         /// The file that was on its way.
         uri: String,
-        /// How long it was tried.
+        /// The time after which it was given up.
         seconds: u64,
     },
     /// An index is what the Release says, and cannot be merged.
@@ -243,7 +243,7 @@ pub enum FetchError {
     Index {
         /// The file, in its plain form.
         uri: String,
-        /// What is wrong with it, and on which line.
+        /// The fault of the index, and its line.
         why: String,
     },
     /// The spool cannot be written.
@@ -258,7 +258,7 @@ impl From<Error> for FetchError {
 }
 
 impl FetchError {
-    /// Whether this is what a mirror in the middle of its own sync looks like: worth fetching the Release again.
+    /// Returns whether a mirror in the middle of its own sync would give this error: then the Release is worth fetching again.
     pub fn may_be_mid_sync(&self) -> bool {
         matches!(
             self,
@@ -272,17 +272,17 @@ impl FetchError {
         )
     }
 
-    /// Whether something was taken, though something newer was seen.
+    /// Returns whether a Release was accepted although a newer one was seen.
     pub(crate) fn is_behind(&self) -> bool {
         matches!(self, FetchError::Behind { .. })
     }
 
-    /// Whether it lies with this machine, so that another URI or the copy in the spool is no way out.
+    /// Returns whether this machine is the cause, so that another URI or the copy in the spool is no way out.
     pub fn is_local(&self) -> bool {
         matches!(self, FetchError::Spool(_) | FetchError::Keyring { .. })
     }
 
-    /// What an operator can do about it.
+    /// Returns what an operator can do about the error.
     pub fn hint(&self) -> Option<String> {
         match self {
             FetchError::EveryUri(errors) => errors.iter().find_map(|(_, e)| e.hint()),
@@ -338,7 +338,7 @@ fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
-/// What the decoder says about a stream that is longer than allowed.
+/// Returns whether the decoder refused a stream because it is longer than allowed.
 pub(crate) fn is_over_limit(error: &std::io::Error) -> bool {
     matches!(
         decode::Error::of(error),

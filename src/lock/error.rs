@@ -14,7 +14,7 @@ pub enum LockError {
     Held {
         /// The lock file.
         path: PathBuf,
-        /// What the holder wrote into it.
+        /// The words that the holder wrote into the file.
         holder: String,
     },
     /// A run that does not hold the lock file is at work on the state.
@@ -27,20 +27,20 @@ pub enum LockError {
         directory: PathBuf,
         /// The lock file.
         lock: PathBuf,
-        /// Who is at work.
+        /// The process that is at work.
         user: String,
     },
     /// The lock file cannot be opened or locked.
     #[error("cannot {action} the lock file {path}")]
     Unusable {
-        /// What was tried.
+        /// The operation that was tried.
         action: &'static str,
         /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The error that the system returned.
         source: io::Error,
     },
-    /// What stands in its place is a device, a FIFO or the like.
+    /// A device, a FIFO or the like stands in the place of the lock file.
     #[error("{path} cannot be the lock file: it is no regular file")]
     NoFile {
         /// The lock file, as it is configured.
@@ -55,7 +55,7 @@ pub enum LockError {
 }
 
 impl LockError {
-    /// What an operator can do about it.
+    /// Returns what an operator can do about the error.
     pub fn hint(&self) -> Option<String> {
         match self {
             LockError::Held { .. } => Some("wait for it with --lock-wait SECONDS, or try again later".into()),

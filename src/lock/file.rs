@@ -11,13 +11,13 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::{Holder, LockError};
 
-/// How often a lock file may change under our hands before that is called an error.
+/// The number of times that a lock file may be replaced while we take it, before that is an error.
 const MAX_REPLACED: u32 = 100;
 
-/// What the words of a holder begin with.
+/// The beginning of the words of every holder.
 const HOLDER: &[u8] = b"pid ";
 
-/// How long to wait for somebody who only looks who holds it.
+/// The time to wait for a process that only looks who holds the lock.
 const LOOK_TAKES: Duration = Duration::from_millis(2);
 
 /// The mode of the lock file: whoever may open it may hold the lock.
@@ -26,11 +26,11 @@ const OWNER_ONLY: u32 = 0o600;
 /// The bit that lets a group write.
 const GROUP_WRITES: u32 = 0o020;
 
-/// What became of one attempt.
+/// The result of one attempt.
 pub(super) enum Attempt {
-    /// It is ours.
+    /// The lock is ours.
     Locked(Flock<File>),
-    /// It is held; by whom.
+    /// Somebody else holds the lock; the text says who.
     Busy(String),
 }
 
@@ -61,7 +61,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
                 }
             }
             Err((file, Errno::EWOULDBLOCK)) => {
-                // Whoever only looks holds a shared lock, for an instant. A holder's is exclusive.
+                // A process that only looks holds a shared lock, for an instant. A holder's lock is exclusive.
                 match Flock::lock(file, FlockArg::LockSharedNonblock) {
                     Ok(_) => {}
                     Err((mut file, _)) => return Ok(Attempt::Busy(read_holder(&mut file))),
@@ -81,7 +81,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
     })
 }
 
-/// Opens the file, or makes it; `None` if it came to be in between.
+/// Opens the file, or makes it; returns `None` if somebody else made it in between.
 ///
 /// A file that is there is opened without O_CREAT: in a sticky directory, the kernel refuses that for files of other users, and for
 /// root too (fs.protected_regular). Nor does it wait for the other end of a FIFO.
@@ -93,7 +93,7 @@ fn open(path: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened.map(Some),
     }
-    // What a symlink leads to may be made as well: it is gone after each start of the machine, if it lies in /run.
+    // The file that a symlink leads to may be made as well: if it lies in /run, it is gone after each start of the machine.
     let is_link = path.is_symlink();
     match options.create(is_link).create_new(!is_link).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
@@ -101,10 +101,10 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Keeps other users from the lock, where an earlier version or flock(1) made the file readable for all.
+/// Keeps other users from the lock if an earlier version or flock(1) made the file readable for all.
 ///
-/// A group that may write is left in: somebody let it share the lock on purpose. So is a file that is not a lock file by its content,
-/// and one that belongs to another user, whose matter its mode is.
+/// A group that may write keeps its rights: somebody let it share the lock on purpose. A file whose content is not that of a lock file
+/// keeps its mode, and so does a file of another user, who alone decides about it.
 fn tighten(file: &mut File) {
     let Ok(mode) = file.metadata().map(|m| m.mode() & 0o7777) else {
         return;
@@ -118,11 +118,12 @@ fn tighten(file: &mut File) {
     }
 }
 
-/// How much of a file is looked at to see whose it is.
+/// The bytes of a file that are looked at to see who wrote it.
 const START_BYTES: u64 = 64;
 
-/// Whether nothing is lost when the file is emptied: it is empty, as those of flock(1) are, or a holder wrote it, perhaps not to the
-/// end, or a loss of power left zeros of what one wrote, or it has the bare number of a process, as other programs leave it.
+/// Returns whether nothing is lost when the file is emptied. That is so if the file is empty, like those of flock(1); if a holder wrote
+/// it, perhaps not to the end; if a loss of power turned a holder's words into zeros; or if it has only the number of a process, as other
+/// programs leave it.
 fn is_ours(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.seek(SeekFrom::Start(0))?;
@@ -133,7 +134,7 @@ fn is_ours(file: &mut File) -> io::Result<bool> {
         || start.len() < START_BYTES as usize && start.iter().all(is_number))
 }
 
-/// Whether the path still names the file that was opened.
+/// Returns whether the path still names the file that was opened.
 fn names_inode_of(path: &Path, file: &File) -> io::Result<bool> {
     let opened = file.metadata()?;
     match path.metadata() {
@@ -187,9 +188,9 @@ fn read_holder(file: &mut File) -> String {
     }
 }
 
-/// What the lock file says of its holder, or `None` where nobody holds the lock; changes nothing, and keeps nobody out.
+/// Returns the lock file's words about its holder, or `None` if nobody holds the lock. Changes nothing, and keeps nobody out.
 ///
-/// Nobody can hold it where the file system knows no locks.
+/// Nobody can hold the lock on a file system that knows no locks.
 pub fn holder(path: &Path) -> Option<String> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());

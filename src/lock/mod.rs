@@ -37,15 +37,15 @@ pub use error::LockError;
 pub use file::holder;
 use file::{Attempt, clear_holder, try_lock, write_holder};
 
-/// How often a waiting process tries again.
+/// The pause between two attempts of a waiting process.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
-/// What a holder writes into the lock file for people to read.
+/// The words that a holder writes into the lock file for people to read.
 #[derive(Debug, Clone)]
 pub struct Holder {
     /// The command, as it should be named to whoever is kept waiting.
     pub command: String,
-    /// When it started, for people.
+    /// The time when the command started, for people.
     pub started: String,
 }
 
@@ -53,9 +53,9 @@ pub struct Holder {
 #[derive(Debug)]
 pub struct RunLock {
     path: PathBuf,
-    /// `None` where the caller vouched for holding it.
+    /// `None` if the caller vouched for holding the lock.
     held: Option<Flock<File>>,
-    /// Until when to wait for others; `None` is for ever.
+    /// The time until which to wait for others; `None` is for ever.
     deadline: Option<Instant>,
 }
 
@@ -67,7 +67,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A second descriptor of it, as [`RunLock::share`] has it.
+    /// Returns a second descriptor of the claim, as [`RunLock::share`] does of the lock.
     pub(crate) fn share(&self) -> io::Result<Option<File>> {
         second_descriptor(&self.held)
     }
@@ -105,7 +105,7 @@ impl RunLock {
         }
     }
 
-    /// Goes on the word of the caller that it holds the lock already.
+    /// Trusts the word of the caller that it holds the lock already.
     ///
     /// The second value is false when in truth nobody holds it, which deserves a loud warning.
     pub fn assume_held(path: &Path) -> Result<(RunLock, bool), LockError> {
@@ -183,7 +183,7 @@ fn passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
-/// Who holds the flock on a file, as far as the kernel tells (proc_locks(5)).
+/// Returns the holder of the flock on a file, as far as the kernel tells (proc_locks(5)).
 fn user_of(file: &File) -> String {
     let inode = file.metadata().map(|m| m.ino()).ok();
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();

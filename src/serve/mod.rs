@@ -141,7 +141,8 @@ impl Stop {
         }
     }
 
-    /// A handle that ends the server at SIGINT and SIGTERM, too; at the second one, without waiting for answers. The process no longer dies of these from then on.
+    /// Returns a handle that ends the server at SIGINT and SIGTERM, too; at the second one, without waiting for answers. From then on
+    /// these signals no longer kill the process.
     pub fn at_signals() -> Stop {
         Stop {
             at_signals: true,
