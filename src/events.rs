@@ -104,7 +104,7 @@ impl fmt::Display for Task {
     }
 }
 
-/// A family as the configuration spells it.
+/// Returns a family as the configuration spells it.
 fn word(family: Family) -> &'static str {
     match family {
         Family::Packages => "packages",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::deb822::Name;
 
-/// Why a string is not a name of the kind asked for.
+/// The reason why a string is not a name of the kind asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{value}` is not {what}: {why}")]
 pub struct InvalidName {
@@ -17,7 +17,7 @@ pub struct InvalidName {
     why: &'static str,
 }
 
-/// One path segment: letters, digits and the characters of `extra`, beginning with a letter or a digit.
+/// Checks that a text is one path segment: letters, digits and the characters of `extra`, beginning with a letter or a digit.
 fn check_segment(value: &str, extra: &str) -> Result<(), &'static str> {
     let mut bytes = value.bytes();
     match bytes.next() {
@@ -54,7 +54,7 @@ macro_rules! name {
                 }
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -174,7 +174,7 @@ impl PackageName {
 }
 
 impl SuiteName {
-    /// The name as one segment, for file names: `buster/updates` becomes `buster_updates`.
+    /// Returns the name as one segment, for file names: `buster/updates` becomes `buster_updates`.
     pub fn flat(&self) -> String {
         self.0.replace('/', "_")
     }

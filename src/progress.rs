@@ -223,7 +223,7 @@ mod tests {
             reached.collect()
         }
 
-        /// The sum of the steps forward and back, which ends at what was done.
+        /// Returns the sum of the steps forward and back, which ends at what was done.
         fn last(&self) -> (u64, u64) {
             *self.reached().last().unwrap()
         }

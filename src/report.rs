@@ -141,7 +141,7 @@ fn changes(generation: &Generation) -> String {
     text
 }
 
-/// The lines of each report.
+/// Returns the lines of each report.
 fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSet<String>> {
     let mut reports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for watch in config.reports.watch.keys() {

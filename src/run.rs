@@ -221,7 +221,7 @@ fn later_than_published(workspace: &Workspace<'_>, options: &RunOptions<'_>) -> 
         .map_err(|e| Error::Usage(format!("the clock is out of range: {e}")))
 }
 
-/// The keys that the configuration names.
+/// Returns the keys that the configuration names.
 pub fn signer(config: &Config) -> Result<Signer> {
     Ok(match &config.signing.gpg {
         Some(gpg) => Signer::gpg(gpg.program.clone(), gpg.homedir.clone(), gpg.keys.clone()),

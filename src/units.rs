@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a quantity cannot be read.
+/// The reason why a quantity cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{value}` is not {what}")]
 pub struct InvalidQuantity {
@@ -20,7 +20,7 @@ pub struct InvalidQuantity {
 pub struct TimeSpan(u64);
 
 impl TimeSpan {
-    /// A span of so many seconds.
+    /// Returns a span of so many seconds.
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds)
     }
@@ -30,13 +30,13 @@ impl TimeSpan {
         self.0
     }
 
-    /// The same as the standard library's type.
+    /// Returns the span as the standard library's type.
     pub const fn duration(self) -> Duration {
         Duration::from_secs(self.0)
     }
 }
 
-/// Number and unit: the digits in front, the word behind, blanks between them allowed.
+/// Splits a quantity into number and unit: the digits in front, the word behind, blanks between them allowed.
 fn split_unit(value: &str) -> Option<(u64, &str)> {
     let value = value.trim();
     let end = value
@@ -93,12 +93,12 @@ impl fmt::Display for TimeSpan {
 pub struct ByteSize(u64);
 
 impl ByteSize {
-    /// A size of so many bytes.
+    /// Returns a size of so many bytes.
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
@@ -150,7 +150,7 @@ impl fmt::Display for ByteSize {
 pub struct Percent(u8);
 
 impl Percent {
-    /// So many per cent.
+    /// Returns a share of so many per cent.
     ///
     /// Values over 100 are taken as 100.
     pub const fn new(percent: u8) -> Self {

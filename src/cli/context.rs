@@ -108,12 +108,12 @@ impl Context {
         }
     }
 
-    /// The program itself, wherever it was moved to since it was started.
+    /// Returns the path of this program, wherever it was moved to since it was started.
     pub(super) fn itself() -> PathBuf {
         PathBuf::from("/proc/self/exe")
     }
 
-    /// Step 0: takes the lock, or leaves.
+    /// Takes the lock, or leaves: step 0.
     pub(super) fn lock(&self, config: &Config, options: &LockOptions) -> Result<RunLock> {
         // Where the lock lies below the root, the first run has to make the root before it can take the lock.
         std::fs::create_dir_all(&config.root)
@@ -160,7 +160,7 @@ impl Context {
         }
     }
 
-    /// The exit code: 1 instead of 0 where what was asked for could not be written.
+    /// Returns the exit code: 1 instead of 0 where what was asked for could not be written.
     pub(super) fn close(&self, code: ExitCode) -> ExitCode {
         if code == ExitCode::SUCCESS && self.is_unwritten.load(Ordering::Relaxed) {
             return ExitCode::from(exit::FAILED);

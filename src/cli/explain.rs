@@ -46,7 +46,7 @@ pub(super) fn explain(context: &Context, args: &ExplainArgs) -> Result<ExitCode>
     let config = context.config()?;
     let suites = suites(&config, args)?;
     let explained = match explain_suites(&config, &suites, args, context.now()) {
-        // A run may replace what was being read. Then what it left is to be read.
+        // A run may replace the files while they are read. Then the new files are to be read.
         Err(Error::Io { .. }) => explain_suites(&config, &suites, args, context.now())?,
         other => other?,
     };
@@ -64,7 +64,7 @@ pub(super) fn explain(context: &Context, args: &ExplainArgs) -> Result<ExitCode>
 
 type NamedSuite<'a> = (&'a SuiteName, &'a Suite);
 
-/// The suites that are asked for.
+/// Returns the suites that are asked for.
 fn suites<'a>(config: &'a Config, args: &ExplainArgs) -> Result<Vec<NamedSuite<'a>>> {
     let known = config.suites.keys().map(|name| name.as_str());
     // The aliases of a suite are names of it.
@@ -105,7 +105,7 @@ fn unknown(what: &str, asked: &str, known: BTreeSet<&str>) -> Error {
     ))
 }
 
-/// The most similar of some names, if it is similar at all.
+/// Returns the most similar of some names, if it is similar at all.
 fn nearest<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let bound = 2.max(asked.chars().count() / 3);
     let near = known.filter(|name| name.len().abs_diff(asked.len()) <= bound);
@@ -185,7 +185,7 @@ fn in_words(explanation: &Explanation<'_>, only: Option<&str>) -> String {
     text
 }
 
-/// A line in which nothing moves a cursor, or turns the order of what follows: archives may put anything into a field.
+/// Returns a line in which nothing moves a cursor or turns the text behind it round: archives may put anything into a field.
 fn visible(line: &str) -> String {
     let is_unseen = |c: char| {
         c.is_control()

@@ -22,7 +22,7 @@ pub(super) struct LockArgs {
     command: Vec<OsString>,
 }
 
-/// `callers_umask` is what the command gets: what it makes is its own matter.
+/// Runs a command under the lock. The command gets `callers_umask`: the modes of the files that it makes are its own matter.
 pub(super) fn lock(context: &Context, args: &LockArgs, callers_umask: Mode) -> Result<ExitCode> {
     let config = context.config()?;
     let _lock = context.lock(&config, &args.lock)?;

@@ -44,12 +44,12 @@ pub(super) struct Bars {
 /// The line of a task.
 struct Line {
     bar: ProgressBar,
-    /// When bytes came the last time.
+    /// The time when bytes came last.
     moved: Arc<Mutex<Instant>>,
 }
 
 impl Bars {
-    /// Draws nothing yet; `None` where nothing is to be drawn.
+    /// Returns bars that draw nothing yet; `None` if nothing is to be drawn.
     pub(super) fn on_terminal(quiet: bool) -> Option<Self> {
         let can_draw = std::env::var_os("TERM").is_some_and(|t| !t.is_empty() && t != "dumb");
         (!quiet && can_draw && std::io::stderr().is_terminal()).then(|| Self {
@@ -163,9 +163,9 @@ struct Pace {
     done: u64,
     expected: u64,
     bytes_per_second: f64,
-    /// Since the first bytes.
+    /// The time since the first bytes.
     elapsed: Duration,
-    /// Since the last ones.
+    /// The time since the last bytes.
     idle: Duration,
 }
 

@@ -44,7 +44,7 @@ const END: &str = r"[?#;]|%(25)*(3f|23|3b)|$";
 /// A slash in a path that Apache has decoded once, as some server behind the base might see one.
 const SLASH: &str = r"(/|\\\\|%(25)*2f|%(25)*5c)";
 
-/// The rules for all archives.
+/// Returns the rules for all archives.
 pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
     let mut text = String::new();
     for (name, archive) in &config.archives {
@@ -88,8 +88,8 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
     Ok(text)
 }
 
-/// A base as Apache wants it: decoded, since it is encoded anew with what follows, and with every `$` escaped. `None` where it holds what
-/// would mean something else then.
+/// Returns a base as Apache wants it: decoded, since Apache encodes it anew with the rest of the path, and with every `$` escaped. `None`
+/// if the base holds anything that would mean something else then.
 fn for_apache(base: &Uri) -> Option<String> {
     let base = base.to_string();
     let base = percent_decode_str(base.trim_end_matches('/'))

@@ -220,7 +220,7 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
 /// The name of the things that are published besides suites.
 const LINKS: &str = "aliases and links to pools";
 
-/// The plan in words: one line a suite, and below it one for each package that would change.
+/// Returns the plan in words: one line a suite, and below it one for each package that would change.
 fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> String {
     let mut lines = Vec::new();
     for suite in &plan.suites {

@@ -22,7 +22,7 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-/// Why a configuration cannot be used.
+/// The reason why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -142,7 +142,7 @@ impl Config {
     }
 }
 
-/// Line and column, from 1, of a byte offset.
+/// Returns the line and column, from 1, of a byte offset.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |n| n + 1);
@@ -302,12 +302,12 @@ fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
     problems
 }
 
-/// The number in a part `[1]` of a path, which stands for an item of a list, counted from 0.
+/// Returns the number in a part `[1]` of a path, which stands for an item of a list, counted from 0.
 fn list_number(part: &str) -> Option<usize> {
     part.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// A key as one would write it in the file.
+/// Returns a key as one would write it in the file.
 fn written<S: AsRef<str>>(path: &[S]) -> String {
     let is_bare = |part: &str| {
         !part.is_empty()
@@ -328,7 +328,7 @@ fn written<S: AsRef<str>>(path: &[S]) -> String {
     text
 }
 
-/// The same for the place where serde stopped.
+/// Returns the key at which serde stopped, as one would write it in the file.
 fn written_path(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let mut text = String::new();
@@ -390,7 +390,7 @@ fn locate(text: &str, problem: validate::Finding) -> Problem {
     }
 }
 
-/// `signed-by = "a"` as well as `signed-by = ["a", "b"]`.
+/// Reads `signed-by = "a"` as well as `signed-by = ["a", "b"]`.
 pub(super) fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<PathBuf>, D::Error> {
     #[derive(Deserialize)]
     #[serde(

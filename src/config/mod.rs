@@ -491,7 +491,7 @@ pub struct Push {
 }
 
 impl Config {
-    /// The archives of a merged suite with the upstream suite that each gives, highest priority first.
+    /// Returns the archives of a merged suite with the upstream suite that each gives, highest priority first.
     pub fn inputs<'a>(
         &'a self,
         suite: &'a Suite,
@@ -502,12 +502,12 @@ impl Config {
         })
     }
 
-    /// The components of a merged suite.
+    /// Returns the components of a merged suite.
     pub fn components_of<'a>(&'a self, suite: &'a Suite) -> &'a [Component] {
         suite.components.as_deref().unwrap_or(&self.components)
     }
 
-    /// The architectures of a merged suite.
+    /// Returns the architectures of a merged suite.
     pub fn architectures_of<'a>(&'a self, suite: &'a Suite) -> &'a [Architecture] {
         suite
             .architectures
@@ -515,7 +515,7 @@ impl Config {
             .unwrap_or(&self.architectures)
     }
 
-    /// The architectures of a merged suite that are name spaces of their own: all but `all`, which is made from the others,
+    /// Returns the architectures of a merged suite that are name spaces of their own: all but `all`, which is made from the others,
     /// unless there is no other.
     pub fn name_spaces_of<'a>(&'a self, suite: &'a Suite) -> Vec<&'a Architecture> {
         let all = self.architectures_of(suite);
@@ -526,7 +526,7 @@ impl Config {
         spaces
     }
 
-    /// The strategy of a merged suite.
+    /// Returns the strategy of a merged suite.
     pub fn strategy_of(&self, suite: &Suite) -> Strategy {
         suite.strategy.unwrap_or(self.strategy)
     }

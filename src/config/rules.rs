@@ -96,7 +96,7 @@ impl Filter {
 #[serde(try_from = "String", into = "String")]
 pub struct Glob(globset::Glob);
 
-/// Why a text is no pattern.
+/// The reason why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no pattern: {why}")]
 pub struct InvalidGlob {
@@ -123,7 +123,7 @@ impl TryFrom<String> for Glob {
 }
 
 impl Glob {
-    /// The pattern for names in lower case.
+    /// Returns the pattern for names in lower case.
     fn without_case(&self) -> Result<globset::Glob, globset::Error> {
         let text = self.0.glob();
         if text.contains('[') {

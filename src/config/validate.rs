@@ -41,7 +41,7 @@ impl Findings {
     }
 }
 
-/// Everything that is wrong, in no particular order.
+/// Returns everything that is wrong, in no particular order.
 pub(super) fn problems(config: &Config) -> Vec<Finding> {
     let mut findings = Findings::default();
     general(config, &mut findings);
@@ -245,7 +245,7 @@ fn redirect_fault(redirect: &str) -> Option<(String, &'static str)> {
     }
 }
 
-/// The archive that was perhaps meant, as a hint.
+/// Returns the archive that was perhaps meant, as a hint.
 fn nearest_archive(config: &Config, name: &str) -> String {
     let distance = |known: &str| strsim::damerau_levenshtein(known, name);
     let known = config.archives.keys().map(|known| known.as_str());
@@ -347,7 +347,7 @@ fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findin
     }
 }
 
-/// A list that a suite has instead of the general one.
+/// Checks a list that a suite has instead of the general one.
 fn own_list<T: Ord + std::fmt::Display>(
     path: &[&str],
     items: &[T],
@@ -370,7 +370,7 @@ fn own_list<T: Ord + std::fmt::Display>(
     }
 }
 
-/// No two suites or links at one path, and none inside the directory of another's component.
+/// Checks that no two suites or links have one path, and that none lies inside the directory of another's component.
 fn suite_paths(config: &Config, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
     for name in config.suites.keys() {

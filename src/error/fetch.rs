@@ -1,4 +1,4 @@
-//! Why a suite of an archive could not be fetched.
+//! The reasons why a suite of an archive could not be fetched.
 
 use crate::deb822::ReleaseError;
 use crate::fetch::transport;
@@ -333,7 +333,7 @@ impl FetchError {
     }
 }
 
-/// A number of bytes, rounded up.
+/// Returns a number of bytes in MiB, rounded up.
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }

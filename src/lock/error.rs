@@ -1,15 +1,15 @@
-//! Why the lock cannot be had, and what to do about it.
+//! The reasons why the lock cannot be had, and what to do about them.
 
 use std::io;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-/// Why the lock cannot be had.
+/// The reason why the lock cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Another process holds it.
+    /// Another process holds the lock.
     #[error("the lock {path} is held by {holder}")]
     Held {
         /// The lock file.

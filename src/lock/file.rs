@@ -144,7 +144,7 @@ fn names_inode_of(path: &Path, file: &File) -> io::Result<bool> {
     }
 }
 
-/// Writes who holds it, for people. A file with something else in it is as good a lock, and is left as it is.
+/// Writes who holds the lock, for people. A file with something else in it is as good a lock, and is left as it is.
 pub(super) fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
     if !is_ours(file)? {
         return Ok(());
@@ -163,7 +163,7 @@ pub(super) fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Takes the words away again.
+/// Removes the holder's words again.
 pub(super) fn clear_holder(file: &mut File) -> io::Result<()> {
     match is_ours(file)? {
         true => file.set_len(0),

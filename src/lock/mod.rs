@@ -2,8 +2,8 @@
 //!
 //! Why two runs cannot overlap:
 //!
-//! - Only the kernel's flock decides. That the file exists means nothing, and so does what is written in it; a process
-//!   that dies, however it dies, lets go of the lock with its last descriptor.
+//! - Only the kernel's flock decides. The existence of the file means nothing, nor does its content; a process that dies,
+//!   however it dies, lets go of the lock with its last descriptor.
 //! - The file is emptied and written to, so it has to be a regular one that is empty, or that a holder wrote.
 //! - The file is never unlinked by us. Should somebody else remove or replace it, two processes could hold locks on two
 //!   inodes of one name. So after locking, the path is looked at again: if it does not name the inode that was locked, the
@@ -119,7 +119,7 @@ impl RunLock {
 
     /// Takes the second lock, on the directory of the state, waiting for it as long as for the first.
     ///
-    /// Only who held the first lock, and lost its file, can be in the way; or another run whose caller vouched for it.
+    /// Only a run that held the first lock and lost its file can be in the way, or another run whose caller vouched for the lock.
     pub fn claim(&self, directory: &Path) -> Result<Claim, LockError> {
         let unusable = |action| {
             move |source| LockError::Unusable {
@@ -159,12 +159,12 @@ impl RunLock {
         }
     }
 
-    /// The lock file.
+    /// Returns the lock file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A second descriptor of the same lock, for the guardian of a push: the lock is held until both are closed.
+    /// Returns a second descriptor of the same lock, for the guardian of a push: the lock is held until both are closed.
     pub(crate) fn share(&self) -> io::Result<Option<File>> {
         second_descriptor(&self.held)
     }
@@ -172,7 +172,7 @@ impl RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // So that nobody is shown a holder that is gone. The lock itself goes with the descriptor.
+        // Clears the words, so that nobody is shown a holder that is gone. The lock itself goes with the descriptor.
         if let Some(file) = &mut self.held {
             let _ = clear_holder(file);
         }

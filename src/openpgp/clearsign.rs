@@ -144,7 +144,7 @@ fn is_hash_header(line: &[u8]) -> bool {
     })
 }
 
-/// `Version: …`, `Comment: …` and whatever else programs put above the data of a signature.
+/// Returns whether a line is `Version: …`, `Comment: …` or another header that programs put above the data of a signature.
 fn is_armor_header(line: &[u8]) -> bool {
     let name = line.split(|&c| c == b':').next().unwrap_or_default();
     name.len() < line.len()
@@ -270,7 +270,7 @@ mod tests {
         )
     }
 
-    /// The line and the reason for which a message is refused.
+    /// Returns the line and the reason for which a message is refused.
     fn refusal(message: &str) -> (usize, &'static str) {
         match split(message.as_bytes()) {
             Err(Error::Structure { line, why, .. }) => (line, why),

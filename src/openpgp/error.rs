@@ -10,7 +10,7 @@ use crate::quoted::quoted_output;
 /// An error of the OpenPGP library that caused an error of ours.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Why a signature was not accepted, or none could be made.
+/// The reason why a signature was not accepted, or could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -98,7 +98,7 @@ pub enum Error {
     ExpiredKey {
         /// The fingerprint of the key: of the subkey, if only that has expired.
         fingerprint: String,
-        /// When it did.
+        /// The time when the key expired.
         expired: SystemTime,
     },
     /// The key of a signature was revoked.
@@ -121,7 +121,7 @@ pub enum Error {
     FutureKey {
         /// The fingerprint of the key.
         fingerprint: String,
-        /// From when on it is valid.
+        /// The time from which on the key is valid.
         valid_from: SystemTime,
     },
     /// The key of a signature, or what binds it to its certificate, is no longer considered secure.
@@ -166,7 +166,7 @@ pub enum Error {
     ExpiredSignature {
         /// The fingerprint of the key.
         key: String,
-        /// When it did.
+        /// The time when the signature expired.
         expired: SystemTime,
     },
     /// A signature says that it was made before its key was.
@@ -188,7 +188,7 @@ pub enum Error {
     FutureSignature {
         /// The fingerprint of the key.
         key: String,
-        /// From when on it is valid.
+        /// The time from which on the signature is valid.
         valid_from: SystemTime,
     },
     /// A signature that cannot be read, or is of a kind that is not known.

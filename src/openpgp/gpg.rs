@@ -28,7 +28,7 @@ pub(super) struct Gpg {
 }
 
 impl Gpg {
-    /// The public keys, with every self-signature that gpg has kept.
+    /// Returns the public keys, with every self-signature that gpg has kept.
     pub(super) fn certificates(&self) -> Result<Keyring, Error> {
         if self.keys.is_empty() {
             return Err(Error::NoKeys);

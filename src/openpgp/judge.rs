@@ -236,7 +236,7 @@ fn made(signature: &Signature) -> Result<SystemTime, Error> {
     made.ok_or_else(|| super::signatures::unreadable("it does not say when it was made"))
 }
 
-/// Fingerprint or key id of whoever claims to have signed.
+/// Returns the fingerprint or key id of the key that the signature claims to be by.
 fn issuer(signature: &Signature) -> String {
     // Fingerprints come first.
     let issuers = signature.get_issuers();

@@ -72,7 +72,7 @@ impl Keyring {
         }
     }
 
-    /// Private parts are dropped, and what several files say about one key is put together.
+    /// Drops private parts, and merges the parts of one key that come from several files.
     pub(super) fn from_certs(certs: impl IntoIterator<Item = Cert>) -> Result<Keyring, Error> {
         let mut merged: Vec<Cert> = Vec::new();
         for cert in certs {
@@ -109,7 +109,7 @@ impl Keyring {
         &self.certs
     }
 
-    /// The fingerprints of the certificates (of their primary keys), in upper-case hexadecimal.
+    /// Returns the fingerprints of the certificates (of their primary keys), in upper-case hexadecimal.
     pub fn fingerprints(&self) -> Vec<String> {
         self.certs
             .iter()
@@ -117,14 +117,14 @@ impl Keyring {
             .collect()
     }
 
-    /// The fingerprints of every key of some certificates, which are named by those of their primary keys.
+    /// Returns the fingerprints of every key of some certificates, which are named by those of their primary keys.
     pub fn fingerprints_of_keys(&self, certificates: &[String]) -> Vec<String> {
         let named = |cert: &&Cert| certificates.contains(&cert.fingerprint().to_hex());
         let keys = self.certs.iter().filter(named).flat_map(Cert::keys);
         keys.map(|key| key.key().fingerprint().to_hex()).collect()
     }
 
-    /// The certificates as a binary keyring, which `gpgv --keyring` and apt's `Signed-By` read.
+    /// Returns the certificates as a binary keyring, which `gpgv --keyring` and apt's `Signed-By` read.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         for cert in &self.certs {
@@ -133,7 +133,7 @@ impl Keyring {
         Ok(bytes)
     }
 
-    /// The certificates in one armor block, which apt's `Signed-By` reads from a file named `*.asc`.
+    /// Returns the certificates in one armor block, which apt's `Signed-By` reads from a file named `*.asc`.
     pub fn to_armored(&self) -> Result<Vec<u8>, Error> {
         let mut writer = armor::Writer::new(Vec::new(), armor::Kind::PublicKey).map_err(export)?;
         for cert in &self.certs {

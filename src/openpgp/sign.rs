@@ -24,7 +24,7 @@ enum Keys {
 }
 
 impl fmt::Debug for Signer {
-    /// Without the keys themselves.
+    /// Writes the signer without the keys themselves.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.keys {
             Keys::Gpg(gpg) => gpg.fmt(f),
@@ -67,7 +67,7 @@ impl Signer {
         })
     }
 
-    /// The public halves of the keys: what clients need, and what our own output is checked with.
+    /// Returns the public halves of the keys: what clients need, and what our own output is checked with.
     pub fn certificates(&self) -> Result<Keyring, Error> {
         match &self.keys {
             Keys::Gpg(gpg) => gpg.certificates(),

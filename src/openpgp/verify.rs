@@ -138,7 +138,7 @@ impl Verdict {
     }
 }
 
-/// The error for a text without a good signature: what is wrong with the signatures by known keys, or if there are none,
+/// Returns the error for a text without a good signature: the faults of the signatures by known keys, or if there are none,
 /// who else signed.
 fn refusal(problems: Vec<Error>, left_out: &[String]) -> Error {
     let mut unknown = Vec::new();

@@ -28,7 +28,7 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// The options of rsync's, which come behind those of the configuration: the last one of a kind counts.
+    /// Returns the options of rsync's, which come behind those of the configuration: the last one of a kind counts.
     pub(super) fn arguments(&self) -> Vec<String> {
         let mut arguments: Vec<String> = [
             "--dry-run",

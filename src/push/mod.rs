@@ -54,7 +54,7 @@ pub struct PushOptions {
 }
 
 impl PushOptions {
-    /// A push that forces nothing.
+    /// Returns the options of a push that forces nothing.
     pub fn new(guardian: PathBuf) -> PushOptions {
         PushOptions {
             guardian,

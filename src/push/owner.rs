@@ -59,7 +59,7 @@ impl Mark {
         Ok(Mark { dir, id })
     }
 
-    /// The name of the file.
+    /// Returns the name of the file.
     pub(super) fn name(&self) -> String {
         format!("{PREFIX}{}", self.id)
     }
@@ -111,7 +111,7 @@ pub(super) struct Seen {
 /// The record of a target's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Address {
-    /// Nothing.
+    /// Nothing is on record.
     New,
     /// We pushed to the address before there were marks.
     PushedTo,
@@ -119,7 +119,7 @@ pub(super) enum Address {
     Marked,
 }
 
-/// Why a target is not pushed to, and what an operator can do about it.
+/// The reason why a target is not pushed to, and what an operator can do about it.
 pub(super) type Refusal = (String, &'static str);
 
 /// Refuses a target that belongs to somebody else, by what it holds.
@@ -152,7 +152,7 @@ pub(super) fn refusal(seen: &Seen, address: Address) -> Option<Refusal> {
     ))
 }
 
-/// The first few of these names, for a message.
+/// Returns the first few of these names, for a message.
 pub(super) fn some_of<'a>(names: impl Iterator<Item = &'a String> + Clone) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<_> = names.clone().take(SHOWN).map(|name| quoted(name)).collect();

@@ -30,7 +30,7 @@ pub struct PushRecord {
     pub owner: Option<String>,
 }
 
-/// The name of a target's record, below the state directory.
+/// Returns the name of a target's record, below the state directory.
 pub fn record_name(target: &Push) -> String {
     format!("push-{}.json", target.name)
 }
@@ -47,7 +47,7 @@ pub(super) struct Pushed {
     pub(super) is_unfinished: bool,
 }
 
-/// The name of the record of a target's paths. No target can be called so that this is its [`record_name`].
+/// Returns the name of the record of a target's paths. No target can be called so that this is its [`record_name`].
 fn pushed_name(target: &Push) -> String {
     format!("pushed-{}.json", target.name)
 }

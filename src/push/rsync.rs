@@ -23,16 +23,16 @@ use super::tree::Tree;
 /// The most bytes of rsync's output that are shown.
 const SHOWN_BYTES: u64 = 4000;
 
-/// rsync's exit code where the other side said nothing for too long.
+/// The exit code of rsync when the other side said nothing for too long.
 const RSYNC_TIMEOUT: i32 = 30;
 
-/// rsync's exit code where the other side does not do what is asked for.
+/// The exit code of rsync when the other side does not do what is asked for.
 const RSYNC_UNSUPPORTED: i32 = 4;
 
 /// The most that rsync may write during a look: 4 MiB are some 50,000 names.
 const LOOK_BYTES: u64 = 4 << 20;
 
-/// The same while it connects to a daemon.
+/// The exit code of rsync when a daemon did not answer for too long while rsync connected to it.
 const RSYNC_CONNECT_TIMEOUT: i32 = 35;
 
 /// A target, for the time of one push.
@@ -40,13 +40,13 @@ pub(super) struct Target<'a> {
     workspace: &'a Workspace<'a>,
     target: &'a Push,
     guardian: &'a Path,
-    /// When the whole push has to be done.
+    /// The time when the whole push has to be done.
     deadline: Option<Instant>,
 }
 
 /// A call of rsync's that failed.
 struct Failed {
-    /// The exit code, where it came to one.
+    /// The exit code, if rsync ran and returned one.
     code: Option<i32>,
     error: Error,
 }
@@ -127,7 +127,7 @@ impl<'a> Target<'a> {
             "--delete".into(),
             format!("--filter=+ /{}", mark.name()),
             format!("--filter=R /{}*", owner::PREFIX),
-            // What an interrupted call left of it.
+            // The temporary files that an interrupted call left.
             format!("--filter=R /.{}.??????", mark.name()),
             "--filter=- *".into(),
         ]);
@@ -159,7 +159,7 @@ impl<'a> Target<'a> {
                 Deletes::Gone => arguments.push("--delete-after".into()),
             }
             if stage.deletes == Deletes::Gone {
-                // Whole suites may be gone: more than fits into a command line.
+                // Whole suites may be gone: their names would not fit into a command line.
                 let file = self.rules(&stage.filters)?;
                 arguments.push(format!("--filter=merge {}", file.path().display()));
                 rules = Some(file);
@@ -185,7 +185,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The options of every call that brings something.
+/// Returns the options of every call that brings something.
 fn basic() -> Vec<String> {
     [
         "--recursive",
@@ -227,7 +227,7 @@ impl Target<'_> {
         let (workspace, target) = (self.workspace, self.target);
         arguments.extend(silence(target));
         let options = target.options.iter();
-        // A look is there for what it says.
+        // The output of a look is what we need.
         let is_look = !last.is_empty();
         let is_heard = |option: &&String| !(is_look && matches!(option.as_str(), "-q" | "--quiet"));
         arguments.extend(options.filter(is_heard).cloned());

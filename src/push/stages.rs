@@ -54,7 +54,7 @@ struct Special {
     were_aliases: Vec<String>,
 }
 
-/// The calls that bring production to a target.
+/// Returns the calls that bring production to a target.
 pub(super) fn stages(tree: &Tree, before: Before<'_>) -> Vec<Stage> {
     let special = find(tree, before.aliases);
     let stay_away = special.aliases.iter().chain(&special.were_aliases);
@@ -156,12 +156,12 @@ fn find(tree: &Tree, aliases: &BTreeSet<String>) -> Special {
     }
 }
 
-/// A filter rule for one path, whatever is in its name.
+/// Returns a filter rule for one path, whatever is in its name.
 pub(super) fn rule(kind: &str, path: &str) -> String {
     format!("{kind} /{}", literal(path, false))
 }
 
-/// A path as a part of a pattern. A backslash quotes in patterns that have a wildcard, and stands for itself in all others.
+/// Returns a path as a part of a pattern. A backslash quotes in patterns that have a wildcard, and stands for itself in all others.
 pub(super) fn literal(path: &str, in_pattern: bool) -> String {
     let is_wild = |c| matches!(c, '*' | '?' | '[');
     if !in_pattern && !path.contains(is_wild) {
@@ -222,7 +222,7 @@ fn only(files: &[String], more: &[String], rest: &str) -> Vec<String> {
     only
 }
 
-/// Everything but these.
+/// Returns the rules for everything but these paths.
 fn without<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut without = rules(&["- /pool"]);
     without.extend(paths.map(|path| rule("-", path)));

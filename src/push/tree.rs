@@ -40,7 +40,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The files that sign suites. Only a suite's own directory has an InRelease; an index has a Release as well.
+    /// Returns the files that sign suites. Only a suite's own directory has an InRelease; an index has a Release as well.
     pub(super) fn signed(&self) -> impl Iterator<Item = &String> {
         self.paths.iter().filter(|path| {
             let Some((dir, name)) = path.rsplit_once('/') else {
@@ -50,20 +50,20 @@ impl Tree {
         })
     }
 
-    /// Every directory.
+    /// Returns every directory.
     pub(super) fn directories(&self) -> impl Iterator<Item = &str> {
         let paths = self.paths.iter().map(String::as_str);
         paths.filter(|path| path.ends_with('/'))
     }
 
-    /// The directories of suites, `dists/daedalus/`.
+    /// Returns the directories of suites, `dists/daedalus/`.
     pub(super) fn suites(&self) -> impl Iterator<Item = &str> {
         let inline = self.paths.iter();
         inline.filter_map(|path| path.strip_suffix("InRelease").filter(|d| d.ends_with('/')))
     }
 }
 
-/// The directories that a path lies in, the uppermost first: `dists/`, `dists/daedalus/`.
+/// Returns the directories that a path lies in, the uppermost first: `dists/`, `dists/daedalus/`.
 pub(super) fn parents(path: &str) -> impl Iterator<Item = &str> {
     let inner = path.strip_suffix('/').unwrap_or(path);
     inner.match_indices('/').map(|(at, _)| &path[..=at])

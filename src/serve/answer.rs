@@ -132,7 +132,7 @@ fn after_prefix<'a>(prefix: &str, mut parts: &'a [Segment<'a>]) -> Option<&'a [S
     Some(parts)
 }
 
-/// The first name among the segments, and the segments after it.
+/// Returns the first name among the segments, and the segments after it.
 fn next<'a>(parts: &'a [Segment<'a>]) -> Option<(&'a [u8], &'a [Segment<'a>])> {
     let mut below = parts.iter();
     let part = below.find(|part| !part.is_blank())?;
@@ -169,7 +169,7 @@ fn tree(
     }
 }
 
-/// The tree behind the link as it is now.
+/// Returns the tree behind the link as it is now.
 fn open_tree(site: &Site) -> io::Result<Root> {
     Root::open(&site.link, Some(POOL)).map_err(|error| {
         let link = site.link.display();
@@ -177,7 +177,7 @@ fn open_tree(site: &Site) -> io::Result<Root> {
     })
 }
 
-/// A file of an archive: where to find it, or the file itself. `path` is as [`pool_path`] made it.
+/// Returns a file of an archive: where to find it, or the file itself. `path` is as [`pool_path`] made it.
 fn pooled(
     site: &Site,
     pool: &Pool,
@@ -304,7 +304,7 @@ fn unavailable(text: String) -> io::Error {
     io::Error::other(Unavailable(text))
 }
 
-/// An answer made by the server itself, of one line.
+/// Returns an answer made by the server itself, of one line.
 pub(super) fn plain(status: StatusCode) -> Answer {
     text(status, format!("{status}\n"))
 }

@@ -144,7 +144,7 @@ fn open_here(here: impl AsFd, name: &OsStr, also: OFlag) -> nix::Result<OwnedFd>
     openat(here, name, flags | also, Mode::empty())
 }
 
-/// The entries of a directory in order of name, without those that [`Root::find`] would not find for their name.
+/// Returns the entries of a directory in order of name, without those that [`Root::find`] would not find for their name.
 pub(super) fn entries(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in Dir::from_fd(directory.try_clone()?)?.iter() {

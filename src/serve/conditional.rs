@@ -15,7 +15,7 @@ use hyper::{
 /// The last moment that an HTTP date can name, 9999-12-31T23:59:59Z, in seconds since 1970.
 const LAST_DATE: u64 = 253_402_300_799;
 
-/// By what a client knows one state of a file from another.
+/// The values by which a client tells one state of a file from another.
 #[derive(Debug, Clone)]
 pub(super) struct Validators {
     /// Strong, with its quotation marks. Made of size and mtime but not of the inode, so that a file and its copy in
@@ -26,7 +26,7 @@ pub(super) struct Validators {
 }
 
 impl Validators {
-    /// The validators of a file of `size` bytes.
+    /// Returns the validators of a file of `size` bytes.
     pub(super) fn new(size: u64, modified: Option<SystemTime>) -> Validators {
         let since = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         let date = since.filter(|since| since.as_secs() <= LAST_DATE);
@@ -127,7 +127,7 @@ fn number(digits: &str) -> Option<u64> {
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// The value of a header that is there once.
+/// Returns the value of a header that is there once.
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?.trim();
@@ -158,7 +158,7 @@ mod tests {
     const EARLIER: &str = "Sun, 09 Sep 2001 01:46:39 GMT";
     const LATER: &str = "Sun, 09 Sep 2001 01:46:41 GMT";
 
-    /// A file of ten bytes, changed 1,000,000,000.5 s after 1970.
+    /// Returns a file of ten bytes, changed 1,000,000,000.5 s after 1970.
     fn file() -> Validators {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_000_500);
         Validators::new(10, Some(modified))

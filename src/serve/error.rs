@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Why a server did not start, or what went wrong while it ran.
+/// The reason why a server did not start, or the fault while it ran.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -119,7 +119,7 @@ pub struct Access {
     pub status: u16,
     /// Bytes of the body that were handed to the connection.
     pub bytes: u64,
-    /// From the end of the request's header to the end of the answer.
+    /// The time from the end of the request's header to the end of the answer.
     pub took: Duration,
     /// The part of a failure that the client was not told.
     pub problem: Option<String>,
@@ -133,7 +133,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A handle that ends the server when [`Stop::stop`] is called on it or on a clone.
+    /// Returns a handle that ends the server when [`Stop::stop`] is called on it or on a clone.
     pub fn new() -> Stop {
         Stop {
             sender: Arc::new(watch::Sender::new(false)),
@@ -221,12 +221,12 @@ pub fn serve(
         }
         Ok(())
     });
-    // Nothing is waited for that a disk or a client holds up: whoever was to be waited for has been.
+    // Does not wait for anything that a disk or a client holds up: all waiting that is due is over by now.
     runtime.shutdown_background();
     outcome.map_err(start)
 }
 
-/// A path of a request leads down, or nowhere.
+/// Checks, for the fuzzer, that a path of a request leads down, or nowhere.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_path(text: &str) {
     for segment in path::segments(text).into_iter().flatten() {

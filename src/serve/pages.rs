@@ -25,7 +25,7 @@ pub(super) struct Suite {
     pub(super) components: String,
 }
 
-/// The content type for a file of that name. A compressed file is of its compressed type: with a `Content-Encoding`
+/// Returns the content type for a file of that name. A compressed file is of its compressed type: with a `Content-Encoding`
 /// instead, a client might unpack what apt must get, and hash, as it is.
 pub(super) fn content_type(name: &[u8]) -> &'static str {
     let ending = match name.iter().rposition(|byte| *byte == b'.') {
@@ -50,7 +50,7 @@ pub(super) fn content_type(name: &[u8]) -> &'static str {
     }
 }
 
-/// The suites below `dists`, aliases among them.
+/// Returns the suites below `dists`, aliases among them.
 pub(super) fn suites(root: &Root) -> io::Result<Vec<Suite>> {
     let Ok(Found::Directory(dists)) = root.find([&b"dists"[..]].into_iter(), true) else {
         return Ok(Vec::new());
@@ -84,7 +84,7 @@ fn components(release: &str) -> String {
     words.join(" ")
 }
 
-/// The page that says what is served and how to use it. `host` is what the client called us.
+/// Returns the page that says what is served and how to use it. `host` is what the client called us.
 pub(super) fn front(site: &Site, host: Option<&str>, suites: &[Suite]) -> String {
     // The name goes into a line that people paste into a file, so it is one or it is a placeholder.
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
@@ -121,7 +121,7 @@ pub(super) fn front(site: &Site, host: Option<&str>, suites: &[Suite]) -> String
     page
 }
 
-/// A list of what is in a directory of the tree, `names` being the path to it. Links are relative, so that they hold
+/// Returns a list of what is in a directory of the tree, `names` being the path to it. Links are relative, so that they hold
 /// behind a proxy; without a slash at the end of the request's path they have to name the directory again.
 pub(super) fn listing(
     names: &[&[u8]],
@@ -153,7 +153,7 @@ fn head(title: &str) -> String {
     format!("<!DOCTYPE html>\n<html lang=\"en\">\n<title>{title}</title>\n<h1>{title}</h1>\n")
 }
 
-/// Text as HTML text, or as an attribute's value between quotation marks.
+/// Escapes text for HTML text, or for an attribute's value between quotation marks.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -25,15 +25,15 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The same for the name of a file, in which `%` and `/` stand for themselves.
+/// The characters that the name of a file may not hold as they are: in a name, `%` and `/` stand for themselves.
 const NOT_IN_SEGMENT: &AsciiSet = &NOT_IN_PATH.add(b'%').add(b'/');
 
 /// The text between two slashes of a request's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segment<'a> {
-    /// As the client sent it, percent-encoded.
+    /// The text as the client sent it, percent-encoded.
     pub(super) raw: &'a str,
-    /// The name that it stands for.
+    /// The name that the text stands for.
     pub(super) name: Cow<'a, [u8]>,
 }
 
@@ -92,7 +92,7 @@ pub(super) fn pool_path(rest: &str) -> Option<String> {
     ))
 }
 
-/// The name of a file as one segment of a URI's path.
+/// Returns the name of a file as one segment of a URI's path.
 pub(super) fn encode_name(name: &[u8]) -> String {
     percent_encode(name, NOT_IN_SEGMENT).to_string()
 }
