@@ -99,7 +99,7 @@ impl Context {
             .unwrap_or_else(|| system_time().unwrap_or(Timestamp::MAX))
     }
 
-    /// Refuses a time that no signature can be of, so that nobody has to reckon with it.
+    /// Refuses a time that no signature can have, so that no other code has to reckon with it.
     pub(super) fn check_clock(&self) -> Result<()> {
         let now = self.clock.map_or_else(system_time, Ok)?;
         match (0..=LAST_SECOND).contains(&now.as_second()) {
@@ -115,7 +115,7 @@ impl Context {
 
     /// Takes the lock, or leaves: step 0.
     pub(super) fn lock(&self, config: &Config, options: &LockOptions) -> Result<RunLock> {
-        // Where the lock lies below the root, the first run has to make the root before it can take the lock.
+        // If the lock lies below the root, the first run has to make the root before it can take the lock.
         std::fs::create_dir_all(&config.root)
             .map_err(Error::io("create the root", &config.root))?;
         if options.no_lock {
@@ -160,7 +160,7 @@ impl Context {
         }
     }
 
-    /// Returns the exit code: 1 instead of 0 where what was asked for could not be written.
+    /// Returns the exit code: 1 instead of 0 if a part of the answer could not be written.
     pub(super) fn close(&self, code: ExitCode) -> ExitCode {
         if code == ExitCode::SUCCESS && self.is_unwritten.load(Ordering::Relaxed) {
             return ExitCode::from(exit::FAILED);
@@ -175,7 +175,7 @@ impl Context {
         }
     }
 
-    /// Tells a person who sits there, or who asked for it, how it went; cron hears nothing.
+    /// Tells the result to a person at a terminal, or to one who asked with `--verbose`; cron hears nothing.
     pub(super) fn tell(&self, text: &str) {
         if !self.json && !self.quiet && (self.verbose || std::io::stdout().is_terminal()) {
             self.print(text);
@@ -195,7 +195,7 @@ impl Context {
         });
     }
 
-    /// Says what failed, why, and what to do; gives the exit code.
+    /// Says what failed, why, and what to do; returns the exit code.
     pub(super) fn fail(&self, error: &Error) -> ExitCode {
         let mut text = format!("error: {error}");
         let mut source = std::error::Error::source(error);

@@ -29,7 +29,7 @@ pub(super) fn lock(context: &Context, args: &LockArgs, callers_umask: Mode) -> R
     umask(callers_umask);
     // The command has no descriptor of the lock, so a daemon that it leaves behind does not hold it; and the kernel kills it
     // with us, so that it does not go on without the lock.
-    // Of signals it hears as if we were not there: a terminal's reach it by themselves, the others are passed on.
+    // The command gets signals as if we were not there: those of a terminal reach it by themselves, and we pass on the others.
     let held = signals::block(signals::ENDING).map_err(Error::io("start", &args.command[0]))?;
     let mut command = Command::new(Context::itself())
         .arg(TRANSFER_COMMAND)

@@ -60,12 +60,12 @@ impl Bars {
         })
     }
 
-    /// Runs what writes lines, above those that are drawn here.
+    /// Runs a function that writes lines; they come above the bars.
     pub(super) fn above(&self, write: impl FnOnce()) {
         self.all.suspend(write);
     }
 
-    /// Shows what becomes of a task.
+    /// Shows the progress of a task.
     pub(super) fn show(&self, task: Task, progress: Progress) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match progress {

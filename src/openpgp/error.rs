@@ -178,9 +178,9 @@ pub enum Error {
     OlderThanKey {
         /// The fingerprint of the key.
         key: String,
-        /// When the signature was made.
+        /// The time when the signature was made.
         made: SystemTime,
-        /// When the key was made.
+        /// The time when the key was made.
         born: SystemTime,
     },
     /// A signature says that it was made in the future.
@@ -191,14 +191,14 @@ pub enum Error {
         /// The time from which on the signature is valid.
         valid_from: SystemTime,
     },
-    /// A signature that cannot be read, or is of a kind that is not known.
+    /// A signature cannot be read, or is of a kind that is not known.
     #[error("a signature cannot be read")]
     UnreadableSignature {
         /// Why.
         #[source]
         source: Cause,
     },
-    /// A signature by a known key, of a kind or curve that cannot be checked here.
+    /// A signature by a known key is of a kind or curve that cannot be checked here.
     #[error("the signature by key {key} is of a kind that cannot be checked here")]
     UnsupportedSignature {
         /// The fingerprint or id of the key.

@@ -152,7 +152,7 @@ fn check_time(
     reader.check(key.key(), lives)
 }
 
-/// Whoever reads self-signatures as gpgv does.
+/// The reader of self-signatures that reads them as gpgv does.
 struct Reader<'a> {
     policy: &'a dyn Policy,
     now: SystemTime,

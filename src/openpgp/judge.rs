@@ -37,7 +37,7 @@ const MAX_RSA_BITS: (usize, usize) = (4096, 33);
 
 type PublicKey = Key<PublicParts, UnspecifiedRole>;
 
-/// Whoever judges signatures over one text.
+/// The judge of signatures over one text.
 pub(super) struct Judge<'a> {
     pub(super) certs: &'a [Cert],
     pub(super) policy: &'a StandardPolicy<'a>,
@@ -217,9 +217,9 @@ fn kind_is_known(signature: &Signature, key: &PublicKey) -> Result<(), String> {
     }
 }
 
-/// SHA-256 or better.
+/// Returns whether a hash is SHA-256 or better.
 ///
-/// SHA-224 passes with apt and sqv. Not here: it is as good as no archive's, and nobody promises that it will hold beyond 2030.
+/// apt and sqv accept SHA-224. We do not: hardly any archive uses it, and nobody promises that it will hold beyond 2030.
 fn is_strong(hash: HashAlgorithm) -> bool {
     matches!(
         hash,

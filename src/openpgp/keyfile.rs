@@ -91,7 +91,7 @@ impl KeyFile {
     }
 }
 
-/// Looks at the very file that is then read, not at its name; and without waiting, should it be a pipe.
+/// Checks the very file that is then read, not its name; does not wait if the file is a pipe.
 fn open_private(path: &Path) -> Result<File, Error> {
     let unreadable = |source| Error::ReadFile {
         path: path.into(),

@@ -13,7 +13,7 @@ use super::{Error, Keyring, MAX_MESSAGE_BYTES, Verified, clearsign};
 /// left for the escape.
 const MAX_LINE_BYTES: usize = 19_900;
 
-/// Whatever holds our private keys.
+/// The holder of our private keys.
 pub struct Signer {
     keys: Keys,
 }

@@ -38,7 +38,7 @@ impl Look<'_> {
             "--mkpath",
             // In a dry run: names what is there and not here.
             "--delete",
-            // Said twice: what is the same is named too.
+            // Given twice: then rsync also names files that are the same.
             "--itemize-changes",
             "--itemize-changes",
             "--out-format=%i %n",
@@ -52,7 +52,7 @@ impl Look<'_> {
         arguments
     }
 
-    /// `R` names what would be deleted; what no rule names is neither sent nor looked at.
+    /// Returns the filter rules. `R` names paths that would be deleted; a path that no rule names is neither sent nor looked at.
     fn filters(&self) -> Vec<String> {
         let mut filters = vec![
             rule("+", &self.mark.name()),
@@ -73,14 +73,14 @@ impl Look<'_> {
         filters
     }
 
-    /// Reads what rsync says; nothing where it says nothing of the mark, as with `--quiet` among its options.
+    /// Reads the output of rsync; returns `None` if it does not mention the mark, as with `--quiet` among rsync's options.
     pub(super) fn read(&self, said: &str) -> Option<Seen> {
         let mut seen = Seen::default();
         let mut is_answered = false;
         let mark = self.mark.name();
         for line in said.lines() {
             if let Some(path) = line.strip_prefix("*deleting ") {
-                // With a slash, it is a directory with nothing in it.
+                // A path with a slash at its end is an empty directory.
                 let path = path.trim_start();
                 if !path.ends_with('/') {
                     self.found(path, self.tree.aliases.contains(path), &mut seen);
@@ -104,7 +104,7 @@ impl Look<'_> {
         is_answered.then_some(seen)
     }
 
-    /// Takes in a path that the target has and the look does not bring.
+    /// Records a path that the target has and that the look does not bring.
     fn found(&self, path: &str, is_ours: bool, seen: &mut Seen) {
         if let Some(id) = path.strip_prefix(owner::PREFIX) {
             seen.other_owners.insert(id.to_owned());

@@ -1,13 +1,12 @@
 //! Push: production to every target, under the lock of the run.
 //!
-//! A target is looked at in every run, also where it should have everything already (`look.rs`): whether it is ours (`owner.rs`), and
-//! whether it still has what was pushed to it. One that lost or changed what signs a suite is pushed to anew. Nothing is deleted there
-//! but what is on record as pushed there (`record.rs`).
+//! Every run looks at every target, also at one that should have everything already (`look.rs`): is it ours (`owner.rs`), and does it
+//! still have what was pushed to it? A target that lost or changed a file that signs a suite is pushed to anew. Only paths that are on
+//! record as pushed to a target are deleted there (`record.rs`).
 //!
-//! A target is written in an order that no client of it can trip over: what is named by others first (by-hash, then the
-//! indices), then the Release files, InRelease last, then the aliases of suites, and only then what is gone is deleted
-//! (`stages.rs`). Other kinds of target have their place here: each kind is a module with one function that brings a tree to a
-//! target.
+//! The order of writing never breaks a client of the target: files that others name come first (by-hash, then the indices), then the
+//! Release files, InRelease last, then the aliases of suites; only then are paths deleted that the tree no longer has (`stages.rs`).
+//! Other kinds of target belong here: each kind is a module with one function that brings a tree to a target.
 //!
 //! Why a killed run cannot leave a push behind that runs beside the next run's: the transfer is not our child but that of a
 //! guardian ([`guardian`]), which shares the lock. If the run dies, the guardian kills the transfer and holds the lock until the
@@ -73,9 +72,9 @@ struct Production<'a> {
     aliases: BTreeSet<String>,
 }
 
-/// Pushes production to every target that does not have it yet, or has lost something of it.
+/// Pushes production to every target that does not have it yet, or has lost a part of it.
 ///
-/// A target that fails does not keep the others from theirs. The listener is warned of failures; they are returned for the record.
+/// A target that fails does not stop the push to the others. The listener is warned of failures; they are returned for the record.
 pub fn push_all(
     workspace: &Workspace<'_>,
     config: &Config,
@@ -140,7 +139,7 @@ impl<'a> Production<'a> {
         })
     }
 
-    /// Looks at a target, and brings it what it lacks.
+    /// Looks at a target, and brings the files that it lacks.
     fn push(
         &self,
         target: &Push,

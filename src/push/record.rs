@@ -25,7 +25,7 @@ pub struct PushRecord {
     /// The aliases of suites that the target has, `dists/stable`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub aliases: BTreeSet<String>,
-    /// The id of the owner's mark that it carries; none where the push was older than these marks.
+    /// The id of the owner's mark that the target carries; none if the push was older than these marks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
 }
@@ -52,7 +52,7 @@ fn pushed_name(target: &Push) -> String {
     format!("pushed-{}.json", target.name)
 }
 
-/// Reads the record of a target; a damaged one counts as none, which is told.
+/// Reads the record of a target. A damaged record counts as none, and the listener is told.
 pub(super) fn read(
     workspace: &Workspace<'_>,
     target: &Push,
@@ -78,7 +78,7 @@ pub(super) fn write(
     workspace.write_state(&record_name(target), record)
 }
 
-/// Reads what was pushed to the present address of a target; nothing where the record is damaged, which is told.
+/// Reads which paths were pushed to the present address of a target. If the record is damaged, there are none, and the listener is told.
 pub(super) fn pushed(
     workspace: &Workspace<'_>,
     target: &Push,

@@ -1,4 +1,4 @@
-//! A target of rsync's: a path, an address over ssh, or one of a daemon.
+//! A target that rsync writes to: a path, an address over ssh, or one of a daemon.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -78,7 +78,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Looks at what the target holds; changes `look` where the target does not let contents be compared.
+    /// Looks at the contents of the target; changes `look` if the target does not let contents be compared.
     pub(super) fn look(&self, look: &mut Look<'_>) -> Result<Seen> {
         let production = self.workspace.layout().production();
         let from = [look.mark.dir.as_path(), production.as_path()];
@@ -120,7 +120,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Puts our mark at the target, in the place of all others.
+    /// Puts our mark at the target, and removes all other marks.
     pub(super) fn claim(&self, mark: &Mark) -> Result<()> {
         let mut arguments = basic();
         arguments.extend([
@@ -135,7 +135,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Brings production, and the reports; `by_content` holds what the target has against it by content, not by size and time.
+    /// Brings production and the reports. With `by_content`, rsync compares files by their content, not by size and time.
     pub(super) fn push(&self, tree: &Tree, before: Before<'_>, by_content: bool) -> Result<()> {
         let layout = self.workspace.layout();
         let production = layout.production();

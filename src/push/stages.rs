@@ -1,8 +1,8 @@
 //! The order of a push: which files of the tree come when, as filter rules of rsync's.
 //!
-//! Aliases come behind every InRelease, so that none leads to a suite that is not whole. A suite that becomes an alias stays as it
-//! is at the target until then, and goes in that very call. The other way round nothing of the suite can come while its name is
-//! taken by a symlink: so a suite that was an alias comes by itself when all others are there, and clients miss it no longer than
+//! Aliases come after every InRelease, so that no alias leads to a suite that is not whole. A suite that becomes an alias stays as it
+//! is at the target until then, and the call that brings the alias deletes it. In the other direction, no file of the suite can come
+//! while a symlink has its name: so a suite that was an alias comes by itself after all others, and clients miss it only for as long as
 //! its own files take.
 //!
 //! The rules name each path that is to be deleted, and protect everything else: rsync deletes a directory only when nothing is left in
@@ -97,7 +97,7 @@ pub(super) fn stages(tree: &Tree, before: Before<'_>) -> Vec<Stage> {
     stages
 }
 
-/// Looks only into the directories that something may be gone from.
+/// Returns the rules that delete what is gone; rsync looks only into directories that something may be gone from.
 fn deletions(gone: &[&str], tree: &Tree, before: Before<'_>) -> Vec<String> {
     let above: BTreeSet<&str> = match before.is_unfinished {
         true => tree.directories().collect(),
@@ -116,7 +116,7 @@ fn deletions(gone: &[&str], tree: &Tree, before: Before<'_>) -> Vec<String> {
     deletions
 }
 
-/// Lets rsync's temporary files of these be deleted, `.NAME.` and six characters, and the directories that it delays updates in.
+/// Lets rsync delete its temporary files of these paths, `.NAME.` and six characters, and the directories that it delays updates in.
 fn temporary<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
     let mut rules = BTreeSet::from(["R .~tmp~/".to_owned(), "R .~tmp~/*".to_owned()]);
     for path in paths.filter(|path| !path.ends_with('/') && !path.contains(['\n', '\r'])) {
@@ -132,7 +132,7 @@ fn temporary<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
     rules
 }
 
-/// Lets these paths be deleted.
+/// Returns the rules that let these paths be deleted.
 fn risked<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
     paths.map(|path| rule("R", path)).collect()
 }
@@ -177,7 +177,7 @@ pub(super) fn literal(path: &str, in_pattern: bool) -> String {
     literal
 }
 
-/// Suites, of those that the rules in front leave over: what is named by others first, InRelease last.
+/// Returns the calls that bring the suites that the rules in front leave over: files that others name come first, InRelease last.
 fn suites(in_front: &[String], special: &Special) -> Vec<Stage> {
     let signed = special.release.iter().chain(&special.inline);
     vec![
@@ -212,7 +212,7 @@ fn rules(rules: &[&str]) -> Vec<String> {
     rules.iter().map(|rule| (*rule).to_owned()).collect()
 }
 
-/// These files, and `rest` for all others. Symlinks to local pools stay here: they lead nowhere on another machine.
+/// Returns the rules for these files, with `rest` for all others. Symlinks to local pools stay here: they lead nowhere on another machine.
 fn only(files: &[String], more: &[String], rest: &str) -> Vec<String> {
     let files = files.iter().map(|file| rule("+", file));
     let mut only = rules(&["- /pool", "+ */"]);
@@ -229,7 +229,7 @@ fn without<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<String> {
     without
 }
 
-/// Leaves out what does not lie below these directories, and says nothing of what does.
+/// Returns rules that leave out all paths outside these directories, and that match no path inside them.
 fn only_below(directories: &[String]) -> Vec<String> {
     let (mut ways, mut beside) = (BTreeSet::new(), BTreeSet::new());
     for directory in directories {

@@ -66,7 +66,7 @@ enum Route<'a> {
     Pool { name: &'a [u8], rest: String },
 }
 
-/// Answers a request. The body of an answer to HEAD is left out here, but its length is told.
+/// Answers a request. The answer to HEAD has no body, but tells the length of the body.
 pub(super) fn answer(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
     let mut answer = route_and_answer(site, method, uri, headers);
     let response = &mut answer.response;
@@ -105,7 +105,7 @@ fn route_and_answer(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap
     found.unwrap_or_else(|error| failed(&error))
 }
 
-/// Finds out what a path asks for: with the prefix or without, a pool, the tree, or the page that explains both.
+/// Finds out what a path asks for, with the prefix or without: a pool, the tree, or the page that explains both.
 fn route<'a>(prefix: &str, parts: &'a [Segment<'a>]) -> Route<'a> {
     let parts = after_prefix(prefix, parts).unwrap_or(parts);
     let (first, below) = match next(parts) {
@@ -177,7 +177,7 @@ fn open_tree(site: &Site) -> io::Result<Root> {
     })
 }
 
-/// Returns a file of an archive: where to find it, or the file itself. `path` is as [`pool_path`] made it.
+/// Answers with a redirect to a file of an archive, or with the file itself. `path` is as [`pool_path`] made it.
 fn pooled(
     site: &Site,
     pool: &Pool,
@@ -199,7 +199,7 @@ fn pooled(
                 unavailable(format!("cannot open the archive at {directory}: {error}"))
             })?;
             let mut names = parts.iter().map(|part| part.name.as_ref());
-            // Beside its pool an archive may keep what is nobody's business: the configuration of its own tools, a key.
+            // Beside its pool an archive may keep private files: the configuration of its own tools, a key.
             let in_pool = names.clone().next() == Some(POOL.as_bytes());
             if !in_pool {
                 let is_package = names.clone().next_back().is_some_and(is_package_file);
@@ -212,7 +212,7 @@ fn pooled(
                     let name = names.next_back().unwrap_or_default();
                     file(opened, &metadata, name, method, headers)
                 }
-                // What else lies there is not ours to list.
+                // The other files in the directory are not ours to list.
                 Found::Directory(_) => Ok(plain(StatusCode::NOT_FOUND)),
             }
         }

@@ -54,8 +54,8 @@ pub(super) struct Entry {
 }
 
 impl Root {
-    /// Opens a directory; if `path` is a symlink, whatever it points at by now. The entry `barred` of it does not exist
-    /// for any walk, not even by way of a symlink.
+    /// Opens a directory; if `path` is a symlink, the directory that it points at now. No walk finds the entry `barred` of the
+    /// directory, not even by way of a symlink.
     pub(super) fn open(path: &Path, barred: Option<&'static str>) -> io::Result<Root> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = open(path, flags, Mode::empty())?;
@@ -64,9 +64,8 @@ impl Root {
 
     /// Walks from the root along `names`, each of which is one path segment. With `as_directory`, a file is not found.
     ///
-    /// Names that begin with a dot are not found, not even by way of a symlink: they are half-written files, or nobody's
-    /// business. What lies outside
-    /// is not found either.
+    /// Names that begin with a dot are not found, not even by way of a symlink: they are half-written or private files. Nothing
+    /// outside the root is found either.
     pub(super) fn find<'a>(
         &self,
         names: impl DoubleEndedIterator<Item = &'a [u8]>,
@@ -144,7 +143,7 @@ fn open_here(here: impl AsFd, name: &OsStr, also: OFlag) -> nix::Result<OwnedFd>
     openat(here, name, flags | also, Mode::empty())
 }
 
-/// Returns the entries of a directory in order of name, without those that [`Root::find`] would not find for their name.
+/// Returns the entries of a directory in order of name, without those whose names [`Root::find`] would not find.
 pub(super) fn entries(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in Dir::from_fd(directory.try_clone()?)?.iter() {

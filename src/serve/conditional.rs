@@ -18,8 +18,8 @@ const LAST_DATE: u64 = 253_402_300_799;
 /// The values by which a client tells one state of a file from another.
 #[derive(Debug, Clone)]
 pub(super) struct Validators {
-    /// Strong, with its quotation marks. Made of size and mtime but not of the inode, so that a file and its copy in
-    /// another tree are the same to a client; a published file that changes always gets a later mtime.
+    /// The strong ETag, with its quotation marks. It is made of size and mtime but not of the inode, so that a file and its copy
+    /// in another tree are the same to a client; a published file that changes always gets a later mtime.
     pub(super) etag: String,
     /// `None` if HTTP has no way to write the file's mtime.
     pub(super) modified: Option<HttpDate>,
@@ -87,7 +87,7 @@ fn range_holds(headers: &HeaderMap, is: &Validators) -> bool {
     }
     match single(headers, IF_RANGE) {
         Some(etag) if etag.starts_with('"') => etag == is.etag,
-        // Equal, not merely later: another date means another file.
+        // The dates must be equal: another date, even a later one, means another file.
         Some(date) => HttpDate::from_str(date)
             .ok()
             .is_some_and(|date| is.modified == Some(date)),
@@ -95,8 +95,8 @@ fn range_holds(headers: &HeaderMap, is: &Validators) -> bool {
     }
 }
 
-/// One range of bytes, section 14.1.2. What is malformed, of another unit, or several ranges at once, is ignored, as
-/// section 14.2 allows; apt asks for one.
+/// Reads one range of bytes, section 14.1.2. A header that is malformed, has another unit, or has several ranges is ignored,
+/// as section 14.2 allows; apt asks for one range.
 fn range_of(text: &str, size: u64) -> Verdict {
     let Some((first, last)) = text
         .split_once('=')
@@ -121,7 +121,7 @@ fn range_of(text: &str, size: u64) -> Verdict {
     }
 }
 
-/// Digits only; more of them than fit are as good as the greatest number.
+/// Reads digits only; a number that does not fit becomes the greatest number.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))

@@ -49,18 +49,18 @@ impl Server {
             () = server.accept(&listener, &places) => {}
             () = stopped(server.stop.clone()) => {}
         }
-        // From here on nobody new is even queued. A connection gives its place back when it ends.
+        // From here on the kernel queues no new client. A connection gives its place back when it ends.
         drop(listener);
         let _ = timeout(server.limits.drain, places.acquire_many(most)).await;
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener, places: &Arc<Semaphore>) {
-        // The place comes first: who finds none waits in the kernel's queue, and costs nothing. The semaphore is never
+        // The place comes first: a client without a place waits in the kernel's queue, and costs nothing. The semaphore is never
         // closed, so this goes on for ever.
         while let Ok(place) = places.clone().acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    // Without a seat it is closed here.
+                    // Without a seat, the connection is closed here.
                     if let Some(seat) = self.peers.seat(peer.ip(), self.limits.per_client) {
                         tokio::spawn(self.clone().connection(stream, peer, (place, seat)));
                     }
@@ -103,7 +103,7 @@ impl Server {
             .max_buf_size(limits.header_bytes.max(LEAST_BUFFER_BYTES))
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
-        // How a connection ended is the client's affair: whatever was asked for is in the log by now.
+        // The end of a connection is the client's affair: all requests are in the log by now.
         tokio::select! {
             _ = connection.as_mut() => {}
             () = stopped(stop) => {
