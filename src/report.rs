@@ -33,8 +33,8 @@ use crate::workspace::{Generation, Workspace};
 /// The most bytes of `amprolla.txt` that are kept.
 const MAX_HISTORY_BYTES: usize = 1 << 20;
 
-/// Writes every report that differs from what holds now, and the line of the generation if it is missing; `date` is that of the
-/// line where no suite has one.
+/// Writes every report that differs from its file, and the line of the generation if it is missing; `date` is the date of that
+/// line if no suite has one.
 pub(crate) fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Result<()> {
     let log = workspace.layout().log();
     let generation = workspace.published();
@@ -160,7 +160,7 @@ fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSe
                 format!("{suite},{}", column(&banned.package)),
             );
         }
-        // No other name becomes that of a file, whatever was recorded.
+        // Only configured watches become names of files, whatever was recorded.
         for watch in config.reports.watch.keys() {
             for package in report.watched.get(watch.as_str()).into_iter().flatten() {
                 add(

@@ -25,7 +25,7 @@ impl TimeSpan {
         Self(seconds)
     }
 
-    /// Its length in seconds.
+    /// Returns the length in seconds.
     pub const fn seconds(self) -> u64 {
         self.0
     }

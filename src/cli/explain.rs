@@ -67,7 +67,7 @@ type NamedSuite<'a> = (&'a SuiteName, &'a Suite);
 /// Returns the suites that are asked for.
 fn suites<'a>(config: &'a Config, args: &ExplainArgs) -> Result<Vec<NamedSuite<'a>>> {
     let known = config.suites.keys().map(|name| name.as_str());
-    // The aliases of a suite are names of it.
+    // The aliases of a suite are names of the suite.
     let is_asked = |(name, suite): &NamedSuite<'_>| {
         args.suite.as_deref().is_none_or(|asked| {
             name.as_str() == asked || suite.links.iter().any(|link| link.as_str() == asked)
@@ -143,7 +143,7 @@ fn explain_suites(
     let package = Name::from(args.package.as_str()).to_string();
     let nearest = nearest(&package, names.iter().map(String::as_str));
     if nearest == Some(&package) {
-        // It is there, only not where it was asked for.
+        // The package exists, only not where it was asked for.
         return Ok(explained);
     }
     Err(Error::NoPackage {
@@ -264,7 +264,7 @@ fn banned(clause: Option<&str>, chain: &[String]) -> String {
     }
     let needs: Vec<_> = chain.iter().map(|name| format!("needs {name}")).collect();
     let mut text = format!("banned: it {}, banned by name", needs.join(", which "));
-    // Where the clause says more than the name.
+    // Only if the clause says more than the name.
     if let Some(clause) = clause.filter(|clause| chain.first().is_none_or(|name| name != clause)) {
         text.push_str(&format!("; nothing satisfies `{clause}` any more"));
     }

@@ -94,7 +94,7 @@ enum Verb {
     BecomeTransfer(guardian::GuardArgs),
 }
 
-/// Starts the threads that share in the work of a verb: rayon, left to itself, panics where there are none to be had.
+/// Starts the threads that share in the work of a verb: rayon, left to itself, panics if the system gives it no threads.
 fn start_threads(verb: &Verb) -> Result<()> {
     let is_shared = matches!(
         verb,
@@ -116,9 +116,9 @@ fn start_threads(verb: &Verb) -> Result<()> {
 
 /// Runs what the command line asks for.
 pub(crate) fn main() -> ExitCode {
-    // A file that grows beyond a limit is an error with its name then, not the end without a word.
+    // Then a file that grows beyond a limit is an error with its name, and does not end us without a word.
     let _ = signals::block([Signal::SIGXFSZ]);
-    // What is published must be readable for the web server, whatever the caller's umask is.
+    // Published files must be readable for the web server, whatever the caller's umask is.
     let callers_umask = umask(Mode::from_bits_truncate(0o022));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -201,7 +201,7 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     }
     let lock = context.lock(&config, &args.lock)?;
     let mut workspace = Workspace::open(&lock, &config.root)?;
-    // Production may be half synced if the last run died; what is pushed must be whole.
+    // Production may be half synced if the last run died; but the tree that is pushed must be whole.
     publish::recover(&mut workspace, context)?;
     let options = PushOptions {
         guardian: Context::itself(),

@@ -25,7 +25,7 @@ struct Status {
     generation: u64,
     lock_holder: Option<String>,
     suites: BTreeMap<String, SuiteStatus>,
-    /// `null` where the record of it cannot be read.
+    /// `null` if the record of it cannot be read.
     pushes: BTreeMap<String, Option<PushRecord>>,
     last_run: Option<RunRecord>,
     /// Records that cannot be read, and why: what they would tell is not known.

@@ -1,4 +1,4 @@
-//! From the file's text to a [`Config`], and from an error to the line that it is about.
+//! Turns the file's text into a [`Config`], and finds the line that an error is about.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Config, validate};
 
-/// One thing that is wrong with a configuration file.
+/// A fault of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Line, from 1; 0 where the problem has no place in the file.
+    /// The line, from 1; 0 if the problem has no place in the file.
     pub line: usize,
-    /// Column, from 1.
+    /// The column, from 1.
     pub column: usize,
     /// The key, `archives.devuan.pool`.
     pub key: String,
@@ -81,7 +81,7 @@ impl Config {
         Config::parse(&text, path)
     }
 
-    /// Checks the text of a configuration file; `path` is where it is from, and what relative paths are relative to.
+    /// Reads and checks the text of a configuration file; `path` is the file's path, and relative paths count from its directory.
     pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         let invalid = |problems| ConfigError::Invalid {
             path: path.to_owned(),
@@ -132,7 +132,7 @@ impl Config {
             *homedir = base.join(&homedir);
         }
         for target in &mut self.push {
-            // As rsync has it: a colon before the first slash makes it an address.
+            // A colon before the first slash makes it an address, as for rsync.
             let start = target.rsync.split('/').next().unwrap_or_default();
             let path = base.join(&target.rsync);
             if let (false, Some(path)) = (start.contains(':'), path.to_str()) {
@@ -197,7 +197,7 @@ fn type_problem(text: &str, key: String, error: &toml::de::Error) -> Problem {
     }
 }
 
-/// Takes serde's words for an unknown field or variant apart: the unknown one, and those it would have taken.
+/// Splits serde's message about an unknown field or variant into the unknown one and those that serde would have accepted.
 fn unknown_key(message: &str) -> Option<(String, Vec<&str>)> {
     if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
         return None;
@@ -207,7 +207,7 @@ fn unknown_key(message: &str) -> Option<(String, Vec<&str>)> {
     Some((unknown, quoted.collect()))
 }
 
-/// Puts serde's words for a wrong type into ours.
+/// Rewords serde's message about a wrong type.
 fn wrong_type(message: &str, key: &str) -> Option<(String, Option<String>)> {
     let (found, expected) = message
         .strip_prefix("invalid type: ")

@@ -1,8 +1,8 @@
 //! The configuration file, parsed once into types that cannot hold a wrong value.
 //!
-//! The structs here are the file: what serde reads, `config show` writes again, and the rest of the program uses. What a
-//! single value may be is said by its type ([`crate::names`], [`crate::units`]); what values must be to each other is said in
-//! `validate`. Both kinds of error carry file, line, column and key.
+//! The structs here are the file: serde reads them, `config show` writes them again, and the rest of the program uses them. The
+//! type of a value says what it may be ([`crate::names`], [`crate::units`]); `validate` checks values against each other. Both
+//! kinds of error carry file, line, column and key.
 
 mod load;
 mod rules;
@@ -18,13 +18,13 @@ pub use crate::units::{ByteSize, Percent, TimeSpan};
 pub use load::{ConfigError, Problem};
 pub use rules::{Filter, Glob, Globs, InvalidGlob, Pin, Strategy};
 
-/// Everything that an operator can say.
+/// The configuration: everything that an operator can set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
     /// The directory that holds link, trees, spool, cache, state and log.
     pub root: PathBuf,
-    /// The lock file; `aptmerge.lock` below the root where it is not set.
+    /// The lock file; `aptmerge.lock` below the root if it is not set.
     #[serde(default)]
     pub lock: PathBuf,
     /// The archives, highest priority first.
@@ -40,7 +40,7 @@ pub struct Config {
     /// The families of indices to merge.
     #[serde(default = "defaults::indices")]
     pub indices: BTreeSet<Family>,
-    /// The languages whose translations are merged; all where it is empty.
+    /// The languages whose translations are merged; all if the set is empty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub languages: BTreeSet<String>,
     /// The archives to merge, by name.
@@ -152,9 +152,9 @@ impl Archive {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Suite {
-    /// Which suite of which archive goes into it; `priority` gives the order.
+    /// The archives that go into the suite, each with its own suite; `priority` gives the order.
     pub from: BTreeMap<ArchiveName, SuiteName>,
-    /// The strategy, where it differs from the general one.
+    /// The strategy, if it differs from the general one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
     /// Release fields to set; the others come from the first archive's Release.
@@ -163,10 +163,10 @@ pub struct Suite {
     /// Further names of the suite, published as symlinks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<SuiteName>,
-    /// Components, where they differ from the general ones.
+    /// The components, if they differ from the general ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub components: Option<Vec<Component>>,
-    /// Architectures, where they differ from the general ones.
+    /// The architectures, if they differ from the general ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architectures: Option<Vec<Architecture>>,
 }
@@ -178,7 +178,7 @@ pub struct Bans {
     /// Banned by name, and with them whatever needs them.
     #[serde(deserialize_with = "PackageName::folded")]
     pub packages: BTreeSet<PackageName>,
-    /// Archives whose packages bans do not touch.
+    /// The archives whose packages bans do not touch.
     pub exempt: BTreeSet<ArchiveName>,
     /// `true` if packages whose dependencies cannot be satisfied because of bans are left out as well.
     pub transitive: bool,
@@ -204,7 +204,7 @@ pub struct Signing {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Gpg {
-    /// gpg's home directory; gpg's own default where it is not set.
+    /// The home directory of gpg; gpg's own default if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homedir: Option<PathBuf>,
     /// The keys to sign with, all of them, as gpg understands them; fingerprints are best.
@@ -266,11 +266,11 @@ impl HashKind {
 pub struct Publish {
     /// The compressed forms to publish.
     pub compress: BTreeSet<Form>,
-    /// The hashes that a Release lists its files by, and that they are found by under by-hash; `sha256` is one of them.
+    /// The hashes by which a Release lists its files, and by which clients find them under by-hash; `sha256` is one of them.
     pub hashes: BTreeSet<HashKind>,
     /// The time that files stay under by-hash after the last Release that named them.
     pub by_hash: Retention,
-    /// The Valid-Until of a Release, counted from its Date; none where it is not set.
+    /// The Valid-Until of a Release, counted from its Date; none if it is not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<TimeSpan>,
     /// The patches beside Packages, Sources and Contents ("pdiff"), by which clients follow small changes.

@@ -10,21 +10,21 @@ use crate::deb822::Name;
 
 use super::{Architecture, ArchiveName, SuiteName};
 
-/// Which archive a name belongs to where several have it.
+/// The way to choose the archive that a name belongs to if several archives have the name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// The first in `priority` that has it.
+    /// The first archive in `priority` that has the name.
     #[default]
     Order,
-    /// The one that has the highest version of it in that suite and architecture; of several, the first in `priority`.
+    /// The archive that has the highest version of the name in that suite and architecture; of several, the first in `priority`.
     Newest,
 }
 
 /// Names that belong to one archive wherever it has them, whatever order and strategy say.
 ///
-/// Pins are asked in the order of the file, and the first that matches decides. A pin whose archive does not have the name says
-/// nothing, and the next is asked.
+/// Pins are tried in the order of the file, and the first that matches decides. A pin whose archive does not have the name decides
+/// nothing, and the next is tried.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Pin {
@@ -34,12 +34,12 @@ pub struct Pin {
     /// Names of sources: they match the sources, and every package that the archive built from them.
     #[serde(default, skip_serializing_if = "Globs::is_empty")]
     pub sources: Globs,
-    /// The archive that they belong to.
+    /// The archive that the names belong to.
     pub archive: ArchiveName,
-    /// The merged suites that it holds in; all where it is not set.
+    /// The merged suites that the pin holds in; all if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suites: Option<Vec<SuiteName>>,
-    /// The architectures that it holds for; all, and sources too, where it is not set.
+    /// The architectures that the pin holds for; all, and sources too, if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architectures: Option<Vec<Architecture>>,
 }

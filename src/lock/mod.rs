@@ -8,13 +8,14 @@
 //! - The file is never unlinked by us. Should somebody else remove or replace it, two processes could hold locks on two
 //!   inodes of one name. So after locking, the path is looked at again: if it does not name the inode that was locked, the
 //!   lock is worthless and everything begins anew.
-//! - That alone would leave the first holder of a removed file at work beside the holder of the new one. So whoever opens the
-//!   state takes a second flock, on the directory of the state itself ([`RunLock::claim`]): also a run that goes on its
-//!   caller's word. It is always taken after the first and nobody waits for the first while holding it, so there is no
-//!   deadlock. A file system that cannot lock directories (NFS) leaves the first lock to decide alone.
-//! - Nobody else can hold it: whoever may open a file or a directory may flock it, even if it is only for reading. So the lock file
-//!   is its owner's alone (0600) and so is the directory of the state (0700), and what an earlier version left open is closed when
-//!   it is opened.
+//! - That alone would leave the first holder of a removed file at work beside the holder of the new one. So every run that
+//!   opens the state takes a second flock, on the directory of the state itself ([`RunLock::claim`]), even if it trusts its
+//!   caller's word for the first. The second lock is always taken after the first, and nobody waits for the first while
+//!   holding the second, so there is no deadlock. On a file system that cannot lock directories (NFS), the first lock decides
+//!   alone.
+//! - No other user can hold a lock: whoever may open a file or a directory, even for reading only, may flock it. So the lock file
+//!   is its owner's alone (0600), and so is the directory of the state (0700). If an earlier version gave others access, it is
+//!   taken away when the file or the directory is opened.
 //! - The descriptors are close-on-exec, so no child inherits them by accident: an ssh master or a gpg-agent that a child leaves
 //!   behind cannot hold a lock for ever. The one process that is handed them on purpose is the guardian of a push
 //!   ([`crate::push`]), which outlives a killed run just until the push that it guards is dead.
@@ -62,7 +63,7 @@ pub struct RunLock {
 /// The second lock, on the directory of the state; see the head of this module.
 #[derive(Debug)]
 pub struct Claim {
-    /// `None` where the file system cannot lock directories.
+    /// `None` if the file system cannot lock directories.
     held: Option<Flock<File>>,
 }
 

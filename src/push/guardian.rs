@@ -1,16 +1,16 @@
 //! The guardian of a push: a process of its own, which holds the lock for as long as the transfer lives.
 //!
-//! Its standard input and output are descriptors of the two locks; what the transfer says goes to its standard error. It
-//! starts the transfer in a process group of its own and looks at three things: whether the transfer has ended, whether
-//! the run that wants it is still there, and whether its time is over. When the run is gone or the time over, the whole group is
-//! killed, and the guardian, and with it the locks, stays until nobody of the group is left.
+//! Its standard input and output are descriptors of the two locks; the transfer's output goes to its standard error. It
+//! starts the transfer in a process group of its own and watches three things: has the transfer ended, is the run that
+//! wants it still there, and is its time over? When the run is gone or the time is over, the guardian kills the whole group,
+//! and stays, and the locks with it, until no process of the group is left.
 //!
 //! Guardian and transfer are a session without a terminal. So Ctrl-C and a hangup end the run alone, and the guardian sees to the
 //! rest; and a transfer that would ask a person something fails with its own message, instead of being stopped in the background.
 //! Nor does ssh open a window to ask in: it is told so, and does not hear of a display.
 //!
-//! The transfer has the environment of the run, since that is how rsync and ssh get a password, an agent, a proxy or a shell to go
-//! through. Left out is what would change what a push writes: where parts of files lie, and how names are spelled.
+//! The transfer has the environment of the run, since rsync and ssh get a password, an agent, a proxy or a remote shell from it.
+//! Variables that would change what a push writes are left out: those that say where parts of files lie, and how names are spelled.
 //!
 //! The transfer itself is started through a second step, which asks the kernel to kill it when the guardian dies, and then
 //! becomes the transfer.
@@ -62,7 +62,7 @@ pub fn guard(
     arguments: &[OsString],
 ) -> io::Result<u8> {
     let deadline = Instant::now().checked_add(within);
-    // Whoever ends the run, with all that belongs to it, leaves the rest to us.
+    // If somebody ends the run and all its processes by a signal, the rest is left to us.
     signals::block(signals::ENDING)?;
     setsid()?;
     // Orphans of the transfer become our children, so that we can see the last of them go.
@@ -117,7 +117,7 @@ pub fn die_with(parent: Pid, command: &mut Command) -> io::Error {
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
         return error.into();
     }
-    // It may have died before the kernel was asked.
+    // The parent may have died before the kernel was asked.
     if getppid() != parent {
         return io::Error::other("the process that asked for it is gone");
     }

@@ -9,7 +9,7 @@
 //! - The mark comes before everything else, so whoever looks at a target while its first push is under way sees whose it is.
 //! - Nothing is deleted but paths on record ([`super::record`]), and these only where our mark is.
 //!
-//! The id is random, is made once, and stands in the name of the file, so that it is seen without being read: a daemon may let
+//! The id is random, is made once, and stands in the name of the file, so that we see it without reading the file: a daemon may let
 //! its files be written and not read.
 
 use std::collections::BTreeSet;
@@ -122,7 +122,7 @@ pub(super) enum Address {
 /// The reason why a target is not pushed to, and what an operator can do about it.
 pub(super) type Refusal = (String, &'static str);
 
-/// Refuses a target that belongs to somebody else, by what it holds.
+/// Refuses a target whose contents show that it belongs to somebody else.
 pub(super) fn refusal(seen: &Seen, address: Address) -> Option<Refusal> {
     if let Some(id) = seen.other_owners.first() {
         return Some((

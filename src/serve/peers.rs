@@ -18,7 +18,7 @@ pub(super) struct Seat {
 }
 
 impl Peers {
-    /// Counts a connection; `None` where the client has as many as it may have.
+    /// Counts a connection; returns `None` if the client has as many as it may have.
     pub(super) fn seat(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Seat> {
         let client = client(address);
         let mut connected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
