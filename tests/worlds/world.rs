@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
 
+use aptmerge::deb822::compare_versions;
 use aptmerge::openpgp::Signer;
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
@@ -214,6 +215,11 @@ impl World {
             )
         });
         let huge = (random.below(24) == 0).then(|| random.of(&HUGE));
+        // One that is banned as well would have satisfied others before the bans, or not, as one likes.
+        let (depends, provides) = match huge {
+            Some(_) => (Vec::new(), Vec::new()),
+            None => (depends, provides),
+        };
         self.binaries.push(Binary {
             number,
             archive,
@@ -240,8 +246,12 @@ impl World {
             random.of(&NAMES).to_owned(),
             random.of(&VERSIONS).to_owned(),
         );
-        let is_same =
-            |s: &Source| (s.archive, key(&s.name), &s.version) == (archive, key(&name), &version);
+        // Of two spellings of one version, one stands for both.
+        let is_same = |s: &Source| {
+            let versions = [&s.version, &version].map(|v| v.as_bytes());
+            (s.archive, key(&s.name)) == (archive, key(&name))
+                && compare_versions(versions[0], versions[1]).is_eq()
+        };
         if self.sources.iter().any(is_same) {
             return;
         }
