@@ -353,7 +353,16 @@ fn a_command_under_the_lock_is_left_to_end_by_itself() {
              while test -d {path}; do sleep 0.05; done"
         );
         let mut holder = site
-            .aptmerge(&["lock", "--", "sh", "-c", &command])
+            // Whoever runs the tests in the background may have these signals ignored.
+            .aptmerge(&[
+                "lock",
+                "--",
+                "env",
+                "--default-signal=INT,QUIT",
+                "sh",
+                "-c",
+                &command,
+            ])
             .process_group(0)
             .spawn()
             .unwrap();
