@@ -23,7 +23,7 @@ struct Said {
     place: String,
 }
 
-/// What was read of all files.
+/// The modules and paths that were read from all files.
 #[derive(Default)]
 struct Source {
     modules: BTreeSet<Module>,
@@ -84,7 +84,7 @@ fn takes_colons(tokens: &mut Tokens) -> bool {
     is_path
 }
 
-/// Whether an attribute says that what follows is for tests or fuzzing alone.
+/// Returns whether an attribute limits the next item to tests or fuzzing.
 fn is_for_tests(attribute: &Group) -> bool {
     let text = attribute.stream().to_string().replace(' ', "");
     text == "cfg(test)" || text == "cfg(any(test,fuzzing))" || text == "cfg(fuzzing)"

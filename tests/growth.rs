@@ -20,7 +20,7 @@ use aptmerge::indices::IndexName;
 use aptmerge::merge::{Deadline, Input, Sink, SuiteMerge, Text, merge_suite};
 use programs::has;
 
-/// What grows by more than this, when its input grows twofold, is worse than n log n.
+/// The bound on growth when an input doubles: more than this is worse than n log n.
 const BOUND: f64 = 2.7;
 
 const CONFIG: &str = r#"
@@ -292,7 +292,7 @@ fn one_merge() {
     assert!(report.packages["amd64"] > 0 || !report.banned.is_empty());
 }
 
-/// How many instructions the merge of a world takes.
+/// Returns the number of instructions that the merge of a world takes.
 fn instructions(world: &str, size: usize) -> f64 {
     let out = Command::new("valgrind")
         .args([

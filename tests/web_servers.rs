@@ -86,7 +86,7 @@ impl Web {
         get(TcpStream::connect(("127.0.0.1", self.port)).unwrap(), path)
     }
 
-    /// Where a request is sent; the status where it is sent nowhere.
+    /// Returns the URL that a request is redirected to; the status if it is redirected nowhere.
     fn sent(&self, path: &str) -> String {
         let answer = self.get(path);
         match answer.status {

@@ -23,9 +23,9 @@ pub(crate) fn insert(cert: &Cert, packets: Vec<Signature>) -> Cert {
 pub(crate) enum Parts {
     All,
     Primary,
-    /// What binds the names to the primary key.
+    /// The signatures that bind the names to the primary key.
     Names,
-    /// What the primary key says of itself.
+    /// The signatures of the primary key over itself.
     Direct,
     Subkeys,
 }

@@ -12,7 +12,7 @@ pub fn skipped(lack: &str) {
     eprintln!("skipped: no {lack}");
 }
 
-/// Whether a program is there.
+/// Returns whether a program is installed; says so, or fails, if it is not.
 #[track_caller]
 pub fn has(program: &str) -> bool {
     let dirs = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";

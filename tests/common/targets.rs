@@ -44,7 +44,7 @@ pub fn check_target(site: &Site, target: &Path) {
 /// A server that ends with its test.
 pub struct Server {
     process: Child,
-    /// Where it listens, at 127.0.0.1.
+    /// The port that the daemon listens on, at 127.0.0.1.
     pub port: u16,
 }
 

@@ -23,7 +23,7 @@ fn configure(site: &Site, keys: &str) {
     site.change_config("[suites.daedalus]\n", &with);
 }
 
-/// Whether a suite has the package that [`Site::news`] adds.
+/// Returns whether a suite has the package that [`Site::news`] adds.
 fn is_new(site: &Site, suite: &str) -> bool {
     site.published_index(&format!("{suite}/{PACKAGES}"))
         .contains("newcomer")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// What each program says; `None` where it is not on this machine, or is not the generation that the tables were made with.
+/// The verdict of each program; `None` if it is not installed, or is not the generation that the tables were made with.
 pub(crate) struct Oracles {
     pub(crate) apt: Option<bool>,
     pub(crate) sqv: Option<bool>,
@@ -39,7 +39,7 @@ impl Oracles {
     }
 }
 
-/// Whether a program is there in the generation (the major version) that the tables were made with.
+/// Returns whether a program is installed in the generation (the major version) that the tables were made with.
 fn is(generation: u32, program: &'static str) -> bool {
     static KNOWN: OnceLock<std::sync::Mutex<std::collections::BTreeMap<&str, bool>>> =
         OnceLock::new();

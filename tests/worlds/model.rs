@@ -196,7 +196,7 @@ fn source_of(binary: &Binary) -> (String, &str) {
     }
 }
 
-/// Whether a package was built from a source. A version may be spelt in several ways.
+/// Returns whether a package was built from a source. A version may be spelt in several ways.
 fn is_source_of(source: &Source, binary: &Binary) -> bool {
     let (name, version) = source_of(binary);
     name == key(&source.name)

@@ -58,7 +58,7 @@ const VERSIONS: [&str; 12] = [
     "1.0+dfsg-2",
     "10",
 ];
-/// What a package may say of itself that apt cannot hold.
+/// The fields of a package that may be longer than apt can hold.
 const HUGE: [&str; 4] = ["Version", "Section", "Source", "Depends"];
 
 /// A binary package of an archive.
@@ -92,7 +92,7 @@ pub(crate) struct Source {
     pub(crate) binaries: Vec<String>,
 }
 
-/// Where an archive keeps its packages of `Architecture: all`.
+/// The indices in which an archive keeps its packages of `Architecture: all`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum AllIn {
     EveryIndex,
