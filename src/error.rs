@@ -47,6 +47,18 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// A recorded state was written by a newer program.
+    #[error(
+        "the recorded state {path} is in format {format}, and this aptmerge knows formats up to {known}"
+    )]
+    NewerState {
+        /// The file.
+        path: PathBuf,
+        /// The number of the file's format.
+        format: u64,
+        /// The number of the newest format that this program reads.
+        known: u64,
+    },
     /// The state belongs to another user.
     #[error("{path} is for {} alone", .owner.as_ref().map_or("another user".to_owned(), |owner| format!("the user {owner}")))]
     Private {
@@ -265,6 +277,7 @@ impl Error {
             }
             Error::Lock(_)
             | Error::SymlinkedDirectory { .. }
+            | Error::NewerState { .. }
             | Error::Unfinished { .. }
             | Error::Cancelled => true,
             _ => false,
@@ -292,6 +305,9 @@ impl Error {
                 "restore {0} from a backup, or remove it: the next run then builds every suite anew",
                 path.display()
             )),
+            Error::NewerState { .. } => {
+                Some("a newer aptmerge wrote it: run that version, or a later one".into())
+            }
             Error::Clock => Some("set it (timedatectl), and run again".into()),
             Error::Private { owner, .. } => Some(match owner {
                 Some(owner) => format!("run it as that user: sudo -u '{owner}' aptmerge …"),

@@ -19,7 +19,7 @@ use crate::progress::Meter;
 use crate::publish::{self, Allowances, Plan, Served};
 use crate::push::{self, PushOptions};
 use crate::report;
-use crate::workspace::Workspace;
+use crate::workspace::{Record, Workspace};
 
 /// The options of a run that are not in the configuration.
 pub struct RunOptions<'a> {
@@ -237,6 +237,10 @@ pub struct RunRecord {
     pub ended: String,
     /// The outcome of the run.
     pub outcome: Outcome,
+}
+
+impl Record for RunRecord {
+    const FORMAT: u64 = 1;
 }
 
 /// The number of runs that published something and stay on record.

@@ -65,6 +65,8 @@
 //! the link at volatile therefore knows that a `staged.json` describes what is being served, and one that finds the link at production
 //! knows that a `staged.json` was never served. Where `staged.json` was lost or damaged meanwhile, there is no record of what is served,
 //! and every suite is merged anew.
+//!
+//! Each record says in which format it is ([`Record`]): one that a newer aptmerge wrote is refused, an older one is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -86,6 +88,13 @@ pub use crate::layout::{Layout, PRODUCTION, VOLATILE};
 /// The name, below the state directory, of the record of the generation that is about to be swapped in.
 const STAGED: &str = "staged.json";
 
+/// A record that is kept in a file of JSON.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The number of the format that is written; files without a number have format 0. It grows when a program that knows the
+    /// format before could not read the record, or would misunderstand it.
+    const FORMAT: u64;
+}
+
 /// One published state of the tree.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,6 +105,10 @@ pub struct Generation {
     pub suites: BTreeMap<String, SuiteRecord>,
     /// The symlinks: the aliases of suites, and the pools of local archives.
     pub links: BTreeMap<String, String>,
+}
+
+impl Record for Generation {
+    const FORMAT: u64 = 1;
 }
 
 /// The record of one published suite, and of what it was made from.
@@ -237,12 +250,12 @@ impl<'lock> Workspace<'lock> {
     }
 
     /// Writes a file of the state, durably and in one step.
-    pub fn write_state<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+    pub fn write_state<T: Record>(&self, name: &str, value: &T) -> Result<()> {
         write_json(&self.layout.state().join(name), value)
     }
 
     /// Reads a file of the state; `None` where there is none.
-    pub fn read_state<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+    pub fn read_state<T: Record>(&self, name: &str) -> Result<Option<T>> {
         read_json(&self.layout.state().join(name))
     }
 }
@@ -281,7 +294,7 @@ impl View {
     }
 
     /// Reads a file of the state; `None` where there is none.
-    pub fn read_state<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+    pub fn read_state<T: Record>(&self, name: &str) -> Result<Option<T>> {
         read_json(&self.layout.state().join(name))
     }
 }
@@ -301,27 +314,89 @@ fn read_published(layout: &Layout) -> Result<Generation> {
     Ok(read_json(&published_path(layout))?.unwrap_or_default())
 }
 
-/// Reads a JSON file; `None` where there is none.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+/// The part of a record that says in which format the rest is.
+#[derive(Deserialize)]
+struct Format {
+    #[serde(default)]
+    format: u64,
+}
+
+/// A record as it is written.
+#[derive(Serialize)]
+struct Written<'a, T> {
+    format: u64,
+    #[serde(flatten)]
+    record: &'a T,
+}
+
+/// Reads a record; `None` where there is none.
+pub(crate) fn read_json<T: Record>(path: &Path) -> Result<Option<T>> {
     let text = match durable::read_regular(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("read", path)(error)),
     };
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|source| Error::State {
+    let unreadable = |source| Error::State {
+        path: path.to_owned(),
+        source,
+    };
+    let Format { format } = serde_json::from_slice(&text).map_err(unreadable)?;
+    if format > T::FORMAT {
+        return Err(Error::NewerState {
             path: path.to_owned(),
-            source,
-        })
+            format,
+            known: T::FORMAT,
+        });
+    }
+    serde_json::from_slice(&text).map(Some).map_err(unreadable)
 }
 
-/// Writes a JSON file, durably and in one step.
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::State {
+/// Writes a record, durably and in one step.
+pub(crate) fn write_json<T: Record>(path: &Path, record: &T) -> Result<()> {
+    let format = T::FORMAT;
+    let written = Written { format, record };
+    let mut text = serde_json::to_vec_pretty(&written).map_err(|source| Error::State {
         path: path.to_owned(),
         source,
     })?;
     text.push(b'\n');
     durable::write(path, &text, None)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_refused_and_an_older_one_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.json");
+        let record = Generation {
+            number: 7,
+            ..Generation::default()
+        };
+        write_json(&path, &record).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("{\n  \"format\": 1,\n"), "{text}");
+        let number = || read_json::<Generation>(&path).map(|record| record.unwrap().number);
+        assert_eq!(number().unwrap(), 7);
+        std::fs::write(&path, text.replace("  \"format\": 1,\n", "")).unwrap();
+        assert_eq!(number().unwrap(), 7);
+        // The rest of a newer record may have any shape.
+        std::fs::write(&path, "{\"number\": [], \"format\": 2}").unwrap();
+        let error = number().unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::NewerState {
+                    format: 2,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
 }

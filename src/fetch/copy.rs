@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deb822::{IndexEntry, Release};
 use crate::decode::Compression;
+use crate::workspace::Record;
 
 /// The SHA-256 of a plain text, as 64 lower-case hex digits: the name of an object of the spool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +101,10 @@ pub struct SuiteCopy {
     pub unclaimed: BTreeSet<String>,
     /// The indices, by the path of the plain form.
     pub indices: BTreeMap<String, StoredIndex>,
+}
+
+impl Record for SuiteCopy {
+    const FORMAT: u64 = 1;
 }
 
 impl SuiteCopy {

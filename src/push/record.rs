@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Push;
 use crate::error::{Error, Result, chain};
 use crate::events::Listener;
-use crate::workspace::Workspace;
+use crate::workspace::{Record, Workspace};
 
 /// The record of the last push to a target.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct PushRecord {
     pub owner: Option<String>,
 }
 
+impl Record for PushRecord {
+    const FORMAT: u64 = 1;
+}
+
 /// Returns the name of a target's record, below the state directory.
 pub fn record_name(target: &Push) -> String {
     format!("push-{}.json", target.name)
@@ -45,6 +49,10 @@ pub(super) struct Pushed {
     /// `true` if a push began and did not end, so that parts of files may have stayed under temporary names.
     #[serde(default)]
     pub(super) is_unfinished: bool,
+}
+
+impl Record for Pushed {
+    const FORMAT: u64 = 1;
 }
 
 /// Returns the name of the record of a target's paths. No target can be called so that this is its [`record_name`].
