@@ -68,7 +68,10 @@ impl IndexName {
 
     /// Returns whether the index is written as a stream, in one compressed form, because it may be too large for memory.
     pub fn is_stream(&self) -> bool {
-        matches!(self, IndexName::Contents(..) | IndexName::Icons(..))
+        matches!(
+            self,
+            IndexName::Contents(..) | IndexName::SuiteContents(_) | IndexName::Icons(..)
+        )
     }
 
     /// Returns the architecture as the Release files of directories name it: `source` for sources. For Contents, Translation and icons,

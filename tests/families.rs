@@ -374,10 +374,35 @@ fn contents_beside_the_components_are_all_of_theirs() {
     let hash = line.unwrap().split_ascii_whitespace().next().unwrap();
     assert!(suite_file(&site, &format!("by-hash/SHA256/{hash}")).exists());
     site.aptmerge(&["verify"]).expect(0, &[]);
-    // Nothing else changed, so nothing is made anew; and without the option the files go.
+    // Nothing else changed, so nothing is made anew.
     let before = site.served();
     site.run(&[]).expect(0, &[]);
     assert_eq!(site.served(), before);
+    // When the suite is merged again, an index whose inputs and packages are the same is taken over, and so is its record.
+    let path = site.root().join("state/published.json");
+    let state =
+        || -> serde_json::Value { serde_json::from_slice(&fs::read(&path).unwrap()).unwrap() };
+    let mut published = state();
+    let of = |state: &serde_json::Value| {
+        state["suites"]["daedalus"]["derived"]["Contents-amd64"].clone()
+    };
+    published["suites"]["daedalus"]["derived"]["Contents-amd64"]["warnings"] =
+        serde_json::json!(["from the record"]);
+    fs::write(&path, published.to_string()).unwrap();
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    let index = "main/binary-amd64/Packages";
+    let text = main.index(index);
+    let text = text.replace(
+        "Package: main-only\n",
+        "Package: main-only\nOrigin: changed\n",
+    );
+    main.put_index(index, text.as_bytes());
+    main.sign();
+    site.run(&[]).expect(0, &[]);
+    assert!(unxz(&suite_file(&site, "main/binary-amd64/Packages.xz")).contains("changed"));
+    assert_eq!(of(&state()), of(&published));
+    // Without the option the files go.
     let config = fs::read_to_string(site.path("aptmerge.toml")).unwrap();
     site.write_config(&config.replace("contents-beside-components = true", ""));
     site.run(&[]).expect(0, &[]);

@@ -32,7 +32,7 @@ impl Estimate {
         let is_binary = matches!(name.family(), Family::Packages | Family::Installer);
         if is_binary && name.architecture() == "all" {
             self.all = self.all.saturating_add(cost);
-        } else if is_held(name) {
+        } else if !name.is_stream() {
             let group = self.groups.entry(name.group()).or_default();
             *group = group.saturating_add(cost);
         }
@@ -47,11 +47,6 @@ impl Estimate {
             sum.saturating_add(*cost).saturating_add(self.all)
         })
     }
-}
-
-/// Returns whether the merge holds an index in memory as a whole.
-fn is_held(name: &IndexName) -> bool {
-    !name.is_stream() && name.family() != Family::Contents
 }
 
 /// Returns whether the number of an index's stanzas decides how much memory the index takes up.

@@ -13,7 +13,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use rayon::prelude::*;
 
-use crate::config::{Archive, ArchiveName, Config, Family, Suite, SuiteName};
+use crate::config::{Archive, ArchiveName, Config, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::error::Error;
 use crate::events::Listener;
@@ -420,8 +420,7 @@ impl SuiteFetch<'_> {
     /// Returns the most bytes that an index may have unpacked, and the setting or rule that says so.
     fn max_plain(&self, name: &IndexName) -> (u64, &'static str) {
         let configured = self.config.fetch.max_index.bytes();
-        let is_stream = matches!(name.family(), Family::Contents) || name.is_stream();
-        match is_stream || configured <= MAX_TEXT.0 {
+        match name.is_stream() || configured <= MAX_TEXT.0 {
             true => (configured, "fetch.max-index allows"),
             false => MAX_TEXT,
         }
