@@ -281,4 +281,8 @@ impl Sink for Nowhere {
     ) -> Result<()> {
         write(&mut io::sink())
     }
+
+    fn scratch(&self) -> Result<std::fs::File> {
+        tempfile::tempfile().map_err(aptmerge::error::Error::io("create", "a temporary file"))
+    }
 }

@@ -8,7 +8,7 @@
 //! here, can leave a wrong entry. The check before the swap finds what was made of it, and that suite is made once more with a cache that
 //! is [`Cache::distrusted`]; so a wrong entry costs one run some time.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::ByteSize;
 use crate::durable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The name of an entry.
 pub type EntryName = [u8; 32];
@@ -138,6 +138,16 @@ impl Cache {
         Ok(())
     }
 
+    /// Creates a file without a name, whose space is free again once the file is closed. After a crash before the name is gone,
+    /// [`Cache::trim`] removes the file.
+    pub fn scratch(&self) -> Result<File> {
+        durable::create_private_dir(&self.dir)?;
+        let file = durable::temporary(&self.dir.join("scratch"))?;
+        let (file, name) = file.into_parts();
+        name.close().map_err(Error::io("remove", &self.dir))?;
+        Ok(file)
+    }
+
     /// Removes an entry, if it is there.
     pub fn remove(&self, kind: &str, name: &EntryName) {
         if self.now.is_some() {
@@ -247,6 +257,22 @@ mod tests {
         let time = cache.path("a", &[1; 32]).metadata().unwrap().modified();
         assert_eq!(time.unwrap(), long_ago);
         assert_eq!(cache.get("a", &[2; 32]), None);
+    }
+
+    #[test]
+    fn a_scratch_file_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("cache");
+        let cache = Cache::read_only(&place);
+        let mut file = cache.scratch().unwrap();
+        file.write_all(b"lines").unwrap();
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        // A crash between the two steps leaves a name.
+        let left = durable::temporary(&place.join("scratch")).unwrap();
+        left.keep().unwrap();
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
+        cache.trim(ByteSize::from_bytes(0)).unwrap();
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
     }
 
     #[test]

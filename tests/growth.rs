@@ -263,6 +263,9 @@ impl Sink for Nowhere {
     ) -> Result<()> {
         produce(&mut std::io::sink())
     }
+    fn scratch(&self) -> Result<std::fs::File> {
+        Ok(tempfile::tempfile().unwrap())
+    }
 }
 
 /// The program that is counted: merges one world of one size.

@@ -1,6 +1,7 @@
 //! Archives with their indices in memory, and the merge of them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Cursor, Read, Write};
 use std::sync::{Mutex, OnceLock};
 
@@ -73,6 +74,10 @@ impl Sink for Published {
 
     fn stream(&self, _: &IndexName, _: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
         Ok(())
+    }
+
+    fn scratch(&self) -> Result<File> {
+        Ok(tempfile::tempfile().unwrap())
     }
 }
 

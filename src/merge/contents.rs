@@ -2,8 +2,8 @@
 //!
 //! An index has a line for each path: the path, blanks, and its owners, `section/package`, joined by commas. The path may have blanks in
 //! it, so the owners are the part after the last blank. Old files begin with free text, up to a line that names the columns. Lines are
-//! sorted by path, so the merge reads inputs of any size as streams. It first sorts an input that is not sorted, through files in the
-//! temporary directory.
+//! sorted by path, so the merge reads inputs of any size as streams. It first sorts an input that is not sorted, through files without
+//! a name that the sink makes.
 //!
 //! Archives of the old kind have one index for all components, beside the component directories. The merge reads it once for each component
 //! and takes the packages that were published there. It also writes such an index, if the configuration says so.
@@ -18,6 +18,7 @@ mod sources;
 pub(crate) use lines::split;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Write};
 
 use crate::error::{Error, Result};
@@ -80,7 +81,7 @@ fn write_index(
         let known = unsorted.len();
         let mut warnings = BTreeSet::new();
         let outcome = sink.stream(name, &mut |out| {
-            let heads = open(merge, sources, &unsorted)?;
+            let heads = open(merge, sources, &unsorted, &|| sink.scratch())?;
             match merge_index(merge, heads, selected, name, out)? {
                 Merged::Whole(told) => warnings = told,
                 Merged::Disorder(source) => {
@@ -196,6 +197,7 @@ fn open<'a>(
     merge: &'a SuiteMerge<'_>,
     sources: &'a [Source],
     unsorted: &BTreeSet<usize>,
+    scratch: &dyn Fn() -> Result<File>,
 ) -> Result<Vec<Head<'a>>> {
     let mut heads = Vec::new();
     for (number, source) in sources.iter().enumerate() {
@@ -208,7 +210,7 @@ fn open<'a>(
             number,
             source,
             lines: match unsorted.contains(&number) {
-                true => Lines::sorted(opened, label)?,
+                true => Lines::sorted(opened, label, scratch)?,
                 false => Lines::in_order(opened, label),
             },
             line: Line::default(),
@@ -295,7 +297,9 @@ fn merge_index(
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_contents(data: &[u8]) {
     let reader: Box<dyn io::Read + Send> = Box::new(io::Cursor::new(data.to_vec()));
-    let mut lines = Lines::sorted(Some(reader), "fuzz".into()).expect("memory can be read");
+    let scratch = || tempfile::tempfile().map_err(Error::io("create", "a temporary file"));
+    let lines = Lines::sorted(Some(reader), "fuzz".into(), &scratch);
+    let mut lines = lines.expect("memory can be read");
     let mut last = Vec::new();
     let mut line = Line::default();
     while lines.next(&mut line).expect("memory can be read") == Next::Line {

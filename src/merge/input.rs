@@ -1,6 +1,7 @@
 //! The two ends of a merge, and the merge itself: inputs give the indices, wherever they are kept; the sink takes the merged ones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{Read, Write};
 
 use crate::config::{Config, PoolName, Suite, SuiteName};
@@ -57,6 +58,9 @@ pub trait Sink: Sync {
         name: &IndexName,
         produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
     ) -> Result<()>;
+
+    /// Creates a file without a name, for lines that have to be sorted and are too many for memory.
+    fn scratch(&self) -> Result<File>;
 
     /// Takes over indices that were made from what the key stands for, if all of them still exist; returns the warnings from the time when
     /// they were made.

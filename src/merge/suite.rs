@@ -1,6 +1,7 @@
 //! The merge of one suite: its index groups, one after the other or side by side.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Write;
 use std::sync::Mutex;
 
@@ -120,6 +121,10 @@ impl Sink for InTime<'_> {
     ) -> Result<()> {
         self.merge.in_time()?;
         self.sink.stream(name, produce)
+    }
+
+    fn scratch(&self) -> Result<File> {
+        self.sink.scratch()
     }
 
     fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>> {

@@ -1,6 +1,7 @@
 //! Compares new indices with those that are served now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -160,7 +161,7 @@ impl Comparison<'_> {
             .into_iter()
             .find_map(|(form, compression)| {
                 let path = self.old.join(format!("{plain}{}", form.suffix()));
-                let file = std::fs::File::open(path).ok()?;
+                let file = File::open(path).ok()?;
                 let reader = decoder(compression, BufReader::with_capacity(1 << 18, file)).ok()?;
                 Some(Box::new(reader.take(digest.size + 1)) as Box<dyn Read + Send>)
             })
@@ -195,6 +196,10 @@ impl Sink for Comparer<'_> {
         produce(&mut out)?;
         self.comparison.stream(name, &out.finish().1.into());
         Ok(())
+    }
+
+    fn scratch(&self) -> Result<File> {
+        self.comparison.cache.scratch()
     }
 
     fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>> {

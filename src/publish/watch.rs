@@ -5,6 +5,7 @@
 //! nothing that it was made from has changed, costs nothing: its bytes are taken off the expected ones, so that they do not pass for speed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, Write};
 
 use crate::config::{Config, Family};
@@ -152,6 +153,10 @@ impl Sink for Watched<'_> {
             share.complete();
         }
         Ok(())
+    }
+
+    fn scratch(&self) -> Result<File> {
+        self.inner.scratch()
     }
 
     fn recall(&self, names: &[IndexName], key: &DerivedKey) -> Result<Option<BTreeSet<String>>> {

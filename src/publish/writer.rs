@@ -1,6 +1,7 @@
 //! Writes the files of a suite: in every form, under their own name and under by-hash, or carried on as they are.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::PoisonError;
 
@@ -226,6 +227,10 @@ impl Sink for Writer<'_> {
             Some(patch) => self.write_patch(name, &digest, &patch),
             None => Ok(()),
         }
+    }
+
+    fn scratch(&self) -> Result<File> {
+        self.comparison.cache.scratch()
     }
 
     fn recall(

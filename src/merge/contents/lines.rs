@@ -137,10 +137,14 @@ impl<'a> Lines<'a> {
     }
 
     /// Returns the lines of an index that is out of order, sorted.
-    pub(super) fn sorted(opened: Opened<'a>, label: String) -> Result<Lines<'a>> {
+    pub(super) fn sorted(
+        opened: Opened<'a>,
+        label: String,
+        scratch: &dyn Fn() -> Result<File>,
+    ) -> Result<Lines<'a>> {
         let mut lines = Lines::in_order(None, label);
         lines.is_sorted_here = true;
-        lines.sort(opened)?;
+        lines.sort(opened, scratch)?;
         Ok(lines)
     }
 
@@ -150,7 +154,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Sorts an index in parts, each into a file without a name, and then merges the parts.
-    fn sort(&mut self, opened: Opened<'_>) -> Result<()> {
+    fn sort(&mut self, opened: Opened<'_>, scratch: &dyn Fn() -> Result<File>) -> Result<()> {
         let failed = self.failed();
         let mut raw = Raw::new(opened, true);
         let mut runs = Vec::new();
@@ -167,11 +171,11 @@ impl<'a> Lines<'a> {
                 }
             }
             if bytes >= SORTED_RUN_BYTES {
-                runs.push(write_run(&mut run)?);
+                runs.push(write_run(&mut run, scratch()?)?);
                 bytes = 0;
             }
         }
-        runs.push(write_run(&mut run)?);
+        runs.push(write_run(&mut run, scratch()?)?);
         let mut heap = BinaryHeap::new();
         for (number, run) in runs.iter_mut().enumerate() {
             if run.next(&mut line).map_err(&failed)? == Found::Line {
@@ -232,16 +236,15 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Sorts lines and writes them to a temporary file without a name.
-fn write_run(run: &mut Vec<Line>) -> Result<Raw<'static>> {
+/// Sorts lines and writes them to a file.
+fn write_run(run: &mut Vec<Line>, file: File) -> Result<Raw<'static>> {
     run.sort_unstable();
-    let place = std::env::temp_dir();
-    let file = lay_aside(run).map_err(Error::io("write a temporary file in", place))?;
+    let file = lay_aside(run, file).map_err(Error::io("write", "a file of sorted lines"))?;
     Ok(Raw::new(Some(Box::new(file)), false))
 }
 
-fn lay_aside(run: &mut Vec<Line>) -> io::Result<File> {
-    let mut file = BufWriter::new(tempfile::tempfile()?);
+fn lay_aside(run: &mut Vec<Line>, file: File) -> io::Result<File> {
+    let mut file = BufWriter::new(file);
     for line in run.drain(..) {
         file.write_all(line.path())?;
         file.write_all(b" ")?;
