@@ -2,7 +2,7 @@
 //!
 //! One such stanza, even of the lowest archive, makes apt refuse everything that it has fetched ("The package lists or status file could
 //! not be parsed or opened"), or end without a word. So a package with such a stanza is not published, whatever the other rules say. The
-//! bounds are those of apt 2.6; `tests/client.rs` tests them with the apt that is installed.
+//! bounds are those of apt 2.6; `tests/it/client.rs` tests them with the apt that is installed.
 //!
 //! Why these fields and no others: apt's cache keeps the length of a string in sixteen bits, and apt aborts where a string does not fit.
 //! The cache keeps the name, version, section and architecture of a package, the name and version of its source, and of each relation the

@@ -1,7 +1,7 @@
 //! Decides whether a key may sign today: never more freely than gpgv, which apt 2 asks, and seldom more strictly.
 //!
 //! gpgv and sqv (which apt 3 asks) look at different days. gpgv judges a key as it stands now, by its newest
-//! self-signatures. sqv judges it as it stood when it signed, by the self-signatures of that day. `tests/openpgp/table.rs`
+//! self-signatures. sqv judges it as it stood when it signed, by the self-signatures of that day. `tests/it/openpgp/table.rs`
 //! shows each case below with both programs and the real apt.
 //!
 //! - **Revoked is revoked.** A revocation counts whatever its reason, its date and its hash, and no newer self-signature

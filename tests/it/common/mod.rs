@@ -1,0 +1,10 @@
+//! What several test files share; each uses a part of it.
+
+pub(crate) mod apt;
+pub(crate) mod certs;
+pub(crate) mod history;
+pub(crate) mod programs;
+pub(crate) mod site;
+pub(crate) mod targets;
+pub(crate) mod upstream;
+pub(crate) mod web;

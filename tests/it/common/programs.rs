@@ -1,0 +1,90 @@
+//! Programs that tests need, and what they share with the tests beside them.
+//!
+//! Where a program is missing its test is skipped aloud, or fails if `APTMERGE_SKIP_NOTHING` is set, as in `.ci/run`.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The program that is tested.
+pub(crate) const APTMERGE: &str = env!("CARGO_BIN_EXE_aptmerge");
+
+/// Names the test that a process was started for.
+const ALONE: &str = "APTMERGE_TEST_ALONE";
+
+/// Says that a test is skipped, and for the lack of what.
+#[track_caller]
+pub(crate) fn skipped(lack: &str) {
+    assert!(
+        std::env::var_os("APTMERGE_SKIP_NOTHING").is_none(),
+        "missing: {lack}"
+    );
+    eprintln!("skipped: no {lack}");
+}
+
+/// Returns whether a program is installed; says so, or fails, if it is not.
+#[track_caller]
+pub(crate) fn has(program: &str) -> bool {
+    let dirs = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let found = dirs
+        .split(':')
+        .any(|dir| Path::new(dir).join(program).is_file());
+    if !found {
+        skipped(program);
+    }
+    found
+}
+
+/// Returns true in a process that was started for this test alone. Anywhere else, runs the test in such a process and expects that it passes.
+#[track_caller]
+pub(crate) fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some_and(|alone| alone == test) {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test]).env(ALONE, test);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}"
+    );
+    false
+}
+
+/// Puts a script in its place, to be executed.
+///
+/// A child writes it: a file is not executed while anybody has it open for writing, and a test beside that forks would hold it open for a moment.
+pub(crate) fn write_script(path: &Path, text: &str) {
+    let mut shell = Command::new("sh")
+        .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = shell.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    assert!(shell.wait().unwrap().success());
+}
+
+/// Copies the program to a path; a child does it, as in [`write_script`].
+pub(crate) fn copy_program(path: &Path) {
+    let status = Command::new("cp").arg(APTMERGE).arg(path).status();
+    assert!(status.unwrap().success());
+}
+
+/// Returns a free port that no other test gets: it is none of those that the system chooses from.
+pub(crate) fn free_port() -> u16 {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(100);
+    loop {
+        let number = first.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + (number % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! All tests of the program and of the library from outside, as one binary, so that it is linked once.
+//!
+//! They run beside each other in one process: none changes what belongs to the process (its environment, its directory, its umask, its
+//! signals) or waits for children that it did not start. A test that has to does it in a process of its own, see `common::programs::is_alone`.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+// The compiler says what is dead in it where all tests are there.
+#[cfg_attr(not(feature = "serve"), expect(dead_code))]
+mod common;
+
+#[cfg(feature = "serve")]
+mod apt;
+mod bad_input;
+mod client;
+mod clients;
+mod config;
+mod crash;
+mod differences;
+mod distrust;
+mod docs;
+mod explain;
+mod families;
+mod faults;
+mod fetch;
+mod floors;
+mod growth;
+mod hostile;
+mod import;
+mod incremental;
+mod lock;
+mod lock_file;
+mod merge;
+mod openpgp;
+mod owner;
+#[cfg(feature = "serve")]
+mod pdiff;
+mod privileges;
+mod progress;
+mod push;
+mod recovery;
+mod release;
+mod rules;
+#[cfg(feature = "serve")]
+mod serve;
+mod ssh;
+mod told;
+mod transfer;
+mod transport;
+mod web_servers;
+mod worlds;

@@ -1,0 +1,267 @@
+//! Least privilege: an ordinary user is enough, and what is made has the same modes whatever umask the run had.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::programs::{copy_program, has};
+use crate::common::upstream::{NEWER, Said, Site, stanza};
+
+/// The modes of everything below a site's root.
+fn modes(site: &Site) -> BTreeMap<PathBuf, u32> {
+    let mut modes = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(site.root()) {
+        let entry = entry.unwrap();
+        let meta = entry.path().symlink_metadata().unwrap();
+        let path = entry.path().strip_prefix(site.root()).unwrap();
+        // What is named by a hash differs from run to run, since signatures do.
+        let is_by_hash = path.components().any(|part| part.as_os_str() == "SHA256");
+        if !meta.is_symlink() && !is_by_hash {
+            modes.insert(path.to_owned(), meta.mode() & 0o7777);
+        }
+    }
+    modes
+}
+
+/// Runs twice under a umask, with something new the second time.
+fn run_under(umask: &str) -> BTreeMap<PathBuf, u32> {
+    let site = Site::new();
+    for _ in 0..2 {
+        let inner = site.command(&["run"]);
+        let out = Command::new("sh")
+            .args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env_remove("APTMERGE_CONFIG")
+            .output();
+        Said::of(&out.unwrap()).expect(0, &[]);
+        let mut suite = site.main();
+        suite.set("Date", NEWER);
+        suite.append_stanza("main/binary-amd64/Packages", &stanza("newcomer"));
+        suite.sign();
+    }
+    modes(&site)
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let usual = run_under("022");
+    assert!(usual.len() > 40, "{usual:?}");
+    for (path, mode) in &usual {
+        let is_tree = path.starts_with("merged-production") || path.starts_with("merged-volatile");
+        if is_tree {
+            assert!(
+                [0o644, 0o755].contains(mode),
+                "{}: {mode:o}",
+                path.display()
+            );
+        }
+        assert_eq!(mode & 0o022, 0, "{}: {mode:o}", path.display());
+    }
+    for umask in ["077", "000"] {
+        let odd = run_under(umask);
+        for (path, mode) in &usual {
+            let found = odd.get(path).copied().unwrap_or_default();
+            assert_eq!(
+                found,
+                *mode,
+                "umask {umask}, {}: {found:o} {mode:o}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// Gives a place to nobody.
+fn give_away(path: &Path) {
+    for entry in walkdir::WalkDir::new(path) {
+        std::os::unix::fs::lchown(entry.unwrap().path(), Some(65534), Some(65534)).unwrap();
+    }
+}
+
+#[test]
+fn an_ordinary_user_is_enough() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: not root, so every other test shows it");
+        return;
+    }
+    if !has("setpriv") {
+        return;
+    }
+    let mut site = Site::new();
+    let binary = site.path("aptmerge");
+    copy_program(&binary);
+    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    site.use_binary(binary);
+    fs::create_dir(site.root()).unwrap();
+    give_away(&site.path("."));
+    let as_nobody = |arguments: &[&str]| {
+        let inner = site.command(arguments);
+        let out = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .args([
+                "--inh-caps=-all",
+                "--bounding-set=-all",
+                "--no-new-privs",
+                "--",
+            ])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env_remove("APTMERGE_CONFIG")
+            .env("HOME", "/nonexistent")
+            .current_dir("/")
+            .output();
+        Said::of(&out.unwrap())
+    };
+    let said = as_nobody(&["run"]);
+    said.expect(0, &[]);
+    assert_eq!(said.stderr, "");
+    as_nobody(&["verify"]).expect(0, &[]);
+    site.news();
+    give_away(&site.path("archives"));
+    as_nobody(&["run"]).expect(0, &[]);
+    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    assert!(text.contains("Package: newcomer\n"));
+}
+
+#[test]
+fn a_secret_key_that_anybody_else_can_touch_is_refused() {
+    for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601] {
+        let site = Site::new();
+        let key = site.path("keys/publish-a.secret.asc");
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let shown = format!("{mode:o}");
+        site.run(&[])
+            .expect(1, &["keys/publish-a.secret.asc", &shown, "chmod 0600"]);
+        assert!(site.served().is_empty());
+    }
+    let site = Site::new();
+    let key = site.path("keys/publish-a.secret.asc");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
+    site.run(&[]).expect(0, &[]);
+}
+
+#[test]
+fn a_command_under_the_lock_keeps_its_callers_umask() {
+    let site = Site::new();
+    for umask in ["0077", "0002"] {
+        let inner = site.command(&["lock"]);
+        let out = Command::new("sh")
+            .args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .args(["--", "sh", "-c", "umask"])
+            .output();
+        let said = Said::of(&out.unwrap());
+        said.expect(0, &[]);
+        assert_eq!(said.stdout.trim(), umask);
+    }
+}
+
+#[test]
+fn a_user_who_may_start_no_threads_is_told_so() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: not root, so nobody else has processes here");
+        return;
+    }
+    if !has("setpriv") {
+        return;
+    }
+    let site = Site::new();
+    let binary = site.path("aptmerge");
+    copy_program(&binary);
+    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    // A user of its own: the system counts the processes of each.
+    let out = Command::new("bash")
+        .args([
+            "-c",
+            "ulimit -u 1; exec setpriv --reuid=65433 --regid=65433 --clear-groups -- \"$@\"",
+            "-",
+        ])
+        .arg(&binary)
+        .args(["run", "--config", "/nonexistent"])
+        .output()
+        .unwrap();
+    let said = Said::of(&out);
+    said.expect(1, &["error: cannot start the threads of the merge"]);
+    assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+}
+
+/// The mode of what lies below the root.
+fn mode(site: &Site, path: &str) -> u32 {
+    site.root().join(path).metadata().unwrap().mode() & 0o7777
+}
+
+#[test]
+fn what_could_hold_the_lock_or_tell_of_an_archive_is_for_the_owner_alone() {
+    let site = Site::new();
+    let private = ["aptmerge.lock", "state", "spool", "cache"];
+    let expected = [0o600, 0o700, 0o700, 0o700];
+    site.run(&[]).expect(0, &[]);
+    assert_eq!(private.map(|path| mode(&site, path)), expected);
+    assert_eq!(mode(&site, "log"), 0o755);
+    assert_eq!(mode(&site, "merged/dists"), 0o755);
+    // As an earlier version left them, and a umask of old.
+    for (path, mode) in private.iter().zip([0o644, 0o755, 0o775, 0o777]) {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(site.root().join(path), mode).unwrap();
+    }
+    site.run(&[]).expect(0, &[]);
+    assert_eq!(private.map(|path| mode(&site, path)), expected);
+    // Who lets a group share the lock means it; others still have no part in it.
+    let lock = site.root().join("aptmerge.lock");
+    for (mode, kept) in [(0o664, 0o660), (0o666, 0o660), (0o640, 0o600)] {
+        fs::set_permissions(&lock, fs::Permissions::from_mode(mode)).unwrap();
+        site.run(&[]).expect(0, &[]);
+        assert_eq!(self::mode(&site, "aptmerge.lock"), kept, "{mode:o}");
+    }
+}
+
+#[test]
+fn another_user_can_neither_hold_the_lock_nor_read_the_state() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: not root, so nobody else can be asked");
+        return;
+    }
+    if !has("setpriv") || !has("flock") {
+        return;
+    }
+    let mut site = Site::new();
+    let binary = site.path("aptmerge");
+    copy_program(&binary);
+    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    site.use_binary(binary);
+    site.run(&[]).expect(0, &[]);
+    let as_nobody = |inner: Command| {
+        let out = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env_remove("APTMERGE_CONFIG")
+            .output();
+        Said::of(&out.unwrap())
+    };
+    let hold = |path: &Path| {
+        let mut flock = Command::new("flock");
+        flock.arg("-n").arg(path).arg("true");
+        flock
+    };
+    for path in ["aptmerge.lock", "state"] {
+        let path = site.root().join(path);
+        let said = Said::of(&hold(&path).output().unwrap());
+        said.expect(0, &[]);
+        let said = as_nobody(hold(&path));
+        assert_ne!(said.code, Some(0), "{} {}", path.display(), said.stderr);
+    }
+    let hint = "sudo -u 'root' aptmerge";
+    for verb in [&["status"][..], &["explain", "odd-tool"]] {
+        as_nobody(site.command(verb)).expect(1, &["state is for the user root alone", hint]);
+    }
+    // What is for all is read by all.
+    let mut cat = Command::new("cat");
+    cat.arg(site.root().join("merged/dists/daedalus/InRelease"));
+    cat.arg(site.root().join("log/amprolla.txt"));
+    as_nobody(cat).expect(0, &[]);
+}

@@ -1,0 +1,381 @@
+//! What a run finds that follows one that died between its swaps, or a bad disk, or a bad clock: whatever was lost or damaged
+//! meanwhile, it goes on from what is whole, and needs nobody to set it right. And what a reader finds beside a run.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::common::programs::has;
+use crate::common::site::{
+    Contents, Site, can_trace, children, contents, pid_of, raised_overlay, wait_until,
+};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+const FIRST: &str = "2026-02-01T00:00:00Z";
+const SECOND: &str = "2026-02-02T00:00:00Z";
+const THIRD: &str = "2026-02-03T00:00:00Z";
+
+const INDEX: &str = "dists/daedalus/main/binary-amd64/Packages.xz";
+
+fn tree(site: &Site, name: &str) -> Contents {
+    contents(&site.root().join(name))
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.unwrap().success());
+}
+
+/// A site whose second run died right after its swap, with what it was about to make of production.
+struct Died {
+    site: Site,
+    old: Contents,
+    new: Contents,
+}
+
+/// Lets a site die with a change of its overlay, which is gone afterwards.
+fn died_after_its_swap() -> Died {
+    let mut site = Site::new("");
+    site.expect(0, &["run", "--clock", FIRST]);
+    let mut other = site.copy();
+    let overlay = raised_overlay("1.1");
+    other.set_overlay(overlay.path());
+    other.expect(0, &["run", "--clock", SECOND]);
+    let at = |site: &Site, path: &str| site.root().join(path);
+    copy(
+        &at(&other, "merged-volatile"),
+        &at(&site, "merged-volatile"),
+    );
+    copy(
+        &at(&other, "state/published.json"),
+        &at(&site, "state/staged.json"),
+    );
+    copy(&at(&other, "spool"), &at(&site, "spool"));
+    point_link(&site, "merged-volatile");
+    // The keys and archives of the first remain; the overlay of the second is gone.
+    site.set_overlay(overlay.path());
+    let (old, new) = (tree(&site, "merged-production"), tree(&site, "merged"));
+    assert_ne!(old, new);
+    Died { site, old, new }
+}
+
+fn point_link(site: &Site, to: &str) {
+    let link = site.root().join("merged");
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(to, &link).unwrap();
+}
+
+fn served(site: &Site) -> String {
+    site.served().unwrap().display().to_string()
+}
+
+#[test]
+fn a_swap_that_was_made_is_finished() {
+    let Died { site, new, .. } = died_after_its_swap();
+    // The archive that is gone keeps its last good copy.
+    let said = site.expect(3, &["run", "-v", "--clock", THIRD]);
+    assert!(said.contains("finishing what it began"), "{said}");
+    assert!(said.contains("nothing changed"), "{said}");
+    assert_eq!(served(&site), "merged-production");
+    assert_eq!(tree(&site, "merged"), new);
+}
+
+#[test]
+fn a_volatile_that_was_lost_is_not_mirrored() {
+    type Loss = fn(&Path);
+    let losses: [(Loss, &str); 5] = [
+        (
+            |tree| fs::remove_dir_all(tree).unwrap(),
+            "there is no suite in",
+        ),
+        (
+            |tree| fs::remove_dir_all(tree.join("dists")).unwrap(),
+            "there is no suite in",
+        ),
+        (
+            |tree| fs::remove_file(tree.join("dists/daedalus/InRelease")).unwrap(),
+            "dists/daedalus/InRelease is not there",
+        ),
+        (
+            |tree| fs::write(tree.join(INDEX), "").unwrap(),
+            "Packages.xz is cut off",
+        ),
+        (
+            |tree| fs::remove_file(tree.join("dists/stable")).unwrap(),
+            "dists/stable is not there",
+        ),
+    ];
+    for (lose, word) in losses {
+        let Died { site, old, .. } = died_after_its_swap();
+        lose(&site.root().join("merged-volatile"));
+        // What is pushed is production, so `push` recovers and does nothing else.
+        let mut site = site;
+        let target = site.path().join("target");
+        site.set_extra(&format!(
+            "[[push]]\nname = \"near\"\nrsync = \"{}\"\nprogram = \"/nonexistent\"\n",
+            target.display()
+        ));
+        let said = site.expect(1, &["push", "--clock", THIRD]);
+        assert!(said.contains(word), "{said}");
+        assert!(said.contains("going back to generation 1"), "{said}");
+        assert_eq!(served(&site), "merged-production", "{word}");
+        assert_eq!(tree(&site, "merged"), old, "{word}");
+        site.set_extra("");
+        site.expect(3, &["run", "--clock", THIRD]);
+        site.expect(0, &["verify", "--clock", THIRD]);
+        assert!(!site.root().join("state/staged.json").exists());
+    }
+}
+
+#[test]
+fn a_volatile_that_was_lost_while_production_was_half_synced_is_told_with_a_way_out() {
+    let Died { mut site, .. } = died_after_its_swap();
+    let state = site.root().join("state");
+    fs::rename(state.join("staged.json"), state.join("published.json")).unwrap();
+    let [volatile, production] =
+        ["merged-volatile", "merged-production"].map(|tree| site.root().join(tree));
+    fs::remove_file(production.join(INDEX)).unwrap();
+    fs::copy(volatile.join(INDEX), production.join(INDEX)).unwrap();
+    fs::remove_dir_all(&volatile).unwrap();
+    let before = tree(&site, "merged-production");
+    let said = site.expect(1, &["run", "--clock", THIRD]);
+    assert!(said.contains("neither is production"), "{said}");
+    assert!(said.contains("hint: restore it from a backup"), "{said}");
+    assert!(said.contains("--rebuild"), "{said}");
+    assert_eq!(tree(&site, "merged-production"), before);
+    // As the hint has it.
+    point_link(&site, "merged-production");
+    let overlay = raised_overlay("1.1");
+    site.set_overlay(overlay.path());
+    site.expect(0, &["run", "--rebuild", "--clock", THIRD]);
+    site.expect(0, &["verify", "--clock", THIRD]);
+}
+
+#[test]
+fn a_swap_of_which_no_record_is_left_makes_every_suite_anew() {
+    for damage in ["", "{", "gone"] {
+        let Died { mut site, old, new } = died_after_its_swap();
+        let staged = site.root().join("state/staged.json");
+        match damage {
+            "gone" => fs::remove_file(&staged).unwrap(),
+            _ => fs::write(&staged, damage).unwrap(),
+        }
+        // What the generation was made from is taken back meanwhile, so the older record would fit.
+        let original = crate::common::site::fixtures().join("archives/overlay");
+        fs::remove_dir_all(site.root().join("spool")).unwrap();
+        site.set_overlay(&original);
+        let said = site.expect(0, &["run", "-v", "--clock", THIRD]);
+        assert!(said.contains("every suite is merged anew"), "{said}");
+        if damage != "gone" {
+            assert!(said.contains("staged.json cannot be understood"), "{said}");
+        }
+        assert!(said.contains("suite daedalus: its inputs"), "{said}");
+        assert!(
+            said.contains("suite daedalus-security: its inputs"),
+            "{said}"
+        );
+        assert_eq!(served(&site), "merged-production");
+        let now = tree(&site, "merged");
+        assert_eq!(now[INDEX], old[INDEX]);
+        assert_ne!(now[INDEX], new[INDEX]);
+        site.expect(0, &["verify", "--clock", THIRD]);
+        assert!(!staged.exists());
+        let again = site.expect(0, &["run", "-v", "--clock", THIRD]);
+        assert!(again.contains("nothing changed"), "{again}");
+    }
+}
+
+#[test]
+fn what_was_published_before_a_run_that_fails_is_pushed() {
+    if !has("rsync") {
+        return;
+    }
+    let Died { mut site, new, .. } = died_after_its_swap();
+    let target = site.path().join("target");
+    site.set_extra(&format!(
+        "[[push]]\nname = \"near\"\nrsync = \"{}\"\n",
+        target.display()
+    ));
+    // With the overlay's last copy gone as well, no suite can be made.
+    fs::remove_dir_all(site.root().join("spool")).unwrap();
+    let said = site.expect(1, &["run", "--clock", THIRD]);
+    assert!(said.contains("there is no earlier copy of it"), "{said}");
+    assert_eq!(tree(&site, "merged"), new);
+    assert_eq!(contents(&target), new);
+}
+
+#[test]
+fn whatever_stands_in_the_place_of_volatile_is_scratch() {
+    let mut site = Site::new("");
+    site.expect(0, &["run", "--clock", FIRST]);
+    let volatile = site.root().join("merged-volatile");
+    fs::remove_dir_all(&volatile).unwrap();
+    fs::write(&volatile, "a plain file").unwrap();
+    let overlay = raised_overlay("1.1");
+    site.set_overlay(overlay.path());
+    site.expect(0, &["run", "--clock", SECOND]);
+    assert_eq!(tree(&site, "merged"), tree(&site, "merged-volatile"));
+    fs::remove_dir_all(&volatile).unwrap();
+    fs::create_dir(&volatile).unwrap();
+    let mount = |program: &str, arguments: &[&str]| {
+        let done = Command::new(program)
+            .args(arguments)
+            .arg(&volatile)
+            .output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    if !mount("mount", &["-t", "tmpfs", "tmpfs"]) {
+        eprintln!("skipped: no right to mount a tmpfs");
+        return;
+    }
+    let runs = [THIRD, "2026-02-04T00:00:00Z"].map(|clock| {
+        let run = site.call(&["run", "--rebuild", "--clock", clock]);
+        (run, tree(&site, "merged") == tree(&site, "merged-volatile"))
+    });
+    assert!(mount("umount", &[]));
+    for (run, is_the_same) in runs {
+        assert!(run.status.success() && is_the_same, "{run:?}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_fifo() {
+    let site = Site::new("");
+    site.expect(0, &["run", "--clock", FIRST]);
+    let fifo_at = |path: &str| {
+        let path = site.root().join(path);
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    };
+    for file in ["main/binary-all/Packages.xz", "InRelease"] {
+        fifo_at(&format!("merged-production/dists/daedalus/{file}"));
+        let said = site.expect(1, &["verify", "--clock", FIRST]);
+        let told = format!("dists/daedalus/{file}: it is no regular file");
+        assert!(said.contains(&told), "{said}");
+    }
+    // A run takes both for damaged, and makes the suite anew.
+    let said = site.expect(0, &["run", "--clock", SECOND]);
+    assert!(said.contains("InRelease: it is no regular file"), "{said}");
+    site.expect(0, &["verify", "--clock", SECOND]);
+    fifo_at("log/changes.txt");
+    site.expect(0, &["run", "--clock", SECOND]);
+    fifo_at("state/published.json");
+    let said = site.expect(1, &["run", "--clock", SECOND]);
+    assert!(said.contains("state/published.json"), "{said}");
+    assert!(said.contains("it is no regular file"), "{said}");
+}
+
+#[test]
+fn a_verify_beside_a_run_tells_of_one_generation() {
+    if !can_trace() {
+        return;
+    }
+    let mut site = Site::new("");
+    site.expect(0, &["run", "--clock", FIRST]);
+    // It stops as it is about to read an index, when it has read the Release that lists it.
+    let verify = site.aptmerge(&["verify", "--clock", SECOND]);
+    let trace = site.path().join("trace");
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-e", "trace=openat", "-o"])
+        .arg(&trace)
+        .arg("-P")
+        .arg(site.root().join("merged-production").join(INDEX))
+        .args(["-e", "inject=openat:signal=STOP:when=1", "--"])
+        .arg(verify.get_program())
+        .args(verify.get_args())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_until("it stops", || {
+        fs::read_to_string(&trace).is_ok_and(|trace| trace.contains("stopped by SIGSTOP"))
+    });
+    let overlay = raised_overlay("1.1");
+    site.set_overlay(overlay.path());
+    site.expect(0, &["run", "--clock", SECOND]);
+    let verify = children(pid_of(&child))[0];
+    wait_until("it ends", || {
+        // Each of its threads stops once.
+        let _ = nix::sys::signal::kill(Pid::from_raw(verify), Signal::SIGCONT);
+        child.try_wait().unwrap().is_some()
+    });
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("it holds"), "{said}");
+}
+
+#[test]
+fn a_clock_that_was_ahead_is_told_and_healed() {
+    let site = Site::new("[publish]\nvalid-for = \"7 days\"\n");
+    site.expect(0, &["run", "--clock", "2027-02-01T00:00:00Z"]);
+    let before = tree(&site, "merged");
+    let said = site.expect(1, &["run", "--clock", FIRST]);
+    assert!(
+        said.contains("would not be later than the published 2027"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: if that is meant, run once with --allow-older-date"),
+        "{said}"
+    );
+    assert_eq!(tree(&site, "merged"), before);
+    let said = site.expect(0, &["status", "--clock", FIRST]);
+    assert!(said.contains("its Date lies in the future"), "{said}");
+    site.expect(1, &["verify", "--clock", FIRST]);
+    site.expect(0, &["run", "--allow-older-date", "--clock", FIRST]);
+    site.expect(0, &["verify", "--clock", FIRST]);
+    let said = site.expect(0, &["status", "--clock", FIRST]);
+    assert!(!said.contains("its Date lies in the future"), "{said}");
+    let said = site.expect(0, &["run", "-v", "--clock", SECOND]);
+    assert!(said.contains("nothing changed"), "{said}");
+    // A few seconds are nothing: apt takes them.
+    let said = site.expect(0, &["run", "-v", "--clock", "2026-01-31T23:59:55Z"]);
+    assert!(said.contains("nothing changed"), "{said}");
+}
+
+#[test]
+fn a_published_release_that_is_damaged_does_not_freeze_its_suite() {
+    let whole = Site::new("[publish]\npool-links = false\n");
+    whole.expect(0, &["run", "--clock", SECOND]);
+    let overlay = raised_overlay("1.1");
+    for (files, bytes) in [
+        (&["Release"][..], Some("")),
+        (&["Release"], Some("Origin: \0\n")),
+        (&["Release"], None),
+        (&["InRelease"], Some("")),
+        (&["InRelease", "Release"], Some("Date: never\n")),
+        (&["InRelease", "Release"], None),
+    ] {
+        let mut site = whole.copy();
+        for file in files {
+            let path = site
+                .root()
+                .join("merged-production/dists/daedalus")
+                .join(file);
+            match bytes {
+                Some(bytes) => fs::write(&path, bytes).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+        }
+        site.set_overlay(overlay.path());
+        // The Date that clients have is known all the same.
+        let said = site.expect(1, &["run", "--clock", FIRST]);
+        assert!(
+            said.contains("--allow-older-date"),
+            "{files:?} {bytes:?}: {said}"
+        );
+        let said = site.expect(0, &["run", "--clock", THIRD]);
+        let is_told = said.contains("what is published of it is damaged");
+        assert_eq!(
+            is_told,
+            bytes.is_some() && files[0] == "InRelease",
+            "{said}"
+        );
+        site.expect(0, &["verify", "--clock", THIRD]);
+        let index = tree(&site, "merged")[INDEX].clone();
+        assert_ne!(index, tree(&whole, "merged")[INDEX]);
+    }
+}
