@@ -187,14 +187,14 @@ fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSe
             );
         }
         let flat = suite.replace('/', "_");
-        for (package, ours, theirs) in &report.older {
+        for older in &report.older {
             add(
                 format!("{flat}-oldpackages.txt"),
                 format!(
                     "{suite},{},{},{}",
-                    column(package),
-                    column(ours),
-                    column(theirs)
+                    column(&older.package),
+                    column(&older.winner),
+                    column(&older.hidden)
                 ),
             );
         }

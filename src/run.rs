@@ -3,14 +3,13 @@
 //! The caller takes the lock (step 0), since it may hold the lock already; all functions here work on the
 //! [`Workspace`] that was opened through the lock.
 
-use std::collections::BTreeMap;
+mod outcome;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::difference::Difference;
 use crate::error::{Error, Result};
 use crate::events::{Listener, Task};
 use crate::fetch::{self, FetchOptions, Spool};
@@ -19,7 +18,9 @@ use crate::progress::Meter;
 use crate::publish::{self, Allowances, Plan, Served};
 use crate::push::{self, PushOptions};
 use crate::report;
-use crate::workspace::{Record, Workspace};
+use crate::workspace::Workspace;
+
+pub use outcome::{KeptCopy, Outcome, RefusedSuite, RunRecord, UnclaimedFiles};
 
 /// The options of a run that are not in the configuration.
 pub struct RunOptions<'a> {
@@ -31,43 +32,6 @@ pub struct RunOptions<'a> {
     pub guardian: PathBuf,
     /// The listener that is told what happens.
     pub listener: &'a dyn Listener,
-}
-
-/// The outcome of a run.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Outcome {
-    /// The generation that is served now.
-    pub generation: u64,
-    /// The suites that changed; none if nothing was published.
-    pub changed: Vec<String>,
-    /// The changes in these suites, package by package.
-    #[serde(default)]
-    pub difference: BTreeMap<String, Difference>,
-    /// Suites that are no longer published.
-    pub removed: Vec<String>,
-    /// `true` if aliases or links to pools changed.
-    #[serde(default)]
-    pub links_changed: bool,
-    /// `true` if the run finished something that an earlier run had begun.
-    pub recovered: bool,
-    /// `archive suite`: why its last good copy was kept.
-    pub kept: Vec<(String, String)>,
-    /// Suites that stayed as they were published, since a guard refused them or since they cannot be made, and why.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<(String, String)>,
-    /// `archive suite`: how many files its Release lists that belong to no family of indices; `log/unclaimed.txt` names them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub unclaimed: BTreeMap<String, usize>,
-    /// Pushes that failed: the next run tries again.
-    pub failed_pushes: Vec<String>,
-}
-
-impl Outcome {
-    /// Returns whether something new was published.
-    pub fn has_published(&self) -> bool {
-        !self.changed.is_empty() || !self.removed.is_empty() || self.links_changed
-    }
 }
 
 /// Runs the whole cycle.
@@ -143,11 +107,19 @@ pub fn publish_spool(
     let listener = options.listener;
     let kept = spool.kept();
     outcome.kept = kept
-        .map(|((archive, suite), why)| (format!("{archive} {suite}"), crate::error::chain(why)))
+        .map(|((archive, suite), why)| KeptCopy {
+            archive: archive.to_string(),
+            suite: suite.to_string(),
+            why: crate::error::chain(why),
+        })
         .collect();
     let unclaimed = spool.iter().filter(|(_, s)| !s.copy.unclaimed.is_empty());
     outcome.unclaimed = unclaimed
-        .map(|((archive, suite), s)| (format!("{archive} {suite}"), s.copy.unclaimed.len()))
+        .map(|((archive, suite), s)| UnclaimedFiles {
+            archive: archive.to_string(),
+            suite: suite.to_string(),
+            files: s.copy.unclaimed.len(),
+        })
         .collect();
     outcome.generation = workspace.published().number;
     let now = later_than_published(workspace, options)?;
@@ -193,7 +165,10 @@ pub fn publish_spool(
     outcome.generation = done.number;
     outcome.changed = done.changed.iter().map(ToString::to_string).collect();
     let refused = done.refused.iter();
-    let refused = refused.map(|refused| (refused.suite.to_string(), refused.in_words()));
+    let refused = refused.map(|refused| RefusedSuite {
+        suite: refused.suite.to_string(),
+        why: refused.in_words(),
+    });
     outcome.refused = refused.collect();
     let suites = &workspace.published().suites;
     let difference = |name: &String| Some((name.clone(), suites.get(name)?.difference.clone()));
@@ -227,20 +202,6 @@ pub fn signer(config: &Config) -> Result<Signer> {
         Some(gpg) => Signer::gpg(gpg.program.clone(), gpg.homedir.clone(), gpg.keys.clone()),
         None => Signer::key_files(&config.signing.key_file)?,
     })
-}
-
-/// The record of the last run.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RunRecord {
-    /// The time when the run ended.
-    pub ended: String,
-    /// The outcome of the run.
-    pub outcome: Outcome,
-}
-
-impl Record for RunRecord {
-    const FORMAT: u64 = 1;
 }
 
 /// The number of runs that published something and stay on record.

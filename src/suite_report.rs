@@ -71,8 +71,27 @@ impl fmt::Display for Unasked {
     }
 }
 
-/// A package that claims something: the claim, the name, the archive.
-pub type Claimed = (Unasked, String, String);
+/// A package that claims something. Format 0 of the records has lists of its fields, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Claimed {
+    /// The claim.
+    pub claim: Unasked,
+    /// The package.
+    pub package: String,
+    /// Its archive.
+    pub archive: String,
+}
+
+/// A published package that is older than a version that it hides. Format 0 of the records has lists of its fields, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OlderFork {
+    /// The package.
+    pub package: String,
+    /// The version that is published.
+    pub winner: String,
+    /// The newest version that it hides.
+    pub hidden: String,
+}
 
 /// Cuts a record to [`MAX_UNASKED`].
 fn bound(claimed: &mut BTreeSet<Claimed>) {
@@ -89,8 +108,8 @@ pub struct SuiteReport {
     pub packages: BTreeMap<String, u64>,
     /// Packages that bans dropped.
     pub banned: BTreeSet<BannedPackage>,
-    /// `(package, winner's version, hidden version)` if the winner is older than the version that it hides.
-    pub older: BTreeSet<(String, String, String)>,
+    /// Published packages that are older than a version that they hide.
+    pub older: BTreeSet<OlderFork>,
     /// Published packages that need a watched one, by the name of the watch.
     pub watched: BTreeMap<String, BTreeSet<String>>,
     /// The package files of local archives that lie outside of their `pool/`, each path after the pool's name: `DEBIAN/extra/x.deb`.

@@ -75,7 +75,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::difference::Difference;
 use crate::durable;
@@ -125,8 +125,9 @@ pub struct SuiteRecord {
     pub date: i64,
     /// The Valid-Until of the suite's Release.
     pub valid_until: Option<i64>,
-    /// The Date of each archive's Release that the suite was made from.
-    pub archives: BTreeMap<String, i64>,
+    /// The archives' suites that the suite was made from.
+    #[serde(deserialize_with = "archives")]
+    pub archives: Vec<InputRecord>,
     /// The report of the suite's merge; the guard against shrinking counts by it, and the text reports are written from it.
     pub report: SuiteReport,
     /// The changes that the generation which last changed the suite made to it.
@@ -140,6 +141,17 @@ pub struct SuiteRecord {
     pub patches: BTreeMap<String, String>,
     /// Files under by-hash that no current Release names, with the data that decides when they may be removed.
     pub retained: BTreeMap<String, LastReferenced>,
+}
+
+/// The record of an archive's suite that a merged suite was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// The archive.
+    pub archive: String,
+    /// Its suite.
+    pub suite: String,
+    /// The Date of its Release, in seconds since 1970.
+    pub date: i64,
 }
 
 /// The record of what an index that describes published packages was made from.
@@ -314,6 +326,36 @@ fn read_published(layout: &Layout) -> Result<Generation> {
     Ok(read_json(&published_path(layout))?.unwrap_or_default())
 }
 
+/// Reads [`SuiteRecord::archives`]; format 0 had a map, by archive and suite.
+fn archives<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<InputRecord>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Named(Vec<InputRecord>),
+        Map(BTreeMap<String, i64>),
+    }
+    Ok(match Any::deserialize(from)? {
+        Any::Named(named) => named,
+        Any::Map(map) => {
+            let records = map.into_iter().map(|(input, date)| {
+                let (archive, suite) = split_input(&input);
+                InputRecord {
+                    archive,
+                    suite,
+                    date,
+                }
+            });
+            records.collect()
+        }
+    })
+}
+
+/// Splits `archive suite`, as records of format 0 have it.
+pub(crate) fn split_input(input: &str) -> (String, String) {
+    let (archive, suite) = input.split_once(' ').unwrap_or((input, ""));
+    (archive.to_owned(), suite.to_owned())
+}
+
 /// The part of a record that says in which format the rest is.
 #[derive(Deserialize)]
 struct Format {
@@ -368,6 +410,47 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_generation_of_format_0_is_read() {
+        let text = r#"{
+          "number": 7,
+          "suites": {
+            "daedalus": {
+              "generation": 7,
+              "content": "01",
+              "release": "02",
+              "date": 1767225600,
+              "valid-until": null,
+              "archives": {"main bookworm": 1767225600, "overlay daedalus": 1767225601},
+              "report": {
+                "packages": {"amd64": 3},
+                "banned": [{"package": "systemd", "because_of": null}],
+                "older": [["base-files", "12", "13"]],
+                "watched": {},
+                "unasked": [["essential", "base-files", "main"]],
+                "without-source": []
+              },
+              "retained": {}
+            }
+          },
+          "links": {}
+        }"#;
+        let generation: Generation = serde_json::from_str(text).unwrap();
+        let suite = serde_json::to_value(&generation.suites["daedalus"]).unwrap();
+        let inputs = serde_json::json!([
+            {"archive": "main", "suite": "bookworm", "date": 1767225600},
+            {"archive": "overlay", "suite": "daedalus", "date": 1767225601},
+        ]);
+        assert_eq!(suite["archives"], inputs);
+        let older = serde_json::json!([{"package": "base-files", "winner": "12", "hidden": "13"}]);
+        assert_eq!(suite["report"]["older"], older);
+        let unasked = serde_json::json!(
+            [{"claim": "essential", "package": "base-files", "archive": "main"}]
+        );
+        assert_eq!(suite["report"]["unasked"], unasked);
+        serde_json::from_value::<SuiteRecord>(suite).unwrap();
+    }
 
     #[test]
     fn a_newer_format_is_refused_and_an_older_one_is_read() {

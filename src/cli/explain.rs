@@ -251,9 +251,9 @@ fn describe(package: &str, copy: &PackageCopy) -> String {
         Fate::Unreadable { why } => format!("left out: {why}"),
         Fate::NotMerged { index } => format!("only in {index}"),
     };
-    let source = copy.source.as_ref().filter(|(name, _)| name != package);
-    let source = source.map_or_else(String::new, |(name, version)| {
-        format!("; built from {name} {version}")
+    let source = copy.source.as_ref().filter(|source| source.name != package);
+    let source = source.map_or_else(String::new, |source| {
+        format!("; built from {} {}", source.name, source.version)
     });
     format!("{what}: {fate}{source}")
 }

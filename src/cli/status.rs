@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use aptmerge::error::{Result, chain};
 use aptmerge::publish::{Served, is_ahead, served};
 use aptmerge::push::{PushRecord, record_name};
-use aptmerge::run::RunRecord;
+use aptmerge::run::{KeptCopy, RefusedSuite, RunRecord, UnclaimedFiles};
 use aptmerge::workspace::{SuiteRecord, View};
 use clap::Args;
 use jiff::Timestamp;
@@ -42,8 +42,16 @@ struct SuiteStatus {
     date_ahead: bool,
     valid_until: Option<String>,
     packages: BTreeMap<String, u64>,
-    archives: BTreeMap<String, String>,
+    archives: Vec<InputStatus>,
     retained_by_hash: usize,
+}
+
+/// An archive's suite that a merged suite was made from.
+#[derive(Serialize)]
+struct InputStatus {
+    archive: String,
+    suite: String,
+    date: String,
 }
 
 fn time(seconds: i64) -> String {
@@ -63,7 +71,11 @@ impl SuiteStatus {
             archives: record
                 .archives
                 .iter()
-                .map(|(name, date)| (name.clone(), time(*date)))
+                .map(|input| InputStatus {
+                    archive: input.archive.clone(),
+                    suite: input.suite.clone(),
+                    date: time(input.date),
+                })
                 .collect(),
             retained_by_hash: record.retained.len(),
         }
@@ -144,8 +156,11 @@ fn in_words(status: &Status, link: &str) -> String {
             .map(|(group, n)| format!("{group} {n}"))
             .collect();
         line(format!("  packages: {}", counts.join(", ")));
-        for (archive, date) in &suite.archives {
-            line(format!("  from {archive}, of {date}"));
+        for input in &suite.archives {
+            line(format!(
+                "  from {} {}, of {}",
+                input.archive, input.suite, input.date
+            ));
         }
     }
     for (name, push) in &status.pushes {
@@ -167,15 +182,27 @@ fn in_words(status: &Status, link: &str) -> String {
             "the last complete run ended {} and {what}",
             run.ended
         ));
-        for (suite, why) in &run.outcome.kept {
-            line(format!("  {suite} stayed at its last good copy: {why}"));
+        for KeptCopy {
+            archive,
+            suite,
+            why,
+        } in &run.outcome.kept
+        {
+            line(format!(
+                "  {archive} {suite} stayed at its last good copy: {why}"
+            ));
         }
-        for (suite, why) in &run.outcome.refused {
+        for RefusedSuite { suite, why } in &run.outcome.refused {
             line(format!("  suite {suite} stayed as it was published: {why}"));
         }
-        for (suite, files) in &run.outcome.unclaimed {
+        for UnclaimedFiles {
+            archive,
+            suite,
+            files,
+        } in &run.outcome.unclaimed
+        {
             line(format!(
-                "  {suite} lists {files} files of no family, which are not merged: log/unclaimed.txt"
+                "  {archive} {suite} lists {files} files of no family, which are not merged: log/unclaimed.txt"
             ));
         }
         for why in &run.outcome.failed_pushes {

@@ -14,7 +14,7 @@ use crate::events::{Listener, Task};
 use crate::progress::Meter;
 use crate::quoted::quoted;
 use crate::uri::Uri;
-use crate::workspace::{Generation, Workspace};
+use crate::workspace::{Generation, InputRecord, Workspace};
 
 use super::FetchError;
 use super::copy::Seen;
@@ -145,9 +145,11 @@ fn last_published(
     name: &ArchiveName,
     suite: &SuiteName,
 ) -> Option<Timestamp> {
-    let key = format!("{name} {suite}");
-    let dates = published.suites.values().map(|s| s.archives.get(&key));
-    Timestamp::from_second(*dates.flatten().max()?).ok()
+    let inputs = published.suites.values().flat_map(|s| &s.archives);
+    let is_it =
+        |input: &&InputRecord| input.archive == name.as_str() && input.suite == suite.as_str();
+    let latest = inputs.filter(is_it).map(|input| input.date).max()?;
+    Timestamp::from_second(latest).ok()
 }
 
 /// Returns the warning for a copy that cannot be read: it says which protections remain without the copy.

@@ -187,7 +187,11 @@ impl BinaryGroup<'_> {
     fn unasked(&self, published: &[Entry<'_>]) -> BTreeSet<Claimed> {
         let claimed = published.iter().filter(|e| e.may_claim).flat_map(|e| {
             let archive = self.merge.input(e.rank).map_or("", |input| input.archive());
-            let of = move |claim| (claim, e.name.to_string(), archive.to_owned());
+            let of = move |claim| Claimed {
+                claim,
+                package: e.name.to_string(),
+                archive: archive.to_owned(),
+            };
             e.claims.iter().map(of)
         });
         claimed.collect()

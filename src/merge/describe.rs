@@ -66,9 +66,6 @@ pub(super) fn describe(
             package: entry.name.to_string(),
             because_of: outcome.chain(why).next(),
         }));
-    let older = outcome.older.iter().cloned();
-    report
-        .older
-        .extend(older.map(|o| (o.package, o.winner, o.hidden)));
+    report.older.extend(outcome.older.iter().cloned());
     report
 }

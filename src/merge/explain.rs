@@ -15,7 +15,7 @@ use crate::indices::IndexName;
 use super::client;
 use super::entry::{Entry, Kind};
 use super::explanation::{
-    Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
+    BuiltFrom, Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
 use super::group::BinaryGroup;
 use super::input::SuiteMerge;
@@ -309,8 +309,10 @@ impl Explainer<'_> {
             version: lossy(entry.version),
             architecture: lossy(entry.architecture),
             path: lossy(entry.field(path_field(kind))),
-            source: (kind != PackageKind::Source)
-                .then(|| (lossy(source.as_written()), lossy(source_version))),
+            source: (kind != PackageKind::Source).then(|| BuiltFrom {
+                name: lossy(source.as_written()),
+                version: lossy(source_version),
+            }),
         }
     }
 }

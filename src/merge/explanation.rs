@@ -83,9 +83,18 @@ pub struct PackageCopy {
     pub architecture: String,
     /// `Filename`, or `Directory` of a source, as the archive has it.
     pub path: String,
-    /// Name and version of the source that a binary was built from.
+    /// The source that a binary was built from.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<(String, String)>,
+    pub source: Option<BuiltFrom>,
+}
+
+/// The source that a binary was built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BuiltFrom {
+    /// The name of the source.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// The fate of a copy.

@@ -43,7 +43,9 @@ pub(crate) use {
     contents::fuzz_contents, dep11::fuzz_dep11, entry::fuzz_entries, translations::fuzz_translation,
 };
 
-pub use crate::suite_report::{BannedPackage, Claimed, ForeignSource, SuiteReport, Unasked};
+pub use crate::suite_report::{
+    BannedPackage, Claimed, ForeignSource, OlderFork, SuiteReport, Unasked,
+};
 pub use crate::text::{PackageKey, Text};
 pub use check::check_index;
 pub use client::unreadable;
@@ -51,7 +53,7 @@ pub(crate) use contents::split as split_contents_line;
 pub use deadline::Deadline;
 pub use explain::{explain, known_names};
 pub use explanation::{
-    Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
+    BuiltFrom, Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
 pub use input::{DerivedKey, Input, Sink, SuiteMerge};
 pub(crate) use queue::in_flight as groups_in_flight;

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::config::{Architecture, Archive, Bans, Filter, PackageName, Pin, Strategy};
 use crate::deb822::{Name, alternatives, compare_versions};
+use crate::suite_report::OlderFork;
 
 use super::entry::{Entry, Kind};
 use super::input::SuiteMerge;
@@ -244,14 +245,6 @@ pub(crate) enum Drop {
         /// The package that would have satisfied it: its position in [`Outcome::dropped`].
         by: usize,
     },
-}
-
-/// An overlay's package that is older than a version that it hides.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct OlderFork {
-    pub(crate) package: String,
-    pub(crate) winner: String,
-    pub(crate) hidden: String,
 }
 
 /// The result of the rules for the entries of one name space.

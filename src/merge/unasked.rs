@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::deb822::{Field, Stanza, eq_name, trim};
-use crate::suite_report::{MAX_UNASKED, SuiteReport, Unasked};
+use crate::suite_report::{Claimed, MAX_UNASKED, SuiteReport, Unasked};
 
 /// The number of new claims that are reported by name.
 const MAX_TOLD: usize = 5;
@@ -98,22 +98,20 @@ pub(crate) fn news(before: Option<&SuiteReport>, after: &SuiteReport) -> Vec<Str
     let Some((before, after)) = before.zip(after.unasked.as_ref()) else {
         return Vec::new();
     };
-    let known: BTreeSet<_> = before
-        .iter()
-        .map(|(claim, name, _)| (claim, name))
-        .collect();
+    let claim_and_package = |claimed: &'_ Claimed| (claimed.claim, claimed.package.clone());
+    let known: BTreeSet<_> = before.iter().map(claim_and_package).collect();
     // Beyond the bound there is no record, so nobody knows whether a claim is new.
     let end = before.last().filter(|_| before.len() >= MAX_UNASKED);
     let news: Vec<_> = after
         .iter()
         .filter(|claimed| end.is_none_or(|end| *claimed < end))
-        .filter(|(claim, name, _)| !known.contains(&(claim, name)))
+        .filter(|claimed| !known.contains(&claim_and_package(claimed)))
         .collect();
     let mut told: Vec<_> = news
         .iter()
         .take(MAX_TOLD)
-        .map(|(claim, name, archive)| {
-            format!("`{name}` of {archive} is now {claim} (may-be-essential = false in [archives.{archive}] takes that out)")
+        .map(|Claimed { claim, package, archive }| {
+            format!("`{package}` of {archive} is now {claim} (may-be-essential = false in [archives.{archive}] takes that out)")
         })
         .collect();
     if let Some(more) = news.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
@@ -178,9 +176,11 @@ mod tests {
     #[test]
     fn only_what_is_new_is_told_and_not_without_end() {
         let report = |names: &[&str]| {
-            let claimed = names
-                .iter()
-                .map(|n| (Unasked::Essential, (*n).to_owned(), "main".to_owned()));
+            let claimed = names.iter().map(|n| Claimed {
+                claim: Unasked::Essential,
+                package: (*n).to_owned(),
+                archive: "main".to_owned(),
+            });
             SuiteReport {
                 unasked: Some(claimed.collect()),
                 ..SuiteReport::default()

@@ -19,7 +19,7 @@ use crate::indices;
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
 use crate::quoted::quoted;
-use crate::workspace::{DerivedRecord, LastReferenced, SuiteRecord};
+use crate::workspace::{DerivedRecord, InputRecord, LastReferenced, SuiteRecord};
 
 use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
@@ -260,7 +260,11 @@ impl SuiteStage<'_> {
             archives: inputs
                 .filter_map(|(name, _, upstream)| {
                     let release = plan.spool.get(name, upstream)?.copy.parse_release().ok()?;
-                    Some((format!("{name} {upstream}"), release.date.as_second()))
+                    Some(InputRecord {
+                        archive: name.to_string(),
+                        suite: upstream.to_string(),
+                        date: release.date.as_second(),
+                    })
                 })
                 .collect(),
             difference: changes.finish(old_release.is_none(), &report),

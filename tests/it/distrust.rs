@@ -430,12 +430,14 @@ fn what_a_record_was_made_to_hold_names_no_file_and_steers_no_terminal() {
     let odd = "odd\n\u{1b}[2Jforged,line\u{9b}\u{202e}";
     suite["report"]["watched"]["../../planted"] = serde_json::json!(["odd"]);
     suite["report"]["banned"] = serde_json::json!([{ "package": odd, "because": [] }]);
-    suite["report"]["older"] = serde_json::json!([[odd, odd, odd]]);
+    suite["report"]["older"] =
+        serde_json::json!([{ "package": odd, "winner": odd, "hidden": odd }]);
     let origin = serde_json::json!({ "version": odd, "archive": odd, "component": "main" });
     suite["difference"]["changes"] = serde_json::json!([{
         "package": odd, "what": "added", "groups": [odd], "before": [], "after": [origin],
     }]);
-    suite["archives"][odd] = 0.into();
+    let input = serde_json::json!({ "archive": odd, "suite": odd, "date": 0 });
+    suite["archives"].as_array_mut().unwrap().push(input);
     fs::write(&record, serde_json::to_vec(&state).unwrap()).unwrap();
     let said = site.run(&["-v"]);
     said.expect(0, &["nothing changed"]);

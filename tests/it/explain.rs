@@ -211,7 +211,7 @@ fn json_has_what_the_text_says() {
                 "version": "1.0",
                 "architecture": "amd64",
                 "path": "pool/main/n/namesake-installer/namesake_1.0_amd64.udeb",
-                "source": ["namesake-installer", "1.0"],
+                "source": { "name": "namesake-installer", "version": "1.0" },
             }],
         })
     );
@@ -323,6 +323,6 @@ fn what_an_archive_says_cannot_move_the_cursor() {
     // Whoever reads JSON gets what is there.
     let said = site.aptmerge(&["explain", "odd", "--json"]);
     let json: Value = serde_json::from_str(&said.stdout).unwrap();
-    let source = &json["suites"][0]["groups"][0]["copies"][0]["source"][0];
+    let source = &json["suites"][0]["groups"][0]["copies"][0]["source"]["name"];
     assert_eq!(*source, json!("ev\u{1b}[2Jil\u{7}\u{202e}live"));
 }

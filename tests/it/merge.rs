@@ -1079,10 +1079,10 @@ fn json_says_what_was_done_and_what_is_served() {
     assert_eq!(suite["generation"], 1);
     assert_eq!(
         suite["archives"],
-        serde_json::json!({
-            "main bookworm": "2026-01-01T00:00:00Z",
-            "overlay daedalus": "2026-01-01T00:00:00Z",
-        })
+        serde_json::json!([
+            {"archive": "overlay", "suite": "daedalus", "date": "2026-01-01T00:00:00Z"},
+            {"archive": "main", "suite": "bookworm", "date": "2026-01-01T00:00:00Z"},
+        ])
     );
     let count = |dir: &str| -> usize {
         let of = |c: &&str| site.stanzas(&format!("dists/daedalus/{c}/{dir}")).len();

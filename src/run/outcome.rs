@@ -1,0 +1,200 @@
+//! The outcome of a run: what `run --json` prints, and what stays on record. So the names here are a promise to users.
+//!
+//! Records of format 0 had pairs and `archive suite` in place of objects; they are still read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::difference::Difference;
+use crate::workspace::{Record, split_input};
+
+/// The outcome of a run.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Outcome {
+    /// The generation that is served now.
+    pub generation: u64,
+    /// The suites that changed; none if nothing was published.
+    pub changed: Vec<String>,
+    /// The changes in these suites, package by package.
+    #[serde(default)]
+    pub difference: BTreeMap<String, Difference>,
+    /// Suites that are no longer published.
+    pub removed: Vec<String>,
+    /// `true` if aliases or links to pools changed.
+    #[serde(default)]
+    pub links_changed: bool,
+    /// `true` if the run finished something that an earlier run had begun.
+    pub recovered: bool,
+    /// The archives' suites of which the last good copy was kept.
+    pub kept: Vec<KeptCopy>,
+    /// The merged suites that stayed as they were published, since a guard refused them or since they cannot be made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedSuite>,
+    /// The archives' suites that have files of no family of indices; `log/unclaimed.txt` names the files.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "unclaimed"
+    )]
+    pub unclaimed: Vec<UnclaimedFiles>,
+    /// Pushes that failed: the next run tries again.
+    pub failed_pushes: Vec<String>,
+}
+
+impl Outcome {
+    /// Returns whether something new was published.
+    pub fn has_published(&self) -> bool {
+        !self.changed.is_empty() || !self.removed.is_empty() || self.links_changed
+    }
+}
+
+/// An archive's suite of which the last good copy was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AnyKeptCopy")]
+pub struct KeptCopy {
+    /// The archive.
+    pub archive: String,
+    /// Its suite.
+    pub suite: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// A merged suite that stayed as it was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSuite {
+    /// The suite.
+    pub suite: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// An archive's suite whose Release lists files that belong to no family of indices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnclaimedFiles {
+    /// The archive.
+    pub archive: String,
+    /// Its suite.
+    pub suite: String,
+    /// The number of these files.
+    pub files: usize,
+}
+
+/// The record of a run.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunRecord {
+    /// The time when the run ended.
+    pub ended: String,
+    /// The outcome of the run.
+    pub outcome: Outcome,
+}
+
+impl Record for RunRecord {
+    const FORMAT: u64 = 1;
+}
+
+/// A kept copy as any format has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AnyKeptCopy {
+    Named {
+        archive: String,
+        suite: String,
+        why: String,
+    },
+    Pair(String, String),
+}
+
+impl From<AnyKeptCopy> for KeptCopy {
+    fn from(kept: AnyKeptCopy) -> Self {
+        let (archive, suite, why) = match kept {
+            AnyKeptCopy::Named {
+                archive,
+                suite,
+                why,
+            } => (archive, suite, why),
+            AnyKeptCopy::Pair(input, why) => {
+                let (archive, suite) = split_input(&input);
+                (archive, suite, why)
+            }
+        };
+        Self {
+            archive,
+            suite,
+            why,
+        }
+    }
+}
+
+/// Reads [`Outcome::unclaimed`] of any format.
+fn unclaimed<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<UnclaimedFiles>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Named(Vec<UnclaimedFiles>),
+        Map(BTreeMap<String, usize>),
+    }
+    Ok(match Any::deserialize(from)? {
+        Any::Named(named) => named,
+        Any::Map(map) => {
+            let files = map.into_iter().map(|(input, files)| {
+                let (archive, suite) = split_input(&input);
+                UnclaimedFiles {
+                    archive,
+                    suite,
+                    files,
+                }
+            });
+            files.collect()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_record_of_format_0_is_read() {
+        let text = r#"{
+          "ended": "2026-01-02T00:00:00Z",
+          "outcome": {
+            "generation": 7,
+            "changed": ["daedalus"],
+            "difference": {
+              "daedalus": {"is-new": true, "changes": [], "omitted": 0, "indices": []}
+            },
+            "removed": [],
+            "links-changed": false,
+            "recovered": false,
+            "kept": [["main bookworm", "no route to host"]],
+            "refused": [["beowulf", "it would shrink"]],
+            "unclaimed": {"overlay daedalus": 3},
+            "failed-pushes": ["push to `near` failed"]
+          }
+        }"#;
+        let record: RunRecord = serde_json::from_str(text).unwrap();
+        let now = serde_json::to_value(&record.outcome).unwrap();
+        assert_eq!(
+            now["kept"],
+            json!([{"archive": "main", "suite": "bookworm", "why": "no route to host"}])
+        );
+        assert_eq!(
+            now["refused"],
+            json!([{"suite": "beowulf", "why": "it would shrink"}])
+        );
+        assert_eq!(
+            now["unclaimed"],
+            json!([{"archive": "overlay", "suite": "daedalus", "files": 3}])
+        );
+        let again: Outcome = serde_json::from_value(now.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&again).unwrap(), now);
+    }
+}
