@@ -155,7 +155,7 @@ fn tree(
     let root = open_tree(site)?;
     let with_slash = parts.last().is_some_and(Segment::is_blank);
     let names = || parts.iter().map(|part| part.name.as_ref());
-    match root.find(names(), with_slash)? {
+    match root.find(names())? {
         Found::File(opened, metadata) => {
             let name = names().next_back().unwrap_or_default();
             file(opened, &metadata, name, method, headers)
@@ -207,7 +207,7 @@ fn pooled(
                     return Ok(plain(StatusCode::NOT_FOUND));
                 }
             }
-            match root.find(names.clone(), path.ends_with('/'))? {
+            match root.find(names.clone())? {
                 Found::File(opened, metadata) => {
                     let name = names.next_back().unwrap_or_default();
                     file(opened, &metadata, name, method, headers)
@@ -285,7 +285,9 @@ fn failed(error: &io::Error) -> Answer {
             return plain(StatusCode::NOT_FOUND);
         }
         Some(Errno::EACCES | Errno::EPERM) => StatusCode::FORBIDDEN,
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => StatusCode::SERVICE_UNAVAILABLE,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         _ if is_ours => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };

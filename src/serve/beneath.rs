@@ -1,34 +1,36 @@
 //! Files below a directory, and never anything else.
 //!
-//! Every step of a path is opened on its own, relative to the directory that the step before it opened, and never
-//! through a symlink. A symlink is read, and its target walked by the same rules: an absolute one is refused, and a `..`
-//! goes back along the directories that were walked, never above the first. So whatever is renamed or replaced during
-//! the walk, each directory that is entered was reached from the root downwards; there is no moment at which a checked
-//! path could turn into another one, as there is between a `canonicalize` and an `open`.
+//! The kernel resolves a path: openat2(2) with `RESOLVE_BENEATH` refuses each step, by `..` or by a symlink, that leaves the directory,
+//! and there is no moment at which a checked path could turn into another one, as there is between a `canonicalize` and an `open`.
+//!
+//! What the path led to is a handle that can neither be read nor wait (`O_PATH`). /proc tells where the handle lies, so that a
+//! symlink to a hidden name, or to the entry that is barred, is refused as the name itself is; and it opens a handle for reading once
+//! the handle is known to be a regular file or a directory. So a FIFO or a device is never opened, whatever is renamed meanwhile.
+//!
+//! A machine without openat2 gets no implementation of its own, since nobody would ever run and test that one: [`check`] finds out
+//! before the server starts.
 
 use std::{
-    ffi::{OsStr, OsString},
-    fs::{File, Metadata},
+    ffi::OsString,
+    fs::{self, File, Metadata},
     io,
     os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::{OsStrExt, OsStringExt},
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2},
+    sys::stat::Mode,
 };
 
 use crate::merge::rewrite::is_hidden;
-use nix::{
-    dir::{Dir, Type},
-    errno::Errno,
-    fcntl::{AtFlags, OFlag, open, openat, readlinkat},
-    sys::stat::{Mode, SFlag, fstatat},
-};
 
-/// The most symlinks in one path; Linux follows as many, path_resolution(7).
-const MOST_LINKS: usize = 40;
-/// The most levels that a path may have: each level holds a descriptor while the path is walked.
-const MOST_LEVELS: usize = 64;
+/// The attempts at one path. The kernel gives up on a path that goes back by `..` while anything on the machine is renamed.
+const ATTEMPTS: usize = 64;
 
 /// A directory that is kept open, below which files are looked for.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub(super) struct Root {
 pub(super) enum Found {
     /// A regular file, open for reading at its beginning.
     File(File, Metadata),
-    /// A directory.
+    /// A directory, whose [`entries`] can be asked for.
     Directory(OwnedFd),
 }
 
@@ -54,108 +56,91 @@ pub(super) struct Entry {
 }
 
 impl Root {
-    /// Opens a directory; if `path` is a symlink, the directory that it points at now. No walk finds the entry `barred` of the
-    /// directory, not even by way of a symlink.
+    /// Opens a directory; if `path` is a symlink, the directory that it points at now. The entry `barred` of the directory, and what
+    /// is below it, is never found, not even by way of a symlink.
     pub(super) fn open(path: &Path, barred: Option<&'static str>) -> io::Result<Root> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = open(path, flags, Mode::empty())?;
         Ok(Root { directory, barred })
     }
 
-    /// Walks from the root along `names`, each of which is one path segment. With `as_directory`, a file is not found.
+    /// Goes from the root along `names`, each of which is one path segment; an empty one at the end asks for a directory.
     ///
     /// Names that begin with a dot are not found, not even by way of a symlink: they are half-written or private files. Nothing
     /// outside the root is found either.
-    pub(super) fn find<'a>(
-        &self,
-        names: impl DoubleEndedIterator<Item = &'a [u8]>,
-        as_directory: bool,
-    ) -> io::Result<Found> {
-        let mut steps: Vec<OsString> = names
-            .rev()
-            .map(|name| OsString::from_vec(name.to_vec()))
-            .collect();
-        if steps
-            .iter()
-            .any(|name| is_hidden(name.as_bytes()) || name == "..")
-        {
+    pub(super) fn find<'a>(&self, names: impl IntoIterator<Item = &'a [u8]>) -> io::Result<Found> {
+        let mut path = b".".to_vec();
+        for name in names {
+            if is_hidden(name) || name == b".." {
+                return Err(Errno::ENOENT.into());
+            }
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        let found = self.resolve(&path)?;
+        if self.is_kept_back(&found)? {
             return Err(Errno::ENOENT.into());
         }
-        let mut below: Vec<OwnedFd> = Vec::new();
-        let mut links_left = MOST_LINKS;
-        while let Some(step) = steps.pop() {
-            match step.as_bytes() {
-                b"" | b"." => continue,
-                b".." => {
-                    below.pop().ok_or(Errno::ENOENT)?;
-                    continue;
-                }
-                _ => {}
-            }
-            let bar = self.barred.is_some_and(|barred| step == barred);
-            if (below.is_empty() && bar) || below.len() == MOST_LEVELS {
-                return Err(Errno::ENOENT.into());
-            }
-            let here = below.last().unwrap_or(&self.directory);
-            let status = fstatat(here, step.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            let kind = status.st_mode & SFlag::S_IFMT.bits();
-            if kind == SFlag::S_IFLNK.bits() {
-                links_left = links_left.checked_sub(1).ok_or(Errno::ELOOP)?;
-                let target = readlinkat(here, step.as_os_str())?;
-                if target.as_bytes().starts_with(b"/") {
-                    return Err(Errno::ENOENT.into());
-                }
-                let parts = target.as_bytes().split(|byte| *byte == b'/').rev();
-                if parts.clone().any(is_hidden) {
-                    return Err(Errno::ENOENT.into());
-                }
-                steps.extend(parts.map(|part| OsStr::from_bytes(part).to_owned()));
-            } else if kind == SFlag::S_IFDIR.bits() {
-                let directory = open_here(here, &step, OFlag::O_DIRECTORY)?;
-                below.push(directory);
-            } else if kind == SFlag::S_IFREG.bits() {
-                let file = File::from(open_here(here, &step, OFlag::empty())?);
-                let metadata = file.metadata()?;
-                let is_last = steps.iter().all(|step| step.is_empty());
-                if as_directory || !is_last || !metadata.is_file() {
-                    return Err(Errno::ENOTDIR.into());
-                }
-                return Ok(Found::File(file, metadata));
-            } else {
-                return Err(Errno::ENOENT.into());
+        let found = File::from(found);
+        let metadata = found.metadata()?;
+        if metadata.is_dir() {
+            Ok(Found::Directory(found.into()))
+        } else if metadata.is_file() {
+            Ok(Found::File(File::open(handle(&found))?, metadata))
+        } else {
+            Err(Errno::ENOENT.into())
+        }
+    }
+
+    fn resolve(&self, path: &[u8]) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let mut found = Err(Errno::EAGAIN);
+        for _ in 0..ATTEMPTS {
+            found = openat2(&self.directory, path, how);
+            if !matches!(found, Err(Errno::EAGAIN)) {
+                break;
             }
         }
-        match below.pop() {
-            Some(directory) => Ok(Found::Directory(directory)),
-            None => Ok(Found::Directory(self.directory.try_clone()?)),
+        match found {
+            Err(Errno::EXDEV) => Err(Errno::ENOENT),
+            found => found,
         }
+    }
+
+    /// Returns whether a part of the way from the root to a handle is hidden or barred, or there is no such way any more.
+    fn is_kept_back(&self, found: &OwnedFd) -> io::Result<bool> {
+        let root = fs::read_link(handle(&self.directory))?;
+        let place = fs::read_link(handle(found))?;
+        let Ok(way) = place.strip_prefix(root) else {
+            return Ok(true);
+        };
+        let is_barred = self.barred.is_some_and(|barred| way.starts_with(barred));
+        Ok(is_barred || way.iter().any(|name| is_hidden(name.as_bytes())))
     }
 }
 
-/// Opens an entry that was no symlink a moment ago, and must not be one now. `O_NONBLOCK`, because it may have become a
-/// FIFO meanwhile.
-fn open_here(here: impl AsFd, name: &OsStr, also: OFlag) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY
-        | OFlag::O_NOFOLLOW
-        | OFlag::O_NONBLOCK
-        | OFlag::O_NOCTTY
-        | OFlag::O_CLOEXEC;
-    openat(here, name, flags | also, Mode::empty())
+/// Returns the path by which a handle is opened once more.
+fn handle(of: &impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", of.as_fd().as_raw_fd()))
+}
+
+/// Fails where files cannot be found in this way: by a kernel before Linux 5.6, in a container that forbids openat2, without /proc.
+pub(super) fn check() -> io::Result<()> {
+    Root::open(Path::new("/"), None)?.find([]).map(drop)
 }
 
 /// Returns the entries of a directory in order of name, without those whose names [`Root::find`] would not find.
 pub(super) fn entries(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    for entry in Dir::from_fd(directory.try_clone()?)?.iter() {
+    for entry in fs::read_dir(handle(directory))? {
         let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name.as_bytes().starts_with(b".") {
-            continue;
+        let name = entry.file_name();
+        if !name.as_bytes().starts_with(b".") {
+            let is_directory = entry.file_type()?.is_dir();
+            entries.push(Entry { name, is_directory });
         }
-        entries.push(Entry {
-            name: name.to_owned(),
-            is_directory: entry.file_type() == Some(Type::Directory),
-        });
     }
     entries.sort();
     Ok(entries)
@@ -170,7 +155,7 @@ mod tests {
 
     fn look(root: &Path, path: &str) -> Option<String> {
         let root = Root::open(root, Some("pool")).unwrap();
-        match root.find(path.split('/').map(str::as_bytes), path.ends_with('/')) {
+        match root.find(path.split('/').map(str::as_bytes)) {
             Ok(Found::File(mut file, _)) => {
                 let mut text = String::new();
                 file.read_to_string(&mut text).unwrap();
@@ -284,14 +269,62 @@ mod tests {
     fn neither_hidden_nor_special_files_are_found() {
         let place = place();
         let tree = place.path().join("tree");
+        fs::create_dir(tree.join(".hidden")).unwrap();
+        fs::write(tree.join(".hidden/secret"), "secret").unwrap();
         fs::write(tree.join(".secret"), "secret").unwrap();
+        symlink(".secret", tree.join("file")).unwrap();
+        symlink("../.hidden", tree.join("dists/directory")).unwrap();
         nix::unistd::mkfifo(&tree.join("fifo"), Mode::S_IRWXU).unwrap();
-        assert_eq!(look(&tree, ".secret"), None);
-        assert_eq!(look(&tree, "fifo"), None);
+        symlink("fifo", tree.join("pipe")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(tree.join("socket")).unwrap();
+        for path in [
+            ".secret",
+            ".hidden/secret",
+            "file",
+            "dists/directory",
+            "dists/directory/secret",
+            "fifo",
+            "pipe",
+            "socket",
+        ] {
+            assert_eq!(look(&tree, path), None, "{path}");
+        }
     }
 
     #[test]
-    fn a_path_is_walked_only_so_deep() {
+    fn a_fifo_is_not_opened() {
+        let place = place();
+        let fifo = place.path().join("tree/fifo");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        assert_eq!(look(&place.path().join("tree"), "fifo"), None);
+        // A writer that does not wait gets this as long as nobody has opened the FIFO for reading.
+        let write = OFlag::O_WRONLY | OFlag::O_NONBLOCK;
+        assert_eq!(open(&fifo, write, Mode::empty()).unwrap_err(), Errno::ENXIO);
+    }
+
+    #[test]
+    fn no_name_climbs() {
+        let place = place();
+        let tree = place.path().join("tree");
+        let secret = place.path().join("outside/secret");
+        for path in [
+            "..",
+            "../outside/secret",
+            "dists/../../outside/secret",
+            "dists/daedalus/../daedalus/InRelease",
+            secret.to_str().unwrap(),
+        ] {
+            assert_eq!(look(&tree, path), None, "{path}");
+        }
+        symlink("/proc/self/root", tree.join("magic")).unwrap();
+        symlink("/", tree.join("root")).unwrap();
+        for link in ["magic", "root"] {
+            assert_eq!(look(&tree, &format!("{link}{}", secret.display())), None);
+        }
+    }
+
+    #[test]
+    fn a_path_has_only_so_many_links() {
         let place = place();
         let tree = place.path().join("tree");
         symlink(".", tree.join("dists/here")).unwrap();
@@ -300,9 +333,43 @@ mod tests {
             look(&tree, &format!("dists/{}daedalus", "here/".repeat(41))),
             None
         );
-        fs::create_dir_all(tree.join("d/".repeat(65))).unwrap();
-        assert!(look(&tree, &"d/".repeat(64)).is_some());
-        assert_eq!(look(&tree, &"d/".repeat(65)), None);
+        assert_eq!(look(&tree, &"d/".repeat(4000)), None);
+    }
+
+    /// Looks for paths while another thread swaps what is at one of their parts, as fast as it can.
+    #[test]
+    fn what_is_swapped_meanwhile_leads_nowhere_else() {
+        let place = place();
+        let tree = place.path().join("tree");
+        for name in ["suite", "outside"] {
+            fs::create_dir_all(place.path().join(name).join("main")).unwrap();
+        }
+        fs::rename(place.path().join("suite"), tree.join("dists/suite")).unwrap();
+        fs::write(tree.join("dists/suite/secret"), "inside").unwrap();
+        symlink("../../outside", tree.join("dists/out")).unwrap();
+        symlink("suite/main/../secret", tree.join("dists/back")).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let over = std::sync::atomic::Ordering::Relaxed;
+        let mut found = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let swap = nix::fcntl::RenameFlags::RENAME_EXCHANGE;
+                let (suite, out) = (tree.join("dists/suite"), tree.join("dists/out"));
+                let cwd = nix::fcntl::AT_FDCWD;
+                while !is_over.load(over) {
+                    nix::fcntl::renameat2(cwd, &suite, cwd, &out, swap).unwrap();
+                }
+            });
+            for _ in 0..2000 {
+                for path in ["dists/suite/secret", "dists/back"] {
+                    let text = look(&tree, path);
+                    assert!(matches!(text.as_deref(), None | Some("inside")), "{path}");
+                    found += usize::from(text.is_some());
+                }
+            }
+            is_over.store(true, over);
+        });
+        assert_ne!(found, 0);
     }
 
     #[test]
@@ -313,8 +380,8 @@ mod tests {
         let root = Root::open(&link, None).unwrap();
         fs::remove_file(&link).unwrap();
         symlink("outside", &link).unwrap();
-        assert!(root.find([&b"dists"[..]].into_iter(), false).is_ok());
-        assert!(root.find([&b"secret"[..]].into_iter(), false).is_err());
+        assert!(root.find([&b"dists"[..]]).is_ok());
+        assert!(root.find([&b"secret"[..]]).is_err());
     }
 
     #[test]
@@ -323,11 +390,7 @@ mod tests {
         let tree = place.path().join("tree");
         fs::write(tree.join(".hidden"), "").unwrap();
         fs::write(tree.join("a"), "").unwrap();
-        let Found::Directory(directory) = Root::open(&tree, None)
-            .unwrap()
-            .find(std::iter::empty(), true)
-            .unwrap()
-        else {
+        let Found::Directory(directory) = Root::open(&tree, None).unwrap().find([]).unwrap() else {
             panic!("no directory")
         };
         let names: Vec<(String, bool)> = entries(&directory)

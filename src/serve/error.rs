@@ -22,6 +22,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The machine has no way to open a file below a directory and nowhere else.
+    #[error("cannot open files below a directory by openat2 and /proc")]
+    Beneath {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A connection could not be accepted.
     #[error("cannot accept a connection")]
     Accept {
@@ -77,6 +84,10 @@ impl Error {
                     "raise the limit of open files (ulimit -n), or allow fewer connections".into()
                 })
             }
+            Error::Beneath { .. } => Some(
+                "`serve` needs Linux 5.6 or later, /proc, and in a container a seccomp filter that permits openat2"
+                    .into(),
+            ),
             Error::Prefix { .. } | Error::PoolName { .. } => {
                 Some("use letters, digits, '-', '_', '+', '~' and '.'".into())
             }

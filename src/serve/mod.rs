@@ -179,6 +179,7 @@ pub fn serve(
     stop: &Stop,
 ) -> Result<(), Error> {
     site::check(&site)?;
+    beneath::check().map_err(|source| Error::Beneath { source })?;
     let start = |source| Error::Start { source };
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(limits.workers.max(1))

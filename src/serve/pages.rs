@@ -52,14 +52,14 @@ pub(super) fn content_type(name: &[u8]) -> &'static str {
 
 /// Returns the suites below `dists`, aliases among them.
 pub(super) fn suites(root: &Root) -> io::Result<Vec<Suite>> {
-    let Ok(Found::Directory(dists)) = root.find([&b"dists"[..]].into_iter(), true) else {
+    let Ok(Found::Directory(dists)) = root.find([&b"dists"[..]]) else {
         return Ok(Vec::new());
     };
     let mut suites = Vec::new();
     for entry in entries(&dists)? {
         let release = ["Release", "InRelease"].iter().find_map(|file| {
             let path = [b"dists", entry.name.as_bytes(), file.as_bytes()];
-            match root.find(path.into_iter(), false) {
+            match root.find(path) {
                 Ok(Found::File(file, _)) => Some(file),
                 _ => None,
             }

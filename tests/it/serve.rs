@@ -141,6 +141,10 @@ fn make_place(place: &Path) {
     symlink("../../secret", tree.join("dists/relative")).unwrap();
     symlink("../../secrets", tree.join("dists/out")).unwrap();
     symlink("/", tree.join("dists/root")).unwrap();
+    symlink("/proc/self/root", tree.join("dists/magic")).unwrap();
+    nix::unistd::mkfifo(&tree.join("dists/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    write(&tree.join("dists/.new"), b"secret");
+    symlink(".new", tree.join("dists/new")).unwrap();
     fs::create_dir(tree.join("pool")).unwrap();
     symlink(place.join("secrets"), tree.join("pool/SECRET")).unwrap();
     write(&tree.join("pool/LOCAL/main/x.deb"), b"secret");
@@ -349,6 +353,10 @@ fn nothing_outside_is_answered() {
         "/dists/out/secret",
         "/dists/root/etc/passwd",
         "/dists/root/",
+        "/dists/magic/etc/passwd",
+        "/dists/fifo",
+        "/dists/.new",
+        "/dists/new",
         "/dists/out/",
         "/pool/SECRET/secret",
         "/merged/pool/SECRET/secret",
