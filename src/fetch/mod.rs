@@ -8,12 +8,12 @@ mod metered;
 mod proof;
 mod refresh;
 mod spool;
-mod suite;
 pub mod transport;
 mod unclaimed;
+mod update;
 
 pub use crate::error::FetchError;
 pub use copy::{ObjectName, Seen, StoredIndex, SuiteCopy};
 pub use refresh::refresh;
 pub use spool::{Freshness, Spool, SpoolInput, SpooledSuite};
-pub use suite::FetchOptions;
+pub use update::FetchOptions;

@@ -20,8 +20,8 @@ use super::FetchError;
 use super::copy::Seen;
 use super::proof::Proof;
 use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
-use super::suite::{FetchOptions, Found, SuiteFetch};
 use super::transport::{Transport, TransportOptions};
+use super::update::{FetchOptions, Found, SuiteFetch};
 
 /// Refreshes the spool.
 ///

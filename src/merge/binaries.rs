@@ -12,13 +12,13 @@ use crate::suite_report::{Claimed, SuiteReport};
 
 use super::all::Collector;
 use super::claims::Claimable;
-use super::client;
 use super::describe::describe;
 use super::entry::Entry;
 use super::group::{BinaryGroup, binary_name, group_name};
 use super::input::{Sink, SuiteMerge};
 use super::load::{load, odd_texts};
 use super::owners;
+use super::readable;
 use super::rules::{self, Owners, lossy};
 use super::selection::Selection;
 use super::sources::Needed;
@@ -170,7 +170,7 @@ impl BinaryGroup<'_> {
                 quoted(&entry.name.to_string()),
                 quoted(&lossy(entry.version)),
                 group_name(self.family, self.architecture.as_str()),
-                client::unreadable(entry.raw).unwrap_or_default()
+                readable::unreadable(entry.raw).unwrap_or_default()
             )
         });
         let mut told: Vec<_> = told.collect();

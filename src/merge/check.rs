@@ -5,9 +5,9 @@ use std::io::Read;
 
 use crate::indices::IndexName;
 
-use super::client;
 use super::entry::{Kind, check_entries};
 use super::plain_tar::PlainTar;
+use super::readable;
 
 /// Reads an index as the merge will read it.
 ///
@@ -30,9 +30,9 @@ pub fn check_index(name: &IndexName, mut index: impl Read) -> Result<(), String>
     let mut data = Vec::new();
     index.read_to_end(&mut data).map_err(|e| e.to_string())?;
     check_entries(&data, kind)
-        .and_then(|()| client::check_lengths(&data, kind == Kind::Source))
+        .and_then(|()| readable::check_lengths(&data, kind == Kind::Source))
         .and_then(|()| match kind {
-            Kind::Binary => client::check_versions(&data),
+            Kind::Binary => readable::check_versions(&data),
             Kind::Source => Ok(()),
         })
         .map_err(|e| e.to_string())

@@ -9,7 +9,7 @@ use crate::deb822::{
     Name, Stanza, Stanzas, SyntaxError, eq_name, is_valid_name, is_valid_version, trim,
 };
 
-use super::client;
+use super::readable;
 use super::rewrite::{Inserted, Insertion, insertion};
 use super::unasked::{self, Claims};
 
@@ -39,7 +39,7 @@ pub(crate) struct Entry<'a> {
     pub(super) claims: Claims,
     /// `true` if its archive may publish such claims; otherwise they are taken out.
     pub(super) may_claim: bool,
-    /// `true` if apt can read the stanza; [`client::unreadable`] says why not.
+    /// `true` if apt can read the stanza; [`readable::unreadable`] says why not.
     pub(crate) is_readable: bool,
     /// `Description-md5`; empty if the stanza has none.
     description: &'a [u8],
@@ -93,11 +93,11 @@ fn entry<'a>(
         (None, None, None, None, None);
     let (mut depends, mut pre_depends, mut description) = (None, None, None);
     let mut claims = Claims::default();
-    let mut is_readable = kind == Kind::Source || client::is_short(stanza.raw);
+    let mut is_readable = kind == Kind::Source || readable::is_short(stanza.raw);
     for field in stanza.fields() {
         let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
         let at = stanza.offset + field.value_offset;
-        is_readable &= kind == Kind::Source || client::fault(&field).is_none();
+        is_readable &= kind == Kind::Source || readable::fault(&field).is_none();
         claims.add(&field);
         let slot = match field.name.first().map(u8::to_ascii_lowercase) {
             Some(b'p') if eq_name(field.name, "Package") => &mut name,

@@ -12,7 +12,6 @@ use crate::deb822::Name;
 use crate::error::Result;
 use crate::indices::IndexName;
 
-use super::client;
 use super::entry::{Entry, Kind};
 use super::explanation::{
     BuiltFrom, Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
@@ -21,6 +20,7 @@ use super::group::BinaryGroup;
 use super::input::SuiteMerge;
 use super::load::{load, parse, wanted_sources};
 use super::owners;
+use super::readable;
 use super::rewrite::PoolStrings;
 use super::rules::{self, Drop, Outcome, Rules, lossy};
 use super::sources::{self, Needed};
@@ -201,7 +201,7 @@ impl Explainer<'_> {
             add(self.copy(entry, kind, Fate::Banned { clause, chain }));
         }
         for entry in outcome.unreadable.iter().filter(is_it) {
-            let why = client::unreadable(entry.raw).unwrap_or_default();
+            let why = readable::unreadable(entry.raw).unwrap_or_default();
             add(self.copy(entry, kind, Fate::Unreadable { why }));
         }
         let is_restored = |e: &&Entry<'_>| needed_by(e).is_some();

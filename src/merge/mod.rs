@@ -9,7 +9,6 @@ mod all;
 mod binaries;
 mod check;
 mod claims;
-mod client;
 mod commands;
 mod contents;
 mod deadline;
@@ -23,17 +22,18 @@ mod faults;
 mod group;
 mod input;
 mod load;
+mod merged;
 mod owners;
 mod places;
 mod plain_tar;
 mod queue;
+mod readable;
 pub mod reading;
 pub mod rewrite;
 mod rules;
 mod selection;
 mod source_group;
 mod sources;
-mod suite;
 mod texts;
 mod translations;
 mod unasked;
@@ -48,7 +48,6 @@ pub use crate::suite_report::{
 };
 pub use crate::text::{PackageKey, Text};
 pub use check::check_index;
-pub use client::unreadable;
 pub(crate) use contents::split as split_contents_line;
 pub use deadline::Deadline;
 pub use explain::{explain, known_names};
@@ -56,9 +55,10 @@ pub use explanation::{
     BuiltFrom, Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
 pub use input::{DerivedKey, Input, Sink, SuiteMerge};
+pub use merged::merge_suite;
 pub(crate) use queue::in_flight as groups_in_flight;
+pub use readable::unreadable;
 pub use rules::Exclusion;
-pub use suite::merge_suite;
 pub(crate) use unasked::news as news_unasked;
 
 /// The version of the merge: raised with every change of the output for the same inputs, so that suites are made anew.

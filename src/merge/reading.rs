@@ -8,7 +8,7 @@ use crate::deb822::{Stanza, eq_name};
 use crate::indices::IndexName;
 use crate::quoted::quoted;
 
-use super::client;
+use super::readable;
 
 /// The most bytes of a stanza that apt can read.
 const MAX_READ_BYTES: usize = 1 << 20;
@@ -135,10 +135,10 @@ impl Reading {
         };
         match self.rule {
             Rule::Length => None,
-            Rule::Packages => client::faulty_field(stanza).or_else(nameless),
+            Rule::Packages => readable::faulty_field(stanza).or_else(nameless),
             Rule::Translation => {
                 let md5 = value(stanza, "Description-md5").unwrap_or_default();
-                match client::is_md5_length(md5) {
+                match readable::is_md5_length(md5) {
                     true => nameless(),
                     false => Some("an MD5 has 32 digits".to_owned()),
                 }

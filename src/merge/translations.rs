@@ -23,10 +23,10 @@ use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::Text;
-use super::client::MAX_STANZA_BYTES;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::faults::Faults;
 use super::input::{Sink, SuiteMerge};
+use super::readable::MAX_STANZA_BYTES;
 use super::selection::Selected;
 
 /// The published packages by name and MD5, and the highest archive that each was published from.
