@@ -355,7 +355,7 @@ fn a_command_under_the_lock_is_left_to_end_by_itself() {
                 "lock",
                 "--",
                 "env",
-                "--default-signal=INT,QUIT",
+                "--default-signal=INT,QUIT,HUP",
                 "sh",
                 "-c",
                 &command,

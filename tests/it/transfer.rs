@@ -131,9 +131,10 @@ fn a_target_that_hangs_is_given_up_and_the_next_one_tried() {
     }
 }
 
-/// Runs aptmerge at a terminal of its own.
+/// Runs aptmerge at a terminal of its own. The terminal's signals end it, even where whoever runs the tests ignores them.
 fn at_terminal(site: &Site, arguments: &[&str]) -> Child {
-    let call = format!("exec {:?}", site.aptmerge(arguments)).replace('"', "'");
+    let command = site.aptmerge(arguments);
+    let call = format!("exec env --default-signal=INT,QUIT,HUP {command:?}").replace('"', "'");
     Command::new("script")
         .args(["--quiet", "--return", "--command", &call, "/dev/null"])
         .stdin(Stdio::piped())
