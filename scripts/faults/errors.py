@@ -13,7 +13,7 @@ import re
 import time
 
 import tracer
-from kill import inside
+from kill import inside, is_swap
 from sites import ARCHIVES, SECOND, Failed, shown
 
 WRITE = {"write", "writev", "pwrite64", "pwritev", "fallocate", "copy_file_range", "sendfile"}
@@ -56,13 +56,19 @@ def wanted(names):
 
 
 def count(scenario, names, looks):
-    """How many such calls an undisturbed run makes."""
+    """How many such calls an undisturbed run makes, and which of them come right before and after a swap of the link."""
     site = scenario.base.copy(scenario.base.path + "-counted")
-    hits = []
-    tracer.run(site.run_command(SECOND), lambda c: hits.append(1) if matches(site, c, names, looks) else None,
-               site.path + ".log", wanted=wanted(names))
+    total, around = 0, set()
+
+    def note(call):
+        nonlocal total
+        if is_swap(call):
+            around.update((total, total + 1))
+        total += matches(site, call, names, looks)
+
+    tracer.run(site.run_command(SECOND), note, site.path + ".log", wanted=wanted(names | NAME))
     os.system(f"rm -rf '{site.path}'")
-    return len(hits)
+    return total, sorted(nth for nth in around if 0 < nth <= total)
 
 
 def one(scenario, item, path):
@@ -137,7 +143,7 @@ def run(bench, chosen):
         start = time.monotonic()
         items = []
         for at, (code_name, kind, names, looks) in enumerate(KINDS):
-            total = count(scenario, names, looks)
+            total, around = count(scenario, names, looks)
             if total == 0:
                 continue
             chance = random.Random(f"{bench.options.seed} {scenario.name} {at}")
@@ -146,6 +152,8 @@ def run(bench, chosen):
                 nth = 1 + int((part + chance.random()) * total / points) if points < total else part + 1
                 # A full disk stays full; an error of the medium may be a single one.
                 items.append((code_name, kind, names, looks, nth, code_name != "EIO" and part % 2 == 0))
+            if names == SYNC:
+                items += [(code_name, kind, names, looks, nth, False) for nth in around]
         codes, harmless = collections.Counter(), collections.Counter()
         for _, (code, where) in bench.each(lambda item, path: one(scenario, item, path), items):
             codes[code] += 1

@@ -1,5 +1,6 @@
 """Kills a run at the n-th of all its system calls that change a file, and looks at what is left.
 
+The calls before, at and after each swap of the link are always among those that are tried. Where the link is says which swaps were made.
 Afterwards what is served, through the link, has to be wholly the old or wholly the new generation, `aptmerge verify` has to find
 nothing wrong with it, and the next, undisturbed run has to come to the very bytes that a run without any fault comes to.
 """
@@ -11,6 +12,18 @@ import tracer
 from sites import ALL_SUITES, FIRST, SECOND, THIRD, Failed, contents, differing, history_is_whole, shown
 
 LATER = THIRD.replace("T00", "T12")
+
+
+def is_swap(call):
+    """Whether a call points the link at the other tree."""
+    return call.name.startswith("rename") and call.path.endswith("/site/merged")
+
+
+def after_swaps(tree, how_many):
+    """Where the link is after some swaps."""
+    for _ in range(how_many):
+        tree = "merged-production" if tree == "merged-volatile" else "merged-volatile"
+    return tree
 
 
 def inside(site, call):
@@ -29,9 +42,16 @@ class Scenario:
         self.base = bases[0]
         self.old = self.base.served()[1]
         after = self.base.copy(self.base.path + "-after")
-        self.calls = []
+        self.calls, self.swaps = [], []
+
+        def note(call):
+            if inside(after, call):
+                self.calls.append(call.short())
+                if is_swap(call):
+                    self.swaps.append(len(self.calls))
+
         log = after.path + ".log"
-        code = tracer.run(after.run_command(SECOND), lambda call: self.calls.append(call.short()) if inside(after, call) else None, log)
+        code = tracer.run(after.run_command(SECOND), note, log)
         if code != 0:
             raise Failed(f"{name}: the undisturbed run ended with {code}: {open(log).read()}")
         self.new = after.served()[1]
@@ -41,12 +61,13 @@ class Scenario:
         self.third = later.served()[1]
 
     def points(self, how_many, seed):
-        """One out of each of as many equal parts of the run, another one each time."""
+        """One out of each of as many equal parts of the run, another one each time; and those around the swaps."""
         chance = random.Random(f"{seed} {self.name}")
         total = len(self.calls)
         if how_many >= total:
             return list(range(1, total + 1))
-        return [1 + int((part + chance.random()) * total / how_many) for part in range(how_many)]
+        parts = {1 + int((part + chance.random()) * total / how_many) for part in range(how_many)}
+        return sorted(parts | {swap + n for swap in self.swaps for n in (-1, 0, 1) if 0 < swap + n <= total})
 
     def check_served(self, site, what):
         """After a fault; says whether the new generation is served."""
@@ -121,8 +142,7 @@ def scenarios(base, make_overlay):
         calls = []
         undisturbed = site.copy(site.path + "-undisturbed")
         tracer.run(undisturbed.run_command(SECOND), lambda c: calls.append(c) if inside(undisturbed, c) else None, site.path + ".log")
-        swaps = [n for n, c in enumerate(calls, 1) if c.name.startswith("rename") and c.path.endswith("/site/merged")]
-        swap, back = swaps
+        swap, back = [n for n, c in enumerate(calls, 1) if is_swap(c)]
         bases = []
         for part, nth in enumerate((swap + 1, (swap + back) // 2, back)):
             copy = site.copy(f"{site.path}-{part}")
@@ -144,8 +164,11 @@ def scenarios(base, make_overlay):
 
 
 def kill_at(site, nth, victim, clock):
-    """Runs a site until the n-th call, which is not made any more; what was to be called, or None if it ended before."""
-    seen = {"n": 0, "hit": None, "pids": [], "main": None}
+    """Runs a site until the n-th call, which is not made any more.
+
+    Gives what was to be called, or None if the run ended before, and how many swaps were made.
+    """
+    seen = {"n": 0, "hit": None, "pids": [], "main": None, "swaps": 0}
 
     def decide(call):
         if seen["main"] is None:
@@ -156,21 +179,26 @@ def kill_at(site, nth, victim, clock):
             return None
         seen["n"] += 1
         if seen["n"] != nth:
+            seen["swaps"] += seen["hit"] is None and is_swap(call)
             return None
         seen["hit"] = call.short().replace(site.path + "/", "")
         return ("kill", {"caller": [call.pid], "main": [seen["main"]], "all": seen["pids"]}[victim])
 
     tracer.run(site.run_command(clock), decide, site.path + ".log")
-    return seen["hit"]
+    return seen["hit"], seen["swaps"]
 
 
 def one(scenario, nth, path):
     """One point. Gives what was hit."""
     site = scenario.bases[nth % len(scenario.bases)].copy(path)
     victim = scenario.victims[nth % len(scenario.victims)]
-    hit = kill_at(site, nth, victim, SECOND)
+    before = site.served()[0]
+    hit, swaps = kill_at(site, nth, victim, SECOND)
     what = f"{scenario.name}: killed ({victim}) before call {nth}, {hit}"
     is_new = scenario.check_served(site, what)
+    tree = site.served()[0]
+    if tree != after_swaps(before, swaps):
+        raise Failed(f"{what}: after {swaps} swaps the link is at {tree}")
     if nth % 5 == 0 and site.served()[0]:
         site.expect(0, "verify", "--clock", SECOND)
     scenario.check_next(site, is_new, what)

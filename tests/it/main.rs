@@ -14,7 +14,6 @@ mod bad_input;
 mod client;
 mod clients;
 mod config;
-mod crash;
 mod differences;
 mod distrust;
 mod docs;

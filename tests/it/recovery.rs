@@ -379,3 +379,23 @@ fn a_published_release_that_is_damaged_does_not_freeze_its_suite() {
         assert_ne!(index, tree(&whole, "merged")[INDEX]);
     }
 }
+
+#[test]
+fn a_scratch_volatile_is_never_served() {
+    // Whatever a run that died before its swap left in volatile, and however it looks, is thrown away.
+    let mut site = Site::new("");
+    site.expect(0, &["run", "--clock", FIRST]);
+    let production = tree(&site, "merged-production");
+    let volatile = site.root().join("merged-volatile/dists");
+    fs::remove_dir_all(&volatile).unwrap();
+    fs::create_dir_all(volatile.join("daedalus")).unwrap();
+    fs::write(volatile.join("daedalus/InRelease"), "half").unwrap();
+    fs::write(site.root().join("state/staged.json"), "{}").unwrap();
+    site.expect(0, &["run", "--clock", SECOND]);
+    assert_eq!(tree(&site, "merged"), production);
+    let overlay = raised_overlay("1.1");
+    site.set_overlay(overlay.path());
+    site.expect(0, &["run", "--clock", THIRD]);
+    site.expect(0, &["verify", "--clock", THIRD]);
+    assert_eq!(tree(&site, "merged"), tree(&site, "merged-volatile"));
+}

@@ -271,24 +271,6 @@ pub(crate) fn differing<'a>(a: &'a Contents, b: &'a Contents) -> BTreeSet<&'a st
         .collect()
 }
 
-/// What a tree publishes, apart from when: every Release without its times, and the name of every file.
-pub(crate) fn content_without_dates(tree: &Path) -> BTreeMap<String, String> {
-    let mut published = BTreeMap::new();
-    for (name, bytes) in contents(tree) {
-        let text = match name.ends_with("/Release") && bytes.windows(7).any(|w| w == b"SHA256:") {
-            true => String::from_utf8(bytes)
-                .unwrap()
-                .lines()
-                .filter(|line| !line.starts_with("Date:") && !line.starts_with("Valid-Until:"))
-                .map(|line| format!("{line}\n"))
-                .collect(),
-            false => String::new(),
-        };
-        published.insert(name, text);
-    }
-    published
-}
-
 /// Makes a copy of the overlay in which `overlay-only` is at another version, signed again.
 pub(crate) fn raised_overlay(version: &str) -> TempDir {
     let dir = work_dir();
