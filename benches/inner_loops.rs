@@ -10,6 +10,7 @@ use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
 use std::sync::LazyLock;
 
+use aptmerge::cancel::Cancel;
 use aptmerge::compress::{Pieces, gz, xz};
 use aptmerge::config::{Config, PoolName};
 use aptmerge::deb822::{Stanzas, alternatives, compare_versions, eq_name};
@@ -197,7 +198,7 @@ fn merge_of_one_index(bencher: Bencher<'_, '_>) {
                     input("HIGH", &PACKAGES[forked..]),
                     input("LOW", &PACKAGES[..]),
                 ],
-                deadline: Deadline::after(config.merge.suite_timeout),
+                deadline: Deadline::after(config.merge.suite_timeout, &Cancel::default()),
             };
             merge_suite(&merge, &Nowhere).unwrap()
         });

@@ -18,15 +18,10 @@ pub enum Event {
     Progress(Task, Progress),
 }
 
-/// Listens to a run, and can stop it.
+/// Listens to a run.
 pub trait Listener: Sync {
     /// Takes note of an event; called from any thread.
     fn event(&self, event: Event);
-
-    /// Returns whether the run should stop at the next safe place.
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }
 
 impl dyn Listener + '_ {

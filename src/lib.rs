@@ -4,6 +4,7 @@
 //! A run is [`run::run`]: it holds the lock, and walks from the archives to the targets. See ARCHITECTURE.md for the house.
 
 pub mod cache;
+pub mod cancel;
 mod chain;
 pub mod compress;
 pub mod config;

@@ -9,13 +9,14 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::{Listener, Task};
 use crate::fetch::{self, FetchOptions, Spool};
 use crate::openpgp::Signer;
 use crate::progress::Meter;
-use crate::publish::{self, Allowances, Plan, Served};
+use crate::publish::{self, Allowances, Plan, Served, StageOptions};
 use crate::push::{self, PushOptions};
 use crate::report;
 use crate::workspace::Workspace;
@@ -32,6 +33,8 @@ pub struct RunOptions<'a> {
     pub guardian: PathBuf,
     /// The listener that is told what happens.
     pub listener: &'a dyn Listener,
+    /// The token that is asked whether to go on.
+    pub cancel: &'a Cancel,
 }
 
 /// Runs the whole cycle.
@@ -41,24 +44,32 @@ pub fn run(
     options: &RunOptions<'_>,
 ) -> Result<Outcome> {
     let listener = options.listener;
-    let mut outcome = Outcome::default();
     listener.step("recover");
-    outcome.recovered = publish::recover(workspace, listener)?;
+    let recovered = publish::recover(workspace, listener)?;
     listener.step("fetch");
     let published = fetch_spool(workspace, config, options)
-        .and_then(|spool| publish_spool(workspace, config, &spool, options, &mut outcome));
-    if let Err(error) = published {
+        .and_then(|spool| publish_spool(workspace, config, &spool, options));
+    if published.is_err() {
         push_pending(workspace, config, options);
-        return Err(error);
     }
+    let published = published?;
     listener.step("push");
     let failures = push::push_all(workspace, config, &push_options(options), listener);
-    outcome.failed_pushes = failures.iter().map(|e| crate::error::chain(e)).collect();
+    // A run that is told to stop while it pushes did not do what it was asked for, though all else is done.
+    let stopped = options.cancel.check();
     listener.step("record");
-    record(workspace, &outcome, options).map_err(|error| match outcome.has_published() {
-        true => unfinished(error),
-        false => error,
-    })?;
+    let outcome = Outcome {
+        recovered,
+        failed_pushes: failures.iter().map(|e| crate::error::chain(e)).collect(),
+        ..published
+    };
+    let recorded = record(workspace, &outcome, options);
+    recorded
+        .and(stopped.map_err(Error::from))
+        .map_err(|error| match outcome.has_published() {
+            true => unfinished(error),
+            false => error,
+        })?;
     Ok(outcome)
 }
 
@@ -67,17 +78,16 @@ fn push_pending(workspace: &Workspace<'_>, config: &Config, options: &RunOptions
     let listener = options.listener;
     // Between the swaps production may be half synced.
     let is_whole = matches!(publish::served(workspace.layout()), Ok(Served::Production));
-    if !is_whole || listener.is_cancelled() {
+    if !is_whole || options.cancel.is_cancelled() {
         return;
     }
     listener.step("push");
-    for error in push::push_all(workspace, config, &push_options(options), listener) {
-        listener.warn(crate::error::chain(&error));
-    }
+    // The failures are told of, and the run has an error already.
+    push::push_all(workspace, config, &push_options(options), listener);
 }
 
 fn push_options(options: &RunOptions<'_>) -> PushOptions {
-    PushOptions::new(options.guardian.clone())
+    PushOptions::new(options.guardian.clone(), options.cancel)
 }
 
 /// Runs step 2 by itself.
@@ -86,10 +96,10 @@ pub fn fetch_spool(
     config: &Config,
     options: &RunOptions<'_>,
 ) -> Result<Spool> {
-    let now = (options.clock)();
     let fetch = FetchOptions {
-        now,
+        now: (options.clock)(),
         allow_identity_change: options.allow.identity,
+        cancel: options.cancel,
     };
     let spool = fetch::refresh(workspace, config, fetch, options.listener)?;
     report::write_unclaimed(workspace, &spool)?;
@@ -102,26 +112,9 @@ pub fn publish_spool(
     config: &Config,
     spool: &Spool,
     options: &RunOptions<'_>,
-    outcome: &mut Outcome,
-) -> Result<()> {
+) -> Result<Outcome> {
     let listener = options.listener;
-    let kept = spool.kept();
-    outcome.kept = kept
-        .map(|((archive, suite), why)| KeptCopy {
-            archive: archive.to_string(),
-            suite: suite.to_string(),
-            why: crate::error::chain(why),
-        })
-        .collect();
-    let unclaimed = spool.iter().filter(|(_, s)| !s.copy.unclaimed.is_empty());
-    outcome.unclaimed = unclaimed
-        .map(|((archive, suite), s)| UnclaimedFiles {
-            archive: archive.to_string(),
-            suite: suite.to_string(),
-            files: s.copy.unclaimed.len(),
-        })
-        .collect();
-    outcome.generation = workspace.published().number;
+    options.cancel.check()?;
     let now = later_than_published(workspace, options)?;
     // A run that died after its last swap did not write the reports.
     report::write(workspace, config, now)?;
@@ -129,27 +122,24 @@ pub fn publish_spool(
     plan.tell_bounds(listener);
     if plan.is_empty() {
         listener.info("nothing changed, nothing to publish");
-        return Ok(());
+        return Ok(Outcome::unchanged(spool, workspace.published()));
     }
-    outcome.links_changed = plan.links_changed;
-    outcome.removed = plan.removed.iter().map(|s| (*s).to_owned()).collect();
     listener.step("merge");
     let signer = signer(config)?;
-    let staged = plan.stage(workspace, &signer, options.allow, listener)?;
+    let staging = StageOptions {
+        signer: &signer,
+        allow: options.allow,
+        listener,
+        cancel: options.cancel,
+    };
+    let staged = plan.stage(workspace, staging)?;
     listener.step("check");
     let checking = Meter::begin(listener, Task::Check);
-    let checked = staged.check(
-        workspace,
-        &signer,
-        options.allow,
-        (options.clock)().max(now),
-        listener,
-    )?;
+    let checked = staged.check(workspace, staging, (options.clock)().max(now))?;
     drop(checking);
-    if listener.is_cancelled() {
-        return Err(Error::Cancelled);
-    }
     listener.step("swap");
+    // The last time that the token is asked before the swap back: what is served from here on has to be brought to production.
+    options.cancel.check()?;
     let swapped = checked.swap(workspace).map_err(|error| {
         // The link may have been renamed before the failure: then only forcing the rename to the disk was left.
         match publish::served(workspace.layout()) {
@@ -159,21 +149,11 @@ pub fn publish_spool(
     })?;
     listener.step("sync");
     let syncing = Meter::begin(listener, Task::Sync);
-    let done = swapped.finish(workspace).map_err(unfinished)?;
+    let published = swapped.finish(workspace).map_err(unfinished)?;
     drop(syncing);
-    listener.info(format!("published generation {}", done.number));
-    outcome.generation = done.number;
-    outcome.changed = done.changed.iter().map(ToString::to_string).collect();
-    let refused = done.refused.iter();
-    let refused = refused.map(|refused| RefusedSuite {
-        suite: refused.suite.to_string(),
-        why: refused.in_words(),
-    });
-    outcome.refused = refused.collect();
-    let suites = &workspace.published().suites;
-    let difference = |name: &String| Some((name.clone(), suites.get(name)?.difference.clone()));
-    outcome.difference = outcome.changed.iter().filter_map(difference).collect();
-    report::write(workspace, config, now).map_err(unfinished)
+    listener.info(format!("published generation {}", published.number));
+    report::write(workspace, config, now).map_err(unfinished)?;
+    Ok(Outcome::new(spool, published, workspace.published()))
 }
 
 /// Wraps an error that came up once the new generation was served.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use aptmerge::cancel::Cancel;
 use aptmerge::config::{Config, Suite, SuiteName};
 use aptmerge::deb822::Name;
 use aptmerge::error::{Error, Result};
@@ -125,7 +126,7 @@ fn explain_suites(
     let mut explained = Vec::new();
     for (name, suite) in suites {
         spool.check_proofs(config, suite)?;
-        let inputs = spool.merge(config, name, suite)?;
+        let inputs = spool.merge(config, name, suite, &Cancel::default())?;
         explained.push(merge::explain(
             &inputs,
             &args.package,
@@ -138,7 +139,12 @@ fn explain_suites(
     }
     let mut names = BTreeSet::new();
     for (name, suite) in suites {
-        names.extend(merge::known_names(&spool.merge(config, name, suite)?)?);
+        names.extend(merge::known_names(&spool.merge(
+            config,
+            name,
+            suite,
+            &Cancel::default(),
+        )?)?);
     }
     let package = Name::from(args.package.as_str()).to_string();
     let nearest = nearest(&package, names.iter().map(String::as_str));

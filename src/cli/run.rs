@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use aptmerge::cancel::Cancel;
 use aptmerge::difference::Difference;
 use aptmerge::error::{Error, Result};
 use aptmerge::events::{Listener, Task};
 use aptmerge::fetch::Spool;
 use aptmerge::progress::Meter;
-use aptmerge::publish::{self, Action, Allowances, Plan};
+use aptmerge::publish::{self, Action, Allowances, Plan, StageOptions};
 use aptmerge::push::{PushOptions, push_all};
 use aptmerge::run::{self as cycle, Outcome, RunOptions};
 use aptmerge::workspace::Workspace;
@@ -80,6 +81,7 @@ pub(super) struct PushArgs {
 fn options<'a>(
     context: &'a Context,
     clock: &'a dyn Fn() -> jiff::Timestamp,
+    cancel: &'a Cancel,
     allow: AllowOptions,
 ) -> RunOptions<'a> {
     RunOptions {
@@ -87,6 +89,7 @@ fn options<'a>(
         allow: allow.into(),
         guardian: Context::itself(),
         listener: context,
+        cancel,
     }
 }
 
@@ -95,7 +98,8 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let lock = context.lock(&config, &args.step.lock)?;
     let mut workspace = Workspace::open(&lock, &config.root)?;
     let clock = || context.now();
-    let options = options(context, &clock, args.step.allow);
+    let cancel = Cancel::default();
+    let options = options(context, &clock, &cancel, args.step.allow);
     if args.dry_run {
         let spool = cycle::fetch_spool(&workspace, &config, &options)?;
         let plan = Plan::new(
@@ -106,7 +110,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
             options.allow.rebuild,
         )?;
         plan.tell_bounds(context);
-        let (difference, refused) = plan.compare(&workspace)?;
+        let (difference, refused) = plan.compare(&workspace, &cancel)?;
         let listener: &dyn Listener = context;
         for refused in &refused {
             listener.warn(format!("{}; it would stay as it is", refused.in_words()));
@@ -130,7 +134,9 @@ pub(super) fn fetch(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let lock = context.lock(&config, &args.lock)?;
     let workspace = Workspace::open(&lock, &config.root)?;
     let clock = || context.now();
-    let spool = cycle::fetch_spool(&workspace, &config, &options(context, &clock, args.allow))?;
+    let cancel = Cancel::default();
+    let options = options(context, &clock, &cancel, args.allow);
+    let spool = cycle::fetch_spool(&workspace, &config, &options)?;
     let mut absent: Vec<_> = spool.absent().collect();
     if let Some(last) = absent.pop() {
         let listener: &dyn Listener = context;
@@ -154,9 +160,15 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let plan = Plan::new(&config, &spool, &workspace, now, allow.rebuild)?;
     plan.tell_bounds(context);
     let signer = cycle::signer(&config)?;
-    let staged = plan.stage(&workspace, &signer, allow, context)?;
+    let staging = StageOptions {
+        signer: &signer,
+        allow,
+        listener: context,
+        cancel: &Cancel::default(),
+    };
+    let staged = plan.stage(&workspace, staging)?;
     let checking = Meter::begin(context, Task::Check);
-    let checked = staged.check(&workspace, &signer, allow, now, context)?;
+    let checked = staged.check(&workspace, staging, now)?;
     drop(checking);
     let code = match checked.refused().is_empty() {
         true => code_of_spool(&spool),
@@ -171,14 +183,15 @@ pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let lock = context.lock(&config, &args.lock)?;
     let mut workspace = Workspace::open(&lock, &config.root)?;
     let clock = || context.now();
-    let options = options(context, &clock, args.allow);
-    let mut outcome = Outcome {
-        recovered: publish::recover(&mut workspace, context)?,
-        ..Outcome::default()
-    };
+    let cancel = Cancel::default();
+    let options = options(context, &clock, &cancel, args.allow);
+    let recovered = publish::recover(&mut workspace, context)?;
     let spool = Spool::load(&workspace, &config, context.now())?;
     spool.tell_kept(context);
-    cycle::publish_spool(&mut workspace, &config, &spool, &options, &mut outcome)?;
+    let outcome = Outcome {
+        recovered,
+        ..cycle::publish_spool(&mut workspace, &config, &spool, &options)?
+    };
     Ok(finish(context, &outcome))
 }
 
@@ -208,6 +221,7 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
         force: args.force,
         take_over: args.take_over.iter().cloned().collect(),
         prune: args.prune.iter().cloned().collect(),
+        cancel: Cancel::default(),
     };
     let failures = push_all(&workspace, &config, &options, context);
     Ok(if failures.is_empty() {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use aptmerge::cancel::Cancel;
 use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
 use aptmerge::openpgp::Keyring;
@@ -70,6 +71,7 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
                 keyring: &keyring,
                 now: context.now(),
                 known: None,
+                cancel: &Cancel::default(),
             },
         )
     };

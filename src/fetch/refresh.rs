@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
 use crate::config::{ArchiveName, Config, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
@@ -30,7 +31,7 @@ use super::update::{FetchOptions, Found, SuiteFetch};
 pub fn refresh(
     workspace: &Workspace<'_>,
     config: &Config,
-    options: FetchOptions,
+    options: FetchOptions<'_>,
     listener: &dyn Listener,
 ) -> Result<Spool> {
     let dir = workspace.layout().spool();
@@ -50,6 +51,7 @@ pub fn refresh(
         wanted
             .into_par_iter()
             .map(|(name, suite)| {
+                options.cancel.check()?;
                 let keyring = &keyrings[&name];
                 let held = spool::read_copy(&dir, &name, &suite, keyring, options.now);
                 let last = || last_published(workspace.published(), &name, &suite);
@@ -64,7 +66,7 @@ pub fn refresh(
                     Err(error) => return Err(error),
                 };
                 let archive = &config.archives[&name];
-                let (outcome, newest) = match keyring {
+                let fetched = match keyring {
                     Ok(keyring) => SuiteFetch {
                         config,
                         name: &name,
@@ -97,11 +99,12 @@ pub fn refresh(
                         (Err(error), old.as_ref().and_then(|h| h.copy.newest.clone()))
                     }
                 };
-                let spooled = match settle(&dir, &name, &suite, old, outcome, newest, listener) {
-                    Ok(spooled) => Ok(spooled),
-                    Err(Error::NoCopy { source, .. }) => Err(source),
-                    Err(error) => return Err(error),
-                };
+                let spooled =
+                    match settle(&dir, &name, &suite, old, fetched, options.cancel, listener) {
+                        Ok(spooled) => Ok(spooled),
+                        Err(Error::NoCopy { source, .. }) => Err(source),
+                        Err(error) => return Err(error),
+                    };
                 Ok(((name, suite), spooled))
             })
             .collect::<Result<Vec<_>>>()
@@ -177,8 +180,8 @@ fn settle(
     name: &ArchiveName,
     suite: &SuiteName,
     old: Option<Held>,
-    outcome: Result<Found, FetchError>,
-    newest: Option<Seen>,
+    (outcome, newest): (Result<Found, FetchError>, Option<Seen>),
+    cancel: &Cancel,
     listener: &dyn Listener,
 ) -> Result<SpooledSuite> {
     let (outcome, behind) = match outcome {
@@ -230,7 +233,7 @@ fn settle(
             copy: held.copy,
             freshness: behind.map_or(Freshness::Current, Freshness::Kept),
         }),
-        (Err(_), _) if listener.is_cancelled() => Err(Error::Cancelled),
+        (Err(_), _) if cancel.is_cancelled() => Err(Error::Cancelled),
         (Err(FetchError::Spool(error)), _) => Err(*error),
         (Err(error), Some(held)) => {
             listener.warn(spool::kept_in_words(name, suite, &held.copy, &error));

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::cancel::Cancel;
 use crate::config::{Archive, ArchiveName, Config, PoolName, Suite, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
@@ -209,6 +210,7 @@ impl Spool {
         config: &'a Config,
         name: &'a SuiteName,
         suite: &'a Suite,
+        cancel: &Cancel,
     ) -> Result<SuiteMerge<'a>> {
         let mut inputs: Vec<Box<dyn Input + 'a>> = Vec::new();
         for (archive_name, archive, upstream) in config.inputs(suite) {
@@ -222,7 +224,7 @@ impl Spool {
             name,
             suite,
             inputs,
-            deadline: Deadline::after(config.merge.suite_timeout),
+            deadline: Deadline::after(config.merge.suite_timeout, cancel),
         })
     }
 

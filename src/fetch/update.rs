@@ -13,6 +13,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
 use crate::config::{Archive, ArchiveName, Config, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::error::Error;
@@ -50,11 +51,13 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The options of a fetch besides the configuration.
 #[derive(Debug, Clone, Copy)]
-pub struct FetchOptions {
+pub struct FetchOptions<'a> {
     /// The present time.
     pub now: Timestamp,
     /// Lets an archive change its Origin, Label, Codename or NotAutomatic.
     pub allow_identity_change: bool,
+    /// The token that is asked whether to go on.
+    pub cancel: &'a Cancel,
 }
 
 /// The inputs for fetching a suite.
@@ -74,7 +77,7 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) last_published: Option<Timestamp>,
     /// The newest Release of the suite whose signature was verified.
     pub(super) newest: Mutex<Option<Seen>>,
-    pub(super) options: FetchOptions,
+    pub(super) options: FetchOptions<'a>,
     /// The time to give up, by the monotonic clock.
     pub(super) deadline: Instant,
     pub(super) listener: &'a dyn Listener,
@@ -143,14 +146,14 @@ impl SuiteFetch<'_> {
 
     /// Returns whether it is time to stop, since somebody said so or since the fetch takes too long.
     fn gives_up(&self) -> bool {
-        self.listener.is_cancelled() || Instant::now() >= self.deadline
+        self.options.cancel.is_cancelled() || Instant::now() >= self.deadline
     }
 
     /// Replaces the error of a cancelled transfer if the reason was that the fetch took too long.
     fn told(&self, error: FetchError) -> FetchError {
         match error {
             FetchError::Transport(transport::Error::Cancelled { uri })
-                if !self.listener.is_cancelled() =>
+                if !self.options.cancel.is_cancelled() =>
             {
                 FetchError::TooLate {
                     uri: uri.to_string(),

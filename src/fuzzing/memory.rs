@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Cursor, Read, Write};
 use std::sync::{Mutex, OnceLock};
 
+use crate::cancel::Cancel;
 use crate::config::{Config, PoolName};
 use crate::error::Result;
 use crate::indices::IndexName;
@@ -94,7 +95,7 @@ pub(super) fn merged(config: &Config, archives: &[Indices]) -> Indices {
         name,
         suite,
         inputs: inputs.collect(),
-        deadline: Deadline::after(config.merge.suite_timeout),
+        deadline: Deadline::after(config.merge.suite_timeout, &Cancel::default()),
     };
     let sink = Published::default();
     merge_suite(&merge, &sink).unwrap();

@@ -6,20 +6,25 @@
 
 use std::time::Instant;
 
+use crate::cancel::Cancel;
 use crate::config::TimeSpan;
 
 /// The time at which a merge is given up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Deadline {
     begun: Instant,
+    pub(super) cancel: Cancel,
     pub(super) span: TimeSpan,
 }
 
 impl Deadline {
-    /// Returns a deadline that lies `span` after now.
-    pub fn after(span: TimeSpan) -> Self {
-        let begun = Instant::now();
-        Self { begun, span }
+    /// Returns a deadline that lies `span` after now, and comes at once if the token is cancelled.
+    pub fn after(span: TimeSpan, cancel: &Cancel) -> Self {
+        Self {
+            begun: Instant::now(),
+            cancel: cancel.clone(),
+            span,
+        }
     }
 
     /// Returns whether the deadline is over.

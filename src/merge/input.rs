@@ -137,8 +137,9 @@ impl SuiteMerge<'_> {
         indices
     }
 
-    /// Fails once the deadline is over.
+    /// Fails once the deadline is over, or the run is told to stop.
     pub(super) fn in_time(&self) -> Result<()> {
+        self.deadline.cancel.check()?;
         match self.deadline.is_over() {
             false => Ok(()),
             true => Err(Error::Overdue {

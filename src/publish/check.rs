@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::cancel::Cancel;
 use crate::config::HashKind;
 use crate::deb822::{IndexEntry, MAX_STRING_BYTES, Release};
 use crate::decode::{Compression, Limited, decoder};
@@ -41,6 +42,8 @@ pub struct CheckOptions<'a> {
     /// A tree that was checked before: a file that is the same file as one of that tree, and that the Releases of both list alike, is
     /// not read again.
     pub known: Option<&'a Path>,
+    /// The token that is asked before each index whether to go on; the report of a cancelled check lacks what was not read.
+    pub cancel: &'a Cancel,
 }
 
 /// A suite that was checked before.
@@ -229,6 +232,7 @@ fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<Tre
         &mut release,
         known.as_ref(),
         options.known.is_none(),
+        options.cancel,
     )))
 }
 
@@ -278,7 +282,7 @@ fn signed_by_problem(dir: &Path, release: &Release, keys: &[String]) -> Option<S
 
 /// Returns the problems of the files that a Release lists; does not check signatures.
 pub(super) fn check_contents(dir: &Path, release: &mut Release) -> Vec<String> {
-    check_files(dir, release, None, false).problems
+    check_files(dir, release, None, false, &Cancel::default()).problems
 }
 
 /// Returns the indices of a Release, each with the forms that it is listed in.
@@ -304,11 +308,13 @@ fn check_files(
     release: &mut Release,
     known: Option<&Known>,
     applies_patches: bool,
+    cancel: &Cancel,
 ) -> TreeReport {
     let by_hash = release.says_yes("Acquire-By-Hash");
     let report = add_weak_hashes(dir, release);
     let files = indices(release)
         .into_par_iter()
+        .filter(|_| !cancel.is_cancelled())
         .map(|(plain, forms)| {
             let report = check_index(dir, plain, &forms, by_hash, known);
             match plain.strip_suffix(".diff/Index") {

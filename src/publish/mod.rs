@@ -48,4 +48,4 @@ pub use check::{CheckOptions, TreeReport, check_tree, is_ahead};
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan, SuitePlan};
 pub use refused::Refused;
-pub use stage::{Checked, Published, Staged, Swapped};
+pub use stage::{Checked, Published, StageOptions, Staged, Swapped};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::cancel::Cancel;
 use crate::config::{Config, Suite, SuiteName};
 use crate::error::Result;
 use crate::events::Listener;
@@ -211,8 +212,13 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns the merge of a suite from its inputs, highest priority first.
-    pub(super) fn merge<'p>(&'p self, suite: &'p SuitePlan<'_>) -> Result<SuiteMerge<'p>> {
-        self.spool.merge(self.config, suite.name, suite.suite)
+    pub(super) fn merge<'p>(
+        &'p self,
+        suite: &'p SuitePlan<'_>,
+        cancel: &Cancel,
+    ) -> Result<SuiteMerge<'p>> {
+        self.spool
+            .merge(self.config, suite.name, suite.suite, cancel)
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 
 use crate::cache::Cache;
+use crate::cancel::Cancel;
 use crate::config::{ByteSize, SuiteName};
 use crate::difference::Difference;
 use crate::durable;
@@ -25,6 +26,19 @@ use super::refused::{Refused, for_suite};
 use super::suite::SuiteStage;
 use super::{link, sync};
 
+/// The options for building a generation, and for checking it.
+#[derive(Clone, Copy)]
+pub struct StageOptions<'a> {
+    /// The keys that sign the suites.
+    pub signer: &'a Signer,
+    /// The things that the operator allows for once.
+    pub allow: Allowances,
+    /// The listener that is told what happens.
+    pub listener: &'a dyn Listener,
+    /// The token that is asked whether to go on.
+    pub cancel: &'a Cancel,
+}
+
 /// A generation, built in volatile and not yet checked.
 #[derive(Debug)]
 pub struct Staged<'p> {
@@ -41,6 +55,8 @@ pub struct Checked(Built);
 struct Built {
     generation: Generation,
     changed: Vec<SuiteName>,
+    removed: Vec<String>,
+    links_changed: bool,
     refused: Vec<Refused>,
 }
 
@@ -51,6 +67,10 @@ pub struct Published {
     pub number: u64,
     /// The suites that changed.
     pub changed: Vec<SuiteName>,
+    /// The suites that are no longer published.
+    pub removed: Vec<String>,
+    /// `true` if aliases or links to pools changed.
+    pub links_changed: bool,
     /// The suites that stayed as they were published.
     pub refused: Vec<Refused>,
 }
@@ -61,10 +81,14 @@ impl<'p> Plan<'p> {
     pub fn stage(
         &'p self,
         workspace: &Workspace<'_>,
-        signer: &Signer,
-        allow: Allowances,
-        listener: &dyn Listener,
+        options: StageOptions<'_>,
     ) -> Result<Staged<'p>> {
+        let StageOptions {
+            signer,
+            allow,
+            listener,
+            cancel,
+        } = options;
         let layout = workspace.layout();
         let volatile = layout.volatile();
         durable::remove_tree(&volatile)?;
@@ -81,10 +105,8 @@ impl<'p> Plan<'p> {
             cache.trim(ByteSize::from_bytes(0))?;
         }
         for suite in &self.suites {
-            if listener.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let stage = self.suite_stage(suite, layout, &cache, allow);
+            cancel.check()?;
+            let stage = self.suite_stage(suite, layout, &cache, allow, cancel);
             let made = match (&suite.action, suite.record) {
                 (Action::Keep, Some(record)) => Ok(stage.keep(record)?),
                 (action, _) => {
@@ -119,6 +141,8 @@ impl<'p> Plan<'p> {
         let mut built = Built {
             generation,
             changed,
+            removed: self.removed.iter().map(ToString::to_string).collect(),
+            links_changed: self.links_changed,
             refused,
         };
         self.settle(&mut built, 0, listener)?;
@@ -169,6 +193,7 @@ impl<'p> Plan<'p> {
         layout: &Layout,
         cache: &'a Cache,
         allow: Allowances,
+        cancel: &'a Cancel,
     ) -> SuiteStage<'a> {
         let below = |tree: PathBuf| tree.join("dists").join(suite.name.as_str());
         SuiteStage {
@@ -178,6 +203,7 @@ impl<'p> Plan<'p> {
             new: below(layout.volatile()),
             allow,
             cache,
+            cancel,
             number: self.published.number.saturating_add(1),
         }
     }
@@ -187,13 +213,14 @@ impl<'p> Plan<'p> {
     pub fn compare(
         &self,
         workspace: &Workspace<'_>,
+        cancel: &Cancel,
     ) -> Result<(BTreeMap<String, Difference>, Vec<Refused>)> {
         let layout = workspace.layout();
         let cache = Cache::read_only(&layout.cache());
         let changed = self.suites.iter().filter(|s| s.action != Action::Keep);
         let (mut differences, mut refused) = (BTreeMap::new(), Vec::new());
         for suite in changed {
-            let stage = self.suite_stage(suite, layout, &cache, Allowances::default());
+            let stage = self.suite_stage(suite, layout, &cache, Allowances::default(), cancel);
             let difference = match suite.action {
                 // The suite's indices stay as they are.
                 Action::Sign(_) => Ok(Difference::default()),
@@ -234,11 +261,15 @@ impl Staged<'_> {
     pub fn check(
         mut self,
         workspace: &Workspace<'_>,
-        signer: &Signer,
-        allow: Allowances,
+        options: StageOptions<'_>,
         now: Timestamp,
-        listener: &dyn Listener,
     ) -> Result<Checked> {
+        let StageOptions {
+            signer,
+            allow,
+            listener,
+            cancel,
+        } = options;
         let layout = workspace.layout();
         let (tree, production) = (layout.volatile(), layout.production());
         let keyring = signer.certificates()?;
@@ -246,11 +277,13 @@ impl Staged<'_> {
             keyring: &keyring,
             now,
             known: Some(&production),
+            cancel,
         };
         let told = self.built.refused.len();
         let check = |suite: &SuiteName| {
             for_suite(suite, || {
                 let report = check_suites(&tree, vec![suite.to_string()], &options);
+                cancel.check()?;
                 match report.problems.is_empty() {
                     true => Ok(()),
                     false => Err(Error::Check {
@@ -268,6 +301,7 @@ impl Staged<'_> {
                 fault.err().map(|why| Refused { suite, why })
             })
             .collect();
+        cancel.check()?;
         let mut lasting = Vec::new();
         for mut fault in faults {
             let planned = self.plan.suites.iter().find(|s| *s.name == fault.suite);
@@ -275,7 +309,9 @@ impl Staged<'_> {
                 listener.warn(made_again(&fault.suite, problems));
                 let cache = Cache::new(&layout.cache(), SystemTime::from(self.plan.now));
                 let cache = cache.distrusted();
-                let stage = self.plan.suite_stage(planned, layout, &cache, allow);
+                let stage = self
+                    .plan
+                    .suite_stage(planned, layout, &cache, allow, cancel);
                 stage.clear()?;
                 let made = for_suite(&fault.suite, || stage.make(signer, listener));
                 for path in cache.wrong() {
@@ -309,7 +345,7 @@ impl Staged<'_> {
             let planned = self.plan.suites.iter().find(|s| *s.name == fault.suite);
             let stage = planned.map(|s| {
                 self.plan
-                    .suite_stage(s, layout, &cache, Allowances::default())
+                    .suite_stage(s, layout, &cache, Allowances::default(), cancel)
             });
             let record = stage.map_or(Ok(None), |stage| stage.put_back())?;
             let suites = &mut self.built.generation.suites;
@@ -374,6 +410,8 @@ impl Swapped {
         Ok(Published {
             number,
             changed: self.0.changed,
+            removed: self.0.removed,
+            links_changed: self.0.links_changed,
             refused: self.0.refused,
         })
     }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::cache::Cache;
+use crate::cancel::Cancel;
 use crate::config::HashKind;
 use crate::deb822::Release;
 use crate::deb822::identity::{self, Change};
@@ -39,6 +40,7 @@ pub(super) struct SuiteStage<'a> {
     pub(super) new: PathBuf,
     pub(super) allow: Allowances,
     pub(super) cache: &'a Cache,
+    pub(super) cancel: &'a Cancel,
     pub(super) number: u64,
 }
 
@@ -133,7 +135,7 @@ impl SuiteStage<'_> {
             comparison: self.comparison(&served, false),
             derived: self.derived(),
         };
-        let report = merge::merge_suite(&self.plan.merge(self.suite)?, &comparer)?;
+        let report = merge::merge_suite(&self.plan.merge(self.suite, self.cancel)?, &comparer)?;
         let published = indices::published(self.plan.config, self.suite.suite);
         comparer.comparison.gone(&published);
         let changes = comparer.comparison.changes;
@@ -213,7 +215,7 @@ impl SuiteStage<'_> {
                 record.report.clone()
             }
             None => {
-                let merge = plan.merge(self.suite)?;
+                let merge = plan.merge(self.suite, self.cancel)?;
                 merge::merge_suite(&merge, &watch.over(&writer))?
             }
         };

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 
 pub use record::{PushRecord, record_name};
 
+use crate::cancel::Cancel;
 use crate::config::{Config, Push};
 use crate::error::{Error, Result, chain};
 use crate::events::{Listener, Task};
@@ -50,13 +51,16 @@ pub struct PushOptions {
     pub take_over: BTreeSet<String>,
     /// Targets that lose everything below `dists/` that the tree does not have.
     pub prune: BTreeSet<String>,
+    /// The token that is asked whether to go on.
+    pub cancel: Cancel,
 }
 
 impl PushOptions {
     /// Returns the options of a push that forces nothing.
-    pub fn new(guardian: PathBuf) -> PushOptions {
+    pub fn new(guardian: PathBuf, cancel: &Cancel) -> PushOptions {
         PushOptions {
             guardian,
+            cancel: cancel.clone(),
             ..PushOptions::default()
         }
     }
@@ -108,12 +112,11 @@ pub fn push_all(
         }
     };
     for (target, record) in targets {
-        if listener.is_cancelled() {
-            fail(Error::Cancelled);
-            break;
-        }
         if let Err(error) = production.push(target, &record, options, listener) {
             fail(error);
+        }
+        if options.cancel.is_cancelled() {
+            break;
         }
     }
     failures
@@ -147,6 +150,7 @@ impl<'a> Production<'a> {
         options: &PushOptions,
         listener: &dyn Listener,
     ) -> Result<()> {
+        options.cancel.check()?;
         let (workspace, tree, name) = (self.workspace, &self.tree, target.name.as_str());
         let take_over = options.take_over.contains(name);
         let prune = options.prune.contains(name);

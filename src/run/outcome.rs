@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::difference::Difference;
-use crate::workspace::{Record, split_input};
+use crate::fetch::Spool;
+use crate::publish::Published;
+use crate::workspace::{Generation, Record, split_input};
 
 /// The outcome of a run.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -44,6 +46,45 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Returns the outcome of a run that publishes nothing.
+    pub(super) fn unchanged(spool: &Spool, served: &Generation) -> Outcome {
+        let kept = spool.kept().map(|((archive, suite), why)| KeptCopy {
+            archive: archive.to_string(),
+            suite: suite.to_string(),
+            why: crate::error::chain(why),
+        });
+        let unclaimed = spool.iter().map(|((archive, suite), s)| UnclaimedFiles {
+            archive: archive.to_string(),
+            suite: suite.to_string(),
+            files: s.copy.unclaimed.len(),
+        });
+        Outcome {
+            generation: served.number,
+            kept: kept.collect(),
+            unclaimed: unclaimed.filter(|unclaimed| unclaimed.files > 0).collect(),
+            ..Outcome::default()
+        }
+    }
+
+    /// Returns the outcome of a run that published `served`.
+    pub(super) fn new(spool: &Spool, published: Published, served: &Generation) -> Outcome {
+        let refused = published.refused.iter().map(|refused| RefusedSuite {
+            suite: refused.suite.to_string(),
+            why: refused.in_words(),
+        });
+        let changed: Vec<_> = published.changed.iter().map(ToString::to_string).collect();
+        let difference =
+            |name: &String| Some((name.clone(), served.suites.get(name)?.difference.clone()));
+        Outcome {
+            difference: changed.iter().filter_map(difference).collect(),
+            changed,
+            removed: published.removed,
+            links_changed: published.links_changed,
+            refused: refused.collect(),
+            ..Outcome::unchanged(spool, served)
+        }
+    }
+
     /// Returns whether something new was published.
     pub fn has_published(&self) -> bool {
         !self.changed.is_empty() || !self.removed.is_empty() || self.links_changed

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::programs::has;
+use aptmerge::cancel::Cancel;
 use aptmerge::config::{Config, PoolName};
 use aptmerge::error::Result;
 use aptmerge::indices::IndexName;
@@ -285,7 +286,7 @@ fn one_merge() {
         name,
         suite,
         inputs: inputs.collect(),
-        deadline: Deadline::after(config.merge.suite_timeout),
+        deadline: Deadline::after(config.merge.suite_timeout, &Cancel::default()),
     };
     let report = merge_suite(&merge, &Nowhere).unwrap();
     assert!(report.packages["amd64"] > 0 || !report.banned.is_empty());

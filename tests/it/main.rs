@@ -11,6 +11,7 @@ mod common;
 #[cfg(feature = "serve")]
 mod apt;
 mod bad_input;
+mod cancel;
 mod client;
 mod clients;
 mod config;

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use aptmerge::cancel::Cancel;
 use aptmerge::config::Config;
 use aptmerge::events::{Event, Listener, Progress, Task};
 use aptmerge::lock::{Holder, RunLock};
@@ -297,6 +298,7 @@ fn every_task_ends_with_all_that_was_expected() {
         allow: Allowances::default(),
         guardian: env!("CARGO_BIN_EXE_aptmerge").into(),
         listener: &heard,
+        cancel: &Cancel::default(),
     };
     aptmerge::run::run(&mut workspace, &config, &options).unwrap();
     assert!(heard.open.lock().unwrap().is_empty());
