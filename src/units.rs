@@ -1,10 +1,12 @@
 //! Quantities as an operator writes them: `7 days`, `64 MiB`, `20%`.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The reason why a quantity cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,12 +16,66 @@ pub struct InvalidQuantity {
     what: &'static str,
 }
 
+impl InvalidQuantity {
+    fn new(value: &str, what: &'static str) -> Self {
+        let value = value.to_owned();
+        Self { value, what }
+    }
+}
+
+/// Reads a quantity: digits, then a word for the unit, with blanks between them allowed.
+fn parse(value: &str, units: &[(&[&str], u64)]) -> Option<u64> {
+    let value = value.trim();
+    let end = value.find(|c: char| !c.is_ascii_digit());
+    let (digits, unit) = value.split_at(end.unwrap_or(value.len()));
+    let is_named = |names: &[&str]| names.contains(&unit.trim());
+    let (_, factor) = units.iter().find(|(names, _)| is_named(names))?;
+    digits.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// Reads a quantity from a text of the configuration.
+struct Text<T>(&'static str, PhantomData<T>);
+
+impl<T: FromStr<Err = InvalidQuantity>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, in quotes", self.0)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+/// Makes a quantity readable and writable by serde, as a text.
+macro_rules! as_text {
+    ($quantity:ident) => {
+        impl<'de> Deserialize<'de> for $quantity {
+            fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                input.deserialize_any(Text(Self::WHAT, PhantomData))
+            }
+        }
+
+        impl Serialize for $quantity {
+            fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+                output.collect_str(self)
+            }
+        }
+    };
+}
+
+as_text!(TimeSpan);
+as_text!(ByteSize);
+as_text!(Percent);
+
 /// A span of time, whole seconds; written with a unit: `90 seconds`, `36 hours`, `7 days`, `2 weeks`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeSpan(u64);
 
 impl TimeSpan {
+    const WHAT: &str = "a time span, such as `30 seconds`, `36 hours` or `7 days`";
+
     /// Returns a span of so many seconds.
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds)
@@ -36,42 +92,24 @@ impl TimeSpan {
     }
 }
 
-/// Splits a quantity into number and unit: the digits in front, the word behind, blanks between them allowed.
-fn split_unit(value: &str) -> Option<(u64, &str)> {
-    let value = value.trim();
-    let end = value
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(value.len());
-    let (digits, unit) = value.split_at(end);
-    Some((digits.parse().ok()?, unit.trim()))
-}
+impl FromStr for TimeSpan {
+    type Err = InvalidQuantity;
 
-impl TryFrom<String> for TimeSpan {
-    type Error = InvalidQuantity;
-    fn try_from(value: String) -> Result<Self, InvalidQuantity> {
-        let seconds = split_unit(&value).and_then(|(number, unit)| {
-            let factor: u64 = match unit {
-                "s" | "sec" | "second" | "seconds" => 1,
-                "m" | "min" | "minute" | "minutes" => 60,
-                "h" | "hour" | "hours" => 3600,
-                "d" | "day" | "days" => 86_400,
-                "w" | "week" | "weeks" => 604_800,
-                _ => return None,
-            };
-            number
-                .checked_mul(factor)
-                .filter(|s| *s <= 100 * 366 * 86_400)
-        });
-        seconds.map(Self).ok_or(InvalidQuantity {
+    fn from_str(value: &str) -> Result<Self, InvalidQuantity> {
+        let seconds = parse(
             value,
-            what: "a time span, such as `30 seconds`, `36 hours` or `7 days`",
-        })
-    }
-}
-
-impl From<TimeSpan> for String {
-    fn from(span: TimeSpan) -> String {
-        span.to_string()
+            &[
+                (&["s", "sec", "second", "seconds"], 1),
+                (&["m", "min", "minute", "minutes"], 60),
+                (&["h", "hour", "hours"], 3600),
+                (&["d", "day", "days"], 86_400),
+                (&["w", "week", "weeks"], 604_800),
+            ],
+        );
+        seconds
+            .filter(|s| *s <= 100 * 366 * 86_400)
+            .map(Self)
+            .ok_or_else(|| InvalidQuantity::new(value, Self::WHAT))
     }
 }
 
@@ -88,11 +126,12 @@ impl fmt::Display for TimeSpan {
 }
 
 /// A number of bytes: `4096`, `64 KiB`, `8 GiB`; `KB`, `MB`, `GB` are powers of ten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
 
 impl ByteSize {
+    const WHAT: &str = "a size, such as `64 KiB` or `8 GiB`";
+
     /// Returns a size of so many bytes.
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
@@ -104,32 +143,25 @@ impl ByteSize {
     }
 }
 
-impl TryFrom<String> for ByteSize {
-    type Error = InvalidQuantity;
-    fn try_from(value: String) -> Result<Self, InvalidQuantity> {
-        let bytes = split_unit(&value).and_then(|(number, unit)| {
-            let factor: u64 = match unit {
-                "" | "B" => 1,
-                "KiB" | "K" => 1 << 10,
-                "MiB" | "M" => 1 << 20,
-                "GiB" | "G" => 1 << 30,
-                "KB" | "kB" => 1_000,
-                "MB" => 1_000_000,
-                "GB" => 1_000_000_000,
-                _ => return None,
-            };
-            number.checked_mul(factor)
-        });
-        bytes.map(Self).ok_or(InvalidQuantity {
-            value,
-            what: "a size, such as `64 KiB` or `8 GiB`",
-        })
-    }
-}
+impl FromStr for ByteSize {
+    type Err = InvalidQuantity;
 
-impl From<ByteSize> for String {
-    fn from(size: ByteSize) -> String {
-        size.to_string()
+    fn from_str(value: &str) -> Result<Self, InvalidQuantity> {
+        let bytes = parse(
+            value,
+            &[
+                (&["", "B"], 1),
+                (&["KiB", "K"], 1 << 10),
+                (&["MiB", "M"], 1 << 20),
+                (&["GiB", "G"], 1 << 30),
+                (&["KB", "kB"], 1_000),
+                (&["MB"], 1_000_000),
+                (&["GB"], 1_000_000_000),
+            ],
+        );
+        bytes
+            .map(Self)
+            .ok_or_else(|| InvalidQuantity::new(value, Self::WHAT))
     }
 }
 
@@ -145,11 +177,12 @@ impl fmt::Display for ByteSize {
 }
 
 /// A share of a whole, `0%` to `100%`, whole per cents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(u8);
 
 impl Percent {
+    const WHAT: &str = "a share from `0%` to `100%`";
+
     /// Returns a share of so many per cent.
     ///
     /// Values over 100 are taken as 100.
@@ -172,23 +205,7 @@ impl FromStr for Percent {
             .and_then(|digits| digits.trim().parse::<u8>().ok())
             .filter(|p| *p <= 100)
             .map(Self)
-            .ok_or_else(|| InvalidQuantity {
-                value: value.to_owned(),
-                what: "a share from `0%` to `100%`",
-            })
-    }
-}
-
-impl TryFrom<String> for Percent {
-    type Error = InvalidQuantity;
-    fn try_from(value: String) -> Result<Self, InvalidQuantity> {
-        value.parse()
-    }
-}
-
-impl From<Percent> for String {
-    fn from(percent: Percent) -> String {
-        percent.to_string()
+            .ok_or_else(|| InvalidQuantity::new(value, Self::WHAT))
     }
 }
 
@@ -212,9 +229,9 @@ mod tests {
             ("90s", 90),
             ("2 weeks", 1_209_600),
         ] {
-            let span = TimeSpan::try_from(text.to_owned()).unwrap();
+            let span = text.parse::<TimeSpan>().unwrap();
             assert_eq!(span.seconds(), seconds);
-            assert_eq!(TimeSpan::try_from(span.to_string()).unwrap(), span);
+            assert_eq!(span.to_string().parse::<TimeSpan>().unwrap(), span);
         }
         for bad in [
             "7",
@@ -225,7 +242,7 @@ mod tests {
             "99999999999999999999 s",
             "200 years",
         ] {
-            assert!(TimeSpan::try_from(bad.to_owned()).is_err(), "{bad}");
+            assert!(bad.parse::<TimeSpan>().is_err(), "{bad}");
         }
     }
 
@@ -237,11 +254,11 @@ mod tests {
             ("8GiB", 8 << 30),
             ("10 MB", 10_000_000),
         ] {
-            let size = ByteSize::try_from(text.to_owned()).unwrap();
+            let size = text.parse::<ByteSize>().unwrap();
             assert_eq!(size.bytes(), bytes);
-            assert_eq!(ByteSize::try_from(size.to_string()).unwrap(), size);
+            assert_eq!(size.to_string().parse::<ByteSize>().unwrap(), size);
         }
-        assert!(ByteSize::try_from("many".to_owned()).is_err());
+        assert!("many".parse::<ByteSize>().is_err());
     }
 
     #[test]

@@ -3,8 +3,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
+use super::read::{Fault, Value};
 use super::{Config, validate};
 
 /// A fault of a configuration file.
@@ -87,20 +91,16 @@ impl Config {
             path: path.to_owned(),
             problems,
         };
-        let syntax = |e: toml::de::Error| invalid(vec![syntax_problem(text, &e)]);
-        let document = toml::de::DeTable::parse(text).map_err(syntax)?;
-        let problems = no_tables(text, document.get_ref());
-        if !problems.is_empty() {
-            return Err(invalid(problems));
-        }
-        let deserializer = toml::Deserializer::parse(text).map_err(syntax)?;
-        let mut config: Config = serde_path_to_error::deserialize(deserializer).map_err(|e| {
-            let key = written_path(e.path());
-            invalid(vec![type_problem(text, key, e.inner())])
-        })?;
+        let document = DeTable::parse(text).map_err(|e| invalid(vec![syntax_problem(text, &e)]))?;
+        let document = Spanned::new(document.span(), DeValue::Table(document.into_inner()));
+        let mut config = Config::deserialize(Value(&document))
+            .map_err(|fault| invalid(vec![type_problem(text, fault)]))?;
         let problems = validate::problems(&config);
         if !problems.is_empty() {
-            let mut located: Vec<_> = problems.into_iter().map(|p| locate(text, p)).collect();
+            let mut located: Vec<_> = problems
+                .into_iter()
+                .map(|p| locate(text, document.get_ref(), p))
+                .collect();
             located.sort_by_key(|p| (p.line, p.column));
             return Err(invalid(located));
         }
@@ -152,154 +152,41 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 
 fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
     let (line, column) = error.span().map_or((0, 0), |s| position(text, s.start));
+    let at = error.span().and_then(|s| text.get(s));
+    let at = at.filter(|at| !at.is_empty() && !at.contains('\n') && at.len() <= MAX_QUOTED_BYTES);
     Problem {
         line,
         column,
         key: String::new(),
-        message: match (error.message(), error.span().and_then(|s| text.get(s))) {
-            ("duplicate key", Some(key)) => format!("the key `{key}` stands there twice"),
-            (message, _) => format!("this is not TOML: {message}"),
+        message: match at {
+            Some(at) => format!("this is not TOML, at `{at}`: {}", error.message()),
+            None => format!("this is not TOML: {}", error.message()),
         },
         hint: None,
     }
 }
 
-fn type_problem(text: &str, key: String, error: &toml::de::Error) -> Problem {
-    let (line, column) = error.span().map_or((0, 0), |s| position(text, s.start));
-    let message = error.message().trim();
-    let (message, hint) = if let Some((unknown, known)) = unknown_key(message) {
-        let nearest = known
-            .iter()
-            .map(|k| (strsim::damerau_levenshtein(&unknown, k), *k))
-            .min()
-            .filter(|(distance, k)| *distance <= 2.max(k.len() / 3) && *distance < k.len());
-        let hint = match nearest {
-            Some((_, k)) => format!("did you mean `{k}`?"),
-            None => format!("known here: {}", known.join(", ")),
-        };
-        let what = if message.starts_with("unknown variant") {
-            "value"
-        } else {
-            "key"
-        };
-        (format!("unknown {what} `{unknown}`"), Some(hint))
-    } else if let Some(missing) = message.strip_prefix("missing field ") {
-        (format!("the key {missing} is missing"), None)
-    } else {
-        wrong_type(message, &key).unwrap_or_else(|| (message.replace('\n', "; "), None))
+/// The most bytes of the file that a message about its syntax repeats.
+const MAX_QUOTED_BYTES: usize = 40;
+
+fn type_problem(text: &str, fault: Fault) -> Problem {
+    let (line, column) = position(text, fault.offset.unwrap_or_default());
+    let path: Vec<_> = fault.path.into_iter().rev().collect();
+    let key = written(&path);
+    let table = || match path.as_slice() {
+        [list @ .., number] if list_number(number).is_some() => format!("[[{}]]", written(list)),
+        _ => format!("[{key}]"),
     };
     Problem {
         line,
         column,
+        hint: match fault.is_no_table {
+            true => Some(format!("write {} once, and its keys below it", table())),
+            false => fault.hint,
+        },
         key,
-        message,
-        hint,
+        message: fault.message,
     }
-}
-
-/// Splits serde's message about an unknown field or variant into the unknown one and those that serde would have accepted.
-fn unknown_key(message: &str) -> Option<(String, Vec<&str>)> {
-    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
-        return None;
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = quoted.next()?.to_owned();
-    Some((unknown, quoted.collect()))
-}
-
-/// Rewords serde's message about a wrong type.
-fn wrong_type(message: &str, key: &str) -> Option<(String, Option<String>)> {
-    let (found, expected) = message
-        .strip_prefix("invalid type: ")
-        .or_else(|| message.strip_prefix("invalid value: "))?
-        .rsplit_once(", expected ")?;
-    let (kind, value) = found.split_at(found.find(['`', '"']).unwrap_or(found.len()));
-    let is_number = matches!(kind.trim(), "integer" | "floating point");
-    let found = match kind.trim() {
-        "integer" | "floating point" => format!("the number {value}"),
-        "boolean" => value.to_owned(),
-        "string" => format!("the text {value}"),
-        "sequence" => "a list".to_owned(),
-        "map" => "a table".to_owned(),
-        _ => found.to_owned(),
-    };
-    let wants_text = matches!(expected, "a string" | "path string");
-    let expected = match expected {
-        "a string" | "path string" => "a text in quotes",
-        "a sequence" => "a list, in brackets",
-        "a boolean" => "true or false, without quotes",
-        "a map" => "a table",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
-        other => other,
-    };
-    let is_quantity = ["fetch.", "publish.", "guards.", "cache."]
-        .iter()
-        .any(|table| key.starts_with(table))
-        || key.ends_with(".max-age");
-    let hint = (is_number && wants_text && is_quantity)
-        .then(|| "with its unit: \"30 seconds\", \"64 KiB\", \"20%\"".to_owned());
-    Some((format!("it is {found}, and should be {expected}"), hint))
-}
-
-/// Returns a problem for each value that should be a table and is none. serde would accept a list in place of a table, with the values
-/// in the order of the keys.
-fn no_tables(text: &str, document: &toml::de::DeTable<'_>) -> Vec<Problem> {
-    use toml::de::DeValue;
-
-    const TABLES: [&[&str]; 15] = [
-        &["archives"],
-        &["archives", "*"],
-        &["suites"],
-        &["suites", "*"],
-        &["bans"],
-        &["signing"],
-        &["signing", "gpg"],
-        &["publish"],
-        &["publish", "by-hash"],
-        &["publish", "pdiff"],
-        &["guards"],
-        &["fetch"],
-        &["cache"],
-        &["reports"],
-        &["serve"],
-    ];
-    let mut problems = Vec::new();
-    let mut look = |path: Vec<String>, span: std::ops::Range<usize>, value: &DeValue<'_>| {
-        if !matches!(value, DeValue::Table(_)) {
-            let (line, column) = position(text, span.start);
-            problems.push(Problem {
-                line,
-                column,
-                hint: Some(format!(
-                    "write [{}] once, and its keys below it",
-                    written(&path)
-                )),
-                key: written(&path),
-                message: "it should be a table".to_owned(),
-            });
-        }
-    };
-    for (key, value) in document {
-        let top = key.get_ref().as_ref();
-        if TABLES.contains(&&[top][..]) {
-            look(vec![top.to_owned()], value.span(), value.get_ref());
-        }
-        for (inner, value) in value.get_ref().as_table().into_iter().flatten() {
-            let name = inner.get_ref().as_ref();
-            if TABLES.contains(&&[top, name][..]) || TABLES.contains(&&[top, "*"][..]) {
-                let path = vec![top.to_owned(), name.to_owned()];
-                look(path, value.span(), value.get_ref());
-            }
-            for (key, value) in value.get_ref().as_table().into_iter().flatten() {
-                let filter = key.get_ref().as_ref();
-                if top == "archives" && ["include", "exclude"].contains(&filter) {
-                    let path = [top, name, filter].map(str::to_owned).to_vec();
-                    look(path, value.span(), value.get_ref());
-                }
-            }
-        }
-    }
-    problems
 }
 
 /// Returns the number in a part `[1]` of a path, which stands for an item of a list, counted from 0.
@@ -328,53 +215,29 @@ fn written<S: AsRef<str>>(path: &[S]) -> String {
     text
 }
 
-/// Returns the key at which serde stopped, as one would write it in the file.
-fn written_path(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut text = String::new();
-    for segment in path {
-        let key = match segment {
-            Segment::Seq { index } => {
-                text.push_str(&format!("[{index}]"));
-                continue;
-            }
-            Segment::Map { key } => key,
-            Segment::Enum { variant } => variant,
-            Segment::Unknown => continue,
-        };
-        if !text.is_empty() {
-            text.push('.');
-        }
-        text.push_str(&written(&[key]));
-    }
-    text
-}
-
 /// Gives a problem the place of the value that its key names, or of the nearest thing around it.
-fn locate(text: &str, problem: validate::Finding) -> Problem {
+fn locate(text: &str, document: &DeValue<'_>, problem: validate::Finding) -> Problem {
     let mut span = 0..0;
     let mut found = false;
-    if let Ok(document) = toml::de::DeTable::parse(text) {
-        let mut table = Some(document.get_ref());
-        let mut list = None;
-        for part in &problem.path {
-            let (key, value) = if let Some(number) = list_number(part) {
-                let item = list.and_then(|items: &toml::de::DeArray<'_>| items.get(number));
-                let Some(item) = item else { break };
-                (item.span(), item)
-            } else {
-                let named = table.and_then(|t| t.iter().find(|(k, _)| k.get_ref() == part));
-                let Some((key, value)) = named else { break };
-                (key.span(), value)
+    let mut around = document;
+    for part in &problem.path {
+        let (key, value) = if let Some(number) = list_number(part) {
+            let item = around.as_array().and_then(|items| items.get(number));
+            let Some(item) = item else { break };
+            (item.span(), item)
+        } else {
+            let mut entries = around.as_table().into_iter().flatten();
+            let Some((key, value)) = entries.find(|(k, _)| k.get_ref() == part) else {
+                break;
             };
-            found = true;
-            span = match value.get_ref() {
-                toml::de::DeValue::Table(_) => key,
-                _ => value.span(),
-            };
-            table = value.get_ref().as_table();
-            list = value.get_ref().as_array();
-        }
+            (key.span(), value)
+        };
+        found = true;
+        span = match value.get_ref() {
+            DeValue::Table(_) => key,
+            _ => value.span(),
+        };
+        around = value.get_ref();
     }
     let (line, column) = if found {
         position(text, span.start)
@@ -392,17 +255,27 @@ fn locate(text: &str, problem: validate::Finding) -> Problem {
 
 /// Reads `signed-by = "a"` as well as `signed-by = ["a", "b"]`.
 pub(super) fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<PathBuf>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(
-        untagged,
-        expecting = "it should be a path in quotes, or a list of paths"
-    )]
-    enum OneOrMany {
-        One(PathBuf),
-        Many(Vec<PathBuf>),
+    struct OneOrMany;
+
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<PathBuf>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path in quotes, or a list of paths")
+        }
+
+        fn visit_str<E>(self, one: &str) -> Result<Vec<PathBuf>, E> {
+            Ok(vec![one.into()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<PathBuf>, A::Error> {
+            let mut paths = Vec::new();
+            while let Some(path) = items.next_element()? {
+                paths.push(path);
+            }
+            Ok(paths)
+        }
     }
-    Ok(match OneOrMany::deserialize(input)? {
-        OneOrMany::One(path) => vec![path],
-        OneOrMany::Many(paths) => paths,
-    })
+
+    input.deserialize_any(OneOrMany)
 }

@@ -5,6 +5,7 @@
 //! kinds of error carry file, line, column and key.
 
 mod load;
+mod read;
 mod rules;
 mod validate;
 
