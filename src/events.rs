@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::config::Family;
-
 /// Something worth telling while a run goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,14 +12,37 @@ pub enum Event {
     Info(String),
     /// Something that an operator should look at, though the run goes on.
     Warning(String),
-    /// Long work begins, goes on or ends.
-    Progress(Task, Progress),
 }
 
 /// Listens to a run.
 pub trait Listener: Sync {
     /// Takes note of an event; called from any thread.
     fn event(&self, event: Event);
+
+    /// Takes note that long work begins; what is returned is told how it goes on, and is dropped when it ends, well or not.
+    fn progress(&self, task: Task) -> Box<dyn Progress + '_> {
+        let _ = task;
+        Box::new(Hidden)
+    }
+}
+
+/// The progress of a task, for whoever shows it; any thread may tell it.
+pub trait Progress: Send + Sync {
+    /// Sets the length of the task, once it is known; [`Task`] says in which unit.
+    fn set_length(&self, length: u64);
+
+    /// Counts so much more as done. It may come to more than the length where something had to be done twice, and to less where something
+    /// was not needed.
+    fn inc(&self, done: u64);
+}
+
+/// A progress that nobody watches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hidden;
+
+impl Progress for Hidden {
+    fn set_length(&self, _: u64) {}
+    fn inc(&self, _: u64) {}
 }
 
 impl dyn Listener + '_ {
@@ -53,33 +74,23 @@ impl Listener for Silent {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Task {
-    /// A suite of an archive is fetched; its bytes are those of the files as they are transferred.
+    /// A suite of an archive is fetched; its length is that of the files of indices as they are transferred, in bytes.
     Fetch {
         /// The archive.
         archive: String,
         /// Its suite.
         suite: String,
     },
-    /// The fetched files of a suite are unpacked into the spool; the bytes of the task are plain ones.
-    Unpack {
-        /// The archive.
-        archive: String,
-        /// Its suite.
-        suite: String,
-    },
-    /// Indices of a suite are merged; its bytes are the plain bytes of their inputs. Each family is a task of its own, since a
-    /// byte of one may cost ten times what it costs in another: a rate means something within a family only.
+    /// A suite is merged; its length is a number of indices.
     Merge {
         /// The merged suite.
         suite: String,
-        /// The family.
-        family: Family,
     },
-    /// The files that were built are read back; has no bytes.
+    /// The files that were built are read back; its length is a number of suites.
     Check,
-    /// Trees are forced to the disk and brought into line; has no bytes.
+    /// Trees are forced to the disk and brought into line; has no length.
     Sync,
-    /// Production is pushed; has no bytes.
+    /// Production is pushed; its length is a number of stages, if anything has to be pushed.
     Push {
         /// The target's name.
         target: String,
@@ -90,41 +101,10 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Task::Fetch { archive, suite } => write!(f, "fetch {archive} {suite}"),
-            Task::Unpack { archive, suite } => write!(f, "unpack {archive} {suite}"),
-            Task::Merge { suite, family } => write!(f, "merge {suite} {}", word(*family)),
+            Task::Merge { suite } => write!(f, "merge {suite}"),
             Task::Check => f.write_str("check"),
             Task::Sync => f.write_str("sync"),
             Task::Push { target } => write!(f, "push to {target}"),
         }
     }
-}
-
-/// Returns a family as the configuration spells it.
-fn word(family: Family) -> &'static str {
-    match family {
-        Family::Packages => "packages",
-        Family::Sources => "sources",
-        Family::Installer => "installer",
-        Family::Contents => "contents",
-        Family::Translations => "translations",
-        Family::Dep11 => "dep11",
-        Family::Commands => "commands",
-    }
-}
-
-/// The progress of a task. A task begins once, and then ends once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// The task begins; how much there is to do is not known yet.
-    Began,
-    /// So many bytes of so many are done. Both numbers may become less: bytes that have to be done again do not count as done.
-    Reached {
-        /// The bytes that are done.
-        done: u64,
-        /// The bytes that are expected, those included.
-        expected: u64,
-    },
-    /// The task ended, well or not.
-    Ended,
 }

@@ -27,7 +27,6 @@ pub mod merge;
 pub mod names;
 pub mod openpgp;
 mod pdiff;
-pub mod progress;
 pub mod publish;
 pub mod push;
 pub mod quoted;

@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::events::{Listener, Task};
 use crate::fetch::{self, FetchOptions, Spool};
 use crate::openpgp::Signer;
-use crate::progress::Meter;
 use crate::publish::{self, Allowances, Plan, Served, StageOptions};
 use crate::push::{self, PushOptions};
 use crate::report;
@@ -134,9 +133,7 @@ pub fn publish_spool(
     };
     let staged = plan.stage(workspace, staging)?;
     listener.step("check");
-    let checking = Meter::begin(listener, Task::Check);
     let checked = staged.check(workspace, staging, (options.clock)().max(now))?;
-    drop(checking);
     listener.step("swap");
     // The last time that the token is asked before the swap back: what is served from here on has to be brought to production.
     options.cancel.check()?;
@@ -148,7 +145,7 @@ pub fn publish_spool(
         }
     })?;
     listener.step("sync");
-    let syncing = Meter::begin(listener, Task::Sync);
+    let syncing = listener.progress(Task::Sync);
     let published = swapped.finish(workspace).map_err(unfinished)?;
     drop(syncing);
     listener.info(format!("published generation {}", published.number));

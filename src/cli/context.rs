@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
-use aptmerge::events::{Event, Listener};
+use aptmerge::events::{Event, Hidden, Listener, Progress, Task};
 use aptmerge::lock::{Holder, LockError, RunLock};
 use aptmerge::quoted::{unsteered, unsteered_json};
 use clap::Args;
@@ -242,13 +242,15 @@ impl Listener for Context {
         match event {
             Event::Step(step) if self.verbose => self.say(&format!("step: {step}")),
             Event::Info(text) if self.verbose => self.say(&text),
-            Event::Progress(task, progress) => {
-                if let Some(bars) = &self.bars {
-                    bars.show(task, progress);
-                }
-            }
             Event::Warning(text) if !self.quiet => self.say(&format!("warning: {text}")),
             _ => {}
+        }
+    }
+
+    fn progress(&self, task: Task) -> Box<dyn Progress + '_> {
+        match &self.bars {
+            Some(bars) => Box::new(bars.begin(&task)),
+            None => Box::new(Hidden),
         }
     }
 }

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use aptmerge::cancel::Cancel;
 use aptmerge::difference::Difference;
 use aptmerge::error::{Error, Result};
-use aptmerge::events::{Listener, Task};
+use aptmerge::events::Listener;
 use aptmerge::fetch::Spool;
-use aptmerge::progress::Meter;
 use aptmerge::publish::{self, Action, Allowances, Plan, StageOptions};
 use aptmerge::push::{PushOptions, push_all};
 use aptmerge::run::{self as cycle, Outcome, RunOptions};
@@ -167,9 +166,7 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
         cancel: &Cancel::default(),
     };
     let staged = plan.stage(&workspace, staging)?;
-    let checking = Meter::begin(context, Task::Check);
     let checked = staged.check(&workspace, staging, now)?;
-    drop(checking);
     let code = match checked.refused().is_empty() {
         true => code_of_spool(&spool),
         false => ExitCode::from(exit::KEPT),

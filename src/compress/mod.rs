@@ -80,14 +80,8 @@ impl<'a> Pieces<'a> {
         Self(named.collect())
     }
 
-    /// Compresses all pieces; pieces that were compressed before are taken from the cache. `advanced` is called with the length of each
-    /// piece.
-    pub fn pack(
-        &self,
-        form: Form,
-        cache: &Cache,
-        advanced: &(dyn Fn(u64) + Sync),
-    ) -> io::Result<Vec<Packed>> {
+    /// Compresses all pieces; pieces that were compressed before are taken from the cache.
+    pub fn pack(&self, form: Form, cache: &Cache) -> io::Result<Vec<Packed>> {
         let pack = |(piece, name): &(Piece<'_>, EntryName)| -> io::Result<Packed> {
             let known = cache.get(kind(form), name);
             if let Some(packed) = known.and_then(|entry| Packed::from_entry(&entry)) {
@@ -98,12 +92,7 @@ impl<'a> Pieces<'a> {
             cache.put(kind(form), name, &[&plain, &note, &packed.bytes]);
             Ok(packed)
         };
-        let packed = self.0.par_iter().map(|piece| {
-            let packed = pack(piece)?;
-            advanced(piece.0.length);
-            Ok(packed)
-        });
-        packed.collect()
+        self.0.par_iter().map(pack).collect()
     }
 }
 

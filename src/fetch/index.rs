@@ -9,8 +9,8 @@ use crate::decode::{Compression, Limited, decoder};
 use crate::durable;
 use crate::error::Error;
 use crate::error::fetch::is_over_limit;
+use crate::events::Progress;
 use crate::hashing::{Digests, Hasher, HashingWriter};
-use crate::progress::Share;
 use crate::uri::Uri;
 
 use super::FetchError;
@@ -36,10 +36,8 @@ pub(super) struct IndexFetch<'a> {
     pub(super) known: Option<&'a StoredIndex>,
     /// Returns `true` when the fetch is to give up.
     pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
-    /// The index's part of what is transferred for the suite.
-    pub(super) transfer: Share<'a>,
-    /// The index's part of what is unpacked.
-    pub(super) unpacking: Share<'a>,
+    /// The progress of the suite, in bytes as they are transferred.
+    pub(super) progress: &'a dyn Progress,
 }
 
 impl IndexFetch<'_> {
@@ -71,7 +69,6 @@ impl IndexFetch<'_> {
                 });
                 continue;
             }
-            self.transfer.plan(entry.size);
             match self.download(&path, &uri, entry) {
                 Ok(file) => return self.unpack(file, compression, plain, &uri),
                 Err(error @ FetchError::Missing { .. }) => {
@@ -154,7 +151,10 @@ impl IndexFetch<'_> {
             let file = tempfile::tempfile_in(self.spool)
                 .map_err(Error::io("create a temporary file in", self.spool))?;
             let sink = HashingWriter::with(file, Hasher::with_sha512());
-            let mut sink = Metered::new(sink, &self.transfer);
+            let mut sink = Metered {
+                inner: sink,
+                progress: self.progress,
+            };
             let fetched = self.transport.fetch(
                 &candidate,
                 &Conditions::default(),
@@ -173,7 +173,7 @@ impl IndexFetch<'_> {
                 }
                 Err(error) => return Err(self.failed(error)),
             }
-            let (mut file, digests) = sink.into_inner().finish();
+            let (mut file, digests) = sink.inner.finish();
             check(&digests, entry, &candidate, "")?;
             file.seek(SeekFrom::Start(0))
                 .map_err(Error::io("read a temporary file in", self.spool))?;
@@ -202,7 +202,6 @@ impl IndexFetch<'_> {
         plain: Option<&IndexEntry>,
         uri: &Uri,
     ) -> Result<StoredIndex, FetchError> {
-        self.unpacking.plan(plain.map_or(0, |entry| entry.size));
         let limit = plain.map_or(self.max_plain.0, |entry| entry.size);
         let objects = self.spool.join("objects");
         let temporary = durable::temporary(&objects.join("x"))?;
@@ -211,12 +210,7 @@ impl IndexFetch<'_> {
         let mut sink = HashingWriter::with(encoder, Hasher::with_sha512());
         let unpacked =
             decoder(compression, BufReader::with_capacity(128 << 10, file)).map_err(failed)?;
-        copy(
-            &mut Limited::new(unpacked, limit),
-            &mut sink,
-            &self.unpacking,
-        )
-        .map_err(|failure| match failure {
+        copy(&mut Limited::new(unpacked, limit), &mut sink).map_err(|failure| match failure {
             Failure::Write(source) => failed(source),
             Failure::Read(source) if is_over_limit(&source) && plain.is_none() => {
                 self.too_large(uri, limit)
@@ -245,19 +239,17 @@ impl IndexFetch<'_> {
     }
 }
 
-/// Returns how many bytes of an index will be transferred, and how many unpacked, as far as the Release tells: none if the spool has the
-/// index already.
-pub(super) fn planned_bytes(release: &Release, plain: &str, spool: &Path) -> (u64, u64) {
+/// Returns how many bytes of an index will be transferred, as far as the Release tells: none if the spool has the index already.
+pub(super) fn planned_bytes(release: &Release, plain: &str, spool: &Path) -> u64 {
     let entry = release.entries.get(plain);
     let sha256 = entry.and_then(|entry| entry.sha256).map(ObjectName::new);
     if entry.is_some_and(|entry| entry.size == 0)
         || sha256.is_some_and(|sha256| has_object(spool, &sha256))
     {
-        return (0, 0);
+        return 0;
     }
     let first = forms(release, plain).into_iter().next();
-    let packed = first.map_or(0, |(_, entry, _)| entry.size);
-    (packed, entry.map_or(0, |entry| entry.size))
+    first.map_or(0, |(_, entry, _)| entry.size)
 }
 
 enum Failure {
@@ -266,15 +258,12 @@ enum Failure {
 }
 
 /// Copies, and tells whether reading or writing failed: a bad upstream and a full disk are different failures.
-fn copy(from: &mut impl Read, to: &mut impl Write, share: &Share<'_>) -> Result<(), Failure> {
+fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<(), Failure> {
     let mut buffer = vec![0; 128 << 10];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(n) => {
-                to.write_all(&buffer[..n]).map_err(Failure::Write)?;
-                share.advance(n as u64);
-            }
+            Ok(n) => to.write_all(&buffer[..n]).map_err(Failure::Write)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Failure::Read(error)),
         }

@@ -11,8 +11,7 @@ use crate::cancel::Cancel;
 use crate::config::{ArchiveName, Config, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::events::{Listener, Task};
-use crate::progress::Meter;
+use crate::events::Listener;
 use crate::quoted::quoted;
 use crate::uri::Uri;
 use crate::workspace::{Generation, InputRecord, Workspace};
@@ -86,8 +85,6 @@ pub fn refresh(
                         options,
                         deadline: Instant::now() + config.fetch.suite_timeout.duration(),
                         listener,
-                        transfer: Meter::begin(listener, fetch_of(&name, &suite)),
-                        unpacking: Meter::later(listener, unpack_of(&name, &suite)),
                     }
                     .run(),
                     Err(error) => {
@@ -126,20 +123,6 @@ pub fn refresh(
         spool::collect_garbage(&dir)?;
     }
     Ok(Spool::new(dir, suites, absent))
-}
-
-fn fetch_of(name: &ArchiveName, suite: &SuiteName) -> Task {
-    Task::Fetch {
-        archive: name.to_string(),
-        suite: suite.to_string(),
-    }
-}
-
-fn unpack_of(name: &ArchiveName, suite: &SuiteName) -> Task {
-    Task::Unpack {
-        archive: name.to_string(),
-        suite: suite.to_string(),
-    }
 }
 
 /// Returns the Date of the latest Release of an archive's suite that something published was made from.

@@ -17,11 +17,10 @@ use crate::cancel::Cancel;
 use crate::config::{Archive, ArchiveName, Config, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::error::Error;
-use crate::events::Listener;
+use crate::events::{Listener, Progress, Task};
 use crate::indices::{self, IndexName};
 use crate::merge::check_index;
 use crate::openpgp::Keyring;
-use crate::progress::Meter;
 
 use super::FetchError;
 use super::copy::{Seen, StoredIndex, SuiteCopy, seconds};
@@ -81,10 +80,6 @@ pub(super) struct SuiteFetch<'a> {
     /// The time to give up, by the monotonic clock.
     pub(super) deadline: Instant,
     pub(super) listener: &'a dyn Listener,
-    /// Counts the bytes of the indices as they come.
-    pub(super) transfer: Meter<'a>,
-    /// Counts the bytes of the indices as they are unpacked.
-    pub(super) unpacking: Meter<'a>,
 }
 
 /// The indices of a suite, as they are in the spool.
@@ -201,8 +196,10 @@ impl SuiteFetch<'_> {
     }
 
     fn attempt(&self, uri: &str, unconditional: bool) -> Result<Option<SuiteCopy>, FetchError> {
-        self.transfer.restart();
-        self.unpacking.restart();
+        let progress = self.listener.progress(Task::Fetch {
+            archive: self.name.to_string(),
+            suite: self.suite.to_string(),
+        });
         let base = Uri::parse(uri)?.join(&format!("dists/{}", self.suite))?;
         let old = self
             .old
@@ -216,7 +213,7 @@ impl SuiteFetch<'_> {
                 };
                 let release = self.parse(&base, old.release.as_bytes())?;
                 self.check_age(&base, &release)?;
-                let indices = self.indices(&base, &release, Some(old))?;
+                let indices = self.indices(&base, &release, Some(old), &*progress)?;
                 let unclaimed = self.unclaimed(&release);
                 let changed = indices.stored != old.indices
                     || indices.missing != old.missing
@@ -237,7 +234,7 @@ impl SuiteFetch<'_> {
                 self.check_age(&base, &release)?;
                 self.note(uri, &release);
                 self.check_against_old(&base, &release, &new.verified.body)?;
-                let indices = self.indices(&base, &release, None)?;
+                let indices = self.indices(&base, &release, None, &*progress)?;
                 let signature = BASE64_STANDARD.encode(&new.verified.signature);
                 Ok(Some(SuiteCopy {
                     uri: uri_for_people(uri),
@@ -273,6 +270,7 @@ impl SuiteFetch<'_> {
         base: &Uri,
         release: &Release,
         old: Option<&SuiteCopy>,
+        progress: &dyn Progress,
     ) -> Result<Indices, FetchError> {
         let wanted = self.wanted(release).into_iter();
         let wanted: Vec<_> = wanted.map(|name| (name.to_string(), name)).collect();
@@ -291,6 +289,7 @@ impl SuiteFetch<'_> {
         self.check_signed_sizes(base, release, &wanted)?;
         let mut indices = Indices::default();
         let mut fetches = Vec::new();
+        let mut planned: u64 = 0;
         let gives_up = || self.gives_up();
         for (plain, name) in &wanted {
             let stored = old.and_then(|old| old.indices.get(plain));
@@ -299,7 +298,7 @@ impl SuiteFetch<'_> {
             } else if old.is_some_and(|old| old.broken.contains(plain)) {
                 indices.broken.insert(plain.clone());
             } else {
-                let (packed_bytes, plain_bytes) = planned_bytes(release, plain, self.spool);
+                planned = planned.saturating_add(planned_bytes(release, plain, self.spool));
                 let index = IndexFetch {
                     base,
                     release,
@@ -309,15 +308,13 @@ impl SuiteFetch<'_> {
                     max_plain: self.max_plain(name),
                     known: self.old.and_then(|old| old.indices.get(plain)),
                     cancelled: &gives_up,
-                    transfer: self.transfer.share(packed_bytes),
-                    unpacking: self.unpacking.share(plain_bytes),
+                    progress,
                 };
                 fetches.push((index, name));
             }
         }
-        self.transfer.tell();
-        self.unpacking.tell();
         let has_news = !fetches.is_empty();
+        progress.set_length(planned);
         let fetched = fetches
             .into_par_iter()
             .map(|(index, name)| {

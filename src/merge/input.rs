@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 
 use crate::config::{Config, PoolName, Suite, SuiteName};
 use crate::error::{Error, Result};
-use crate::indices::IndexName;
+use crate::indices::{self, IndexName};
 use crate::text::Text;
 
 use super::deadline::Deadline;
@@ -135,6 +135,24 @@ impl SuiteMerge<'_> {
             }
         }
         indices
+    }
+
+    /// Returns how many indices the merge makes, as far as its inputs tell.
+    pub fn expected(&self) -> u64 {
+        let takes = |name: &IndexName| self.config.indices.contains(&name.family());
+        let optional = self.ranks_by_optional_index(&takes).into_keys();
+        let mut names = indices::published(self.config, self.suite);
+        for name in optional {
+            match name {
+                // It is read for each component.
+                IndexName::SuiteContents(of) => {
+                    let components = self.config.components_of(self.suite).iter();
+                    names.extend(components.map(|c| IndexName::Contents(c.clone(), of.clone())));
+                }
+                name => drop(names.insert(name)),
+            }
+        }
+        names.len() as u64
     }
 
     /// Fails once the deadline is over, or the run is told to stop.

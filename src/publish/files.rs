@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::config::{Form, HashKind, PatchHistory};
 use crate::durable;
 use crate::error::Result;
+use crate::events::Progress;
 use crate::pdiff::index::Hashed;
 use crate::workspace::DerivedRecord;
 
@@ -15,7 +16,6 @@ use super::changes::Changes;
 use super::compare::Comparison;
 use super::release::{FileDigest, hasher};
 use super::sync;
-use super::watch::Watch;
 
 /// Returns the by-hash paths of a file: one for each hash that its Release lists.
 pub(super) fn by_hash_paths(
@@ -42,7 +42,7 @@ pub(super) struct Writer<'a> {
     pub(super) forms: &'a BTreeSet<Form>,
     pub(super) hashes: &'a BTreeSet<HashKind>,
     pub(super) modified: SystemTime,
-    pub(super) watch: &'a Watch<'a>,
+    pub(super) progress: &'a dyn Progress,
     /// The records of what the served indices were made from, as far as there are any.
     pub(super) derived_before: &'a BTreeMap<String, DerivedRecord>,
     /// The same records of the new indices.

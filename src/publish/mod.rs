@@ -40,7 +40,6 @@ mod stage;
 mod suite;
 mod sync;
 mod validity;
-mod watch;
 mod whole;
 mod writer;
 

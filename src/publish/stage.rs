@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::events::{Listener, Task};
 use crate::merge;
 use crate::openpgp::Signer;
-use crate::progress::Meter;
 use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};
@@ -147,7 +146,7 @@ impl<'p> Plan<'p> {
         };
         self.settle(&mut built, 0, listener)?;
         self.place_links(&mut built.generation, &volatile)?;
-        let _syncing = Meter::begin(listener, Task::Sync);
+        let _syncing = listener.progress(Task::Sync);
         sync::sync_tree(&volatile)?;
         durable::sync_dir(layout.root())?;
         Ok(Staged { plan: self, built })
@@ -293,14 +292,18 @@ impl Staged<'_> {
                 }
             })
         };
+        let checking = listener.progress(Task::Check);
+        checking.set_length(self.built.changed.len() as u64);
         let changed = self.built.changed.par_iter();
         let faults: Vec<_> = changed
             .filter_map(|suite| {
                 let suite = suite.clone();
                 let fault = check(&suite);
+                checking.inc(1);
                 fault.err().map(|why| Refused { suite, why })
             })
             .collect();
+        drop(checking);
         cancel.check()?;
         let mut lasting = Vec::new();
         for mut fault in faults {

@@ -15,7 +15,7 @@ use crate::deb822::identity::{self, Change};
 use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::events::{Listener, Silent};
+use crate::events::{Listener, Silent, Task};
 use crate::indices;
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
@@ -27,7 +27,6 @@ use super::compare::{Comparer, Comparison};
 use super::files::{Writer, Written, by_hash_paths};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
-use super::watch::{self, Watch};
 use super::{by_hash, patches, readback, sync, validity};
 
 /// One suite, on its way from production to volatile.
@@ -189,8 +188,9 @@ impl SuiteStage<'_> {
             Action::Sign(_) => self.suite.record.filter(|_| proven.is_some()),
             _ => None,
         };
-        let meters = watch::meters(listener, self.suite);
-        let watch = Watch::new(&meters, plan, self.suite);
+        let progress = listener.progress(Task::Merge {
+            suite: self.suite.name.to_string(),
+        });
         let served = self.served(old_release.as_ref());
         let writer = Writer {
             old: &self.old,
@@ -201,7 +201,7 @@ impl SuiteStage<'_> {
             forms: &plan.config.publish.compress,
             hashes: &plan.config.publish.hashes,
             modified: SystemTime::from(plan.now),
-            watch: &watch,
+            progress: &*progress,
             derived_before: self.derived(),
             proven_before: self.proven_patches(),
             proven: Mutex::default(),
@@ -216,7 +216,8 @@ impl SuiteStage<'_> {
             }
             None => {
                 let merge = plan.merge(self.suite, self.cancel)?;
-                merge::merge_suite(&merge, &watch.over(&writer))?
+                progress.set_length(merge.expected());
+                merge::merge_suite(&merge, &writer)?
             }
         };
         let published = indices::published(plan.config, self.suite.suite);
@@ -240,8 +241,7 @@ impl SuiteStage<'_> {
             listener.warn(format!("suite {}: {warning}", self.suite.name));
         }
         // No progress is drawn while gpg may have something to ask.
-        drop(watch);
-        drop(meters);
+        drop(progress);
         let text = release::suite_release(
             plan.config,
             self.suite.suite,

@@ -168,12 +168,9 @@ impl Sink for Writer<'_> {
         }
         if !forms.is_empty() {
             let pieces = Pieces::of(text);
-            // A piece in two forms counts half of its length for each form.
-            let share = forms.len() as u64;
-            let advanced = |bytes| self.watch.advance(&plain, bytes / share);
             for form in forms {
                 let path = format!("{plain}{}", form.suffix());
-                let packed = pieces.pack(form, self.comparison.cache, &advanced);
+                let packed = pieces.pack(form, self.comparison.cache);
                 let packed = packed.map_err(|source| Error::Compress {
                     what: path.clone(),
                     source,
@@ -181,6 +178,7 @@ impl Sink for Writer<'_> {
                 self.write_form(&path, form, &packed)?;
             }
         }
+        self.progress.inc(1);
         if same {
             return Patches::new(self, &plain).carry(self.history);
         }
@@ -211,6 +209,7 @@ impl Sink for Writer<'_> {
             None => produce(&mut out)?,
         }
         let (member, digests) = out.finish();
+        self.progress.inc(1);
         let digest = FileDigest::from(digests);
         self.comparison.stream(name, &digest);
         let old = self.listed.get(&plain);
@@ -260,6 +259,7 @@ impl Sink for Writer<'_> {
             warnings.extend(record.warnings.iter().cloned());
         }
         self.remember(names, derived_key, &warnings);
+        self.progress.inc(names.len() as u64);
         Ok(Some(warnings))
     }
 

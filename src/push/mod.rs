@@ -30,7 +30,6 @@ use crate::cancel::Cancel;
 use crate::config::{Config, Push};
 use crate::error::{Error, Result, chain};
 use crate::events::{Listener, Task};
-use crate::progress::Meter;
 use crate::workspace::Workspace;
 
 use look::Look;
@@ -164,7 +163,7 @@ impl<'a> Production<'a> {
         let task = Task::Push {
             target: name.to_owned(),
         };
-        let _pushing = Meter::begin(listener, task);
+        let progress = listener.progress(task);
         let to = Target::new(workspace, target, &options.guardian);
         let mut pushed = record::pushed(workspace, target, listener)?;
         let mut look = Look {
@@ -217,7 +216,12 @@ impl<'a> Production<'a> {
         };
         let paths = pushed.paths.union(&tree.paths).cloned().collect();
         record::begin(workspace, target, paths)?;
-        to.push(tree, before, by_content && (is_spoilt || is_forced))?;
+        to.push(
+            tree,
+            before,
+            by_content && (is_spoilt || is_forced),
+            &*progress,
+        )?;
         let record = PushRecord {
             generation: self.generation,
             date: self.date,

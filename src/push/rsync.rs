@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 use crate::config::Push;
 use crate::durable;
 use crate::error::{Error, Result};
+use crate::events::Progress;
 use crate::quoted::quoted_output;
 use crate::workspace::Workspace;
 
@@ -136,10 +137,19 @@ impl<'a> Target<'a> {
     }
 
     /// Brings production and the reports. With `by_content`, rsync compares files by their content, not by size and time.
-    pub(super) fn push(&self, tree: &Tree, before: Before<'_>, by_content: bool) -> Result<()> {
+    pub(super) fn push(
+        &self,
+        tree: &Tree,
+        before: Before<'_>,
+        by_content: bool,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let layout = self.workspace.layout();
         let production = layout.production();
-        for stage in stages::stages(tree, before) {
+        let stages = stages::stages(tree, before);
+        let has_reports = self.target.log && layout.log().is_dir();
+        progress.set_length(stages.len() as u64 + u64::from(has_reports));
+        for stage in stages {
             let mut arguments = basic();
             arguments.extend([
                 "--links".to_owned(),
@@ -168,8 +178,9 @@ impl<'a> Target<'a> {
             }
             self.run(stage.what, arguments, Vec::new(), &[&production], "")?;
             drop(rules);
+            progress.inc(1);
         }
-        if self.target.log && layout.log().is_dir() {
+        if has_reports {
             self.run("reports", basic(), Vec::new(), &[&layout.log()], "log/")?;
         }
         Ok(())
