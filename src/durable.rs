@@ -8,16 +8,36 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
 use tempfile::{Builder, NamedTempFile};
 
-use crate::error::{Error, Result};
+use crate::error::{DomainError, Error, ErrorKind, Result};
 
 /// The beginning of the names of our temporary files, so that a later run can recognise and remove those that a crash left.
 pub(crate) const TEMP_PREFIX: &str = ".aptmerge-tmp-";
+
+/// A symlink in the place of a directory that files are removed from.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{path} is a symlink, and what it leads to may be somebody else's: aptmerge removes files below it"
+)]
+pub struct SymlinkedDirectory {
+    /// The directory.
+    pub path: PathBuf,
+}
+
+impl DomainError for SymlinkedDirectory {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Machine
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        true
+    }
+}
 
 /// Makes a directory and the missing ones above it, readable for all.
 pub(crate) fn create_dir(path: &Path) -> Result<()> {
@@ -65,9 +85,10 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
 /// directory is fine.
 pub(crate) fn check_real(path: &Path) -> Result<()> {
     match path.is_symlink() {
-        true => Err(Error::SymlinkedDirectory {
+        true => Err(SymlinkedDirectory {
             path: path.to_owned(),
-        }),
+        }
+        .into()),
         false => Ok(()),
     }
 }

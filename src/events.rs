@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::error::Error;
+
 /// Something worth telling while a run goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
     /// A step of the run begins.
@@ -11,7 +13,16 @@ pub enum Event {
     /// Something was done; for `-v`.
     Info(String),
     /// Something that an operator should look at, though the run goes on.
-    Warning(String),
+    Warning(Warning),
+}
+
+/// Something that an operator should look at, though the run goes on.
+#[derive(Debug, Clone)]
+pub struct Warning {
+    /// The fact, with its causes.
+    pub text: String,
+    /// The error that the text tells of, if it tells of one: the listener may know what to do about it.
+    pub cause: Option<Error>,
 }
 
 /// Listens to a run.
@@ -58,7 +69,18 @@ impl dyn Listener + '_ {
 
     /// Says what an operator should look at.
     pub fn warn(&self, text: impl Into<String>) {
-        self.event(Event::Warning(text.into()));
+        self.event(Event::Warning(Warning {
+            text: text.into(),
+            cause: None,
+        }));
+    }
+
+    /// Says what an operator should look at, and which error is the cause.
+    pub fn warn_of(&self, text: impl Into<String>, cause: impl Into<Error>) {
+        self.event(Event::Warning(Warning {
+            text: text.into(),
+            cause: Some(cause.into()),
+        }));
     }
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::cancel::Cancel;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{DomainError, Error, ErrorKind, Result};
 use crate::events::{Listener, Task};
 use crate::fetch::{self, FetchOptions, Spool};
 use crate::openpgp::Signer;
@@ -153,11 +153,27 @@ pub fn publish_spool(
     Ok(Outcome::new(spool, published, workspace.published()))
 }
 
+/// The new generation is served, but a later step failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the new generation is served, but the run could not be finished")]
+pub struct Unfinished {
+    /// Why.
+    pub source: Error,
+}
+
+impl DomainError for Unfinished {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unfinished
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        true
+    }
+}
+
 /// Wraps an error that came up once the new generation was served.
 fn unfinished(source: Error) -> Error {
-    Error::Unfinished {
-        source: Box::new(source),
-    }
+    Unfinished { source }.into()
 }
 
 /// Returns the present time in whole seconds, since Dates have no fractions. Waits for the next second if the latest Date published is
@@ -169,8 +185,8 @@ fn later_than_published(workspace: &Workspace<'_>, options: &RunOptions<'_>) -> 
         std::thread::sleep(std::time::Duration::from_millis(1010));
         now = (options.clock)();
     }
-    Timestamp::from_second(now.as_second())
-        .map_err(|e| Error::Usage(format!("the clock is out of range: {e}")))
+    // The second that a time lies in is a time as well.
+    Ok(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
 /// Returns the keys that the configuration names.

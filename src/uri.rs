@@ -73,20 +73,6 @@ pub enum UriError {
     Local,
 }
 
-impl UriError {
-    /// Returns a hint: what the operator can do about the error.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Scheme { .. } => Some("fetching knows http, https and file".into()),
-            Self::Path { .. } => {
-                Some("write other characters percent-encoded, a blank as %20".into())
-            }
-            Self::Downgrade => Some("use the http URI itself if that is what you want".into()),
-            _ => None,
-        }
-    }
-}
-
 /// The way to reach a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {

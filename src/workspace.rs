@@ -68,6 +68,8 @@
 //!
 //! Each record says in which format it is ([`Record`]): one that a newer aptmerge wrote is refused, an older one is read.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -80,9 +82,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
+
 use crate::lock::{Claim, RunLock};
 use crate::suite_report::SuiteReport;
+pub use error::StateError;
+pub(crate) use error::is_damaged;
 
+pub use crate::durable::SymlinkedDirectory;
 pub use crate::layout::{Layout, PRODUCTION, VOLATILE};
 
 /// The name, below the state directory, of the record of the generation that is about to be swapped in.
@@ -285,10 +291,11 @@ impl View {
         let layout = Layout::new(root);
         let published = read_published(&layout).map_err(|error| match error {
             Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-                Error::Private {
+                StateError::Private {
                     path: layout.state(),
                     owner: owner_of(&layout.state()),
                 }
+                .into()
             }
             other => other,
         })?;
@@ -378,26 +385,27 @@ pub(crate) fn read_json<T: Record>(path: &Path) -> Result<Option<T>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("read", path)(error)),
     };
-    let unreadable = |source| Error::State {
+    let damaged = |source| StateError::Damaged {
         path: path.to_owned(),
         source,
     };
-    let Format { format } = serde_json::from_slice(&text).map_err(unreadable)?;
+    let Format { format } = serde_json::from_slice(&text).map_err(damaged)?;
     if format > T::FORMAT {
-        return Err(Error::NewerState {
+        return Err(StateError::Newer {
             path: path.to_owned(),
             format,
             known: T::FORMAT,
-        });
+        }
+        .into());
     }
-    serde_json::from_slice(&text).map(Some).map_err(unreadable)
+    Ok(serde_json::from_slice(&text).map(Some).map_err(damaged)?)
 }
 
 /// Writes a record, durably and in one step.
 pub(crate) fn write_json<T: Record>(path: &Path, record: &T) -> Result<()> {
     let format = T::FORMAT;
     let written = Written { format, record };
-    let mut text = serde_json::to_vec_pretty(&written).map_err(|source| Error::State {
+    let mut text = serde_json::to_vec_pretty(&written).map_err(|source| StateError::Damaged {
         path: path.to_owned(),
         source,
     })?;
@@ -470,16 +478,14 @@ mod tests {
         // The rest of a newer record may have any shape.
         std::fs::write(&path, "{\"number\": [], \"format\": 2}").unwrap();
         let error = number().unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::NewerState {
-                    format: 2,
-                    known: 1,
-                    ..
-                }
-            ),
-            "{error}"
+        let is_newer = matches!(
+            error.downcast_ref(),
+            Some(StateError::Newer {
+                format: 2,
+                known: 1,
+                ..
+            })
         );
+        assert!(is_newer, "{error}");
     }
 }

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use aptmerge::config::Config;
-use aptmerge::error::{Error, Result};
+use aptmerge::error::Result;
 use aptmerge::openpgp::Keyring;
 use clap::Subcommand;
 
 use super::context::{Context, exit};
+use super::error::CliError;
 use super::redirects::{Server, redirects};
 
 #[derive(Debug, Subcommand)]
@@ -29,7 +30,7 @@ pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
         ConfigVerb::Check => check(context, &context.config()?),
         ConfigVerb::Show => {
             let text =
-                toml::to_string(&context.config()?).map_err(|e| Error::Usage(e.to_string()))?;
+                toml::to_string(&context.config()?).map_err(|e| CliError::Usage(e.to_string()))?;
             context.print(&text);
             Ok(ExitCode::SUCCESS)
         }

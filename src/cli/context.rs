@@ -10,17 +10,21 @@ use std::time::{Duration, SystemTime};
 use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
 use aptmerge::events::{Event, Hidden, Listener, Progress, Task};
-use aptmerge::lock::{Holder, LockError, RunLock};
+use aptmerge::lock::{Holder, RunLock};
 use aptmerge::quoted::{unsteered, unsteered_json};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Global;
+use super::error::CliError;
+use super::hint;
 use super::progress::Bars;
 
 /// The exit codes; docs/operating.md lists them.
 pub(super) mod exit {
+    use aptmerge::error::ErrorKind;
+
     /// Failed, and nothing new is served.
     pub(in crate::cli) const FAILED: u8 = 1;
     /// The command line makes no sense.
@@ -33,6 +37,17 @@ pub(super) mod exit {
     pub(in crate::cli) const LOCKED: u8 = 75;
     /// The configuration cannot be used (EX_CONFIG of sysexits).
     pub(in crate::cli) const CONFIG: u8 = 78;
+
+    /// Returns the code for a kind of error.
+    pub(in crate::cli) fn code(kind: ErrorKind) -> u8 {
+        match kind {
+            ErrorKind::Usage => USAGE,
+            ErrorKind::Unfinished => UNFINISHED,
+            ErrorKind::LockHeld => LOCKED,
+            ErrorKind::Config => CONFIG,
+            _ => FAILED,
+        }
+    }
 }
 
 /// How a verb takes the lock.
@@ -67,7 +82,7 @@ pub(super) struct Context {
 
 /// Returns the time of the machine's clock, or an error if that is no time at all.
 fn system_time() -> Result<Timestamp> {
-    Timestamp::try_from(SystemTime::now()).map_err(|_| Error::Clock)
+    Timestamp::try_from(SystemTime::now()).map_err(|_| CliError::Clock.into())
 }
 
 /// The last second that an OpenPGP signature can be of: it has 32 bits for it.
@@ -104,7 +119,7 @@ impl Context {
         let now = self.clock.map_or_else(system_time, Ok)?;
         match (0..=LAST_SECOND).contains(&now.as_second()) {
             true => Ok(()),
-            false => Err(Error::Clock),
+            false => Err(CliError::Clock.into()),
         }
     }
 
@@ -121,10 +136,11 @@ impl Context {
         if options.no_lock {
             let (lock, somebody_holds) = RunLock::assume_held(&config.lock)?;
             if !somebody_holds {
-                self.event(Event::Warning(format!(
+                let listener: &dyn Listener = self;
+                listener.warn(format!(
                     "--no-lock-i-am-sure was given, but NOBODY HOLDS {}: two runs at once destroy each other's work",
                     config.lock.display()
-                )));
+                ));
             }
             return Ok(lock);
         }
@@ -203,17 +219,11 @@ impl Context {
             text.push_str(&format!("\n  caused by: {cause}"));
             source = cause.source();
         }
-        if let Some(hint) = error.hint() {
+        if let Some(hint) = hint::of(error) {
             text.push_str(&format!("\n  hint: {hint}"));
         }
         self.say(&text);
-        ExitCode::from(match error {
-            Error::Config(_) => exit::CONFIG,
-            Error::Lock(LockError::Held { .. } | LockError::InUse { .. }) => exit::LOCKED,
-            Error::Usage(_) => exit::USAGE,
-            Error::Unfinished { .. } => exit::UNFINISHED,
-            _ => exit::FAILED,
-        })
+        ExitCode::from(exit::code(error.kind()))
     }
 }
 
@@ -242,7 +252,11 @@ impl Listener for Context {
         match event {
             Event::Step(step) if self.verbose => self.say(&format!("step: {step}")),
             Event::Info(text) if self.verbose => self.say(&text),
-            Event::Warning(text) if !self.quiet => self.say(&format!("warning: {text}")),
+            Event::Warning(warning) if !self.quiet => self.say(&format!(
+                "warning: {}{}",
+                warning.text,
+                hint::behind(&warning)
+            )),
             _ => {}
         }
     }
@@ -251,6 +265,37 @@ impl Listener for Context {
         match &self.bars {
             Some(bars) => Box::new(bars.begin(&task)),
             None => Box::new(Hidden),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aptmerge::error::ErrorKind;
+
+    use super::exit;
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        for (kind, code) in [
+            (ErrorKind::Usage, 2),
+            (ErrorKind::Config, 78),
+            (ErrorKind::LockHeld, 75),
+            (ErrorKind::NotFound, 1),
+            (ErrorKind::Forbidden, 1),
+            (ErrorKind::Refused, 1),
+            (ErrorKind::Upstream, 1),
+            (ErrorKind::Damaged, 1),
+            (ErrorKind::Machine, 1),
+            (ErrorKind::Signing, 1),
+            (ErrorKind::Check, 1),
+            (ErrorKind::Push, 1),
+            (ErrorKind::Timeout, 1),
+            (ErrorKind::Unfinished, 4),
+            (ErrorKind::Cancelled, 1),
+            (ErrorKind::Internal, 1),
+        ] {
+            assert_eq!(exit::code(kind), code, "{kind:?}");
         }
     }
 }

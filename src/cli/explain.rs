@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::context::Context;
+use super::error::CliError;
 
 /// Say where a package comes from, what it hides, or why it is gone
 ///
@@ -100,10 +101,11 @@ fn unknown(what: &str, asked: &str, known: BTreeSet<&str>) -> Error {
     let nearest = nearest(asked, known.iter().copied());
     let nearest = nearest.map_or_else(String::new, |n| format!("did you mean `{n}`? "));
     let known: Vec<_> = known.into_iter().collect();
-    Error::Usage(format!(
+    CliError::Usage(format!(
         "there is no {what} `{asked}`: {nearest}there are: {}",
         known.join(", ")
     ))
+    .into()
 }
 
 /// Returns the most similar of some names, if it is similar at all.
@@ -152,10 +154,11 @@ fn explain_suites(
         // The package exists, only not where it was asked for.
         return Ok(explained);
     }
-    Err(Error::NoPackage {
+    Err(CliError::NoPackage {
         package: args.package.clone(),
         nearest: nearest.map(str::to_owned),
-    })
+    }
+    .into())
 }
 
 fn in_words(explanation: &Explanation<'_>, only: Option<&str>) -> String {

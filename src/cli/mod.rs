@@ -2,8 +2,10 @@
 
 mod config;
 mod context;
+mod error;
 mod explain;
 mod guardian;
+mod hint;
 mod lock;
 mod progress;
 mod redirects;

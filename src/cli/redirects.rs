@@ -14,10 +14,12 @@
 use std::fmt::Write;
 
 use aptmerge::config::{Archive, Config};
-use aptmerge::error::{Error, Result};
+use aptmerge::error::Result;
 use aptmerge::uri::Uri;
 use clap::ValueEnum;
 use percent_encoding::percent_decode_str;
+
+use super::error::CliError;
 
 /// The web server that rules are for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,7 +67,7 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
             }
             (Some(base), Server::Apache) => {
                 let base = for_apache(&base).ok_or_else(|| {
-                    Error::Usage(format!(
+                    CliError::Usage(format!(
                         "Apache cannot be told to lead to {base} of archive `{name}`: set `redirect` to a URI without percent-encoded signs"
                     ))
                 })?;

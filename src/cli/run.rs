@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use aptmerge::cancel::Cancel;
 use aptmerge::difference::Difference;
-use aptmerge::error::{Error, Result};
+use aptmerge::error::Result;
 use aptmerge::events::Listener;
 use aptmerge::fetch::Spool;
 use aptmerge::publish::{self, Action, Allowances, Plan, StageOptions};
@@ -15,6 +15,7 @@ use aptmerge::workspace::Workspace;
 use clap::Args;
 
 use super::context::{Context, LockOptions, exit};
+use super::error::CliError;
 
 /// What an operator allows for once.
 #[derive(Debug, Clone, Copy, Args)]
@@ -195,9 +196,8 @@ pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
 pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     let config = context.config()?;
     if config.push.is_empty() {
-        return Err(Error::Usage(
-            "no target is configured: add [[push]] to the configuration".into(),
-        ));
+        let why = "no target is configured: add [[push]] to the configuration";
+        return Err(CliError::Usage(why.into()).into());
     }
     for named in args.take_over.iter().chain(&args.prune) {
         if !config
@@ -206,7 +206,7 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
             .any(|target| target.name.as_str() == named)
         {
             let why = format!("no [[push]] of the configuration is called `{named}`");
-            return Err(Error::Usage(why));
+            return Err(CliError::Usage(why).into());
         }
     }
     let lock = context.lock(&config, &args.lock)?;

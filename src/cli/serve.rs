@@ -12,6 +12,7 @@ use aptmerge::workspace::Layout;
 use clap::Args;
 
 use super::context::Context;
+use super::hint;
 use super::redirects::base;
 
 #[derive(Debug, Args)]
@@ -66,11 +67,14 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<ExitCode> {
                 access.peer, access.method, access.target, access.status, access.bytes
             )));
             if let Some(problem) = &access.problem {
-                log.event(Event::Warning(problem.clone()));
+                let log: &dyn Listener = &*log;
+                log.warn(problem);
             }
         })),
         on_error: Some(Arc::new(move |error| {
-            errors.event(Event::Warning(aptmerge::error::chain(error)));
+            let errors: &dyn Listener = &*errors;
+            let hint = hint::serve::hint(error).map(|hint| format!("\n  hint: {hint}"));
+            errors.warn(aptmerge::error::chain(error) + &hint.unwrap_or_default());
         })),
     };
     aptmerge::serve::serve(

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, EntryName};
 use crate::config::Form;
+use crate::error::{DomainError, ErrorKind, is_of_what_was_given};
 use crate::text::Text;
 
 /// The shortest length of a piece, except the last one.
@@ -28,6 +29,26 @@ const MAX_PIECE_BYTES: u64 = 6 << 20;
 
 /// The chance that a stanza ends a piece that is long enough: one in this number.
 const CUT_ONE_IN: u32 = 128;
+
+/// A file that cannot be compressed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot compress {what}")]
+pub struct CompressError {
+    /// The file.
+    pub what: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl DomainError for CompressError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Machine
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        !is_of_what_was_given(&self.source)
+    }
+}
 
 /// A run of whole stanzas.
 #[derive(Debug, Default)]

@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::error::{DomainError, ErrorKind};
+
 use super::read::{Fault, Value};
 use super::{Config, validate};
 
@@ -46,6 +48,20 @@ pub enum ConfigError {
         /// The faults, in the order of the file.
         problems: Vec<Problem>,
     },
+    /// A value cannot be used.
+    #[error("{key}: {why}")]
+    Unusable {
+        /// The key, `fetch.proxy`.
+        key: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+impl DomainError for ConfigError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Config
+    }
 }
 
 struct Listing<'a> {

@@ -5,7 +5,7 @@ mod rules;
 use std::collections::BTreeSet;
 
 use super::{Archive, Config, Family, HashKind, Suite, SuiteName};
-use crate::uri::Uri;
+use crate::uri::{Uri, UriError};
 
 /// A contradiction, and the key that it is about.
 pub(super) struct Finding {
@@ -202,7 +202,7 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             findings.add(
                 &["archives", name, "uris"],
                 error.to_string(),
-                &error.hint().unwrap_or_default(),
+                uri_hint(&error),
             );
         }
     }
@@ -226,6 +226,15 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             format!("`{}` is the pool of `{other}` too", archive.pool),
             "each archive needs a pool name of its own, or redirects could not tell them apart",
         );
+    }
+}
+
+/// Returns what can be done about a text that is no URI, or nothing.
+fn uri_hint(error: &UriError) -> &'static str {
+    match error {
+        UriError::Scheme { .. } => "fetching knows http, https and file",
+        UriError::Path { .. } => "write other characters percent-encoded, a blank as %20",
+        _ => "",
     }
 }
 

@@ -5,10 +5,9 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::deb822::{IndexEntry, Release};
-use crate::decode::{Compression, Limited, decoder};
+use crate::decode::{self, Compression, Limited, decoder};
 use crate::durable;
 use crate::error::Error;
-use crate::error::fetch::is_over_limit;
 use crate::events::Progress;
 use crate::hashing::{Digests, Hasher, HashingWriter};
 use crate::uri::Uri;
@@ -294,4 +293,12 @@ fn check(
         return Err(FetchError::WrongHash { uri, unpacked });
     }
     Ok(())
+}
+
+/// Returns whether the decoder refused a stream because it is longer than allowed.
+fn is_over_limit(error: &io::Error) -> bool {
+    matches!(
+        decode::Error::of(error),
+        Some(decode::Error::TooLarge { .. })
+    )
 }

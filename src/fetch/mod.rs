@@ -2,6 +2,7 @@
 
 mod age;
 mod copy;
+mod error;
 mod index;
 mod memory;
 mod metered;
@@ -12,8 +13,8 @@ pub mod transport;
 mod unclaimed;
 mod update;
 
-pub use crate::error::FetchError;
 pub use copy::{ObjectName, Seen, StoredIndex, SuiteCopy};
+pub use error::{FetchError, SpoolError};
 pub use refresh::refresh;
 pub use spool::{Freshness, Spool, SpoolInput, SpooledSuite};
 pub use update::FetchOptions;

@@ -8,16 +8,16 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 
 use crate::cancel::Cancel;
-use crate::config::{ArchiveName, Config, SuiteName};
+use crate::config::{ArchiveName, Config, ConfigError, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::quoted::quoted;
 use crate::uri::Uri;
-use crate::workspace::{Generation, InputRecord, Workspace};
+use crate::workspace::{Generation, InputRecord, Workspace, is_damaged};
 
-use super::FetchError;
 use super::copy::Seen;
+use super::error::{FetchError, SpoolError};
 use super::proof::Proof;
 use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
 use super::transport::{Transport, TransportOptions};
@@ -57,7 +57,7 @@ pub fn refresh(
                 let (old, last_published) = match held {
                     Ok(Some(held)) if held.doubt().is_some() => (Some(held), last()),
                     Ok(old) => (old, None),
-                    Err(error @ Error::State { .. }) => {
+                    Err(error) if is_damaged(&error) => {
                         let last = last();
                         listener.warn(copy_is_lost(&name, &suite, &error, last));
                         (None, last)
@@ -96,12 +96,7 @@ pub fn refresh(
                         (Err(error), old.as_ref().and_then(|h| h.copy.newest.clone()))
                     }
                 };
-                let spooled =
-                    match settle(&dir, &name, &suite, old, fetched, options.cancel, listener) {
-                        Ok(spooled) => Ok(spooled),
-                        Err(Error::NoCopy { source, .. }) => Err(source),
-                        Err(error) => return Err(error),
-                    };
+                let spooled = settle(&dir, &name, &suite, old, fetched, options.cancel, listener)?;
                 Ok(((name, suite), spooled))
             })
             .collect::<Result<Vec<_>>>()
@@ -115,9 +110,8 @@ pub fn refresh(
         }
     }
     let may_be_new = |freshness: &Freshness| {
-        let behind = FetchError::is_behind;
         matches!(freshness, Freshness::Updated)
-            || matches!(freshness, Freshness::Kept(why) if behind(why))
+            || matches!(freshness, Freshness::Kept(why) if why.is_behind())
     };
     if suites.values().any(|s| may_be_new(&s.freshness)) {
         spool::collect_garbage(&dir)?;
@@ -157,7 +151,7 @@ fn copy_is_lost(
     )
 }
 
-/// Chooses the copy that the run goes on with: the new one, or the last good one.
+/// Chooses the copy that the run goes on with: the new one, or the last good one. Returns why there is none, if there is none.
 fn settle(
     dir: &std::path::Path,
     name: &ArchiveName,
@@ -166,9 +160,9 @@ fn settle(
     (outcome, newest): (Result<Found, FetchError>, Option<Seen>),
     cancel: &Cancel,
     listener: &dyn Listener,
-) -> Result<SpooledSuite> {
+) -> Result<Result<SpooledSuite, Arc<FetchError>>> {
     let (outcome, behind) = match outcome {
-        Ok(found) => (Ok(found.copy), found.behind),
+        Ok(found) => (Ok(found.copy), found.behind.map(Arc::new)),
         Err(error) => (Err(error), None),
     };
     let mut old = old;
@@ -181,11 +175,9 @@ fn settle(
         spool::write_copy(dir, name, suite, &held.copy)?;
     }
     if let Some(behind) = &behind {
-        let hint = behind.hint().map(|hint| format!("\n  hint: {hint}"));
-        listener.warn(format!(
-            "suite `{suite}` of archive `{name}` is not at its newest state: {behind}{}",
-            hint.unwrap_or_default()
-        ));
+        let text =
+            format!("suite `{suite}` of archive `{name}` is not at its newest state: {behind}");
+        listener.warn_of(text, Arc::clone(behind));
     }
     match (outcome, old) {
         (Ok(Some(mut copy)), old) => {
@@ -205,36 +197,34 @@ fn settle(
             if !same {
                 listener.info(format!("fetched {name} {suite} from {}", copy.uri));
             }
-            Ok(SpooledSuite {
+            Ok(Ok(SpooledSuite {
                 copy,
                 freshness: behind.map_or(freshness, Freshness::Kept),
                 doubt: None,
-            })
+            }))
         }
-        (Ok(None), Some(held)) => Ok(SpooledSuite {
+        (Ok(None), Some(held)) => Ok(Ok(SpooledSuite {
             doubt: held.doubt(),
             copy: held.copy,
             freshness: behind.map_or(Freshness::Current, Freshness::Kept),
-        }),
+        })),
         (Err(_), _) if cancel.is_cancelled() => Err(Error::Cancelled),
-        (Err(FetchError::Spool(error)), _) => Err(*error),
+        (Err(FetchError::Spool(error)), _) => Err(error),
         (Err(error), Some(held)) => {
-            listener.warn(spool::kept_in_words(name, suite, &held.copy, &error));
-            Ok(SpooledSuite {
+            let error = Arc::new(error);
+            spool::tell_kept(name, suite, &held.copy, &error, listener);
+            Ok(Ok(SpooledSuite {
                 doubt: held.doubt(),
                 copy: held.copy,
                 freshness: Freshness::Kept(error),
-            })
+            }))
         }
-        (Err(source), None) => Err(Error::NoCopy {
+        (Err(error), None) => Ok(Err(Arc::new(error))),
+        (Ok(None), None) => Err(SpoolError::NotFetched {
             archive: name.to_string(),
             suite: suite.to_string(),
-            source: Arc::new(source),
-        }),
-        (Ok(None), None) => Err(Error::NotFetched {
-            archive: name.to_string(),
-            suite: suite.to_string(),
-        }),
+        }
+        .into()),
     }
 }
 
@@ -258,7 +248,10 @@ fn unclaimed_in_words(
 fn transport_options(config: &Config) -> Result<TransportOptions> {
     let fetch = &config.fetch;
     let proxy = fetch.proxy.as_deref().map(Uri::parse).transpose();
-    let proxy = proxy.map_err(|e| Error::Usage(format!("fetch.proxy: {e}")))?;
+    let proxy = proxy.map_err(|error| ConfigError::Unusable {
+        key: "fetch.proxy",
+        why: error.to_string(),
+    })?;
     Ok(TransportOptions {
         connect_timeout: fetch.connect_timeout.duration(),
         response_timeout: fetch.timeout.duration(),

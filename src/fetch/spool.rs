@@ -27,11 +27,11 @@ use crate::indices::IndexName;
 use crate::listing;
 use crate::merge::{Deadline, Input, SuiteMerge};
 use crate::openpgp::Keyring;
-use crate::workspace::{View, Workspace, read_json, write_json};
+use crate::workspace::{StateError, View, Workspace, is_damaged, read_json, write_json};
 
-use super::FetchError;
 use super::age;
 use super::copy::{ObjectName, StoredIndex, SuiteCopy};
+use super::error::{FetchError, SpoolError};
 use super::proof::{ArchiveKeyring, Proof, prove};
 
 /// The relation of a copy to what the archive has now.
@@ -42,7 +42,7 @@ pub enum Freshness {
     /// The copy was fetched in this run.
     Updated,
     /// The copy could not be refreshed; it is the last good one.
-    Kept(FetchError),
+    Kept(Arc<FetchError>),
     /// The archive was not asked.
     NotAsked,
 }
@@ -121,7 +121,7 @@ impl Spool {
             let spooled = SpooledSuite {
                 doubt: held.doubt(),
                 freshness: match fault_of_age(config, &archive, &suite, &held.copy, now) {
-                    Some(fault) => Freshness::Kept(fault),
+                    Some(fault) => Freshness::Kept(Arc::new(fault)),
                     None => Freshness::NotAsked,
                 },
                 copy: held.copy,
@@ -146,16 +146,17 @@ impl Spool {
         let (archive, suite) = (archive.clone(), suite.clone());
         let key = (archive, suite);
         match self.absent.get(&key) {
-            Some(source) => Error::NoCopy {
+            Some(source) => SpoolError::NoCopy {
                 archive: key.0.to_string(),
                 suite: key.1.to_string(),
                 source: Arc::clone(source),
             },
-            None => Error::NotFetched {
+            None => SpoolError::NotFetched {
                 archive: key.0.to_string(),
                 suite: key.1.to_string(),
             },
         }
+        .into()
     }
 
     /// Returns an error for each suite of an archive that has no copy because it could not be fetched.
@@ -174,13 +175,13 @@ impl Spool {
     pub fn tell_kept(&self, listener: &dyn Listener) {
         for ((archive, suite), why) in self.kept() {
             if let Some(spooled) = self.get(archive, suite) {
-                listener.warn(kept_in_words(archive, suite, &spooled.copy, why));
+                tell_kept(archive, suite, &spooled.copy, why, listener);
             }
         }
     }
 
     /// Returns the copies that could not be refreshed or are too old, and why.
-    pub fn kept(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &FetchError)> {
+    pub fn kept(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &Arc<FetchError>)> {
         self.suites
             .iter()
             .filter_map(|(key, suite)| match &suite.freshness {
@@ -194,11 +195,12 @@ impl Spool {
         for (archive, _, upstream) in config.inputs(suite) {
             let doubt = self.get(archive, upstream).and_then(|s| s.doubt.clone());
             if let Some(why) = doubt {
-                return Err(Error::NotProven {
+                return Err(SpoolError::NotProven {
                     archive: archive.to_string(),
                     suite: upstream.to_string(),
                     why,
-                });
+                }
+                .into());
             }
         }
         Ok(())
@@ -270,21 +272,21 @@ pub(super) fn upstream_suites(config: &Config) -> BTreeSet<(ArchiveName, SuiteNa
         .collect()
 }
 
-/// Returns a text that says that a suite stays at its copy, and why.
-pub(super) fn kept_in_words(
+/// Warns that a suite stays at its copy, and says why.
+pub(super) fn tell_kept(
     archive: &ArchiveName,
     suite: &SuiteName,
     copy: &SuiteCopy,
-    why: &FetchError,
-) -> String {
+    why: &Arc<FetchError>,
+    listener: &dyn Listener,
+) {
     let date = copy.parse_release().map(|r| r.date.to_string());
-    let hint = why.hint().map(|hint| format!("\n  hint: {hint}"));
-    format!(
-        "suite `{suite}` of archive `{archive}` stays at its last good copy, of {}: {}{}",
+    let text = format!(
+        "suite `{suite}` of archive `{archive}` stays at its last good copy, of {}: {}",
         date.unwrap_or_default(),
-        crate::error::chain(why),
-        hint.unwrap_or_default()
-    )
+        crate::error::chain(why)
+    );
+    listener.warn_of(text, Arc::clone(why));
 }
 
 fn copy_path(spool: &Path, archive: &ArchiveName, suite: &SuiteName) -> PathBuf {
@@ -302,7 +304,7 @@ pub(super) fn keyrings(config: &Config) -> BTreeMap<ArchiveName, ArchiveKeyring>
         .collect()
 }
 
-/// Reads a copy and checks it against its signatures; a damaged copy is an [`Error::State`].
+/// Reads a copy and checks it against its signatures; a damaged copy is an [`StateError::Damaged`].
 pub(super) fn read_copy(
     spool: &Path,
     archive: &ArchiveName,
@@ -322,7 +324,7 @@ pub(super) fn read_copy(
         Ok(proof) => Ok(Some(Held { copy, proof })),
         Err(why) => {
             let source = serde::de::Error::custom(why);
-            Err(Error::State { path, source })
+            Err(StateError::Damaged { path, source }.into())
         }
     }
 }
@@ -411,7 +413,8 @@ pub(super) fn collect_garbage(spool: &Path) -> Result<()> {
         let copy = match read_json::<SuiteCopy>(&file) {
             Ok(Some(copy)) => copy,
             // A record that cannot be understood is of no use, and so are the objects that it names.
-            Ok(None) | Err(Error::State { .. }) => continue,
+            Ok(None) => continue,
+            Err(error) if is_damaged(&error) => continue,
             Err(error) => return Err(error),
         };
         let objects = copy.indices.into_values();
@@ -522,10 +525,11 @@ pub(super) fn unreadable_object(path: PathBuf, error: std::io::Error) -> Error {
         return Error::io("read", path)(error);
     }
     match durable::remove_file(&path) {
-        Ok(_) => Error::SpoolDamaged {
+        Ok(_) => SpoolError::Damaged {
             path,
             why: error.to_string(),
-        },
+        }
+        .into(),
         Err(error) => error,
     }
 }

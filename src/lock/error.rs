@@ -1,9 +1,9 @@
-//! The reasons why the lock cannot be had, and what to do about them.
+//! The reasons why the lock cannot be had.
 
 use std::io;
 use std::path::PathBuf;
 
-use nix::errno::Errno;
+use crate::error::{DomainError, ErrorKind};
 
 /// The reason why the lock cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -54,26 +54,17 @@ pub enum LockError {
     },
 }
 
-impl LockError {
-    /// Returns what an operator can do about the error.
-    pub fn hint(&self) -> Option<String> {
+impl DomainError for LockError {
+    fn kind(&self) -> ErrorKind {
         match self {
-            LockError::Held { .. } => Some("wait for it with --lock-wait SECONDS, or try again later".into()),
-            LockError::InUse { .. } => Some("wait for it to end; and find out what removes the lock file, for aptmerge never does".into()),
-            LockError::Unusable { source, .. } => match Errno::from_raw(source.raw_os_error()?) {
-                Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS => {
-                    Some("its file system knows no flock(2): set `lock` to a path on a local one, /run/lock/aptmerge.lock".into())
-                }
-                Errno::ENOENT => Some("make the directory, or set `lock` to another path".into()),
-                Errno::EISDIR | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO => Some("set `lock` to another path".into()),
-                Errno::EACCES | Errno::EPERM => Some(
-                    "run as the user that it belongs to, or set `lock` to a path in a directory of that user's own".into(),
-                ),
-                Errno::EROFS => Some("set `lock` to a path that can be written to, such as /run/lock/aptmerge.lock".into()),
-                _ => None,
-            },
-            LockError::NoFile { .. } => Some("set `lock` to a path that nothing else uses".into()),
-            LockError::Unstable { .. } => Some("find out what removes it; aptmerge itself never does".into()),
+            LockError::Held { .. } | LockError::InUse { .. } => ErrorKind::LockHeld,
+            LockError::Unusable { .. } | LockError::NoFile { .. } | LockError::Unstable { .. } => {
+                ErrorKind::Machine
+            }
         }
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        true
     }
 }

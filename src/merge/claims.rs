@@ -23,11 +23,12 @@ use rayon::prelude::*;
 
 use crate::config::{Family, Strategy};
 use crate::deb822::{Field, Name, Stanza, eq_name};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::quoted::quoted;
 use crate::suite_report::ForeignSource;
 
 use super::entry::{Entry, Kind, entries};
+use super::error::MergeError;
 use super::input::SuiteMerge;
 use super::rules::{Outcome, lossy};
 
@@ -183,7 +184,7 @@ pub(super) fn replace<'a>(published: &mut [Entry<'a>], trimmed: &'a [Trimmed]) -
     for Trimmed { place, stanza, .. } in trimmed {
         let entry = &mut published[*place];
         let read = entries(stanza, Kind::Source, entry.rank, entry.component);
-        let read = read.map_err(|why| Error::Index {
+        let read = read.map_err(|why| MergeError::Index {
             index: format!("source `{}` without names of others", entry.name),
             why,
         })?;

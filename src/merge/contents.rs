@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 
+use crate::compress::CompressError;
 use crate::error::{Error, Result};
 use crate::indices::IndexName;
 
@@ -242,7 +243,7 @@ fn merge_index(
     let mut owners = Owners::default();
     let mut path = Vec::new();
     let mut text = Vec::with_capacity(2 * BATCH_BYTES);
-    let failed = |source| Error::Compress {
+    let failed = |source| CompressError {
         what: name.to_string(),
         source,
     };

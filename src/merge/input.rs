@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{Read, Write};
 
 use crate::config::{Config, PoolName, Suite, SuiteName};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::indices::{self, IndexName};
 use crate::text::Text;
 
 use super::deadline::Deadline;
+use super::error::MergeError;
 
 /// The digest of everything from which an index follows: equal keys mean equal indices.
 pub type DerivedKey = [u8; 32];
@@ -160,10 +161,11 @@ impl SuiteMerge<'_> {
         self.deadline.cancel.check()?;
         match self.deadline.is_over() {
             false => Ok(()),
-            true => Err(Error::Overdue {
+            true => Err(MergeError::Overdue {
                 suite: self.name.to_string(),
                 span: self.deadline.span,
-            }),
+            }
+            .into()),
         }
     }
 }

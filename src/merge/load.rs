@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 
 use crate::deb822::SyntaxError;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::entry::{Entry, Kind, entries};
+use super::error::MergeError;
 use super::input::SuiteMerge;
 
 /// An index that was read, with its place in the merge.
@@ -55,10 +56,11 @@ pub(super) fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
     let parsed = loaded
         .par_iter()
         .map(|index| {
-            entries(&index.data, kind, index.rank, index.component).map_err(|why| Error::Index {
+            let read = entries(&index.data, kind, index.rank, index.component);
+            Ok(read.map_err(|why| MergeError::Index {
                 index: index.label.clone(),
                 why,
-            })
+            })?)
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(parsed.concat())

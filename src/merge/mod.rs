@@ -16,6 +16,7 @@ mod dep11;
 mod derived;
 mod describe;
 mod entry;
+mod error;
 mod explain;
 mod explanation;
 mod faults;
@@ -50,6 +51,7 @@ pub use crate::text::{PackageKey, Text};
 pub use check::check_index;
 pub(crate) use contents::split as split_contents_line;
 pub use deadline::Deadline;
+pub use error::MergeError;
 pub use explain::{explain, known_names};
 pub use explanation::{
     BuiltFrom, Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,

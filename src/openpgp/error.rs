@@ -1,10 +1,11 @@
-//! Every way in which verifying or signing can fail, each with what an operator needs to know about it.
+//! Every way in which verifying or signing can fail.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::SystemTime;
 
+use crate::error::{DomainError, ErrorKind};
 use crate::quoted::quoted_output;
 
 /// An error of the OpenPGP library that caused an error of ours.
@@ -321,46 +322,11 @@ impl Error {
                 | Error::TooLarge { .. }
         )
     }
+}
 
-    /// Returns what an operator can do about the error, if that is known.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Error::EmptyKeyring => "name a file with the archive's public keys in `signed-by`".into(),
-            Error::Keybox { .. } => "export it: gpg --no-default-keyring --keyring FILE --export > archive.gpg".into(),
-            Error::UnknownKeys { .. } => {
-                "if the archive has a new key, get it from a place you trust and add it to the keyring".into()
-            }
-            Error::BadSignature { .. } => {
-                "the file was altered, or fetched in the middle of a mirror's update; try again, or another mirror".into()
-            }
-            Error::ExpiredKey { .. } => {
-                "get the archive's current key from a place you trust; most archives prolong theirs before it expires".into()
-            }
-            Error::RevokedKey { .. } => "find out from the archive why, and which key it signs with now".into(),
-            Error::WeakHash { .. } => "the archive must sign with SHA-256 or better".into(),
-            Error::WeakKey { .. } => {
-                "the rules are sequoia's, which sqv applies as well: ask the archive for a key of today's length that is bound by SHA-256 or better"
-                    .into()
-            }
-            Error::OlderThanKey { .. } => "the archive's clock was wrong when it signed; it must sign anew".into(),
-            Error::UnsupportedSignature { .. } => {
-                "ask the archive to sign with Ed25519, or with RSA of at most 4096 bits, as well".into()
-            }
-            Error::FutureSignature { .. } | Error::FutureKey { .. } => "check the clock of this machine".into(),
-            Error::NoneGood { problems } => return problems.iter().find_map(Error::hint),
-            Error::KeyFilePermissions { path, .. } => format!("chmod 0600 {}", path.display()),
-            Error::KeyEncrypted { .. } => {
-                "sign through gpg (`signing.gpg`), whose agent asks for the passphrase, or remove the passphrase".into()
-            }
-            Error::NotPrivateKey { .. } => "export one: gpg --export-secret-keys KEY > signing.key".into(),
-            Error::NoSigningKey { .. } => "prolong the key, or make a new one and announce it to the clients first".into(),
-            Error::GpgHangs { .. } => {
-                "its agent may be waiting for a passphrase or a card: unlock the key before the run, or sign with a key file".into()
-            }
-            Error::NoKeys => "name the keys to sign with in `signing`".into(),
-            Error::SelfCheck { source, .. } => return source.hint(),
-            _ => return None,
-        })
+impl DomainError for Error {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Signing
     }
 }
 

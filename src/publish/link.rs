@@ -28,8 +28,9 @@ use std::path::Path;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
-use crate::workspace::{Layout, PRODUCTION, VOLATILE, Workspace};
+use crate::workspace::{Layout, PRODUCTION, VOLATILE, Workspace, is_damaged};
 
+use super::error::PublishError;
 use super::sync;
 use super::whole::{self, Holds};
 
@@ -47,9 +48,9 @@ pub enum Served {
 /// Reads which tree the link serves.
 pub fn served(layout: &Layout) -> Result<Served> {
     let link = layout.link();
-    let foreign = |found: String| Error::ForeignLink {
-        path: link.clone(),
-        found,
+    let foreign = |found: String| {
+        let path = link.clone();
+        Error::from(PublishError::ForeignLink { path, found })
     };
     match fs::read_link(&link) {
         Ok(target) if target == Path::new(PRODUCTION) => Ok(Served::Production),
@@ -105,7 +106,7 @@ fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Opti
     let tree = workspace.layout().volatile();
     let going_on = "the last run died after its swap; finishing what it began";
     let staged = match workspace.staged() {
-        Err(error @ Error::State { .. }) => {
+        Err(error) if is_damaged(&error) => {
             listener.warn(crate::error::chain(&error));
             None
         }
@@ -141,11 +142,12 @@ fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Opti
 fn go_back(workspace: &Workspace<'_>, lacks: String, listener: &dyn Listener) -> Result<()> {
     let layout = workspace.layout();
     if !whole::is_production(layout, workspace.published())? {
-        return Err(Error::NotWhole {
+        return Err(PublishError::NotWhole {
             tree: layout.volatile(),
             lacks,
             link: layout.link(),
-        });
+        }
+        .into());
     }
     listener.warn(format!(
         "the last run died after its swap, and what it published was lost: {lacks}; going back to generation {} in {}",

@@ -24,6 +24,7 @@ mod by_hash;
 mod changes;
 mod check;
 mod compare;
+mod error;
 mod files;
 mod lines;
 mod link;
@@ -44,6 +45,7 @@ mod whole;
 mod writer;
 
 pub use check::{CheckOptions, TreeReport, check_tree, is_ahead};
+pub use error::{Guard, PublishError};
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan, SuitePlan};
 pub use refused::Refused;

@@ -11,15 +11,18 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::SuiteName;
-use crate::error::{Error, Result};
+use crate::error::{DomainError, Error, ErrorKind, Result};
 use crate::events::Listener;
 
+use super::error::PublishError;
+
 /// A suite that stays as it is published, since a guard refused it or since it cannot be made.
-#[derive(Debug)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", self.in_words())]
 pub struct Refused {
     /// The suite.
     pub suite: SuiteName,
-    /// The change that was refused, and the flag that allows it; or the reason why the suite cannot be made.
+    /// The change that was refused, or the reason why the suite cannot be made.
     pub why: Error,
 }
 
@@ -27,28 +30,26 @@ impl Refused {
     /// Returns the reason in words, with all its causes.
     pub fn in_words(&self) -> String {
         let why = crate::error::chain(&self.why);
-        match &self.why {
-            // The messages of these errors begin with the suite.
-            Error::Guard { .. }
-            | Error::Signing { .. }
-            | Error::Lapsed { .. }
-            | Error::Panicked { .. } => why,
-            _ => format!("suite `{}`: {why}", self.suite),
+        let error = self.why.downcast_ref::<PublishError>();
+        match error.is_some_and(PublishError::names_suite) {
+            true => why,
+            false => format!("suite `{}`: {why}", self.suite),
         }
     }
 
     /// Warns that the suite stays as it is, and says why.
     pub(super) fn tell(&self, is_published: bool, listener: &dyn Listener) {
-        let hint = self.why.hint().map(|hint| format!(" ({hint})"));
         let stays = match is_published {
             true => "it stays as it is published",
             false => "it is not published yet, and the others are without it",
         };
-        listener.warn(format!(
-            "{}; {stays}{}",
-            self.in_words(),
-            hint.unwrap_or_default()
-        ));
+        listener.warn_of(format!("{}; {stays}", self.in_words()), self.clone());
+    }
+}
+
+impl DomainError for Refused {
+    fn kind(&self) -> ErrorKind {
+        self.why.kind()
     }
 }
 
@@ -57,10 +58,11 @@ impl Refused {
 /// The step shares only caches and counters with others, and these are valid at every moment; what the step was writing is thrown away.
 pub(super) fn for_suite<T>(suite: &SuiteName, step: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
-        Err(Error::Panicked {
+        Err(PublishError::Panicked {
             suite: suite.to_string(),
             why: words(&*panic),
-        })
+        }
+        .into())
     })
 }
 

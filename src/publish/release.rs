@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use crate::config::{Config, HashKind, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::deb822::{format_date, identity};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fetch::Spool;
 use crate::hashing::{Digests, Hasher};
 use crate::indices::IndexName;
+
+use super::error::PublishError;
 
 /// The order in which known fields are written; others follow.
 const ORDER: [&str; 10] = [
@@ -81,11 +83,12 @@ pub(super) fn inherited(
     let missing = || spool.lacks(name, upstream);
     let copy = &spool.get(name, upstream).ok_or_else(missing)?.copy;
     let release = copy.parse_release().map_err(|_| missing())?;
-    identity::inherited(&release).map_err(|source| Error::Inherited {
+    let inherited = identity::inherited(&release).map_err(|source| PublishError::Inherited {
         archive: name.to_string(),
         suite: upstream.to_string(),
         source,
-    })
+    });
+    Ok(inherited?)
 }
 
 /// Returns the fields of a merged suite's Release that identify it, in the order of writing.

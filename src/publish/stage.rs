@@ -12,13 +12,14 @@ use crate::cancel::Cancel;
 use crate::config::{ByteSize, SuiteName};
 use crate::difference::Difference;
 use crate::durable;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::{Listener, Task};
 use crate::merge;
 use crate::openpgp::Signer;
 use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};
+use super::error::PublishError;
 use super::plan::{Action, Allowances, Plan, SuitePlan, links};
 use super::pool::place_pool;
 use super::refused::{Refused, for_suite};
@@ -285,10 +286,11 @@ impl Staged<'_> {
                 cancel.check()?;
                 match report.problems.is_empty() {
                     true => Ok(()),
-                    false => Err(Error::Check {
+                    false => Err(PublishError::Check {
                         tree: tree.clone(),
                         problems: report.problems,
-                    }),
+                    }
+                    .into()),
                 }
             })
         };
@@ -308,7 +310,9 @@ impl Staged<'_> {
         let mut lasting = Vec::new();
         for mut fault in faults {
             let planned = self.plan.suites.iter().find(|s| *s.name == fault.suite);
-            if let (Error::Check { problems, .. }, Some(planned)) = (&fault.why, planned) {
+            if let (Some(PublishError::Check { problems, .. }), Some(planned)) =
+                (fault.why.downcast_ref(), planned)
+            {
                 listener.warn(made_again(&fault.suite, problems));
                 let cache = Cache::new(&layout.cache(), SystemTime::from(self.plan.now));
                 let cache = cache.distrusted();

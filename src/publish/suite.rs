@@ -14,16 +14,16 @@ use crate::deb822::Release;
 use crate::deb822::identity::{self, Change};
 use crate::difference::Difference;
 use crate::durable;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::{Listener, Silent, Task};
 use crate::indices;
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
-use crate::quoted::quoted;
 use crate::workspace::{DerivedRecord, InputRecord, LastReferenced, SuiteRecord};
 
 use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
+use super::error::{Guard, PublishError};
 use super::files::{Writer, Written, by_hash_paths};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
@@ -289,15 +289,12 @@ impl SuiteStage<'_> {
         Ok(found.release)
     }
 
-    fn guard(&self, allowed: bool, why: String, flag: &'static str) -> Result<()> {
-        if allowed {
+    fn guard(&self, is_allowed: bool, guard: Guard) -> Result<()> {
+        if is_allowed {
             return Ok(());
         }
-        Err(Error::Guard {
-            suite: self.suite.name.to_string(),
-            why,
-            flag,
-        })
+        let suite = self.suite.name.to_string();
+        Err(PublishError::Guard { suite, guard }.into())
     }
 
     fn guard_date(&self, old: Option<&Release>) -> Result<()> {
@@ -309,14 +306,10 @@ impl SuiteStage<'_> {
             None => recorded.and_then(|record| Timestamp::from_second(record.date).ok()),
         };
         match date {
-            Some(date) if date >= self.plan.now => self.guard(
-                self.allow.date,
-                format!(
-                    "its new Date {} would not be later than the published {date}, so clients would keep what they have",
-                    self.plan.now
-                ),
-                "--allow-older-date",
-            ),
+            Some(published) if published >= self.plan.now => {
+                let new = self.plan.now;
+                self.guard(self.allow.date, Guard::Date { new, published })
+            }
             _ => Ok(()),
         }
     }
@@ -330,15 +323,9 @@ impl SuiteStage<'_> {
             found.map(|(_, value)| value.as_str())
         };
         match identity::change(|field| old.field(field), after) {
-            Some(Change { field, from, to }) => self.guard(
-                self.allow.identity,
-                format!(
-                    "its {field} would change from `{}` to `{}`, and apt clients would refuse it until a person agrees",
-                    quoted(&from),
-                    quoted(&to)
-                ),
-                "--allow-identity-change",
-            ),
+            Some(Change { field, from, to }) => {
+                self.guard(self.allow.identity, Guard::Identity { field, from, to })
+            }
             None => Ok(()),
         }
     }
@@ -354,20 +341,13 @@ impl SuiteStage<'_> {
         let after = total(report);
         let bound = self.plan.config.guards.max_shrink;
         if bound.is_exceeded_by_shrinking(before, after) {
-            let losses: Vec<_> = changes
-                .losses()
-                .into_iter()
-                .map(|(archive, fewer)| format!("{fewer} fewer of {archive}"))
-                .collect();
-            let losses = match losses.is_empty() {
-                true => String::new(),
-                false => format!(" ({})", losses.join(", ")),
+            let shrink = Guard::Shrink {
+                before,
+                after,
+                bound,
+                losses: changes.losses().into_iter().collect(),
             };
-            self.guard(
-                self.allow.shrink,
-                format!("it would shrink from {before} packages to {after}{losses}, by more than guards.max-shrink = \"{bound}\""),
-                "--allow-shrink",
-            )?;
+            self.guard(self.allow.shrink, shrink)?;
         }
         Ok(())
     }
@@ -376,9 +356,9 @@ impl SuiteStage<'_> {
         let at = SystemTime::from(self.plan.now);
         let signed = signer
             .sign(text.as_bytes(), at)
-            .map_err(|source| Error::Signing {
+            .map_err(|source| PublishError::Signing {
                 suite: self.suite.name.to_string(),
-                source: Box::new(source),
+                source,
             })?;
         for (name, data) in [
             ("Release", text.as_bytes()),

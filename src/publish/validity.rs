@@ -19,9 +19,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::{Config, Suite};
-use crate::error::{Error, Result};
+use crate::config::{Config, ConfigError, Suite};
+use crate::error::Result;
 use crate::fetch::Spool;
+
+use super::error::PublishError;
 
 /// The shortest time that a Release of an archive counts, from when it was first fetched.
 const LEAST_VALIDITY: Duration = Duration::from_secs(2 * 24 * 3600);
@@ -95,16 +97,20 @@ pub(super) fn until(
     now: Timestamp,
 ) -> Result<Option<Timestamp>> {
     if let Some(bound) = bound.filter(|bound| bound.is_over(now)) {
-        return Err(Error::Lapsed {
+        return Err(PublishError::Lapsed {
             suite: suite.to_owned(),
             upstream: bound.upstream.clone(),
             archive: bound.archive.clone(),
-            until: bound.until.to_string(),
-        });
+            until: bound.until,
+        }
+        .into());
     }
     let own = config.publish.valid_for.map(|span| {
         let until = now.checked_add(span.duration());
-        until.map_err(|e| Error::Usage(format!("publish.valid-for = \"{span}\" is no use: {e}")))
+        until.map_err(|e| ConfigError::Unusable {
+            key: "publish.valid-for",
+            why: format!("{span} is no use: {e}"),
+        })
     });
     Ok(own
         .transpose()?

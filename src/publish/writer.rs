@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 use tempfile::NamedTempFile;
 
-use crate::compress::{Packed, Pieces, assemble, gz};
+use crate::compress::{CompressError, Packed, Pieces, assemble, gz};
 use crate::config::Form;
 use crate::durable;
 use crate::error::{Error, Result};
@@ -17,6 +17,7 @@ use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;
 use crate::workspace::DerivedRecord;
 
+use super::error::PublishError;
 use super::files::Writer;
 use super::lines::LinePatch;
 use super::patches::Patches;
@@ -44,12 +45,11 @@ impl Writer<'_> {
                     .contains_key(&format!("{path}{}", form.suffix()))
             });
             if !is_plain {
-                return Err(Error::Check {
+                return Err(PublishError::NotThere {
                     tree: self.old.to_owned(),
-                    problems: vec![format!(
-                        "{path} is not there as its Release lists it; run with --rebuild"
-                    )],
-                });
+                    path: path.clone(),
+                }
+                .into());
             }
             self.list(path.clone(), *digest);
         }
@@ -171,7 +171,7 @@ impl Sink for Writer<'_> {
             for form in forms {
                 let path = format!("{plain}{}", form.suffix());
                 let packed = pieces.pack(form, self.comparison.cache);
-                let packed = packed.map_err(|source| Error::Compress {
+                let packed = packed.map_err(|source| CompressError {
                     what: path.clone(),
                     source,
                 })?;

@@ -13,6 +13,7 @@
 //! last process of its group is gone. Should the guardian be killed too, the kernel kills the transfer with it. What the
 //! transfer leaves behind in a session of its own (an ssh master) never had the lock's descriptor, so it holds nothing.
 
+mod error;
 pub mod guardian;
 mod look;
 mod owner;
@@ -24,6 +25,7 @@ mod tree;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+pub use error::{Ended, PushError, PushFault, Unpublished};
 pub use record::{PushRecord, record_name};
 
 use crate::cancel::Cancel;
@@ -86,8 +88,7 @@ pub fn push_all(
 ) -> Vec<Error> {
     let mut failures = Vec::new();
     let mut fail = |error: Error| {
-        let hint = error.hint().map(|hint| format!("\n  hint: {hint}"));
-        listener.warn(chain(&error) + &hint.unwrap_or_default());
+        listener.warn_of(chain(&error), error.clone());
         failures.push(error);
     };
     if config.push.is_empty() || workspace.published().number == 0 {
@@ -175,20 +176,17 @@ impl<'a> Production<'a> {
         };
         let seen = to.look(&mut look)?;
         let by_content = look.by_content;
-        if let Some((why, hint)) = owner::refusal(&seen, address).filter(|_| !take_over) {
-            return Err(Error::Push {
-                target: name.to_owned(),
-                why,
-                hint: Some(hint),
-            });
+        if let Some(fault) = owner::refusal(&seen, address).filter(|_| !take_over) {
+            let target = name.to_owned();
+            return Err(PushError { target, fault }.into());
         }
         if !seen.is_marked || !seen.other_owners.is_empty() {
             if !seen.foreign.is_empty() && !prune {
-                let foreign = owner::some_of(seen.foreign.iter());
-                listener.warn(format!(
-                    "target `{name}` holds what this site does not publish, and it stays: {foreign}\n  \
-                     hint: `aptmerge push --prune {name}` deletes it"
-                ));
+                let left = Unpublished {
+                    target: name.to_owned(),
+                    suites: seen.foreign.clone(),
+                };
+                listener.warn_of(left.to_string(), left);
             }
             to.claim(&self.mark)?;
         }
@@ -198,7 +196,7 @@ impl<'a> Production<'a> {
         }
         let is_spoilt = has_tree && !seen.changed.is_empty();
         if is_spoilt {
-            let changed = owner::some_of(seen.changed.iter());
+            let changed = error::some_of(seen.changed.iter());
             listener.warn(format!(
                 "target `{name}` has not any more what was pushed to it, and is pushed to anew: {changed}"
             ));

@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::quoted::quoted;
 use crate::workspace::Workspace;
+
+use super::error::PushFault;
 
 /// The name of a mark, before its id.
 pub(super) const PREFIX: &str = ".aptmerge-owner-";
@@ -119,19 +120,11 @@ pub(super) enum Address {
     Marked,
 }
 
-/// The reason why a target is not pushed to, and what an operator can do about it.
-pub(super) type Refusal = (String, &'static str);
-
 /// Refuses a target whose contents show that it belongs to somebody else.
-pub(super) fn refusal(seen: &Seen, address: Address) -> Option<Refusal> {
+pub(super) fn refusal(seen: &Seen, address: Address) -> Option<PushFault> {
     if let Some(id) = seen.other_owners.first() {
-        return Some((
-            format!(
-                "nothing was pushed: it carries the mark of another site ({PREFIX}{})",
-                quoted(id)
-            ),
-            "see whether the address is right and which site pushes there; if this one is to, `aptmerge push --take-over NAME`, with the name of this [[push]]",
-        ));
+        let mark = format!("{PREFIX}{id}");
+        return Some(PushFault::OtherOwner { mark });
     }
     let is_ours = seen.is_marked
         || match address {
@@ -143,24 +136,9 @@ pub(super) fn refusal(seen: &Seen, address: Address) -> Option<Refusal> {
         return None;
     }
     let held = seen.occupied.iter().chain(&seen.foreign);
-    Some((
-        format!(
-            "nothing was pushed: it holds suites that this site never pushed there: {}",
-            some_of(held)
-        ),
-        "see whether the address is right; if they may stand beside ours, and those of our names be replaced, `aptmerge push --take-over NAME`, with the name of this [[push]]",
-    ))
-}
-
-/// Returns the first few of these names, for a message.
-pub(super) fn some_of<'a>(names: impl Iterator<Item = &'a String> + Clone) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<_> = names.clone().take(SHOWN).map(|name| quoted(name)).collect();
-    let more = names.skip(SHOWN).count();
-    match more {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    Some(PushFault::OtherSuites {
+        suites: held.cloned().collect(),
+    })
 }
 
 #[cfg(test)]
@@ -176,14 +154,5 @@ mod tests {
         for other in ["", "../../x", "0123", &id.replace(&id[..1], "G")] {
             assert!(!is_id(other), "{other}");
         }
-    }
-
-    #[test]
-    fn long_lists_are_short_in_messages() {
-        let names: Vec<String> = ["a", "b\u{1b}", "c", "d", "e", "f", "g"]
-            .map(str::to_owned)
-            .to_vec();
-        assert_eq!(some_of(names.iter()), "a, b\\u{1b}, c, d, e and 2 more");
-        assert_eq!(some_of(names[..1].iter()), "a");
     }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Push;
-use crate::error::{Error, Result, chain};
+use crate::error::{Result, chain};
 use crate::events::Listener;
-use crate::workspace::{Record, Workspace};
+use crate::workspace::{Record, Workspace, is_damaged};
 
 /// The record of the last push to a target.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ fn write_pushed(
 
 fn or_none<T>(read: Result<Option<T>>, damaged: impl FnOnce(String)) -> Result<Option<T>> {
     match read {
-        Err(error @ Error::State { .. }) => {
+        Err(error) if is_damaged(&error) => {
             damaged(chain(&error));
             Ok(None)
         }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tempfile::NamedTempFile;
@@ -15,6 +16,7 @@ use crate::events::Progress;
 use crate::quoted::quoted_output;
 use crate::workspace::Workspace;
 
+use super::error::{Ended, PushError, PushFault};
 use super::guardian;
 use super::look::Look;
 use super::owner::{self, Mark, Seen};
@@ -102,23 +104,11 @@ impl<'a> Target<'a> {
                 "read a temporary file in",
                 self.workspace.layout().state(),
             ))?;
-        let failed = |why: &str, hint| Error::Push {
-            target: self.target.name.to_string(),
-            why: format!("a look at it: {why}"),
-            hint: Some(hint),
-        };
         if said.len() as u64 > LOOK_BYTES {
-            return Err(failed(
-                "it holds more than any archive has suites",
-                "see whether the address is right",
-            ));
+            return Err(self.failed(PushFault::TooMuch));
         }
-        look.read(&String::from_utf8_lossy(&said)).ok_or_else(|| {
-            failed(
-                "rsync does not tell whether the owner's mark is there",
-                "take what silences rsync, and what leaves files out, out of `options` of this [[push]]; its `program` must pass on what rsync says",
-            )
-        })
+        look.read(&String::from_utf8_lossy(&said))
+            .ok_or_else(|| self.failed(PushFault::Silenced))
     }
 
     /// Puts our mark at the target, and removes all other marks.
@@ -226,10 +216,15 @@ fn silence(target: &Push) -> impl Iterator<Item = String> {
 }
 
 impl Target<'_> {
+    fn failed(&self, fault: PushFault) -> Error {
+        let target = self.target.name.to_string();
+        PushError { target, fault }.into()
+    }
+
     /// Calls rsync, with `arguments` before and `last` behind the options of the configuration; returns what it said.
     fn run(
         &self,
-        what: &str,
+        step: &'static str,
         mut arguments: Vec<String>,
         last: Vec<String>,
         from: &[&Path],
@@ -247,11 +242,6 @@ impl Target<'_> {
         // rsync takes a colon in a relative path for a host; ours are absolute.
         arguments.extend(from.iter().map(|from| format!("{}/", from.display())));
         arguments.push(format!("{}/{below}", target.rsync.trim_end_matches('/')));
-        let failed = |why: String, hint| Error::Push {
-            target: target.name.to_string(),
-            why: format!("{what}: {why}"),
-            hint,
-        };
         // A file and not a pipe: a daemon that rsync leaves behind may keep it open, and nobody has to wait for that.
         let state = workspace.layout().state();
         let mut output = tempfile::tempfile_in(&state)
@@ -283,41 +273,36 @@ impl Target<'_> {
             .stdout(claim.map_or_else(Stdio::null, Stdio::from))
             .stderr(errors)
             .status()
-            .map_err(|e| {
-                let guardian = self.guardian.display();
-                failed(format!("cannot start its guardian {guardian}: {e}"), None)
+            .map_err(|source| {
+                self.failed(PushFault::Guardian {
+                    step,
+                    program: self.guardian.to_owned(),
+                    source: Arc::new(source),
+                })
             })?;
         if status.success() {
             return Ok(output);
         }
         let is_late = self.deadline.is_some_and(|end| Instant::now() >= end)
             && status.code() == Some(guardian::OUT_OF_TIME.into());
-        let (ended, hint) = if is_late {
-            let ended = format!(
-                "was killed, since the push took longer than {}",
-                target.timeout
-            );
-            (
-                ended,
-                Some("see why the target is slow, or raise `timeout` of this [[push]]"),
-            )
-        } else {
-            let is_silent = matches!(status.code(), Some(RSYNC_TIMEOUT | RSYNC_CONNECT_TIMEOUT));
-            let hint = is_silent.then_some(
-                "see whether the target answers; `io-timeout` of this [[push]] is how long it may be silent",
-            );
-            (format!("ended with {status}"), hint)
+        let ended = match status.code() {
+            _ if is_late => Ended::OutOfTime(target.timeout),
+            Some(RSYNC_TIMEOUT | RSYNC_CONNECT_TIMEOUT) => Ended::Silent(status),
+            _ => Ended::With(status),
         };
         let mut text = Vec::new();
         let length = output.metadata().map(|m| m.len()).unwrap_or(0);
         let _ = output
             .seek(SeekFrom::Start(length.saturating_sub(SHOWN_BYTES)))
             .and_then(|_| output.take(SHOWN_BYTES).read_to_end(&mut text));
-        let program = target.program.display();
-        let said = quoted_output(&text);
         Err(Failed {
             code: status.code(),
-            error: failed(format!("{program} {ended}: {said}"), hint),
+            error: self.failed(PushFault::Transfer {
+                step,
+                program: target.program.clone(),
+                ended,
+                said: quoted_output(&text),
+            }),
         })
     }
 }

@@ -1,6 +1,8 @@
-//! The errors of a server, told so that an operator can act on them.
+//! The errors of a server.
 
 use std::io;
+
+use crate::error::{DomainError, ErrorKind};
 
 /// The reason why a server did not start, or the fault while it ran.
 #[derive(Debug, thiserror::Error)]
@@ -66,33 +68,17 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Returns what an operator can do about the error, if that is known.
-    pub fn hint(&self) -> Option<String> {
+impl DomainError for Error {
+    fn kind(&self) -> ErrorKind {
         match self {
-            Error::Bind { source, .. } => match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    Some("another program listens there: stop it, or choose another port".into())
-                }
-                io::ErrorKind::PermissionDenied => {
-                    Some("ports below 1024 are root's: choose one above".into())
-                }
-                _ => None,
-            },
-            Error::Accept { source } => {
-                (source.raw_os_error() == Some(nix::libc::EMFILE)).then(|| {
-                    "raise the limit of open files (ulimit -n), or allow fewer connections".into()
-                })
-            }
-            Error::Beneath { .. } => Some(
-                "`serve` needs Linux 5.6 or later, /proc, and in a container a seccomp filter that permits openat2"
-                    .into(),
-            ),
-            Error::Prefix { .. } | Error::PoolName { .. } => {
-                Some("use letters, digits, '-', '_', '+', '~' and '.'".into())
-            }
-            Error::PoolBase { .. } => Some("give an http or https URI of an archive's root".into()),
-            Error::Start { .. } | Error::PoolTwice { .. } => None,
+            Error::Bind { .. }
+            | Error::Start { .. }
+            | Error::Accept { .. }
+            | Error::Beneath { .. } => ErrorKind::Machine,
+            Error::Prefix { .. }
+            | Error::PoolName { .. }
+            | Error::PoolTwice { .. }
+            | Error::PoolBase { .. } => ErrorKind::Config,
         }
     }
 }

@@ -10,7 +10,7 @@ use aptmerge::error::Error;
 use aptmerge::events::{Event, Listener};
 use aptmerge::lock::{Holder, RunLock};
 use aptmerge::publish::Allowances;
-use aptmerge::run::{Outcome, RunOptions};
+use aptmerge::run::{Outcome, RunOptions, Unfinished};
 use aptmerge::workspace::Workspace;
 
 use crate::common::programs::{APTMERGE, has};
@@ -75,10 +75,9 @@ fn run(config: &Path, listener: &dyn Listener, cancel: &Cancel) -> Result<Outcom
 
 /// Returns whether an error says that the run was told to stop, be it before or after the swap.
 fn is_cancelled(error: &Error, is_published: bool) -> bool {
-    match error {
-        Error::Cancelled => !is_published,
-        Error::Unfinished { source } => is_published && matches!(**source, Error::Cancelled),
-        _ => false,
+    match error.downcast_ref() {
+        Some(Unfinished { source }) => is_published && matches!(source, Error::Cancelled),
+        None => !is_published && matches!(error, Error::Cancelled),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::{DomainError, ErrorKind};
 use crate::uri::{Uri, UriError};
 
 /// The reason why a file could not be fetched. Every message names the URI that was asked for, without credentials.
@@ -204,27 +205,6 @@ impl Error {
         }
     }
 
-    /// Returns a hint: what the operator can do about the error.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Denied { status: 407, .. } => "the proxy wants a user and a password in its URI",
-            Self::Denied {
-                credentials: false, ..
-            } => {
-                "if the archive wants a user and a password, put them into the URI: https://USER:PASSWORD@HOST/"
-            }
-            Self::Denied { .. } => "check the user and the password in the URI",
-            Self::Redirect { source, .. } => return source.hint(),
-            Self::RedirectLoop { .. } => "try the URI that the archive's own documentation gives",
-            Self::NotRegular { .. } => "a file: URI names the directory that holds dists/",
-            Self::TooSlow { .. } | Self::Unreachable { .. } => {
-                "give the archive a second URI to fall back on"
-            }
-            _ => return None,
-        };
-        Some(hint.to_owned())
-    }
-
     pub(super) fn into_io(self) -> io::Error {
         let kind = match &self {
             Self::Truncated { .. } => io::ErrorKind::UnexpectedEof,
@@ -265,6 +245,16 @@ impl Error {
             }
         };
         Self::Timeout { uri, doing }
+    }
+}
+
+impl DomainError for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Cancelled { .. } => ErrorKind::Cancelled,
+            Self::Option { .. } => ErrorKind::Config,
+            _ => ErrorKind::Upstream,
+        }
     }
 }
 

@@ -966,7 +966,6 @@ fn private_keys_are_taken_from_private_files_only() {
             Err(e @ Error::KeyFilePermissions { mode, .. }) => {
                 assert_eq!(mode, open);
                 assert!(e.to_string().contains(&format!("{open:04o}")), "{e}");
-                assert!(e.hint().unwrap().contains("chmod 0600"));
             }
             other => panic!("{other:?}"),
         }
@@ -1022,7 +1021,7 @@ fn private_keys_are_taken_from_private_files_only() {
         .unwrap()
         .0;
     match fresh("locked", &locked.as_tsk().to_vec().unwrap()) {
-        Err(e @ Error::KeyEncrypted { .. }) => assert!(e.hint().unwrap().contains("gpg")),
+        Err(Error::KeyEncrypted { .. }) => {}
         other => panic!("{other:?}"),
     }
 }

@@ -1,17 +1,21 @@
 //! The reasons why a suite of an archive could not be fetched.
 
-use crate::deb822::ReleaseError;
-use crate::fetch::transport;
-use crate::{decode, uri};
+mod spool;
 
-use super::Error;
+use crate::deb822::ReleaseError;
+use crate::error::{DomainError, Error, ErrorKind, chain};
+use crate::uri;
+
+use super::transport;
+
+pub use spool::SpoolError;
 
 /// The reason why a suite of an archive could not be fetched. Every variant names the file or URI that it is about.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
     /// No URI of the archive gave the suite.
-    #[error("{}", .0.iter().map(|(uri, e)| format!("{uri}: {}", super::chain(e))).collect::<Vec<_>>().join("\n  and "))]
+    #[error("{}", .0.iter().map(|(uri, e)| format!("{uri}: {}", chain(e))).collect::<Vec<_>>().join("\n  and "))]
     EveryUri(Vec<(String, FetchError)>),
     /// The bytes did not come.
     #[error(transparent)]
@@ -104,7 +108,7 @@ pub enum FetchError {
     /// The Release is that of the copy or newer, but older than a Release whose indices could not be had.
     #[error(
         "{uri}: the Release of {date} is older than the one of {newer} seen at {newer_uri}{}",
-        .failures.iter().map(|(uri, e)| format!("\n  and {uri}: {}", super::chain(e))).collect::<String>()
+        .failures.iter().map(|(uri, e)| format!("\n  and {uri}: {}", chain(e))).collect::<String>()
     )]
     Behind {
         /// The URI of the Release.
@@ -248,12 +252,12 @@ pub enum FetchError {
     },
     /// The spool cannot be written.
     #[error(transparent)]
-    Spool(Box<Error>),
+    Spool(Error),
 }
 
 impl From<Error> for FetchError {
     fn from(error: Error) -> Self {
-        FetchError::Spool(Box::new(error))
+        FetchError::Spool(error)
     }
 }
 
@@ -281,67 +285,24 @@ impl FetchError {
     pub fn is_local(&self) -> bool {
         matches!(self, FetchError::Spool(_) | FetchError::Keyring { .. })
     }
+}
 
-    /// Returns what an operator can do about the error.
-    pub fn hint(&self) -> Option<String> {
+impl DomainError for FetchError {
+    fn kind(&self) -> ErrorKind {
         match self {
-            FetchError::EveryUri(errors) => errors.iter().find_map(|(_, e)| e.hint()),
-            FetchError::Transport(e) => e.hint(),
-            FetchError::Uri(e) => e.hint(),
-            FetchError::Signature { source, .. } => source.hint(),
-            FetchError::Keyring { source, .. } => source.hint(),
-            FetchError::Stale { .. } => Some(
-                "the mirror or the archive has stopped being updated; to replay old data on purpose, take max-age out of the archive"
-                    .into(),
-            ),
-            FetchError::Expired { .. } => Some(
-                "the mirror or the archive has stopped being updated; to replay old data on purpose, set check-valid-until = false for the archive"
-                    .into(),
-            ),
-            FetchError::TooLate { .. } => Some(
-                "look at the mirror, or raise fetch.suite-timeout where the way to it is slow".into(),
-            ),
-            FetchError::Behind { .. } => Some(
-                "a mirror lags, or is in the middle of its own sync; if the archive went back on purpose, remove the suite's file below spool/"
-                    .into(),
-            ),
-            FetchError::Future { .. } => Some("check the clock of this machine".into()),
-            FetchError::Identity { .. } => {
-                Some("if the archive announced that change, run once with --allow-identity-change".into())
-            }
-            FetchError::OtherSuite { .. } => Some("check `from` of the suites that use it".into()),
-            FetchError::NothingWanted { .. } => {
-                Some("check `components`, `architectures` and `indices` against what the archive has".into())
-            }
-            FetchError::TooManyWanted { .. } => {
-                Some("name the `languages` that are wanted, or narrow `indices` of the archive".into())
-            }
-            FetchError::Rollback { .. } => Some(
-                "if the archive went back on purpose, remove the suite's file below spool/, which remembers what was seen"
-                    .into(),
-            ),
-            FetchError::TooMuchMemory { .. } => Some(
-                "if that archive is to be so large and this machine has the memory, raise fetch.max-memory"
-                    .into(),
-            ),
-            FetchError::Index { .. } | FetchError::LongField { .. } => {
-                Some("tell the archive's maintainers; its next Release is tried as usual".into())
-            }
-            FetchError::Spool(e) => e.hint(),
-            _ => None,
+            FetchError::Spool(error) => error.kind(),
+            FetchError::Transport(error) => error.kind(),
+            FetchError::Keyring { .. } => ErrorKind::Signing,
+            _ => ErrorKind::Upstream,
         }
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        matches!(self, FetchError::Spool(error) if error.is_of_the_machine())
     }
 }
 
 /// Returns a number of bytes in MiB, rounded up.
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
-}
-
-/// Returns whether the decoder refused a stream because it is longer than allowed.
-pub(crate) fn is_over_limit(error: &std::io::Error) -> bool {
-    matches!(
-        decode::Error::of(error),
-        Some(decode::Error::TooLarge { .. })
-    )
 }

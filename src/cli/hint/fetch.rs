@@ -1,0 +1,97 @@
+//! Hints for errors of fetching, and of what was fetched.
+
+use aptmerge::fetch::transport;
+use aptmerge::fetch::{FetchError, SpoolError};
+use aptmerge::uri::UriError;
+
+use super::openpgp;
+
+pub(super) fn spool(error: &SpoolError) -> Option<String> {
+    Some(match error {
+        SpoolError::NoCopy { source, .. } => return fetch(source),
+        SpoolError::NotFetched { .. } => "run `aptmerge fetch`, or `aptmerge run`".into(),
+        SpoolError::NotProven { archive, .. } => format!(
+            "mend the keyring of `archives.{archive}.signed-by`, or fetch a Release that it can verify"
+        ),
+        SpoolError::Damaged { .. } => {
+            "the damaged file was removed; the next run fetches it again".into()
+        }
+        _ => return None,
+    })
+}
+
+pub(super) fn fetch(error: &FetchError) -> Option<String> {
+    let hint = match error {
+        FetchError::EveryUri(errors) => return errors.iter().find_map(|(_, error)| fetch(error)),
+        FetchError::Transport(error) => return transport(error),
+        FetchError::Uri(error) => return uri(error),
+        FetchError::Signature { source, .. } => return openpgp::hint(source),
+        FetchError::Keyring { source, .. } => return openpgp::hint(source),
+        FetchError::Spool(error) => return super::of(error),
+        FetchError::Stale { .. } => {
+            "the mirror or the archive has stopped being updated; to replay old data on purpose, take max-age out of the archive"
+        }
+        FetchError::Expired { .. } => {
+            "the mirror or the archive has stopped being updated; to replay old data on purpose, set check-valid-until = false for the archive"
+        }
+        FetchError::TooLate { .. } => {
+            "look at the mirror, or raise fetch.suite-timeout where the way to it is slow"
+        }
+        FetchError::Behind { .. } => {
+            "a mirror lags, or is in the middle of its own sync; if the archive went back on purpose, remove the suite's file below spool/"
+        }
+        FetchError::Future { .. } => "check the clock of this machine",
+        FetchError::Identity { .. } => {
+            "if the archive announced that change, run once with --allow-identity-change"
+        }
+        FetchError::OtherSuite { .. } => "check `from` of the suites that use it",
+        FetchError::NothingWanted { .. } => {
+            "check `components`, `architectures` and `indices` against what the archive has"
+        }
+        FetchError::TooManyWanted { .. } => {
+            "name the `languages` that are wanted, or narrow `indices` of the archive"
+        }
+        FetchError::Rollback { .. } => {
+            "if the archive went back on purpose, remove the suite's file below spool/, which remembers what was seen"
+        }
+        FetchError::TooMuchMemory { .. } => {
+            "if that archive is to be so large and this machine has the memory, raise fetch.max-memory"
+        }
+        FetchError::Index { .. } | FetchError::LongField { .. } => {
+            "tell the archive's maintainers; its next Release is tried as usual"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+pub(super) fn transport(error: &transport::Error) -> Option<String> {
+    use transport::Error;
+    let hint = match error {
+        Error::Denied { status: 407, .. } => "the proxy wants a user and a password in its URI",
+        Error::Denied {
+            credentials: false, ..
+        } => {
+            "if the archive wants a user and a password, put them into the URI: https://USER:PASSWORD@HOST/"
+        }
+        Error::Denied { .. } => "check the user and the password in the URI",
+        Error::Redirect { source, .. } => return uri(source),
+        Error::RedirectLoop { .. } => "try the URI that the archive's own documentation gives",
+        Error::NotRegular { .. } => "a file: URI names the directory that holds dists/",
+        Error::TooSlow { .. } | Error::Unreachable { .. } => {
+            "give the archive a second URI to fall back on"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn uri(error: &UriError) -> Option<String> {
+    let hint = match error {
+        UriError::Scheme { .. } => "fetching knows http, https and file",
+        UriError::Path { .. } => "write other characters percent-encoded, a blank as %20",
+        UriError::Downgrade => "use the http URI itself if that is what you want",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
