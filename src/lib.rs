@@ -23,6 +23,7 @@ pub mod indices;
 mod layout;
 mod listing;
 pub mod lock;
+pub mod manifest;
 pub mod merge;
 pub mod names;
 pub mod openpgp;

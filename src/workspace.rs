@@ -64,120 +64,40 @@
 //! written beside it as `state/staged.json`, durably; after the swap `staged.json` replaces `published.json` by rename. A run that finds
 //! the link at volatile therefore knows that a `staged.json` describes what is being served, and one that finds the link at production
 //! knows that a `staged.json` was never served. Where `staged.json` was lost or damaged meanwhile, there is no record of what is served,
-//! and every suite is merged anew.
+//! and every suite is merged anew. Both are lists: what is recorded of a suite, and its manifest, is a file of its own in
+//! `state/manifests/`.
 //!
 //! Each record says in which format it is ([`Record`]): one that a newer aptmerge wrote is refused, an older one is read.
 
 mod error;
+mod generation;
+mod record;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::difference::Difference;
 use crate::durable;
 use crate::error::{Error, Result};
 
 use crate::lock::{Claim, RunLock};
-use crate::suite_report::SuiteReport;
+use crate::manifest::Manifest;
+
 pub use error::StateError;
 pub(crate) use error::is_damaged;
 
 pub use crate::durable::SymlinkedDirectory;
 pub use crate::layout::{Layout, PRODUCTION, VOLATILE};
+pub(crate) use generation::split_input;
+pub use generation::{DerivedRecord, Generation, InputRecord, LastReferenced, SuiteRecord};
+pub use record::Record;
+pub(crate) use record::{read_json, write_json};
 
 /// The name, below the state directory, of the record of the generation that is about to be swapped in.
 const STAGED: &str = "staged.json";
-
-/// A record that is kept in a file of JSON.
-pub trait Record: Serialize + DeserializeOwned {
-    /// The number of the format that is written; files without a number have format 0. It grows when a program that knows the
-    /// format before could not read the record, or would misunderstand it.
-    const FORMAT: u64;
-}
-
-/// One published state of the tree.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Generation {
-    /// The number of the generation; 0 before the first.
-    pub number: u64,
-    /// The suites, by their path below `dists/`.
-    pub suites: BTreeMap<String, SuiteRecord>,
-    /// The symlinks: the aliases of suites, and the pools of local archives.
-    pub links: BTreeMap<String, String>,
-}
-
-impl Record for Generation {
-    const FORMAT: u64 = 1;
-}
-
-/// The record of one published suite, and of what it was made from.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct SuiteRecord {
-    /// The generation that last changed the suite.
-    pub generation: u64,
-    /// A digest of everything that the suite's indices depend on: inputs, rules, and the version of the merge.
-    pub content: String,
-    /// A digest of everything else that the suite's Release depends on.
-    pub release: String,
-    /// The Date of the suite's Release, in seconds since 1970.
-    pub date: i64,
-    /// The Valid-Until of the suite's Release.
-    pub valid_until: Option<i64>,
-    /// The archives' suites that the suite was made from.
-    #[serde(deserialize_with = "archives")]
-    pub archives: Vec<InputRecord>,
-    /// The report of the suite's merge; the guard against shrinking counts by it, and the text reports are written from it.
-    pub report: SuiteReport,
-    /// The changes that the generation which last changed the suite made to it.
-    #[serde(default)]
-    pub difference: Difference,
-    /// The records of the indices that describe published packages, by the path of the plain form.
-    #[serde(default)]
-    pub derived: BTreeMap<String, DerivedRecord>,
-    /// The SHA-256 of each list whose patches were all proven when they were made, by the path of the index's plain form.
-    #[serde(default)]
-    pub patches: BTreeMap<String, String>,
-    /// Files under by-hash that no current Release names, with the data that decides when they may be removed.
-    pub retained: BTreeMap<String, LastReferenced>,
-}
-
-/// The record of an archive's suite that a merged suite was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputRecord {
-    /// The archive.
-    pub archive: String,
-    /// Its suite.
-    pub suite: String,
-    /// The Date of its Release, in seconds since 1970.
-    pub date: i64,
-}
-
-/// The record of what an index that describes published packages was made from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DerivedRecord {
-    /// The digest of everything that the index depends on, in hex.
-    pub key: String,
-    /// The warnings that were given when the index was made.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub warnings: BTreeSet<String>,
-}
-
-/// The record of when a served Release last named a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastReferenced {
-    /// The number of the suite's generations since.
-    pub generations: u64,
-    /// The time when the first Release without the file was published, in seconds since 1970.
-    pub time: i64,
-}
 
 /// The recorded state, under the lock.
 #[derive(Debug)]
@@ -231,12 +151,13 @@ impl<'lock> Workspace<'lock> {
 
     /// Records the generation that is about to be swapped in.
     pub fn record_staged(&self, generation: &Generation) -> Result<()> {
-        self.write_state(STAGED, generation)
+        generation::write(&self.layout.state().join(STAGED), generation)
     }
 
     /// Returns the generation that is recorded as staged, if there is one.
     pub fn staged(&self) -> Result<Option<Generation>> {
-        self.read_state(STAGED)
+        let staged = generation::read(&self.layout.state().join(STAGED))?;
+        Ok(staged.map(|(generation, _)| generation))
     }
 
     /// Makes the staged record the published one: the swap has happened.
@@ -244,7 +165,7 @@ impl<'lock> Workspace<'lock> {
         let staged = self.layout.state().join(STAGED);
         durable::rename(&staged, &published_path(&self.layout))?;
         self.published = generation;
-        Ok(())
+        generation::collect(&published_path(&self.layout))
     }
 
     /// Records that production is about to hold a generation without a record: from now on, no suite counts as made from what the old
@@ -256,8 +177,9 @@ impl<'lock> Workspace<'lock> {
             record.content.clear();
             record.release.clear();
             record.derived.clear();
+            record.manifest = Manifest::default();
         }
-        write_json(&published_path(&self.layout), &generation)?;
+        generation::write(&published_path(&self.layout), &generation)?;
         self.published = generation;
         Ok(())
     }
@@ -329,163 +251,16 @@ fn published_path(layout: &Layout) -> PathBuf {
     layout.state().join("published.json")
 }
 
+/// Reads what production holds. Without the lock, a run may remove files of suites between two looks: then the list changes as well.
 fn read_published(layout: &Layout) -> Result<Generation> {
-    Ok(read_json(&published_path(layout))?.unwrap_or_default())
-}
-
-/// Reads [`SuiteRecord::archives`]; format 0 had a map, by archive and suite.
-fn archives<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<InputRecord>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Any {
-        Named(Vec<InputRecord>),
-        Map(BTreeMap<String, i64>),
-    }
-    Ok(match Any::deserialize(from)? {
-        Any::Named(named) => named,
-        Any::Map(map) => {
-            let records = map.into_iter().map(|(input, date)| {
-                let (archive, suite) = split_input(&input);
-                InputRecord {
-                    archive,
-                    suite,
-                    date,
-                }
-            });
-            records.collect()
+    let path = published_path(layout);
+    let mut before = None;
+    loop {
+        let (generation, gone) = generation::read(&path)?.unwrap_or_default();
+        let seen = Some((generation.number, gone));
+        if seen == before || seen.as_ref().is_some_and(|(_, gone)| gone.is_empty()) {
+            return Ok(generation);
         }
-    })
-}
-
-/// Splits `archive suite`, as records of format 0 have it.
-pub(crate) fn split_input(input: &str) -> (String, String) {
-    let (archive, suite) = input.split_once(' ').unwrap_or((input, ""));
-    (archive.to_owned(), suite.to_owned())
-}
-
-/// The part of a record that says in which format the rest is.
-#[derive(Deserialize)]
-struct Format {
-    #[serde(default)]
-    format: u64,
-}
-
-/// A record as it is written.
-#[derive(Serialize)]
-struct Written<'a, T> {
-    format: u64,
-    #[serde(flatten)]
-    record: &'a T,
-}
-
-/// Reads a record; `None` where there is none.
-pub(crate) fn read_json<T: Record>(path: &Path) -> Result<Option<T>> {
-    let text = match durable::read_regular(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", path)(error)),
-    };
-    let damaged = |source| StateError::Damaged {
-        path: path.to_owned(),
-        source,
-    };
-    let Format { format } = serde_json::from_slice(&text).map_err(damaged)?;
-    if format > T::FORMAT {
-        return Err(StateError::Newer {
-            path: path.to_owned(),
-            format,
-            known: T::FORMAT,
-        }
-        .into());
-    }
-    Ok(serde_json::from_slice(&text).map(Some).map_err(damaged)?)
-}
-
-/// Writes a record, durably and in one step.
-pub(crate) fn write_json<T: Record>(path: &Path, record: &T) -> Result<()> {
-    let format = T::FORMAT;
-    let written = Written { format, record };
-    let mut text = serde_json::to_vec_pretty(&written).map_err(|source| StateError::Damaged {
-        path: path.to_owned(),
-        source,
-    })?;
-    text.push(b'\n');
-    durable::write(path, &text, None)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn a_generation_of_format_0_is_read() {
-        let text = r#"{
-          "number": 7,
-          "suites": {
-            "daedalus": {
-              "generation": 7,
-              "content": "01",
-              "release": "02",
-              "date": 1767225600,
-              "valid-until": null,
-              "archives": {"main bookworm": 1767225600, "overlay daedalus": 1767225601},
-              "report": {
-                "packages": {"amd64": 3},
-                "banned": [{"package": "systemd", "because_of": null}],
-                "older": [["base-files", "12", "13"]],
-                "watched": {},
-                "unasked": [["essential", "base-files", "main"]],
-                "without-source": []
-              },
-              "retained": {}
-            }
-          },
-          "links": {}
-        }"#;
-        let generation: Generation = serde_json::from_str(text).unwrap();
-        let suite = serde_json::to_value(&generation.suites["daedalus"]).unwrap();
-        let inputs = serde_json::json!([
-            {"archive": "main", "suite": "bookworm", "date": 1767225600},
-            {"archive": "overlay", "suite": "daedalus", "date": 1767225601},
-        ]);
-        assert_eq!(suite["archives"], inputs);
-        let older = serde_json::json!([{"package": "base-files", "winner": "12", "hidden": "13"}]);
-        assert_eq!(suite["report"]["older"], older);
-        let unasked = serde_json::json!(
-            [{"claim": "essential", "package": "base-files", "archive": "main"}]
-        );
-        assert_eq!(suite["report"]["unasked"], unasked);
-        serde_json::from_value::<SuiteRecord>(suite).unwrap();
-    }
-
-    #[test]
-    fn a_newer_format_is_refused_and_an_older_one_is_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("record.json");
-        let record = Generation {
-            number: 7,
-            ..Generation::default()
-        };
-        write_json(&path, &record).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("{\n  \"format\": 1,\n"), "{text}");
-        let number = || read_json::<Generation>(&path).map(|record| record.unwrap().number);
-        assert_eq!(number().unwrap(), 7);
-        std::fs::write(&path, text.replace("  \"format\": 1,\n", "")).unwrap();
-        assert_eq!(number().unwrap(), 7);
-        // The rest of a newer record may have any shape.
-        std::fs::write(&path, "{\"number\": [], \"format\": 2}").unwrap();
-        let error = number().unwrap_err();
-        let is_newer = matches!(
-            error.downcast_ref(),
-            Some(StateError::Newer {
-                format: 2,
-                known: 1,
-                ..
-            })
-        );
-        assert!(is_newer, "{error}");
+        before = seen;
     }
 }

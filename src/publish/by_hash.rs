@@ -1,61 +1,38 @@
 //! Files under by-hash, and patches: decides which of those that no Release names any more are kept, and for how long.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use crate::config::Retention;
-use crate::error::Result;
-use crate::listing;
+use crate::manifest::{Manifest, ManifestFile};
 use crate::workspace::LastReferenced;
 
-/// Returns the by-hash files and patches of a suite's directory, by path below it; sub-directories that `skip` names belong to other
-/// suites.
-pub(super) fn existing(suite: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    if !suite.is_dir() {
-        return Ok(found);
-    }
-    for entry in listing::below(suite, usize::MAX, |path| !skip(path)) {
-        let entry = entry?;
-        let path = entry.path().strip_prefix(suite).unwrap_or(entry.path());
-        let in_by_hash = path
-            .parent()
-            .and_then(Path::parent)
-            .is_some_and(|p| p.ends_with("by-hash"));
-        let is_patch = path.extension().is_some_and(|e| e == "gz")
-            && path
-                .parent()
-                .and_then(Path::extension)
-                .is_some_and(|e| e == "diff");
-        if (in_by_hash || is_patch) && entry.file_type().is_file() {
-            found.extend(
-                path.to_str()
-                    .filter(|p| !p.contains(crate::durable::TEMP_PREFIX))
-                    .map(str::to_owned),
-            );
-        }
-    }
-    Ok(found)
+/// Returns the files under by-hash and the patches of a suite.
+pub(super) fn existing(manifest: &Manifest) -> impl Iterator<Item = &String> {
+    manifest.files.keys().filter(|path| {
+        let mut parts = path.rsplit('/');
+        let (name, dir) = (parts.next().unwrap_or_default(), parts.next());
+        let is_patch = name.ends_with(".gz") && dir.is_some_and(|dir| dir.ends_with(".diff"));
+        is_patch || parts.next() == Some("by-hash")
+    })
 }
 
 /// Decides which of the existing files stay for clients that have read an earlier Release.
 ///
-/// `named` has the files that the new Release names; `before` is the record of files that the last one did not name. For a file
+/// `named` has the files of the new Release, and the patches that its lists name; `before` is the record of files that the last one did not name. For a file
 /// that the last Release named, or that has no record, counting begins now. A file is removed only when both bounds are
 /// passed: it was not named for more generations and for more days than the configuration says.
-pub(super) fn retained(
-    existing: BTreeSet<String>,
-    named: &BTreeSet<String>,
+pub(super) fn retained<'a>(
+    existing: impl Iterator<Item = &'a String>,
+    named: &BTreeMap<String, ManifestFile>,
     before: &BTreeMap<String, LastReferenced>,
     retention: Retention,
     now: i64,
 ) -> BTreeMap<String, LastReferenced> {
     let seconds = i64::try_from(retention.days.saturating_mul(86_400)).unwrap_or(i64::MAX);
     existing
-        .into_iter()
-        .filter(|path| !named.contains(path))
+        .filter(|path| !named.contains_key(*path))
         .map(|path| {
-            let age = before.get(&path).map_or(
+            let age = before.get(path).map_or(
                 LastReferenced {
                     generations: 1,
                     time: now,
@@ -66,7 +43,7 @@ pub(super) fn retained(
                     time: last.time.min(now),
                 },
             );
-            (path, age)
+            (path.clone(), age)
         })
         .filter(|(_, age)| {
             age.generations <= retention.generations || now.saturating_sub(age.time) <= seconds
@@ -77,6 +54,7 @@ pub(super) fn retained(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::FileDigests;
 
     const DAY: i64 = 86_400;
 
@@ -89,8 +67,8 @@ mod tests {
             days: 3,
         };
         retained(
-            ["a".to_owned()].into(),
-            &BTreeSet::new(),
+            ["a".to_owned()].iter(),
+            &BTreeMap::new(),
             before,
             bounds,
             now,
@@ -115,7 +93,11 @@ mod tests {
 
     #[test]
     fn a_named_file_is_not_retained_and_starts_afresh_when_it_is_dropped_again() {
-        let named = ["a".to_owned()].into();
+        let file = ManifestFile {
+            digests: FileDigests::of(b""),
+            modified: 0,
+        };
+        let named = [("a".to_owned(), file)].into();
         let old = [(
             "a".to_owned(),
             LastReferenced {
@@ -125,7 +107,7 @@ mod tests {
         )]
         .into();
         let kept = retained(
-            ["a".to_owned()].into(),
+            ["a".to_owned()].iter(),
             &named,
             &old,
             Retention::default(),

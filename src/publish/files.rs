@@ -9,6 +9,7 @@ use crate::config::{Form, HashKind, PatchHistory};
 use crate::durable;
 use crate::error::Result;
 use crate::events::Progress;
+use crate::manifest::{FileDigests, Manifest, ManifestFile};
 use crate::pdiff::index::Hashed;
 use crate::workspace::DerivedRecord;
 
@@ -52,12 +53,16 @@ pub(super) struct Writer<'a> {
     /// The same of the new lists.
     pub(super) proven: Mutex<BTreeMap<String, String>>,
     pub(super) files: Mutex<BTreeMap<String, FileDigest>>,
+    /// Every file that is in its place, under each of its names.
+    pub(super) manifest: Mutex<BTreeMap<String, ManifestFile>>,
 }
 
 /// The result of writing a suite.
 pub(super) struct Written {
     /// The files of the suite.
     pub(super) files: BTreeMap<String, FileDigest>,
+    /// The manifest of the suite, as far as it is written.
+    pub(super) manifest: Manifest,
     /// The records of what the indices that describe published packages were made from.
     pub(super) derived: BTreeMap<String, DerivedRecord>,
     /// The lists of patches that are proven.
@@ -72,11 +77,22 @@ impl Writer<'_> {
     /// Returns the result.
     pub(super) fn finish(self) -> Written {
         let files = self.files.into_inner();
+        let files = files.unwrap_or_else(PoisonError::into_inner);
+        let written = self.manifest.into_inner();
+        let written = written.unwrap_or_else(PoisonError::into_inner);
         let derived = self.derived.into_inner();
         let proven = self.proven.into_inner();
         let warnings = self.comparison.warnings.into_inner();
+        let plain = files
+            .iter()
+            .filter(|(path, _)| !written.contains_key(*path));
+        let plain = plain.map(|(path, digest)| (path.clone(), digest.into()));
         Written {
-            files: files.unwrap_or_else(PoisonError::into_inner),
+            manifest: Manifest {
+                plain: plain.collect(),
+                files: written,
+            },
+            files,
             derived: derived.unwrap_or_else(PoisonError::into_inner),
             proven: proven.unwrap_or_else(PoisonError::into_inner),
             changes: self.comparison.changes,
@@ -89,6 +105,14 @@ impl Writer<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(path, digest);
+    }
+
+    /// Enters a file that is in its place into the manifest.
+    pub(super) fn note(&self, path: String, digests: FileDigests) -> Result<()> {
+        let file = ManifestFile::at(&self.new.join(&path), digests)?;
+        let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        manifest.insert(path, file);
+        Ok(())
     }
 
     /// Carries a file on as it is served now, if the file is there in the length that its Release lists.
@@ -119,13 +143,15 @@ impl Writer<'_> {
             durable::create_dir(dir)?;
         }
         put(&target)?;
-        for by_hash in by_hash_paths(path, digest, self.hashes) {
-            let by_hash = self.new.join(by_hash);
+        for name in by_hash_paths(path, digest, self.hashes) {
+            let by_hash = self.new.join(&name);
             if let Some(dir) = by_hash.parent() {
                 durable::create_dir(dir)?;
             }
             sync::link_file(&target, &by_hash)?;
+            self.note(name, digest.into())?;
         }
+        self.note(path.to_owned(), digest.into())?;
         self.list(path.to_owned(), *digest);
         Ok(())
     }

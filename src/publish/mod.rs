@@ -40,6 +40,7 @@ mod release;
 mod stage;
 mod suite;
 mod sync;
+mod trees;
 mod validity;
 mod whole;
 mod writer;

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use crate::config::PatchHistory;
 use crate::durable;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::manifest::FileDigests;
 use crate::pdiff::Patch;
 use crate::pdiff::ed;
 use crate::pdiff::index::{DiffIndex, Entry, Hashed};
@@ -56,6 +57,18 @@ impl<'a> Patches<'a> {
 
     fn new_file(&self, entry: &Entry) -> PathBuf {
         self.writer.new.join(&self.dir).join(entry.file_name())
+    }
+
+    /// Enters a patch that is in its place into the manifest.
+    fn note(&self, entry: &Entry) -> Result<()> {
+        let path = format!("{}/{}", self.dir, entry.file_name());
+        let digests = FileDigests {
+            size: entry.download.size,
+            sha256: hex::encode(entry.download.sha256),
+            sha512: None,
+            md5: None,
+        };
+        self.writer.note(path, digests)
     }
 
     /// Returns the served list of patches, as far as the patches are there, sound and proven: clients can do without a list, and a run that
@@ -158,6 +171,7 @@ impl<'a> Patches<'a> {
             } else {
                 durable::write_file(&target, &packed, Some(self.writer.modified))?;
             }
+            self.note(&entry)?;
             entries.push(entry);
         }
         if entries.is_empty() {
@@ -182,6 +196,7 @@ impl<'a> Patches<'a> {
         durable::create_dir(&dir)?;
         for entry in &index.entries {
             sync::link_file(&self.old(entry), &self.new_file(entry))?;
+            self.note(entry)?;
         }
         self.write_list(index)
     }
@@ -198,18 +213,6 @@ fn within(history: PatchHistory, entries: &mut Vec<Entry>) {
     };
     let kept = youngest.take_while(fits).count();
     entries.drain(..entries.len() - kept);
-}
-
-/// Returns the patches that a list of a suite names, as paths below the suite.
-pub(super) fn named(suite: &Path, index_path: &str) -> Result<Vec<String>> {
-    let path = suite.join(index_path);
-    let text = fs::read(&path).map_err(Error::io("read", &path))?;
-    let dir = index_path.strip_suffix("Index").unwrap_or_default();
-    let entries = DiffIndex::parse(&text).map_or(Vec::new(), |index| index.entries);
-    let paths = entries
-        .iter()
-        .map(|entry| format!("{dir}{}", entry.file_name()));
-    Ok(paths.collect())
 }
 
 /// Compresses a script. The same script gives the same bytes.

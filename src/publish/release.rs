@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::fetch::Spool;
 use crate::hashing::{Digests, Hasher};
 use crate::indices::IndexName;
+use crate::manifest::FileDigests;
 
 use super::error::PublishError;
 
@@ -45,6 +46,17 @@ impl FileDigest {
             HashKind::Md5 => self.md5.map(hex::encode),
             HashKind::Sha256 => Some(hex::encode(self.sha256)),
             HashKind::Sha512 => self.sha512.map(hex::encode),
+        }
+    }
+}
+
+impl From<&FileDigest> for FileDigests {
+    fn from(digest: &FileDigest) -> Self {
+        Self {
+            size: digest.size,
+            sha256: hex::encode(digest.sha256),
+            sha512: digest.sha512.map(hex::encode),
+            md5: digest.md5.map(hex::encode),
         }
     }
 }

@@ -24,7 +24,7 @@ use super::plan::{Action, Allowances, Plan, SuitePlan, links};
 use super::pool::place_pool;
 use super::refused::{Refused, for_suite};
 use super::suite::SuiteStage;
-use super::{link, sync};
+use super::{link, sync, trees};
 
 /// The options for building a generation, and for checking it.
 #[derive(Clone, Copy)]
@@ -280,15 +280,19 @@ impl Staged<'_> {
             cancel,
         };
         let told = self.built.refused.len();
-        let check = |suite: &SuiteName| {
+        let check = |generation: &Generation, suite: &SuiteName| {
             for_suite(suite, || {
-                let report = check_suites(&tree, vec![suite.to_string()], &options);
+                let mut problems = check_suites(&tree, vec![suite.to_string()], &options).problems;
                 cancel.check()?;
-                match report.problems.is_empty() {
+                let found = trees::compare(&tree, generation, suite.as_str())?;
+                problems.extend(found.wrong);
+                let foreign = found.foreign.into_iter();
+                problems.extend(foreign.map(|path| format!("{path}: nothing put it there")));
+                match problems.is_empty() {
                     true => Ok(()),
                     false => Err(PublishError::Check {
                         tree: tree.clone(),
-                        problems: report.problems,
+                        problems,
                     }
                     .into()),
                 }
@@ -300,7 +304,7 @@ impl Staged<'_> {
         let faults: Vec<_> = changed
             .filter_map(|suite| {
                 let suite = suite.clone();
-                let fault = check(&suite);
+                let fault = check(&self.built.generation, &suite);
                 checking.inc(1);
                 fault.err().map(|why| Refused { suite, why })
             })
@@ -328,15 +332,13 @@ impl Staged<'_> {
                     ));
                 }
                 let checked = made.and_then(|record| {
+                    let generation = &mut self.built.generation;
+                    generation.suites.insert(fault.suite.to_string(), record);
                     sync::sync_tree(&tree)?;
-                    check(&fault.suite).map(|()| record)
+                    check(generation, &fault.suite)
                 });
                 match checked {
-                    Ok(record) => {
-                        let suites = &mut self.built.generation.suites;
-                        suites.insert(fault.suite.to_string(), record);
-                        continue;
-                    }
+                    Ok(()) => continue,
                     Err(why) if why.is_of_the_machine() => return Err(why),
                     Err(why) => fault.why = why,
                 }

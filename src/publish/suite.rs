@@ -1,5 +1,6 @@
 //! One suite, on its way from production to volatile: kept, signed again, or merged anew.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,6 +18,7 @@ use crate::durable;
 use crate::error::Result;
 use crate::events::{Listener, Silent, Task};
 use crate::indices;
+use crate::manifest::{FileDigests, Manifest, ManifestFile};
 use crate::merge::{self, SuiteReport};
 use crate::openpgp::Signer;
 use crate::workspace::{DerivedRecord, InputRecord, LastReferenced, SuiteRecord};
@@ -24,10 +26,10 @@ use crate::workspace::{DerivedRecord, InputRecord, LastReferenced, SuiteRecord};
 use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
 use super::error::{Guard, PublishError};
-use super::files::{Writer, Written, by_hash_paths};
+use super::files::{Writer, Written};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
-use super::{by_hash, patches, readback, sync, validity};
+use super::{by_hash, readback, sync, validity};
 
 /// One suite, on its way from production to volatile.
 pub(super) struct SuiteStage<'a> {
@@ -143,8 +145,20 @@ impl SuiteStage<'_> {
 
     /// Links the suite as it is published.
     pub(super) fn keep(&self, record: &SuiteRecord) -> Result<SuiteRecord> {
-        sync::link_tree(&self.old, &self.new, &|path| self.is_other_suite(path))?;
-        Ok(record.clone())
+        let manifest = self.manifest_before()?;
+        for dir in manifest.directories() {
+            durable::create_dir(&self.new.join(dir))?;
+        }
+        for path in manifest.files.keys() {
+            let old = self.old.join(path);
+            if old.symlink_metadata().is_ok_and(|m| m.is_file()) {
+                sync::link_file(&old, &self.new.join(path))?;
+            }
+        }
+        Ok(SuiteRecord {
+            manifest: manifest.into_owned(),
+            ..record.clone()
+        })
     }
 
     /// Puts the published suite back in place of what was made; returns nothing if the suite was never published.
@@ -207,6 +221,7 @@ impl SuiteStage<'_> {
             proven: Mutex::default(),
             derived: Mutex::default(),
             files: Mutex::default(),
+            manifest: Mutex::default(),
         };
         durable::create_dir(&self.new)?;
         let report = match carried {
@@ -232,6 +247,7 @@ impl SuiteStage<'_> {
         }
         let Written {
             files,
+            mut manifest,
             derived,
             proven,
             changes,
@@ -250,8 +266,8 @@ impl SuiteStage<'_> {
             valid_until,
             &files,
         );
-        self.sign(signer, &text)?;
-        let retained = self.retain(&files)?;
+        self.sign(signer, &text, &mut manifest)?;
+        let retained = self.retain(&mut manifest)?;
         let inputs = plan.config.inputs(self.suite.suite);
         Ok(SuiteRecord {
             generation: self.number,
@@ -273,6 +289,7 @@ impl SuiteStage<'_> {
             report,
             derived: carried.map_or(derived, |record| record.derived.clone()),
             patches: proven,
+            manifest,
             retained,
         })
     }
@@ -352,7 +369,7 @@ impl SuiteStage<'_> {
         Ok(())
     }
 
-    fn sign(&self, signer: &Signer, text: &str) -> Result<()> {
+    fn sign(&self, signer: &Signer, text: &str, manifest: &mut Manifest) -> Result<()> {
         let at = SystemTime::from(self.plan.now);
         let signed = signer
             .sign(text.as_bytes(), at)
@@ -365,40 +382,51 @@ impl SuiteStage<'_> {
             ("Release.gpg", &signed.detached),
             ("InRelease", &signed.inline),
         ] {
-            durable::write_file(&self.new.join(name), data, Some(at))?;
+            let path = self.new.join(name);
+            durable::write_file(&path, data, Some(at))?;
+            let file = ManifestFile::at(&path, FileDigests::of(data))?;
+            manifest.files.insert(name.to_owned(), file);
         }
         Ok(())
     }
 
-    /// Carries on the by-hash files of earlier generations.
-    fn retain(
-        &self,
-        files: &BTreeMap<String, FileDigest>,
-    ) -> Result<BTreeMap<String, LastReferenced>> {
-        let mut named: BTreeSet<String> = files
-            .iter()
-            .flat_map(|(path, digest)| {
-                by_hash_paths(path, digest, &self.plan.config.publish.hashes)
-            })
-            .collect();
-        for path in files.keys().filter(|path| path.ends_with(".diff/Index")) {
-            named.extend(patches::named(&self.new, path)?);
-        }
+    /// Carries on the by-hash files of earlier generations, and enters them into the manifest of the new one.
+    fn retain(&self, manifest: &mut Manifest) -> Result<BTreeMap<String, LastReferenced>> {
+        let before = self.manifest_before()?;
         let empty = BTreeMap::new();
-        let retained = by_hash::retained(
-            by_hash::existing(&self.old, &|path| self.is_other_suite(path))?,
-            &named,
+        let mut retained = by_hash::retained(
+            by_hash::existing(&before),
+            &manifest.files,
             self.suite.record.map_or(&empty, |r| &r.retained),
             self.plan.config.publish.by_hash,
             self.plan.now.as_second(),
         );
+        let dirs: BTreeSet<&Path> = retained
+            .keys()
+            .filter_map(|p| Path::new(p).parent())
+            .collect();
+        for dir in dirs {
+            durable::create_dir(&self.new.join(dir))?;
+        }
+        retained.retain(|path, _| before.files[path].has_size_of(&self.old.join(path)));
         for path in retained.keys() {
-            let target = self.new.join(path);
-            if let Some(dir) = target.parent() {
+            let (old, new) = (self.old.join(path), self.new.join(path));
+            if let Some(dir) = new.parent() {
                 durable::create_dir(dir)?;
             }
-            sync::link_file(&self.old.join(path), &target)?;
+            sync::link_file(&old, &new)?;
+            let file = ManifestFile::at(&new, before.files[path].digests.clone())?;
+            manifest.files.insert(path.clone(), file);
         }
         Ok(retained)
+    }
+
+    /// Returns the manifest of what is published of the suite. Where none is on record, production is read.
+    fn manifest_before(&self) -> Result<Cow<'_, Manifest>> {
+        let recorded = self.suite.record.map(|record| &record.manifest);
+        if let Some(recorded) = recorded.filter(|recorded| !recorded.is_empty()) {
+            return Ok(Cow::Borrowed(recorded));
+        }
+        Manifest::read(&self.old, &|path| self.is_other_suite(path)).map(Cow::Owned)
     }
 }

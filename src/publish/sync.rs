@@ -197,27 +197,6 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Gives every file of a directory a second name in another, leaving out the sub-directories that `skip` names.
-pub(super) fn link_tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<()> {
-    durable::create_dir(to)?;
-    for (name, metadata) in entries(from)? {
-        let (source, target) = (from.join(&name), to.join(&name));
-        if skip(&source)
-            || name
-                .as_encoded_bytes()
-                .starts_with(durable::TEMP_PREFIX.as_bytes())
-        {
-            continue;
-        }
-        if metadata.is_dir() {
-            link_tree(&source, &target, skip)?;
-        } else if metadata.is_file() {
-            link_file(&source, &target)?;
-        }
-    }
-    Ok(())
-}
-
 /// Forces every directory of a tree out to the disk.
 pub(super) fn sync_tree(tree: &Path) -> Result<()> {
     for (name, metadata) in entries(tree)? {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::programs::has;
+use crate::common::state;
 use crate::common::upstream::{Said, Site, gz, signing_time, stanza, xz};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
@@ -424,8 +425,8 @@ fn what_no_key_of_ours_has_signed_is_not_signed_anew() {
 #[test]
 fn what_a_record_was_made_to_hold_names_no_file_and_steers_no_terminal() {
     let site = Site::published();
-    let record = site.path("site/state/published.json");
-    let mut state: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    let root = site.path("site");
+    let mut state = state::published(&root);
     let suite = &mut state["suites"]["daedalus"];
     let odd = "odd\n\u{1b}[2Jforged,line\u{9b}\u{202e}";
     suite["report"]["watched"]["../../planted"] = serde_json::json!(["odd"]);
@@ -438,7 +439,7 @@ fn what_a_record_was_made_to_hold_names_no_file_and_steers_no_terminal() {
     }]);
     let input = serde_json::json!({ "archive": odd, "suite": odd, "date": 0 });
     suite["archives"].as_array_mut().unwrap().push(input);
-    fs::write(&record, serde_json::to_vec(&state).unwrap()).unwrap();
+    state::write_published(&root, &state);
     let said = site.run(&["-v"]);
     said.expect(0, &["nothing changed"]);
     assert!(!site.path("planted.txt").exists());
@@ -462,15 +463,15 @@ fn what_a_record_was_made_to_hold_names_no_file_and_steers_no_terminal() {
 #[test]
 fn numbers_of_a_record_that_nobody_counts_to_end_no_run() {
     let site = Site::published();
-    let record = site.path("site/state/published.json");
+    let root = site.path("site");
     for pointer in ["/number", "/suites/daedalus/report/packages/all"] {
-        let good = fs::read(&record).unwrap();
-        let mut state: Value = serde_json::from_slice(&good).unwrap();
+        let good = state::published(&root);
+        let mut state = good.clone();
         *state.pointer_mut(pointer).unwrap() = u64::MAX.into();
-        fs::write(&record, serde_json::to_vec(&state).unwrap()).unwrap();
+        state::write_published(&root, &state);
         site.run(&["--rebuild", "--allow-shrink"]).expect(0, &[]);
         site.aptmerge(&["verify"]).expect(0, &[]);
-        fs::write(&record, good).unwrap();
+        state::write_published(&root, &good);
         site.run(&["--rebuild"]).expect(0, &[]);
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 
 use crate::common::apt::{field, stanzas, unxz};
+use crate::common::state;
 use crate::common::upstream::{NEWER, Said, Site, Suite, gz, xz};
 
 const ALL: &str =
@@ -376,16 +377,15 @@ fn contents_beside_the_components_are_all_of_theirs() {
     site.run(&[]).expect(0, &[]);
     assert_eq!(site.served(), before);
     // When the suite is merged again, an index whose inputs and packages are the same is taken over, and so is its record.
-    let path = site.root().join("state/published.json");
-    let state =
-        || -> serde_json::Value { serde_json::from_slice(&fs::read(&path).unwrap()).unwrap() };
+    let root = site.root();
+    let state = || state::published(&root);
     let mut published = state();
     let of = |state: &serde_json::Value| {
         state["suites"]["daedalus"]["derived"]["Contents-amd64"].clone()
     };
     published["suites"]["daedalus"]["derived"]["Contents-amd64"]["warnings"] =
         serde_json::json!(["from the record"]);
-    fs::write(&path, published.to_string()).unwrap();
+    state::write_published(&root, &published);
     let mut main = site.main();
     main.set("Date", NEWER);
     let index = "main/binary-amd64/Packages";

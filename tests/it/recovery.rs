@@ -52,6 +52,11 @@ fn died_after_its_swap() -> Died {
         &at(&other, "state/published.json"),
         &at(&site, "state/staged.json"),
     );
+    let manifests = fs::read_dir(at(&other, "state/manifests")).unwrap();
+    for manifest in manifests.map(Result::unwrap) {
+        let to = at(&site, "state/manifests").join(manifest.file_name());
+        fs::copy(manifest.path(), to).unwrap();
+    }
     copy(&at(&other, "spool"), &at(&site, "spool"));
     point_link(&site, "merged-volatile");
     // The keys and archives of the first remain; the overlay of the second is gone.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::common::apt::{ALL_SUITES, DAEDALUS, Site, field};
+use crate::common::state;
 
 const OVERLAY: &str = "signed-by = \"keys/overlay.gpg\"\n";
 const MAIN: &str = "signed-by = \"keys/main.gpg\"\n";
@@ -196,8 +197,7 @@ fn transitive_bans_take_the_chain_and_say_so() {
     let gone: Vec<_> = before.keys().filter(|n| !after.contains_key(*n)).collect();
     assert_eq!(gone, ["chain-end", "chain-link"]);
     assert!(after.contains_key("chain-provided"));
-    let state = std::fs::read(site.path("site/state/published.json")).unwrap();
-    let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    let state = state::published(&site.path("site"));
     let banned = state["suites"]["daedalus"]["report"]["banned"]
         .as_array()
         .unwrap();

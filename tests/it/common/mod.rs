@@ -5,6 +5,7 @@ pub(crate) mod certs;
 pub(crate) mod history;
 pub(crate) mod programs;
 pub(crate) mod site;
+pub(crate) mod state;
 pub(crate) mod targets;
 pub(crate) mod upstream;
 pub(crate) mod web;

@@ -1,0 +1,28 @@
+//! The recorded state of a site.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Reads the record of what production holds, with the records of the suites in their places: as formats before 2 had it.
+pub(crate) fn published(root: &Path) -> Value {
+    let mut list = read(&root.join("state/published.json"));
+    for suite in list["suites"].as_object_mut().unwrap().values_mut() {
+        let name = format!("state/manifests/{}.json", suite.as_str().unwrap());
+        *suite = read(&root.join(name));
+    }
+    list
+}
+
+/// Writes it so that it is read as it stands.
+pub(crate) fn write_published(root: &Path, list: &Value) {
+    let mut list = list.clone();
+    list["format"] = 1.into();
+    let text = serde_json::to_vec(&list).unwrap();
+    fs::write(root.join("state/published.json"), text).unwrap();
+}
