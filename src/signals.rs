@@ -14,6 +14,9 @@ pub const ENDING: [Signal; 4] = [
     Signal::SIGHUP,
 ];
 
+/// The signal by which a run tells the guardian of its push to give up.
+pub const GIVE_UP: Signal = Signal::SIGUSR1;
+
 /// Blocks signals in this thread, and in those that it starts.
 pub fn block(signals: impl IntoIterator<Item = Signal>) -> io::Result<SigSet> {
     let set: SigSet = signals.into_iter().collect();
@@ -25,5 +28,6 @@ pub fn block(signals: impl IntoIterator<Item = Signal>) -> io::Result<SigSet> {
 pub fn unblock() -> io::Result<()> {
     let mut set: SigSet = ENDING.into_iter().collect();
     set.add(Signal::SIGXFSZ);
+    set.add(GIVE_UP);
     Ok(set.thread_unblock()?)
 }

@@ -1,8 +1,8 @@
 //! The guardian of a push: a process of its own, which holds the lock for as long as the transfer lives.
 //!
 //! Its standard input and output are descriptors of the two locks; the transfer's output goes to its standard error. It
-//! starts the transfer in a process group of its own and watches three things: has the transfer ended, is the run that
-//! wants it still there, and is its time over? When the run is gone or the time is over, the guardian kills the whole group,
+//! starts the transfer in a process group of its own and watches four things: has the transfer ended, is the run that
+//! wants it still there, does it still want it ([`signals::GIVE_UP`]), and is its time over? If not, the guardian kills the whole group,
 //! and stays, and the locks with it, until no process of the group is left.
 //!
 //! Guardian and transfer are a session without a terminal. So Ctrl-C and a hangup end the run alone, and the guardian sees to the
@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getppid, setsid};
 
@@ -64,6 +65,8 @@ pub fn guard(
     let deadline = Instant::now().checked_add(within);
     // If somebody ends the run and all its processes by a signal, the rest is left to us.
     signals::block(signals::ENDING)?;
+    let told = signals::block([signals::GIVE_UP])?;
+    let told = SignalFd::with_flags(&told, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     setsid()?;
     // Orphans of the transfer become our children, so that we can see the last of them go.
     prctl::set_child_subreaper(true)?;
@@ -87,7 +90,7 @@ pub fn guard(
         if let Some(status) = transfer.try_wait()? {
             return Ok(exit_code(status));
         }
-        let given_up = if getppid() != parent {
+        let given_up = if getppid() != parent || told.read_signal()?.is_some() {
             Some(1)
         } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             Some(OUT_OF_TIME)

@@ -150,7 +150,6 @@ impl<'a> Production<'a> {
         options: &PushOptions,
         listener: &dyn Listener,
     ) -> Result<()> {
-        options.cancel.check()?;
         let (workspace, tree, name) = (self.workspace, &self.tree, target.name.as_str());
         let take_over = options.take_over.contains(name);
         let prune = options.prune.contains(name);
@@ -165,7 +164,7 @@ impl<'a> Production<'a> {
             target: name.to_owned(),
         };
         let progress = listener.progress(task);
-        let to = Target::new(workspace, target, &options.guardian);
+        let to = Target::new(workspace, target, &options.guardian, &options.cancel);
         let mut pushed = record::pushed(workspace, target, listener)?;
         let mut look = Look {
             tree,

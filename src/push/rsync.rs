@@ -1,19 +1,23 @@
 //! A target that rsync writes to: a path, an address over ssh, or one of a daemon.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
+use crate::cancel::Cancel;
 use crate::config::Push;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Progress;
 use crate::quoted::quoted_output;
+use crate::signals::GIVE_UP;
 use crate::workspace::Workspace;
 
 use super::error::{Ended, PushError, PushFault};
@@ -38,11 +42,15 @@ const LOOK_BYTES: u64 = 4 << 20;
 /// The exit code of rsync when a daemon did not answer for too long while rsync connected to it.
 const RSYNC_CONNECT_TIMEOUT: i32 = 35;
 
+/// The pause between two looks whether a transfer has ended, and whether it is still wanted.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// A target, for the time of one push.
 pub(super) struct Target<'a> {
     workspace: &'a Workspace<'a>,
     target: &'a Push,
     guardian: &'a Path,
+    cancel: &'a Cancel,
     /// The time when the whole push has to be done.
     deadline: Option<Instant>,
 }
@@ -72,11 +80,13 @@ impl<'a> Target<'a> {
         workspace: &'a Workspace<'a>,
         target: &'a Push,
         guardian: &'a Path,
+        cancel: &'a Cancel,
     ) -> Target<'a> {
         Target {
             workspace,
             target,
             guardian,
+            cancel,
             deadline: Instant::now().checked_add(target.timeout.duration()),
         }
     }
@@ -221,6 +231,22 @@ impl Target<'_> {
         PushError { target, fault }.into()
     }
 
+    /// Waits for a guardian, and tells it to give up if the run is told to stop; it ends once nothing of the transfer is left.
+    fn wait_for(&self, mut guardian: Child) -> io::Result<ExitStatus> {
+        let pid = Pid::from_raw(i32::try_from(guardian.id()).map_err(io::Error::other)?);
+        let mut is_told = false;
+        loop {
+            if let Some(status) = guardian.try_wait()? {
+                return Ok(status);
+            }
+            if self.cancel.is_cancelled() && !is_told {
+                kill(pid, GIVE_UP)?;
+                is_told = true;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Calls rsync, with `arguments` before and `last` behind the options of the configuration; returns what it said.
     fn run(
         &self,
@@ -231,6 +257,7 @@ impl Target<'_> {
         below: &str,
     ) -> std::result::Result<File, Failed> {
         let (workspace, target) = (self.workspace, self.target);
+        self.cancel.check().map_err(Error::from)?;
         arguments.extend(silence(target));
         let options = target.options.iter();
         // The output of a look is what we need.
@@ -272,7 +299,8 @@ impl Target<'_> {
             .stdin(lock.map_or_else(Stdio::null, Stdio::from))
             .stdout(claim.map_or_else(Stdio::null, Stdio::from))
             .stderr(errors)
-            .status()
+            .spawn()
+            .and_then(|guardian| self.wait_for(guardian))
             .map_err(|source| {
                 self.failed(PushFault::Guardian {
                     step,
@@ -283,6 +311,7 @@ impl Target<'_> {
         if status.success() {
             return Ok(output);
         }
+        self.cancel.check().map_err(Error::from)?;
         let is_late = self.deadline.is_some_and(|end| Instant::now() >= end)
             && status.code() == Some(guardian::OUT_OF_TIME.into());
         let ended = match status.code() {

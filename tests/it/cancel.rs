@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use aptmerge::cancel::Cancel;
 use aptmerge::config::Config;
 use aptmerge::error::Error;
-use aptmerge::events::{Event, Listener};
+use aptmerge::events::{Event, Listener, Silent};
 use aptmerge::lock::{Holder, RunLock};
 use aptmerge::publish::Allowances;
 use aptmerge::run::{Outcome, RunOptions, Unfinished};
 use aptmerge::workspace::Workspace;
 
 use crate::common::programs::{APTMERGE, has};
-use crate::common::site::{Site, contents, raised_overlay, without_signatures};
+use crate::common::site::{
+    Site, contents, is_alive, pid_in, raised_overlay, wait_until, without_signatures,
+};
 use crate::common::upstream;
 use crate::common::web::Mirror;
 
@@ -140,6 +142,34 @@ fn a_run_that_is_stopped_in_any_step_serves_the_old_or_the_new_and_the_next_one_
 }
 
 #[test]
+fn a_transfer_is_killed_when_the_run_is_stopped() {
+    let mut site = Site::new("");
+    let pid = site.path().join("pid");
+    let hangs = format!(
+        "#!/bin/sh\necho $$ > '{0}'\nexec sleep 600\n",
+        pid.display()
+    );
+    let program = site.script("transfer", &hangs);
+    site.set_extra(&format!(
+        "[[push]]\nname = \"near\"\nrsync = \"{}\"\nprogram = \"{}\"\n",
+        site.path().join("target").display(),
+        program.display()
+    ));
+    let cancel = Cancel::default();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until("the transfer begins", || pid.exists());
+            cancel.cancel();
+        });
+        run(&site.config(), &Silent, &cancel).unwrap_err()
+    });
+    assert!(is_cancelled(&error, true), "{error:?}");
+    assert!(!is_alive(pid_in(&pid)));
+    // And the lock is free.
+    site.expect(0, &["fetch", "--clock", SECOND]);
+}
+
+#[test]
 fn no_index_is_made_and_no_suite_begun_once_the_merge_is_stopped() {
     let site = Site::new("");
     let begins = |event: &Event| matches!(event, Event::Info(text) if text.starts_with("suite "));
@@ -175,8 +205,7 @@ fn few_files_are_asked_for_once_the_fetch_is_stopped() {
         }
         None
     });
-    let silent = aptmerge::events::Silent;
-    let error = run(&site.path("aptmerge.toml"), &silent, &cancel).unwrap_err();
+    let error = run(&site.path("aptmerge.toml"), &Silent, &cancel).unwrap_err();
     assert!(is_cancelled(&error, false), "{error:?}");
     let asked = mirror.requests();
     let of_indices = asked.iter().filter(|r| !r.path.contains("Release"));
@@ -199,8 +228,7 @@ fn a_pause_ends_when_the_run_is_stopped() {
         Some((503, Vec::new()))
     });
     let begun = Instant::now();
-    let silent = aptmerge::events::Silent;
-    let error = run(&site.path("aptmerge.toml"), &silent, &cancel).unwrap_err();
+    let error = run(&site.path("aptmerge.toml"), &Silent, &cancel).unwrap_err();
     assert!(is_cancelled(&error, false), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(20));
 }
