@@ -3,23 +3,33 @@
 //! The link is opened once for a request, and all that the answer holds comes from below what was opened; so an answer
 //! is of one generation, and a file that is replaced while it is sent is sent to its end as it was.
 
+//!
+//! axum's router cannot tell the pool from the tree: it compares paths as they were sent, and clients write `%70ool`, `//` and `/./`.
+
 use std::{
     ffi::OsStr,
     fs::{File, Metadata},
     io::{self, Seek, SeekFrom},
     os::unix::ffi::OsStrExt,
     path::Path,
+    sync::Arc,
 };
 
-use hyper::{
-    HeaderMap, Method, Response, StatusCode, Uri,
-    body::Bytes,
-    header::{
-        ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName,
-        HeaderValue, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+use axum::{
+    body::Body,
+    extract::State,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
+        header::{
+            ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST,
+            LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+        },
     },
+    response::{Html, IntoResponse, Response},
 };
 use nix::errno::Errno;
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
 
 use super::{
     Pool, PoolTarget, Site,
@@ -33,30 +43,12 @@ use crate::merge::rewrite::is_package_file;
 /// The entry of a tree that is answered from the table of pools and never from the tree itself.
 const POOL: &str = "pool";
 
-/// The body of an answer.
-#[derive(Debug)]
-pub(super) enum Content {
-    /// Held in memory.
-    Bytes(Bytes),
-    /// A file, and the number of bytes to send from its present position.
-    File(File, u64),
-}
+/// The bytes of a file that are read at a time, and lie in memory for a connection.
+const PIECE_BYTES: usize = 64 * 1024;
 
-impl Content {
-    fn len(&self) -> u64 {
-        match self {
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File(_, length) => *length,
-        }
-    }
-}
-
-/// An answer, and what an operator ought to know about it.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) response: Response<Content>,
-    pub(super) problem: Option<String>,
-}
+/// The part of a failure that the operator is told and the client is not; an extension of the answer.
+#[derive(Debug, Clone)]
+pub(super) struct Problem(pub(super) String);
 
 /// The thing that a path of the site leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,27 +58,26 @@ enum Route<'a> {
     Pool { name: &'a [u8], rest: String },
 }
 
-/// Answers a request. The answer to HEAD has no body, but tells the length of the body.
-pub(super) fn answer(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
-    let mut answer = route_and_answer(site, method, uri, headers);
-    let response = &mut answer.response;
-    set(response, X_CONTENT_TYPE_OPTIONS, "nosniff");
-    // Section 15.4.5 of RFC 9110 wants none of this with a 304.
-    if response.status() != StatusCode::NOT_MODIFIED {
-        let length = response.body().len();
-        set(response, CONTENT_LENGTH, &length.to_string());
-    }
-    if *method == Method::HEAD {
-        *response.body_mut() = Content::Bytes(Bytes::new());
-    }
-    answer
+/// Answers a request for anything that the site has.
+pub(super) async fn files(
+    State(site): State<Arc<Site>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let answering = move || answer(&site, &method, &uri, &headers);
+    let answered = tokio::task::spawn_blocking(answering).await;
+    let mut response = answered
+        .unwrap_or_else(|error| problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()));
+    set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
 }
 
-fn route_and_answer(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
+fn answer(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     if *method != Method::GET && *method != Method::HEAD {
-        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED);
-        set(&mut answer.response, ALLOW, "GET, HEAD");
-        return answer;
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
+        set(&mut response, ALLOW, "GET, HEAD");
+        return response;
     }
     let Some(parts) = segments(uri.path()).filter(|_| uri.path().starts_with('/')) else {
         return plain(StatusCode::BAD_REQUEST);
@@ -139,11 +130,11 @@ fn next<'a>(parts: &'a [Segment<'a>]) -> Option<(&'a [u8], &'a [Segment<'a>])> {
     Some((part.name.as_ref(), below.as_slice()))
 }
 
-fn front(site: &Site, headers: &HeaderMap) -> io::Result<Answer> {
+fn front(site: &Site, headers: &HeaderMap) -> io::Result<Response> {
     let root = open_tree(site)?;
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let suites = pages::suites(&root)?;
-    Ok(html(pages::front(site, host, &suites)))
+    Ok(Html(pages::front(site, host, &suites)).into_response())
 }
 
 fn tree(
@@ -151,7 +142,7 @@ fn tree(
     parts: &[Segment<'_>],
     method: &Method,
     headers: &HeaderMap,
-) -> io::Result<Answer> {
+) -> io::Result<Response> {
     let root = open_tree(site)?;
     let with_slash = parts.last().is_some_and(Segment::is_blank);
     let names = || parts.iter().map(|part| part.name.as_ref());
@@ -164,7 +155,7 @@ fn tree(
             let names: Vec<&[u8]> = names()
                 .filter(|name| !matches!(*name, b"" | b"."))
                 .collect();
-            Ok(html(pages::listing(&names, with_slash, &directory)?))
+            Ok(Html(pages::listing(&names, with_slash, &directory)?).into_response())
         }
     }
 }
@@ -184,13 +175,12 @@ fn pooled(
     path: &str,
     method: &Method,
     headers: &HeaderMap,
-) -> io::Result<Answer> {
+) -> io::Result<Response> {
     match &pool.target {
         PoolTarget::Redirect(base) => {
             let to = format!("{}/{path}", base.trim_end_matches('/'));
-            let mut answer = text(StatusCode::FOUND, format!("This file is at {to}\n"));
-            set(&mut answer.response, LOCATION, &to);
-            Ok(answer)
+            let text = format!("This file is at {to}\n");
+            Ok((StatusCode::FOUND, [(LOCATION, to)], text).into_response())
         }
         PoolTarget::Directory(directory) => {
             let parts = segments(path).ok_or(Errno::ENOENT)?;
@@ -237,46 +227,48 @@ fn file(
     name: &[u8],
     method: &Method,
     headers: &HeaderMap,
-) -> io::Result<Answer> {
+) -> io::Result<Response> {
     let size = metadata.len();
     let validators = Validators::new(size, metadata.modified().ok());
-    let mut answer = match judge(method, headers, &validators, size) {
+    let mut response = match judge(method, headers, &validators, size) {
         Verdict::PreconditionFailed => return Ok(plain(StatusCode::PRECONDITION_FAILED)),
         Verdict::Unsatisfiable => {
-            let mut answer = plain(StatusCode::RANGE_NOT_SATISFIABLE);
-            set(
-                &mut answer.response,
-                CONTENT_RANGE,
-                &format!("bytes */{size}"),
-            );
-            return Ok(answer);
+            let mut response = plain(StatusCode::RANGE_NOT_SATISFIABLE);
+            set(&mut response, CONTENT_RANGE, &format!("bytes */{size}"));
+            return Ok(response);
         }
-        Verdict::NotModified => with(StatusCode::NOT_MODIFIED, Content::Bytes(Bytes::new())),
-        Verdict::Whole => with(StatusCode::OK, Content::File(opened, size)),
+        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        Verdict::Whole => content(opened, size),
         Verdict::Part(range) => {
             let (start, end) = range.into_inner();
             opened.seek(SeekFrom::Start(start))?;
-            let part = Content::File(opened, end - start + 1);
-            let mut answer = with(StatusCode::PARTIAL_CONTENT, part);
+            let mut response = content(opened, end - start + 1);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let range = format!("bytes {start}-{end}/{size}");
-            set(&mut answer.response, CONTENT_RANGE, &range);
-            answer
+            set(&mut response, CONTENT_RANGE, &range);
+            response
         }
     };
-    let response = &mut answer.response;
-    set(response, ETAG, &validators.etag);
+    set(&mut response, ETAG, &validators.etag);
     if let Some(modified) = validators.modified {
-        set(response, LAST_MODIFIED, &modified.to_string());
+        set(&mut response, LAST_MODIFIED, &modified.to_string());
     }
     if response.status() != StatusCode::NOT_MODIFIED {
-        set(response, ACCEPT_RANGES, "bytes");
-        set(response, CONTENT_TYPE, pages::content_type(name));
+        set(&mut response, ACCEPT_RANGES, "bytes");
+        set(&mut response, CONTENT_TYPE, pages::content_type(name));
     }
-    Ok(answer)
+    Ok(response)
+}
+
+/// Returns an answer of so many bytes of a file, from its present position.
+fn content(file: File, bytes: u64) -> Response {
+    let file = tokio::fs::File::from_std(file).take(bytes);
+    let body = Body::from_stream(ReaderStream::with_capacity(file, PIECE_BYTES));
+    ([(CONTENT_LENGTH, bytes)], body).into_response()
 }
 
 /// Returns the answer to the client when a file or directory could not be opened, and what the operator is told beside it.
-fn failed(error: &io::Error) -> Answer {
+fn failed(error: &io::Error) -> Response {
     let is_ours = error
         .get_ref()
         .is_some_and(|inner| inner.is::<Unavailable>());
@@ -291,10 +283,13 @@ fn failed(error: &io::Error) -> Answer {
         _ if is_ours => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Answer {
-        problem: Some(error.to_string()),
-        ..plain(status)
-    }
+    problem(status, error.to_string())
+}
+
+fn problem(status: StatusCode, text: String) -> Response {
+    let mut response = plain(status);
+    response.extensions_mut().insert(Problem(text));
+    response
 }
 
 /// A root that cannot be opened. It is not the client that asked for something wrong, so it is no 404.
@@ -307,34 +302,13 @@ fn unavailable(text: String) -> io::Error {
 }
 
 /// Returns an answer made by the server itself, of one line.
-pub(super) fn plain(status: StatusCode) -> Answer {
-    text(status, format!("{status}\n"))
-}
-
-fn text(status: StatusCode, text: String) -> Answer {
-    let mut answer = with(status, Content::Bytes(text.into()));
-    set(&mut answer.response, CONTENT_TYPE, pages::TEXT);
-    answer
-}
-
-fn html(page: String) -> Answer {
-    let mut answer = with(StatusCode::OK, Content::Bytes(page.into()));
-    set(&mut answer.response, CONTENT_TYPE, pages::HTML);
-    answer
-}
-
-fn with(status: StatusCode, content: Content) -> Answer {
-    let mut response = Response::new(content);
-    *response.status_mut() = status;
-    Answer {
-        response,
-        problem: None,
-    }
+pub(super) fn plain(status: StatusCode) -> Response {
+    (status, format!("{status}\n")).into_response()
 }
 
 /// Sets a header. A value that cannot be one is left out; nothing that is passed here holds such a byte, and if it did,
 /// a missing header is better than a split one.
-fn set(response: &mut Response<Content>, name: HeaderName, value: &str) {
+fn set(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
@@ -383,18 +357,13 @@ mod tests {
     #[test]
     fn failures_keep_their_kind() {
         let of = |errno: Errno| failed(&errno.into());
-        assert_eq!(of(Errno::ENOENT).response.status(), StatusCode::NOT_FOUND);
-        assert_eq!(of(Errno::ELOOP).response.status(), StatusCode::NOT_FOUND);
-        assert_eq!(of(Errno::EACCES).response.status(), StatusCode::FORBIDDEN);
-        assert_eq!(
-            of(Errno::EMFILE).response.status(),
-            StatusCode::SERVICE_UNAVAILABLE
-        );
-        assert_eq!(
-            of(Errno::EIO).response.status(),
-            StatusCode::INTERNAL_SERVER_ERROR
-        );
-        assert!(of(Errno::ENOENT).problem.is_none());
-        assert!(of(Errno::EIO).problem.is_some());
+        assert_eq!(of(Errno::ENOENT).status(), StatusCode::NOT_FOUND);
+        assert_eq!(of(Errno::ELOOP).status(), StatusCode::NOT_FOUND);
+        assert_eq!(of(Errno::EACCES).status(), StatusCode::FORBIDDEN);
+        assert_eq!(of(Errno::EMFILE).status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(of(Errno::EIO).status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let is_told = |errno| of(errno).extensions().get::<Problem>().is_some();
+        assert!(!is_told(Errno::ENOENT));
+        assert!(is_told(Errno::EIO));
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies on their way to a client: at most as many bytes as were announced, a piece at a time, and told of at the end.
+//! Answers on their way to a client: their bytes are counted, and the request is told of when the last one is gone.
 
 use std::{
     io,
@@ -7,13 +7,15 @@ use std::{
     time::Instant,
 };
 
-use hyper::body::{Body, Bytes, Frame, SizeHint};
-use tokio::io::{AsyncRead, ReadBuf};
+use axum::{
+    BoxError,
+    body::{Body, Bytes, HttpBody},
+    http::{StatusCode, header::CONTENT_LENGTH},
+    response::Response,
+};
+use hyper::body::{Frame, SizeHint};
 
-use super::{Access, Hook, answer::Content};
-
-/// The bytes of a file that are read at a time, and lie in memory for a connection.
-const PIECE_BYTES: u64 = 64 * 1024;
+use super::{Access, Hook, answer::Problem};
 
 /// A request's entry for the log, told when it is dropped: after the last byte, or when the client is gone.
 pub(super) struct Record {
@@ -33,80 +35,67 @@ impl Drop for Record {
 
 /// The body of an answer.
 pub(super) struct Sending {
-    source: Source,
+    body: Body,
+    /// The bytes that were announced and not sent yet, if their number was announced.
+    left: Option<u64>,
     record: Record,
 }
 
-enum Source {
-    Bytes(Bytes),
-    File {
-        file: tokio::fs::File,
-        left: u64,
-        piece: Vec<u8>,
-    },
-}
-
 impl Sending {
-    pub(super) fn new(content: Content, record: Record) -> Sending {
-        let source = match content {
-            Content::Bytes(bytes) => Source::Bytes(bytes),
-            Content::File(file, left) => Source::File {
-                file: tokio::fs::File::from_std(file),
-                left,
-                piece: Vec::new(),
-            },
-        };
-        Sending { source, record }
-    }
-
-    fn left(&self) -> u64 {
-        match &self.source {
-            Source::Bytes(bytes) => bytes.len() as u64,
-            Source::File { left, .. } => *left,
+    /// Puts the answer on record, and returns it with a body that goes on with the record.
+    pub(super) fn new(mut response: Response, mut record: Record) -> Response<Sending> {
+        record.access.status = response.status().as_u16();
+        if let Some(Problem(text)) = response.extensions_mut().remove() {
+            record.access.problem = Some(text);
         }
+        if response.status() == StatusCode::NOT_MODIFIED {
+            // axum announces the empty body, where RFC 9110, section 8.6, allows only the length of the file.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        let length = response.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        response.map(|body| Sending {
+            left: length.filter(|_| !body.is_end_stream()),
+            body,
+            record,
+        })
     }
 }
 
-impl Body for Sending {
+impl HttpBody for Sending {
     type Data = Bytes;
-    type Error = io::Error;
+    type Error = BoxError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let this = self.get_mut();
-        if this.left() == 0 {
-            return Poll::Ready(None);
-        }
-        let data = match &mut this.source {
-            Source::Bytes(bytes) => std::mem::take(bytes),
-            Source::File { file, left, piece } => {
-                piece.resize(PIECE_BYTES.min(*left) as usize, 0);
-                let mut buffer = ReadBuf::new(piece);
-                ready!(Pin::new(file).poll_read(context, &mut buffer))?;
-                let filled = buffer.filled().len();
-                if filled == 0 {
-                    // It was cut short in place. The connection has to break, for the length is promised.
-                    let short = format!("{left} bytes fewer than its size said");
-                    let error = io::Error::new(io::ErrorKind::UnexpectedEof, short.clone());
-                    this.record.access.problem = Some(short);
-                    return Poll::Ready(Some(Err(error)));
-                }
-                piece.truncate(filled);
-                *left -= filled as u64;
-                Bytes::from(std::mem::take(piece))
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match (&frame, self.left) {
+            (Some(Ok(frame)), left) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.record.access.bytes += bytes;
+                self.left = left.map(|left| left.saturating_sub(bytes));
             }
-        };
-        this.record.access.bytes += data.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(data))))
+            (None, Some(left @ 1..)) => {
+                // The file was cut short in place. The connection has to break, for the length is promised.
+                let short = format!("{left} bytes fewer than its size said");
+                self.record.access.problem = Some(short.clone());
+                let error = io::Error::new(io::ErrorKind::UnexpectedEof, short);
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            (Some(Err(error)), _) => self.record.access.problem = Some(error.to_string()),
+            (None, _) => {}
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left() == 0
+        self.left.unwrap_or(0) == 0 && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left())
+        self.left
+            .map_or_else(|| self.body.size_hint(), SizeHint::with_exact)
     }
 }

@@ -19,11 +19,13 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
-    sync::{Notify, watch},
+    sync::Notify,
 };
+use tokio_util::sync::CancellationToken;
 
 mod answer;
 mod beneath;
@@ -126,19 +128,16 @@ pub struct Access {
 }
 
 /// Ends a server from another thread. Clones end the same one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Stop {
-    sender: Arc<watch::Sender<bool>>,
+    token: CancellationToken,
     at_signals: bool,
 }
 
 impl Stop {
     /// Returns a handle that ends the server when [`Stop::stop`] is called on it or on a clone.
     pub fn new() -> Stop {
-        Stop {
-            sender: Arc::new(watch::Sender::new(false)),
-            at_signals: false,
-        }
+        Stop::default()
     }
 
     /// Returns a handle that ends the server at SIGINT and SIGTERM, too; at the second one, without waiting for answers. From then on
@@ -152,13 +151,7 @@ impl Stop {
 
     /// Tells the server to accept no more, to finish the answers that it is at, and to return.
     pub fn stop(&self) {
-        self.sender.send_replace(true);
-    }
-}
-
-impl Default for Stop {
-    fn default() -> Stop {
-        Stop::new()
+        self.token.cancel();
     }
 }
 
@@ -188,13 +181,10 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(start)?;
-    let server = listen::Server {
-        site: Arc::new(site),
-        limits,
-        hooks,
-        stop: stop.sender.subscribe(),
-        peers: Arc::default(),
-    };
+    let app = Router::new()
+        .fallback(answer::files)
+        .with_state(Arc::new(site));
+    let server = listen::Server::new(app, limits, hooks);
     let hurry = Arc::new(Notify::new());
     let outcome = runtime.block_on(async {
         listener.set_nonblocking(true)?;
@@ -217,7 +207,7 @@ pub fn serve(
             });
         }
         tokio::select! {
-            () = server.run(listener) => {}
+            () = server.run(listener, &stop.token) => {}
             () = hurry.notified() => {}
         }
         Ok(())

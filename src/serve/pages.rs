@@ -12,8 +12,7 @@ use super::{
     path::encode_name,
 };
 
-pub(super) const TEXT: &str = "text/plain; charset=utf-8";
-pub(super) const HTML: &str = "text/html; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The bytes of a Release file that are searched for its components: its fields come first, its lists of files after.
 const RELEASE_HEAD_BYTES: u64 = 64 * 1024;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use hyper::Uri;
+use axum::http::Uri;
 
 use super::Error;
 
