@@ -13,7 +13,7 @@ use std::io;
 use aptmerge::error::{DomainError, Error};
 use aptmerge::events::Warning;
 use aptmerge::merge::MergeError;
-use aptmerge::publish::Refused;
+use aptmerge::publish::{Ending, Refused};
 use aptmerge::run::Unfinished;
 use aptmerge::workspace::{StateError, SymlinkedDirectory};
 
@@ -33,6 +33,7 @@ pub(super) fn of(error: &Error) -> Option<String> {
         .or_else(|| about(error, fetch::spool))
         .or_else(|| about(error, merge))
         .or_else(|| about(error, publish::hint))
+        .or_else(|| about(error, publish::ending))
         .or_else(|| about(error, |refused: &Refused| of(&refused.why)))
         .or_else(|| about(error, push::hint))
         .or_else(|| about(error, push::unpublished))
@@ -48,10 +49,15 @@ pub(super) fn behind(warning: &Warning) -> String {
         .as_ref()
         .and_then(|cause| Some((cause, of(cause)?)));
     match hint {
-        Some((cause, hint)) if cause.downcast_ref::<Refused>().is_some() => format!(" ({hint})"),
+        Some((cause, hint)) if is_of_a_suite(cause) => format!(" ({hint})"),
         Some((_, hint)) => format!("\n  hint: {hint}"),
         None => String::new(),
     }
+}
+
+/// Returns whether a warning is about what becomes of one suite.
+fn is_of_a_suite(cause: &Error) -> bool {
+    cause.downcast_ref::<Refused>().is_some() || cause.downcast_ref::<Ending>().is_some()
 }
 
 /// Asks for the hint if the error is of one domain.

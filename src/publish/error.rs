@@ -98,6 +98,31 @@ pub enum PublishError {
     },
 }
 
+/// A suite that clients refuse, or soon will, since an archive's Valid-Until ends: not a failure, but something to warn of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("suite `{suite}`: the Release of suite `{upstream}` of archive `{archive}` counts until {until}; the merged suite {}", match .is_over {
+    true => "is not signed any more, and clients refuse it once its Valid-Until has passed",
+    false => "is refused by clients from then on, unless a newer one is fetched before",
+})]
+pub struct Ending {
+    /// The merged suite.
+    pub suite: String,
+    /// The archive's suite.
+    pub upstream: String,
+    /// The archive.
+    pub archive: String,
+    /// The time until which the archive's Release counts.
+    pub until: Timestamp,
+    /// `true` if that time has come.
+    pub is_over: bool,
+}
+
+impl DomainError for Ending {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Upstream
+    }
+}
+
 /// A change of a suite that is refused unless it is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

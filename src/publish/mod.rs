@@ -46,7 +46,7 @@ mod whole;
 mod writer;
 
 pub use check::{CheckOptions, TreeReport, check_tree, is_ahead};
-pub use error::{Guard, PublishError};
+pub use error::{Ending, Guard, PublishError};
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan, SuitePlan};
 pub use refused::Refused;

@@ -187,7 +187,7 @@ impl<'a> Plan<'a> {
         for suite in &self.suites {
             let bound = suite.bound.as_ref();
             if let Some(warning) = bound.and_then(|b| b.warning(suite.name.as_str(), self.now)) {
-                listener.warn(warning);
+                listener.warn_of(warning.to_string(), warning);
             }
         }
     }

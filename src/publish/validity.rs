@@ -23,7 +23,7 @@ use crate::config::{Config, ConfigError, Suite};
 use crate::error::Result;
 use crate::fetch::Spool;
 
-use super::error::PublishError;
+use super::error::{Ending, PublishError};
 
 /// The shortest time that a Release of an archive counts, from when it was first fetched.
 const LEAST_VALIDITY: Duration = Duration::from_secs(2 * 24 * 3600);
@@ -74,18 +74,14 @@ impl Bound {
     }
 
     /// Returns a warning for the operator if clients refuse the suite or soon will.
-    pub(super) fn warning(&self, suite: &str, now: Timestamp) -> Option<String> {
-        if later(now, TOLD_BEFORE) < self.until {
-            return None;
-        }
-        let tense = match self.is_over(now) {
-            true => "is not signed any more, and clients refuse it once its Valid-Until has passed",
-            false => "is refused by clients from then on, unless a newer one is fetched before",
-        };
-        Some(format!(
-            "suite `{suite}`: the Release of suite `{}` of archive `{}` counts until {}; the merged suite {tense} (inherit-valid-until = false for archive `{}` lets it go on)",
-            self.upstream, self.archive, self.until, self.archive
-        ))
+    pub(super) fn warning(&self, suite: &str, now: Timestamp) -> Option<Ending> {
+        (later(now, TOLD_BEFORE) >= self.until).then(|| Ending {
+            suite: suite.to_owned(),
+            upstream: self.upstream.clone(),
+            archive: self.archive.clone(),
+            until: self.until,
+            is_over: self.is_over(now),
+        })
     }
 }
 
@@ -135,9 +131,9 @@ mod tests {
         };
         assert_eq!(bound.warning("daedalus", at("2026-03-08T23:59:59Z")), None);
         let soon = bound.warning("daedalus", at("2026-03-09T00:00:00Z"));
-        assert!(soon.unwrap().contains("from then on"));
+        assert!(soon.unwrap().to_string().contains("from then on"));
         let over = bound.warning("daedalus", bound.until);
-        assert!(over.unwrap().contains("not signed any more"));
+        assert!(over.unwrap().to_string().contains("not signed any more"));
         assert!(bound.is_before(None));
         assert!(!bound.is_before(Some(bound.until.as_second())));
     }

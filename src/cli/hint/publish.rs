@@ -1,6 +1,6 @@
 //! Hints for what cannot be published.
 
-use aptmerge::publish::{Guard, PublishError};
+use aptmerge::publish::{Ending, Guard, PublishError};
 use aptmerge::workspace::PRODUCTION;
 
 use super::openpgp;
@@ -33,4 +33,11 @@ pub(super) fn hint(error: &PublishError) -> Option<String> {
         ),
         _ => return None,
     })
+}
+
+pub(super) fn ending(ending: &Ending) -> Option<String> {
+    let archive = &ending.archive;
+    Some(format!(
+        "inherit-valid-until = false for archive `{archive}` lets it go on"
+    ))
 }

@@ -40,7 +40,7 @@ fn an_error_of_each_domain_has_its_hint() {
     let empty = || openpgp::Error::EmptyKeyring;
     let denied = io::Error::from_raw_os_error(nix::libc::ENOLCK);
     let nothing = serde_json::from_str::<u8>("").unwrap_err();
-    let errors: [(Error, &str); 18] = [
+    let errors: [(Error, &str); 19] = [
         (full(), "free some room"),
         (
             LockError::Unusable {
@@ -155,6 +155,17 @@ fn an_error_of_each_domain_has_its_hint() {
             }
             .into(),
             "merge.suite-timeout",
+        ),
+        (
+            Ending {
+                suite: "daedalus".to_owned(),
+                upstream: "bookworm".to_owned(),
+                archive: "debian".to_owned(),
+                until: time,
+                is_over: true,
+            }
+            .into(),
+            "inherit-valid-until = false for archive `debian`",
         ),
         (CliError::Clock.into(), "timedatectl"),
     ];
