@@ -11,6 +11,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub(crate) use syntax::redact;
 use syntax::{
     check_encoded, encode_leniently, is_dot_segment, local_authority, remove_dot_segments,
@@ -354,6 +356,20 @@ impl FromStr for Uri {
 
     fn from_str(text: &str) -> Result<Self, UriError> {
         Self::parse(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Uri {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Uri {
+    /// Writes the URI with its credentials.
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.collect_str(&format_args!("{}{}", self.to_proxy(), self.0.path))
     }
 }
 

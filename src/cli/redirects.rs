@@ -2,7 +2,7 @@
 //!
 //! Why no configuration and no request makes a rule do anything else:
 //!
-//! - The base of a rule is a URI that was parsed ([`base`]), without user, query or fragment: no blank, quote, backslash or brace stands
+//! - The base of a rule is a URI that was parsed with the configuration, without user, query or fragment: no blank, quote, backslash or brace stands
 //!   in it. It is written in quotes, so `;` and `#` mean nothing; `$`, which begins a variable, is percent-encoded for nginx and
 //!   escaped for Apache. A pool's name is of letters, digits and `.+-_`.
 //! - What nginx puts behind the base is the path as the client sent it. One that holds a `..`, however it is encoded, is answered with
@@ -13,7 +13,7 @@
 
 use std::fmt::Write;
 
-use aptmerge::config::{Archive, Config};
+use aptmerge::config::Config;
 use aptmerge::error::Result;
 use aptmerge::uri::Uri;
 use clap::ValueEnum;
@@ -26,14 +26,6 @@ use super::error::CliError;
 pub(super) enum Server {
     Nginx,
     Apache,
-}
-
-/// Returns the URI that clients are sent to for the packages of an archive: its `redirect`, or its first http(s) URI without a password.
-/// `None` if its packages are here.
-pub(super) fn base(archive: &Archive) -> Option<Uri> {
-    let uris = archive.redirect.iter().chain(&archive.uris);
-    let mut uris = uris.filter_map(|uri| Uri::parse(uri).ok());
-    uris.find(|uri| uri.file_path().is_none() && !uri.has_credentials())
 }
 
 /// A `..` between slashes, as a client may spell it; nginx makes one backslash of two in quotes.
@@ -52,7 +44,7 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
     for (name, archive) in &config.archives {
         let pool = archive.pool.as_str();
         let quoted = pool.replace('.', r"\.").replace('+', r"\+");
-        let rules = match (base(archive), server) {
+        let rules = match (archive.elsewhere(), server) {
             (Some(base), Server::Nginx) => {
                 let base = base.to_string().replace('$', "%24");
                 let base = base.trim_end_matches('/');
@@ -66,7 +58,7 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
                 )
             }
             (Some(base), Server::Apache) => {
-                let base = for_apache(&base).ok_or_else(|| {
+                let base = for_apache(base).ok_or_else(|| {
                     CliError::Usage(format!(
                         "Apache cannot be told to lead to {base} of archive `{name}`: set `redirect` to a URI without percent-encoded signs"
                     ))

@@ -7,13 +7,11 @@ use aptmerge::config::{Archive, Config};
 use aptmerge::error::{Error, Result};
 use aptmerge::events::{Event, Listener};
 use aptmerge::serve::{Access, Hooks, Limits, Pool, PoolTarget, Site, Stop, bind};
-use aptmerge::uri::Uri;
 use aptmerge::workspace::Layout;
 use clap::Args;
 
 use super::context::Context;
 use super::hint;
-use super::redirects::base;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -24,12 +22,10 @@ pub(super) struct ServeArgs {
 
 /// Returns the place of an archive's packages: its `redirect`, its first http(s) URI, or its directory here.
 fn target(archive: &Archive) -> Option<PoolTarget> {
-    if let Some(base) = base(archive) {
+    if let Some(base) = archive.elsewhere() {
         return Some(PoolTarget::Redirect(base.to_string()));
     }
-    let mut uris = archive.uris.iter().filter_map(|uri| Uri::parse(uri).ok());
-    uris.find_map(|uri| uri.file_path())
-        .map(PoolTarget::Directory)
+    archive.directory().map(PoolTarget::Directory)
 }
 
 fn site(config: &Config) -> Site {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
 pub use crate::units::{ByteSize, Percent, TimeSpan};
+use crate::uri::{Scheme, Uri};
 pub use load::{ConfigError, Problem};
 pub use rules::{Filter, Glob, Globs, InvalidGlob, Pin, Strategy};
 
@@ -109,13 +110,13 @@ pub struct Archive {
     /// The name that `pool/…` gets: `pool/POOL/…`.
     pub pool: PoolName,
     /// The URIs of the archive, `http:`, `https:` or `file:`; the first that answers wins.
-    pub uris: Vec<String>,
+    pub uris: Vec<Uri>,
     /// Keyring files whose keys may sign the archive's Release.
     #[serde(deserialize_with = "load::one_or_many")]
     pub signed_by: Vec<PathBuf>,
     /// The URI that the pool redirects of this archive lead to; the first http(s) URI if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redirect: Option<String>,
+    pub redirect: Option<Uri>,
     /// Refuse a Release whose Date is older than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<TimeSpan>,
@@ -141,11 +142,16 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Returns whether the archive lies, or may lie, on this machine: then the tree has links to its packages.
-    pub fn is_local(&self) -> bool {
-        let scheme = |uri: &String| uri.split_once(':').map(|(scheme, _)| scheme.to_owned());
-        let mut schemes = self.uris.iter().filter_map(scheme);
-        schemes.any(|scheme| scheme.eq_ignore_ascii_case("file"))
+    /// Returns the directory of an archive that lies on this machine: then the tree has links to its packages.
+    pub fn directory(&self) -> Option<PathBuf> {
+        self.uris.iter().find_map(Uri::file_path)
+    }
+
+    /// Returns the URI that clients are sent to for the packages of the archive: its `redirect`, or its first http(s) URI without a
+    /// password. `None` if its packages are here.
+    pub fn elsewhere(&self) -> Option<&Uri> {
+        let mut uris = self.redirect.iter().chain(&self.uris);
+        uris.find(|uri| uri.scheme() != Scheme::File && !uri.has_credentials())
     }
 }
 
@@ -376,7 +382,7 @@ pub struct Fetch {
     pub max_memory: ByteSize,
     /// An HTTP proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<String>,
+    pub proxy: Option<Uri>,
 }
 
 impl Default for Fetch {

@@ -5,7 +5,7 @@ mod rules;
 use std::collections::BTreeSet;
 
 use super::{Archive, Config, Family, HashKind, Suite, SuiteName};
-use crate::uri::{Uri, UriError};
+use crate::uri::{Scheme, Uri};
 
 /// A contradiction, and the key that it is about.
 pub(super) struct Finding {
@@ -166,13 +166,6 @@ fn general(config: &Config, findings: &mut Findings) {
             "6 is a good number",
         );
     }
-    if let Some(Err(error)) = config.fetch.proxy.as_deref().map(Uri::parse) {
-        findings.add(
-            &["fetch", "proxy"],
-            error.to_string(),
-            "such as http://proxy.example:3128",
-        );
-    }
     if config.serve.listen.parse::<std::net::SocketAddr>().is_err() {
         findings.add(
             &["serve", "listen"],
@@ -197,16 +190,7 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             "such as [\"https://mirror.example/debian\"]",
         );
     }
-    for uri in &archive.uris {
-        if let Err(error) = Uri::parse(uri) {
-            findings.add(
-                &["archives", name, "uris"],
-                error.to_string(),
-                uri_hint(&error),
-            );
-        }
-    }
-    if let Some((why, hint)) = archive.redirect.as_deref().and_then(redirect_fault) {
+    if let Some((why, hint)) = archive.redirect.as_ref().and_then(redirect_fault) {
         findings.add(&["archives", name, "redirect"], why, hint);
     }
     if archive.signed_by.is_empty() {
@@ -229,29 +213,20 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
     }
 }
 
-/// Returns what can be done about a text that is no URI, or nothing.
-fn uri_hint(error: &UriError) -> &'static str {
-    match error {
-        UriError::Scheme { .. } => "fetching knows http, https and file",
-        UriError::Path { .. } => "write other characters percent-encoded, a blank as %20",
-        _ => "",
-    }
-}
-
 /// Returns the fault of a URI that every client is sent to, and a hint.
-fn redirect_fault(redirect: &str) -> Option<(String, &'static str)> {
-    const HINT: &str = "clients are sent there for packages";
-    match Uri::parse(redirect) {
-        Err(error) => Some((error.to_string(), HINT)),
-        Ok(uri) if uri.file_path().is_some() => {
-            Some((format!("`{uri}` is no http or https URI"), HINT))
-        }
-        Ok(uri) if uri.has_credentials() => Some((
-            format!("`{uri}` has a user or password, which every client would be told"),
-            "take it out",
-        )),
-        Ok(_) => None,
+fn redirect_fault(redirect: &Uri) -> Option<(String, &'static str)> {
+    if redirect.scheme() == Scheme::File {
+        return Some((
+            format!("`{redirect}` is no http or https URI"),
+            "clients are sent there for packages",
+        ));
     }
+    redirect.has_credentials().then(|| {
+        (
+            format!("`{redirect}` has a user or password, which every client would be told"),
+            "take it out",
+        )
+    })
 }
 
 /// Returns the archive that was perhaps meant, as a hint.

@@ -8,12 +8,11 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 
 use crate::cancel::Cancel;
-use crate::config::{ArchiveName, Config, ConfigError, SuiteName};
+use crate::config::{ArchiveName, Config, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::quoted::quoted;
-use crate::uri::Uri;
 use crate::workspace::{Generation, InputRecord, Workspace, is_damaged};
 
 use super::copy::Seen;
@@ -38,7 +37,7 @@ pub fn refresh(
     durable::create_dir(&objects)?;
     durable::check_real(&objects)?;
     spool::clear_litter(&dir)?;
-    let transport = Transport::new(transport_options(config)?)?;
+    let transport = Transport::new(transport_options(config))?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.fetch.parallel)
         .thread_name(|n| format!("fetch-{n}"))
@@ -245,21 +244,16 @@ fn unclaimed_in_words(
     )
 }
 
-fn transport_options(config: &Config) -> Result<TransportOptions> {
+fn transport_options(config: &Config) -> TransportOptions {
     let fetch = &config.fetch;
-    let proxy = fetch.proxy.as_deref().map(Uri::parse).transpose();
-    let proxy = proxy.map_err(|error| ConfigError::Unusable {
-        key: "fetch.proxy",
-        why: error.to_string(),
-    })?;
-    Ok(TransportOptions {
+    TransportOptions {
         connect_timeout: fetch.connect_timeout.duration(),
         response_timeout: fetch.timeout.duration(),
         stall_timeout: fetch.timeout.duration(),
         minimum_speed: fetch.minimum_speed.bytes(),
         retries: fetch.retries,
         backoff: fetch.backoff.duration(),
-        proxy,
+        proxy: fetch.proxy.clone(),
         ..TransportOptions::default()
-    })
+    }
 }

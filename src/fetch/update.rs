@@ -124,7 +124,7 @@ impl SuiteFetch<'_> {
                     }
                 }
                 Err(error) if error.is_local() => return Err(error),
-                Err(error) => failures.push((uri_for_people(uri), self.told(error))),
+                Err(error) => failures.push((uri.to_string(), self.told(error))),
             }
             if self.gives_up() {
                 break;
@@ -160,7 +160,7 @@ impl SuiteFetch<'_> {
     }
 
     /// Fetches the suite from one URI. A mirror in the middle of its own sync gets a few more tries, each from the Release on.
-    fn try_uri(&self, uri: &str) -> Result<Option<SuiteCopy>, FetchError> {
+    fn try_uri(&self, uri: &Uri) -> Result<Option<SuiteCopy>, FetchError> {
         let mut pause = self.config.fetch.backoff.duration();
         let mut attempt = 0;
         loop {
@@ -195,15 +195,15 @@ impl SuiteFetch<'_> {
         true
     }
 
-    fn attempt(&self, uri: &str, unconditional: bool) -> Result<Option<SuiteCopy>, FetchError> {
+    fn attempt(&self, uri: &Uri, unconditional: bool) -> Result<Option<SuiteCopy>, FetchError> {
         let progress = self.listener.progress(Task::Fetch {
             archive: self.name.to_string(),
             suite: self.suite.to_string(),
         });
-        let base = Uri::parse(uri)?.join(&format!("dists/{}", self.suite))?;
+        let base = uri.join(&format!("dists/{}", self.suite))?;
         let old = self
             .old
-            .filter(|old| self.believes_unchanged && old.uri == uri_for_people(uri));
+            .filter(|old| self.believes_unchanged && old.uri == uri.to_string());
         match self.release(&base, old.filter(|_| !unconditional))? {
             Answer::Same => {
                 let Some(old) = old else {
@@ -237,7 +237,7 @@ impl SuiteFetch<'_> {
                 let indices = self.indices(&base, &release, None, &*progress)?;
                 let signature = BASE64_STANDARD.encode(&new.verified.signature);
                 Ok(Some(SuiteCopy {
-                    uri: uri_for_people(uri),
+                    uri: uri.to_string(),
                     inline: new.inline,
                     etag: new.validators.etag,
                     last_modified: new.validators.last_modified,
@@ -501,9 +501,4 @@ impl<R: Read> Read for Noting<'_, R> {
             }
         })
     }
-}
-
-/// Returns a URI without user and password.
-fn uri_for_people(uri: &str) -> String {
-    Uri::parse(uri).map_or_else(|_| uri.to_owned(), |parsed| parsed.to_string())
 }

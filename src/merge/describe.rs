@@ -13,7 +13,9 @@ use super::rules::{Outcome, lossy};
 fn describe_outside(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, report: &mut SuiteReport) {
     let is_local = |input: &dyn Input| {
         let mut archives = merge.config.archives.iter();
-        archives.any(|(name, archive)| name.as_str() == input.archive() && archive.is_local())
+        archives.any(|(name, archive)| {
+            name.as_str() == input.archive() && archive.directory().is_some()
+        })
     };
     let local: Vec<bool> = merge.inputs.iter().map(|i| is_local(i.as_ref())).collect();
     let is_linked = |path: &[u8]| {

@@ -244,11 +244,7 @@ pub(super) fn links(config: &Config, is_there: impl Fn(&str) -> bool) -> BTreeMa
     }
     if config.publish.pool_links {
         for archive in config.archives.values() {
-            let uris = archive
-                .uris
-                .iter()
-                .filter_map(|uri| crate::uri::Uri::parse(uri).ok());
-            if let Some(dir) = uris.filter_map(|uri| uri.file_path()).next() {
+            if let Some(dir) = archive.directory() {
                 links.insert(
                     format!("pool/{}", archive.pool),
                     dir.to_string_lossy().into_owned(),
@@ -306,7 +302,7 @@ fn content<'a>(
         inputs: inputs.collect(),
         local: config
             .inputs(suite)
-            .map(|(_, archive, _)| config.publish.pool_links && archive.is_local())
+            .map(|(_, archive, _)| config.publish.pool_links && archive.directory().is_some())
             .collect(),
     }
 }

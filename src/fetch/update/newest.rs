@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::deb822::Release;
 use crate::fetch::FetchError;
 use crate::fetch::copy::{Seen, SuiteCopy, seconds};
+use crate::uri::Uri;
 
 use super::SuiteFetch;
 
@@ -36,11 +37,11 @@ fn date_of(copy: &SuiteCopy) -> Option<i64> {
 
 impl SuiteFetch<'_> {
     /// Remembers a verified Release, unless a newer one was seen before.
-    pub(super) fn note(&self, uri: &str, release: &Release) {
+    pub(super) fn note(&self, uri: &Uri, release: &Release) {
         let date = seconds(release.date);
         let mut newest = self.newest();
         if newest.as_ref().is_none_or(|seen| seen.date < date) {
-            let uri = super::uri_for_people(uri);
+            let uri = uri.to_string();
             *newest = Some(Seen { date, uri });
         }
     }
