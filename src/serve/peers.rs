@@ -1,4 +1,4 @@
-//! Counts the connections of each client, so that no client can have all of them.
+//! Counts the connections of each client, so that no client can have all of them. The limits of tower know no clients.
 
 use std::{
     collections::HashMap,

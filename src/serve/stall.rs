@@ -3,6 +3,9 @@
 //! A client that asks for a large file and then reads nothing, or a byte a minute, would hold its connection for ever.
 //! So, from the moment at which a write has to wait, a certain number of bytes, or else all that is to be sent, must
 //! go out within a set time. Reads need no such care: the HTTP side bounds the wait for a request by itself.
+//!
+//! The timeouts of tower-http do not see such a client: they run while a body is asked for its next piece, and while nothing can be
+//! sent, nobody asks.
 
 use std::{
     io,

@@ -765,6 +765,27 @@ fn who_does_not_read_is_cut_off() {
 }
 
 #[test]
+fn who_reads_next_to_nothing_is_cut_off() {
+    let server = Server::with(Limits {
+        stall_bytes: 8 * 1024 * 1024,
+        ..short()
+    });
+    make_big(&server, b'a');
+    let mut client = server.connect();
+    client.send("GET", "/dists/big", &[]);
+    let began = Instant::now();
+    // Each read lets the server send a little more, so a bound on the wait between two writes would not hold.
+    let mut piece = vec![0; 64 * 1024];
+    while server.accesses.lock().unwrap().is_empty() {
+        let _ = client.0.get_mut().read(&mut piece);
+        thread::sleep(Duration::from_millis(50));
+        assert!(began.elapsed() < Duration::from_secs(15), "it never came");
+    }
+    let access = server.accesses.lock().unwrap()[0].clone();
+    assert!(access.bytes < BIG_BYTES as u64, "{access:?}");
+}
+
+#[test]
 fn who_reads_slowly_but_steadily_is_served() {
     let server = Server::with(short());
     make_big(&server, b'a');
