@@ -75,7 +75,10 @@ impl Look<'_> {
 
     /// Reads the output of rsync; returns `None` if it does not mention the mark, as with `--quiet` among rsync's options.
     pub(super) fn read(&self, said: &str) -> Option<Seen> {
-        let mut seen = Seen::default();
+        let mut seen = Seen {
+            by_content: self.by_content,
+            ..Seen::default()
+        };
         let mut is_answered = false;
         let mark = self.mark.name();
         for line in said.lines() {
@@ -197,6 +200,7 @@ mod tests {
             changed: set(&["dists/a/InRelease"]),
             occupied: set(&["dists/a/InRelease"]),
             foreign: set(&["dists/foreign", "dists/link"]),
+            by_content: true,
         };
         assert_eq!(look.read(said), Some(seen));
         assert_eq!(look.read("*deleting   dists/x\n"), None);

@@ -166,15 +166,13 @@ impl<'a> Production<'a> {
         let progress = listener.progress(task);
         let to = Target::new(workspace, target, &options.guardian, &options.cancel);
         let mut pushed = record::pushed(workspace, target, listener)?;
-        let mut look = Look {
+        let seen = to.look(Look {
             tree,
             mark: &self.mark,
             pushed: &pushed.paths,
             has_tree,
             by_content: true,
-        };
-        let seen = to.look(&mut look)?;
-        let by_content = look.by_content;
+        })?;
         if let Some(fault) = owner::refusal(&seen, address).filter(|_| !take_over) {
             let target = name.to_owned();
             return Err(PushError { target, fault }.into());
@@ -216,7 +214,7 @@ impl<'a> Production<'a> {
         to.push(
             tree,
             before,
-            by_content && (is_spoilt || is_forced),
+            seen.by_content && (is_spoilt || is_forced),
             &*progress,
         )?;
         let record = PushRecord {

@@ -107,6 +107,8 @@ pub(super) struct Seen {
     pub(super) occupied: BTreeSet<String>,
     /// Names that the target has where we have suites, and that we do not have: names of suites, as far as anybody can tell.
     pub(super) foreign: BTreeSet<String>,
+    /// `true` if the target let contents be compared.
+    pub(super) by_content: bool,
 }
 
 /// The record of a target's address.

@@ -91,17 +91,17 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Looks at the contents of the target; changes `look` if the target does not let contents be compared.
-    pub(super) fn look(&self, look: &mut Look<'_>) -> Result<Seen> {
+    /// Looks at the contents of the target. If it does not let contents be compared, sizes and times are.
+    pub(super) fn look(&self, mut look: Look<'_>) -> Result<Seen> {
         let production = self.workspace.layout().production();
         let from = [look.mark.dir.as_path(), production.as_path()];
         let call =
             |look: &Look<'_>| self.run("a look at it", Vec::new(), look.arguments(), &from, "");
-        let answer = match call(look) {
+        let answer = match call(&look) {
             // A daemon may refuse `--checksum` to everybody, since it costs time.
             Err(failed) if failed.code == Some(RSYNC_UNSUPPORTED) && look.by_content => {
                 look.by_content = false;
-                call(look)
+                call(&look)
             }
             other => other,
         };
