@@ -4,21 +4,23 @@
 //! shape of Debian's; `APTMERGE_BENCH_PACKAGES=FILE` has a real one instead, uncompressed.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::LazyLock;
 
 use aptmerge::cancel::Cancel;
 use aptmerge::compress::{Pieces, gz, xz};
-use aptmerge::config::{Config, PoolName};
+use aptmerge::config::Config;
 use aptmerge::deb822::{Stanzas, alternatives, compare_versions, eq_name};
 use aptmerge::error::Result;
 use aptmerge::indices::IndexName;
-use aptmerge::merge::{Deadline, Input, Sink, SuiteMerge, Text, merge_suite, rewrite};
+use aptmerge::merge::{Input, MemoryInput, Sink, SuiteMerge, Text, merge_suite, rewrite};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use jiff::Timestamp;
 
 fn main() {
     divan::main();
@@ -141,7 +143,7 @@ fn versions_compared(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn paths_rewritten(bencher: Bencher<'_, '_>) {
-    let pool = PoolName::new("DEBIAN").unwrap();
+    let pool = aptmerge::names::PoolName::new("DEBIAN").unwrap();
     let paths: Vec<_> = values("Filename")
         .into_iter()
         .map(|path| std::str::from_utf8(path).unwrap())
@@ -179,27 +181,20 @@ fn piece_to_gz(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 20)]
 fn merge_of_one_index(bencher: Bencher<'_, '_>) {
     let config = Config::parse(CONFIG, Path::new("/bench/aptmerge.toml")).unwrap();
-    let (name, suite) = config.suites.iter().next().unwrap();
+    let spec = config.specs().remove(0);
     // The archive above has the last tenth of what the other one has.
     let stanzas: Vec<_> = Stanzas::new(&PACKAGES).collect();
     let forked = stanzas[stanzas.len() - stanzas.len() / 10].offset;
     bencher
         .counter(BytesCount::new(2 * PACKAGES.len() - forked))
         .bench(|| {
-            let input = |pool: &str, text: &'static [u8]| -> Box<dyn Input> {
-                let pool = PoolName::new(pool).unwrap();
-                Box::new(Archive { pool, text })
+            let input = |text: &[u8]| -> Box<dyn Input> {
+                let name = IndexName::parse("main/binary-amd64/Packages").unwrap();
+                let texts = BTreeMap::from([(name, text.to_vec())]);
+                Box::new(MemoryInput::new("memory", Timestamp::UNIX_EPOCH, texts))
             };
-            let merge = SuiteMerge {
-                config: &config,
-                name,
-                suite,
-                inputs: vec![
-                    input("HIGH", &PACKAGES[forked..]),
-                    input("LOW", &PACKAGES[..]),
-                ],
-                deadline: Deadline::after(config.merge.suite_timeout, &Cancel::default()),
-            };
+            let inputs = vec![input(&PACKAGES[forked..]), input(&PACKAGES[..])];
+            let merge = SuiteMerge::new(&spec, inputs, &Cancel::default());
             merge_suite(&merge, &Nowhere).unwrap()
         });
 }
@@ -225,47 +220,6 @@ packages = ["systemd"]
 [signing]
 key-file = "key"
 "#;
-
-struct Archive {
-    pool: PoolName,
-    text: &'static [u8],
-}
-
-impl Input for Archive {
-    fn digest(&self, _: &IndexName) -> Option<String> {
-        None
-    }
-
-    fn pool(&self) -> &PoolName {
-        &self.pool
-    }
-
-    fn is_exempt(&self) -> bool {
-        false
-    }
-
-    fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>> {
-        Ok(self.has(name).then(|| self.text.to_vec()))
-    }
-
-    fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>> {
-        Ok(self
-            .has(name)
-            .then(|| Box::new(Cursor::new(self.text)) as _))
-    }
-
-    fn optional(&self) -> Vec<IndexName> {
-        Vec::new()
-    }
-
-    fn has(&self, name: &IndexName) -> bool {
-        matches!(name, IndexName::Packages(_, architecture) if architecture.as_str() == "amd64")
-    }
-
-    fn describe(&self, name: &IndexName) -> String {
-        name.to_string()
-    }
-}
 
 struct Nowhere;
 

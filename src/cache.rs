@@ -16,9 +16,9 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::ByteSize;
 use crate::durable;
 use crate::error::{Error, Result};
+use crate::units::ByteSize;
 
 /// The name of an entry.
 pub type EntryName = [u8; 32];

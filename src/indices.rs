@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::config::{Architecture, Archive, Component, Config, Family, Suite};
 use crate::deb822::Release;
+use crate::names::{Architecture, Component};
+use crate::spec::{Content, Family, InputSpec};
 
 /// An index below a suite, as aptmerge reads and writes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +115,11 @@ impl IndexName {
         }
     }
 
+    /// Reads the path of the plain form of an index, below its suite.
+    pub fn parse(path: &str) -> Option<IndexName> {
+        Self::parse_packages(path).or_else(|| Self::parse_optional(path))
+    }
+
     /// Reads the path of a plain Packages or Sources.
     pub fn parse_packages(path: &str) -> Option<IndexName> {
         let (component, rest) = path.split_once('/')?;
@@ -182,37 +188,32 @@ impl fmt::Display for IndexName {
 }
 
 /// Returns the indices that a merged suite always publishes, whatever its inputs have.
-pub fn published(config: &Config, suite: &Suite) -> BTreeSet<IndexName> {
+pub fn published(content: &Content) -> BTreeSet<IndexName> {
     let mut names = BTreeSet::new();
-    for component in config.components_of(suite) {
-        for architecture in config.architectures_of(suite) {
-            if config.indices.contains(&Family::Packages) {
+    for component in &content.components {
+        for architecture in &content.architectures {
+            if content.families.contains(&Family::Packages) {
                 names.insert(IndexName::Packages(component.clone(), architecture.clone()));
             }
-            if config.indices.contains(&Family::Installer) {
+            if content.families.contains(&Family::Installer) {
                 names.insert(IndexName::Installer(
                     component.clone(),
                     architecture.clone(),
                 ));
             }
         }
-        if config.indices.contains(&Family::Sources) {
+        if content.families.contains(&Family::Sources) {
             names.insert(IndexName::Sources(component.clone()));
         }
     }
     names
 }
 
-/// Returns the indices of an archive's suite that a merged suite reads, of those that its Release lists.
+/// Returns the indices that a merged suite reads from one of its archives' suites, of those that the Release lists.
 ///
 /// If the archive's binary-ARCH indices do not hold the `Architecture: all` packages, or if it has none for an architecture, its binary-all
 /// is read as well.
-pub fn wanted(
-    config: &Config,
-    suite: &Suite,
-    archive: &Archive,
-    release: &Release,
-) -> BTreeSet<IndexName> {
+pub fn wanted(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet<IndexName> {
     let listed = |name: &IndexName| {
         let plain = name.to_string();
         ["", ".xz", ".gz", ".bz2", ".zst"]
@@ -220,8 +221,8 @@ pub fn wanted(
             .any(|ext| release.entries.contains_key(&format!("{plain}{ext}")))
     };
     let mut names = BTreeSet::new();
-    for name in published(config, suite) {
-        if !config.takes(archive, name.family()) {
+    for name in published(content) {
+        if !input.families.contains(&name.family()) {
             continue;
         }
         let all = match &name {
@@ -235,7 +236,7 @@ pub fn wanted(
         };
         let of_all =
             matches!(&name, IndexName::Packages(_, a) | IndexName::Installer(_, a) if a.is_all());
-        let only_all = !config.architectures_of(suite).iter().any(|a| !a.is_all());
+        let only_all = !content.architectures.iter().any(|a| !a.is_all());
         if of_all && !only_all {
             continue; // made from the other architectures
         }
@@ -250,28 +251,23 @@ pub fn wanted(
             names.insert(name);
         }
     }
-    names.extend(optional(config, suite, archive, release));
+    names.extend(optional(content, input, release));
     names
 }
 
 /// Returns the indices of the families that a suite can do without, of those that a Release lists.
 ///
 /// Contents beside the components are read only if the archive has none of that kind within them: otherwise they only repeat these.
-fn optional(
-    config: &Config,
-    suite: &Suite,
-    archive: &Archive,
-    release: &Release,
-) -> BTreeSet<IndexName> {
-    let components = config.components_of(suite);
-    let architectures = config.architectures_of(suite);
+fn optional(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet<IndexName> {
+    let components = &content.components;
+    let architectures = &content.architectures;
     let is_configured = |name: &str| architectures.iter().any(|a| a.as_str() == name);
     let takes_contents = |of: &str| {
         if of == "source" {
-            return config.takes(archive, Family::Sources);
+            return input.families.contains(&Family::Sources);
         }
         match of.strip_prefix("udeb-") {
-            Some(of) => is_configured(of) && config.takes(archive, Family::Installer),
+            Some(of) => is_configured(of) && input.families.contains(&Family::Installer),
             None => is_configured(of),
         }
     };
@@ -279,8 +275,8 @@ fn optional(
         .entries
         .keys()
         .filter_map(|path| IndexName::parse_optional(plain_form(path)))
-        .filter(|name| name.component().is_none_or(|c| components.contains(c)))
-        .filter(|name| config.takes(archive, name.family()))
+        .filter(|name| content.has_component(name.component()))
+        .filter(|name| input.families.contains(&name.family()))
         .collect();
     let within_components = |of: &str| {
         let mut names = components.iter();
@@ -289,7 +285,7 @@ fn optional(
     let wanted = |name: &IndexName| match name {
         IndexName::Contents(_, of) => takes_contents(of),
         IndexName::SuiteContents(of) => takes_contents(of) && !within_components(of),
-        IndexName::Translation(_, language) => config.takes_language(language),
+        IndexName::Translation(_, language) => content.takes_language(language),
         IndexName::Dep11(_, architecture) | IndexName::Commands(_, architecture) => {
             architectures.contains(architecture)
         }

@@ -36,6 +36,7 @@ pub mod run;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod signals;
+pub mod spec;
 mod suite_report;
 mod text;
 pub mod units;

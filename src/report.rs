@@ -23,11 +23,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::config::Config;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::fetch::Spool;
 use crate::merge::ForeignSource;
+use crate::names::PackageName;
 use crate::workspace::{Generation, Workspace};
 
 /// The most bytes of `amprolla.txt` that are kept.
@@ -35,14 +35,18 @@ const MAX_HISTORY_BYTES: usize = 1 << 20;
 
 /// Writes every report that differs from its file, and the line of the generation if it is missing; `date` is the date of that
 /// line if no suite has one.
-pub(crate) fn write(workspace: &Workspace<'_>, config: &Config, date: Timestamp) -> Result<()> {
+pub(crate) fn write(
+    workspace: &Workspace<'_>,
+    watches: &BTreeSet<PackageName>,
+    date: Timestamp,
+) -> Result<()> {
     let log = workspace.layout().log();
     let generation = workspace.published();
     durable::clear_litter(&log)?;
     if generation.number == 0 {
         return Ok(());
     }
-    for (name, lines) in reports(generation, config) {
+    for (name, lines) in reports(generation, watches) {
         let mut text = lines.into_iter().collect::<Vec<_>>().join("\n");
         if !text.is_empty() {
             text.push('\n');
@@ -142,9 +146,12 @@ fn changes(generation: &Generation) -> String {
 }
 
 /// Returns the lines of each report.
-fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSet<String>> {
+fn reports(
+    generation: &Generation,
+    watches: &BTreeSet<PackageName>,
+) -> BTreeMap<String, BTreeSet<String>> {
     let mut reports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for watch in config.reports.watch.keys() {
+    for watch in watches {
         reports.insert(format!("{watch}.txt"), BTreeSet::new());
     }
     reports.insert("bannedpackages.txt".into(), BTreeSet::new());
@@ -161,7 +168,7 @@ fn reports(generation: &Generation, config: &Config) -> BTreeMap<String, BTreeSe
             );
         }
         // Only configured watches become names of files, whatever was recorded.
-        for watch in config.reports.watch.keys() {
+        for watch in watches {
             for package in report.watched.get(watch.as_str()).into_iter().flatten() {
                 add(
                     format!("{watch}.txt"),

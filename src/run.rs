@@ -4,23 +4,23 @@
 //! [`Workspace`] that was opened through the lock.
 
 mod outcome;
+mod setup;
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
-use crate::config::Config;
 use crate::error::{DomainError, Error, ErrorKind, Result};
 use crate::events::{Listener, Task};
 use crate::fetch::{self, FetchOptions, Spool};
-use crate::openpgp::Signer;
-use crate::publish::{self, Allowances, Plan, Served, StageOptions};
+use crate::publish::{self, Allowances, Served, StageOptions};
 use crate::push::{self, PushOptions};
 use crate::report;
 use crate::workspace::Workspace;
 
 pub use outcome::{KeptCopy, Outcome, RefusedSuite, RunRecord, UnclaimedFiles};
+pub use setup::Setup;
 
 /// The options of a run that are not in the configuration.
 pub struct RunOptions<'a> {
@@ -39,21 +39,21 @@ pub struct RunOptions<'a> {
 /// Runs the whole cycle.
 pub fn run(
     workspace: &mut Workspace<'_>,
-    config: &Config,
+    setup: &Setup,
     options: &RunOptions<'_>,
 ) -> Result<Outcome> {
     let listener = options.listener;
     listener.step("recover");
     let recovered = publish::recover(workspace, listener)?;
     listener.step("fetch");
-    let published = fetch_spool(workspace, config, options)
-        .and_then(|spool| publish_spool(workspace, config, &spool, options));
+    let published = fetch_spool(workspace, setup, options)
+        .and_then(|spool| publish_spool(workspace, setup, &spool, options));
     if published.is_err() {
-        push_pending(workspace, config, options);
+        push_pending(workspace, setup, options);
     }
     let published = published?;
     listener.step("push");
-    let failures = push::push_all(workspace, config, &push_options(options), listener);
+    let failures = push::push_all(workspace, &setup.targets, &push_options(options), listener);
     // A run that is told to stop while it pushes did not do what it was asked for, though all else is done.
     let stopped = options.cancel.check();
     listener.step("record");
@@ -73,7 +73,7 @@ pub fn run(
 }
 
 /// Pushes, after a failure, the generation that was published before it: targets need not wait until somebody mends the failure.
-fn push_pending(workspace: &Workspace<'_>, config: &Config, options: &RunOptions<'_>) {
+fn push_pending(workspace: &Workspace<'_>, setup: &Setup, options: &RunOptions<'_>) {
     let listener = options.listener;
     // Between the swaps production may be half synced.
     let is_whole = matches!(publish::served(workspace.layout()), Ok(Served::Production));
@@ -82,7 +82,7 @@ fn push_pending(workspace: &Workspace<'_>, config: &Config, options: &RunOptions
     }
     listener.step("push");
     // The failures are told of, and the run has an error already.
-    push::push_all(workspace, config, &push_options(options), listener);
+    push::push_all(workspace, &setup.targets, &push_options(options), listener);
 }
 
 fn push_options(options: &RunOptions<'_>) -> PushOptions {
@@ -92,7 +92,7 @@ fn push_options(options: &RunOptions<'_>) -> PushOptions {
 /// Runs step 2 by itself.
 pub fn fetch_spool(
     workspace: &Workspace<'_>,
-    config: &Config,
+    setup: &Setup,
     options: &RunOptions<'_>,
 ) -> Result<Spool> {
     let fetch = FetchOptions {
@@ -100,7 +100,13 @@ pub fn fetch_spool(
         allow_identity_change: options.allow.identity,
         cancel: options.cancel,
     };
-    let spool = fetch::refresh(workspace, config, fetch, options.listener)?;
+    let spool = fetch::refresh(
+        workspace,
+        &setup.sources,
+        &setup.suites,
+        fetch,
+        options.listener,
+    )?;
     report::write_unclaimed(workspace, &spool)?;
     Ok(spool)
 }
@@ -108,7 +114,7 @@ pub fn fetch_spool(
 /// Runs steps 3 to 7: merge, check, swap, sync, swap back. Nothing before the swap touches the tree that is served.
 pub fn publish_spool(
     workspace: &mut Workspace<'_>,
-    config: &Config,
+    setup: &Setup,
     spool: &Spool,
     options: &RunOptions<'_>,
 ) -> Result<Outcome> {
@@ -116,15 +122,15 @@ pub fn publish_spool(
     options.cancel.check()?;
     let now = later_than_published(workspace, options)?;
     // A run that died after its last swap did not write the reports.
-    report::write(workspace, config, now)?;
-    let plan = Plan::new(config, spool, workspace, now, options.allow.rebuild)?;
+    report::write(workspace, &setup.watches, now)?;
+    let signer = setup.signing.signer()?;
+    let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
     plan.tell_bounds(listener);
     if plan.is_empty() {
         listener.info("nothing changed, nothing to publish");
         return Ok(Outcome::unchanged(spool, workspace.published()));
     }
     listener.step("merge");
-    let signer = signer(config)?;
     let staging = StageOptions {
         signer: &signer,
         allow: options.allow,
@@ -149,7 +155,7 @@ pub fn publish_spool(
     let published = swapped.finish(workspace).map_err(unfinished)?;
     drop(syncing);
     listener.info(format!("published generation {}", published.number));
-    report::write(workspace, config, now).map_err(unfinished)?;
+    report::write(workspace, &setup.watches, now).map_err(unfinished)?;
     Ok(Outcome::new(spool, published, workspace.published()))
 }
 
@@ -187,14 +193,6 @@ fn later_than_published(workspace: &Workspace<'_>, options: &RunOptions<'_>) -> 
     }
     // The second that a time lies in is a time as well.
     Ok(Timestamp::from_second(now.as_second()).unwrap_or(now))
-}
-
-/// Returns the keys that the configuration names.
-pub fn signer(config: &Config) -> Result<Signer> {
-    Ok(match &config.signing.gpg {
-        Some(gpg) => Signer::gpg(gpg.program.clone(), gpg.homedir.clone(), gpg.keys.clone()),
-        None => Signer::key_files(&config.signing.key_file)?,
-    })
 }
 
 /// The number of runs that published something and stay on record.

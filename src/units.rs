@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::Visitor;
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The reason why a quantity cannot be read.
@@ -213,6 +214,33 @@ impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", self.0)
     }
+}
+
+/// Reads one path, or a list of paths.
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<PathBuf>, D::Error> {
+    struct OneOrMany;
+
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<PathBuf>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path in quotes, or a list of paths")
+        }
+
+        fn visit_str<E>(self, one: &str) -> Result<Vec<PathBuf>, E> {
+            Ok(vec![one.into()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<PathBuf>, A::Error> {
+            let mut paths = Vec::new();
+            while let Some(path) = items.next_element()? {
+                paths.push(path);
+            }
+            Ok(paths)
+        }
+    }
+
+    input.deserialize_any(OneOrMany)
 }
 
 #[cfg(test)]

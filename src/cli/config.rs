@@ -56,7 +56,10 @@ fn check(context: &Context, config: &Config) -> Result<ExitCode> {
         };
         problems.push(format!("archives.{name}.signed-by: {said}"));
     }
-    let signing = aptmerge::run::signer(config).and_then(|signer| Ok(signer.certificates()?));
+    let signing = config
+        .signing
+        .signer()
+        .and_then(|signer| signer.certificates());
     if let Err(error) = signing {
         problems.push(format!("signing: {}", aptmerge::error::chain(&error)));
     }

@@ -10,7 +10,8 @@ use aptmerge::deb822::Name;
 use aptmerge::error::{Error, Result};
 use aptmerge::fetch::Spool;
 use aptmerge::merge::{
-    self, Exclusion, Fate, GroupExplanation, OwnedBy, PackageCopy, PackageKind, SuiteExplanation,
+    self, Exclusion, Fate, GroupExplanation, Inputs, OwnedBy, PackageCopy, PackageKind,
+    SuiteExplanation, SuiteMerge,
 };
 use aptmerge::workspace::View;
 use clap::Args;
@@ -124,13 +125,15 @@ fn explain_suites(
     args: &ExplainArgs,
     now: Timestamp,
 ) -> Result<Vec<SuiteExplanation>> {
-    let spool = Spool::view(&View::open(&config.root)?, config, now)?;
+    let view = View::open(&config.root)?;
+    let spool = Spool::view(&view, &config.sources(), &config.specs(), now)?;
     let mut explained = Vec::new();
     for (name, suite) in suites {
-        spool.check_proofs(config, suite)?;
-        let inputs = spool.merge(config, name, suite, &Cancel::default())?;
+        let spec = config.spec(name, suite);
+        let inputs = spool.inputs(&spec.content)?;
+        inputs.iter().try_for_each(|input| input.check())?;
         explained.push(merge::explain(
-            &inputs,
+            &SuiteMerge::new(&spec, inputs, &Cancel::default()),
             &args.package,
             args.architecture.as_deref(),
         )?);
@@ -141,12 +144,9 @@ fn explain_suites(
     }
     let mut names = BTreeSet::new();
     for (name, suite) in suites {
-        names.extend(merge::known_names(&spool.merge(
-            config,
-            name,
-            suite,
-            &Cancel::default(),
-        )?)?);
+        names.extend(merge::known_names(
+            &spool.inputs(&config.spec(name, suite).content)?,
+        )?);
     }
     let package = Name::from(args.package.as_str()).to_string();
     let nearest = nearest(&package, names.iter().map(String::as_str));

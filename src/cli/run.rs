@@ -100,15 +100,12 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let clock = || context.now();
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.step.allow);
+    let setup = config.setup();
     if args.dry_run {
-        let spool = cycle::fetch_spool(&workspace, &config, &options)?;
-        let plan = Plan::new(
-            &config,
-            &spool,
-            &workspace,
-            context.now(),
-            options.allow.rebuild,
-        )?;
+        let spool = cycle::fetch_spool(&workspace, &setup, &options)?;
+        let signer = setup.signing.signer()?;
+        let now = context.now();
+        let plan = setup.plan(&spool, &signer, &workspace, now, options.allow.rebuild)?;
         plan.tell_bounds(context);
         let (difference, refused) = plan.compare(&workspace, &cancel)?;
         let listener: &dyn Listener = context;
@@ -125,7 +122,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
             false => ExitCode::from(exit::KEPT),
         });
     }
-    let outcome = cycle::run(&mut workspace, &config, &options)?;
+    let outcome = cycle::run(&mut workspace, &setup, &options)?;
     Ok(finish(context, &outcome))
 }
 
@@ -136,7 +133,7 @@ pub(super) fn fetch(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let clock = || context.now();
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.allow);
-    let spool = cycle::fetch_spool(&workspace, &config, &options)?;
+    let spool = cycle::fetch_spool(&workspace, &config.setup(), &options)?;
     let mut absent: Vec<_> = spool.absent().collect();
     if let Some(last) = absent.pop() {
         let listener: &dyn Listener = context;
@@ -153,13 +150,14 @@ pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let lock = context.lock(&config, &args.lock)?;
     let mut workspace = Workspace::open(&lock, &config.root)?;
     publish::recover(&mut workspace, context)?;
-    let spool = Spool::load(&workspace, &config, context.now())?;
+    let setup = config.setup();
+    let spool = Spool::load(&workspace, &setup.sources, &setup.suites, context.now())?;
     spool.tell_kept(context);
     let allow = Allowances::from(args.allow);
     let now = context.now();
-    let plan = Plan::new(&config, &spool, &workspace, now, allow.rebuild)?;
+    let signer = setup.signing.signer()?;
+    let plan = setup.plan(&spool, &signer, &workspace, now, allow.rebuild)?;
     plan.tell_bounds(context);
-    let signer = cycle::signer(&config)?;
     let staging = StageOptions {
         signer: &signer,
         allow,
@@ -184,11 +182,12 @@ pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.allow);
     let recovered = publish::recover(&mut workspace, context)?;
-    let spool = Spool::load(&workspace, &config, context.now())?;
+    let setup = config.setup();
+    let spool = Spool::load(&workspace, &setup.sources, &setup.suites, context.now())?;
     spool.tell_kept(context);
     let outcome = Outcome {
         recovered,
-        ..cycle::publish_spool(&mut workspace, &config, &spool, &options)?
+        ..cycle::publish_spool(&mut workspace, &setup, &spool, &options)?
     };
     Ok(finish(context, &outcome))
 }
@@ -220,7 +219,7 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
         prune: args.prune.iter().cloned().collect(),
         cancel: Cancel::default(),
     };
-    let failures = push_all(&workspace, &config, &options, context);
+    let failures = push_all(&workspace, &config.push, &options, context);
     Ok(if failures.is_empty() {
         ExitCode::SUCCESS
     } else {

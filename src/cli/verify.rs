@@ -8,7 +8,6 @@ use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
 use aptmerge::openpgp::Keyring;
 use aptmerge::publish::{CheckOptions, TreeReport, check_tree};
-use aptmerge::run::signer;
 use aptmerge::workspace::{Layout, View};
 use clap::Args;
 
@@ -61,7 +60,7 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
         _ => Some(context.config()?),
     };
     let keyring = match &config {
-        Some(config) if args.keyring.is_empty() => signer(config)?.certificates()?,
+        Some(config) if args.keyring.is_empty() => config.signing.signer()?.certificates()?,
         _ => Keyring::load(&args.keyring)?,
     };
     let check = |tree: &Path| {

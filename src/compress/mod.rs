@@ -14,8 +14,8 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, EntryName};
-use crate::config::Form;
 use crate::error::{DomainError, ErrorKind, is_of_what_was_given};
+use crate::spec::Form;
 use crate::text::Text;
 
 /// The shortest length of a piece, except the last one.

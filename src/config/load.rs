@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -267,31 +266,4 @@ fn locate(text: &str, document: &DeValue<'_>, problem: validate::Finding) -> Pro
         message: problem.message,
         hint: problem.hint,
     }
-}
-
-/// Reads `signed-by = "a"` as well as `signed-by = ["a", "b"]`.
-pub(super) fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<PathBuf>, D::Error> {
-    struct OneOrMany;
-
-    impl<'de> Visitor<'de> for OneOrMany {
-        type Value = Vec<PathBuf>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a path in quotes, or a list of paths")
-        }
-
-        fn visit_str<E>(self, one: &str) -> Result<Vec<PathBuf>, E> {
-            Ok(vec![one.into()])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<PathBuf>, A::Error> {
-            let mut paths = Vec::new();
-            while let Some(path) = items.next_element()? {
-                paths.push(path);
-            }
-            Ok(paths)
-        }
-    }
-
-    input.deserialize_any(OneOrMany)
 }

@@ -6,7 +6,7 @@
 
 mod load;
 mod read;
-mod rules;
+mod resolve;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +14,19 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fetch;
 pub use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
+use crate::openpgp::Signing;
+use crate::publish::{Guards, Retention};
+use crate::push::Target;
+use crate::spec;
+pub use crate::spec::{
+    Family, Filter, Form, Glob, Globs, HashKind, InvalidGlob, PatchHistory, Pin, Strategy,
+};
+use crate::units::one_or_many;
 pub use crate::units::{ByteSize, Percent, TimeSpan};
 use crate::uri::{Scheme, Uri};
 pub use load::{ConfigError, Problem};
-pub use rules::{Filter, Glob, Globs, InvalidGlob, Pin, Strategy};
 
 /// The configuration: everything that an operator can set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,7 +73,7 @@ pub struct Config {
     pub guards: Guards,
     /// The settings for fetching archives.
     #[serde(default)]
-    pub fetch: Fetch,
+    pub fetch: fetch::Settings,
     /// The settings for merging suites.
     #[serde(default)]
     pub merge: Merge,
@@ -80,27 +88,7 @@ pub struct Config {
     pub serve: Serve,
     /// The targets that production is pushed to, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub push: Vec<Push>,
-}
-
-/// A family of indices: files that are merged by one rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Family {
-    /// `binary-ARCH/Packages`
-    Packages,
-    /// `source/Sources`
-    Sources,
-    /// `debian-installer/binary-ARCH/Packages`
-    Installer,
-    /// `Contents-ARCH`
-    Contents,
-    /// `i18n/Translation-LANG`
-    Translations,
-    /// `dep11/…`
-    Dep11,
-    /// `cnf/Commands-ARCH`
-    Commands,
+    pub push: Vec<Target>,
 }
 
 /// An upstream archive.
@@ -112,7 +100,7 @@ pub struct Archive {
     /// The URIs of the archive, `http:`, `https:` or `file:`; the first that answers wins.
     pub uris: Vec<Uri>,
     /// Keyring files whose keys may sign the archive's Release.
-    #[serde(deserialize_with = "load::one_or_many")]
+    #[serde(deserialize_with = "one_or_many")]
     pub signed_by: Vec<PathBuf>,
     /// The URI that the pool redirects of this archive lead to; the first http(s) URI if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,82 +179,6 @@ pub struct Bans {
     pub transitive: bool,
 }
 
-/// The keys that sign what is published: either gpg or key files.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Signing {
-    /// Sign through gpg and its agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gpg: Option<Gpg>,
-    /// Sign in process, with the private keys of these files (mode 0600).
-    #[serde(
-        default,
-        deserialize_with = "load::one_or_many",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub key_file: Vec<PathBuf>,
-}
-
-/// Keys that gpg holds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Gpg {
-    /// The home directory of gpg; gpg's own default if it is not set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub homedir: Option<PathBuf>,
-    /// The keys to sign with, all of them, as gpg understands them; fingerprints are best.
-    pub keys: Vec<String>,
-    /// The program.
-    #[serde(default = "defaults::gpg")]
-    pub program: PathBuf,
-}
-
-/// A form that indices are published in besides the plain one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// `.xz`
-    Xz,
-    /// `.gz`
-    Gz,
-}
-
-impl Form {
-    /// Every form.
-    pub const ALL: [Form; 2] = [Form::Xz, Form::Gz];
-
-    /// Returns the ending of the file name, with its dot.
-    pub const fn suffix(self) -> &'static str {
-        match self {
-            Form::Xz => ".xz",
-            Form::Gz => ".gz",
-        }
-    }
-}
-
-/// A kind of hash that a Release lists its files by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HashKind {
-    /// MD5, in the section `MD5Sum`: for readers of old, it proves nothing.
-    Md5,
-    /// SHA-256
-    Sha256,
-    /// SHA-512
-    Sha512,
-}
-
-impl HashKind {
-    /// Returns the name of the hash's section in a Release, and of its directory under by-hash.
-    pub const fn section(self) -> &'static str {
-        match self {
-            HashKind::Md5 => "MD5Sum",
-            HashKind::Sha256 => "SHA256",
-            HashKind::Sha512 => "SHA512",
-        }
-    }
-}
-
 /// The settings for publishing trees.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -298,107 +210,6 @@ impl Default for Publish {
             pdiff: PatchHistory::default(),
             contents_beside_components: false,
             pool_links: true,
-        }
-    }
-}
-
-/// The bounds on the time that files stay under by-hash: files go when both are passed.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Retention {
-    /// At least so many later generations of the suite.
-    pub generations: u64,
-    /// At least so many days.
-    pub days: u64,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            generations: 6,
-            days: 3,
-        }
-    }
-}
-
-/// The bounds on the patches of an index: if there are more than either allows, the oldest go first.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct PatchHistory {
-    /// At most so many; 0 for none at all.
-    pub patches: usize,
-    /// At most so large, all those of an index together, compressed.
-    pub max_size: ByteSize,
-}
-
-impl Default for PatchHistory {
-    fn default() -> Self {
-        Self {
-            patches: 12,
-            max_size: ByteSize::from_bytes(4 << 20),
-        }
-    }
-}
-
-/// The bounds that a run crosses only if it is told to.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Guards {
-    /// The share of its packages that a suite may lose in one run.
-    pub max_shrink: Percent,
-}
-
-impl Default for Guards {
-    fn default() -> Self {
-        Self {
-            max_shrink: Percent::new(20),
-        }
-    }
-}
-
-/// The settings for fetching archives.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Fetch {
-    /// The number of files that are fetched at once.
-    pub parallel: usize,
-    /// The number of times that a request is repeated after a failure that may pass.
-    pub retries: u32,
-    /// The pause before the first repetition; it doubles with each.
-    pub backoff: TimeSpan,
-    /// The number of times that a suite is begun afresh on one URI when its files do not match its Release.
-    pub restarts: u32,
-    /// The time that setting up a connection may take.
-    pub connect_timeout: TimeSpan,
-    /// The time that a server may be silent.
-    pub timeout: TimeSpan,
-    /// The least bytes per second, averaged over a minute: a slower transfer is given up.
-    pub minimum_speed: ByteSize,
-    /// The time that one suite of an archive may take in all, every URI and repetition included.
-    pub suite_timeout: TimeSpan,
-    /// The most bytes that one index may have, unpacked.
-    pub max_index: ByteSize,
-    /// The most memory that the indices of one suite of an archive may take up when they are merged.
-    pub max_memory: ByteSize,
-    /// An HTTP proxy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Uri>,
-}
-
-impl Default for Fetch {
-    fn default() -> Self {
-        Self {
-            parallel: 6,
-            retries: 3,
-            backoff: TimeSpan::from_seconds(1),
-            restarts: 3,
-            connect_timeout: TimeSpan::from_seconds(20),
-            timeout: TimeSpan::from_seconds(60),
-            minimum_speed: ByteSize::from_bytes(1024),
-            suite_timeout: TimeSpan::from_seconds(60 * 60),
-            max_index: ByteSize::from_bytes(4 << 30),
-            max_memory: ByteSize::from_bytes(1536 << 20),
-            proxy: None,
         }
     }
 }
@@ -472,31 +283,6 @@ impl Default for Serve {
     }
 }
 
-/// A target that production is pushed to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Push {
-    /// The target's name, in messages and in `state/push/`.
-    pub name: PackageName,
-    /// A target of rsync's: a path, `host:path`, `host::module/path` or `rsync://host/module/path`.
-    pub rsync: String,
-    /// Further options for rsync, `--bwlimit=5m` or `--rsh=ssh -i /etc/aptmerge/id`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<String>,
-    /// `true` if the reports are pushed too, to `log/` beside `dists/`.
-    #[serde(default = "defaults::yes")]
-    pub log: bool,
-    /// The time that a push may take before it is given up.
-    #[serde(default = "defaults::push_timeout")]
-    pub timeout: TimeSpan,
-    /// The time that the target may be silent.
-    #[serde(default = "defaults::push_io_timeout")]
-    pub io_timeout: TimeSpan,
-    /// The program.
-    #[serde(default = "defaults::rsync")]
-    pub program: PathBuf,
-}
-
 impl Config {
     /// Returns the archives of a merged suite with the upstream suite that each gives, highest priority first.
     pub fn inputs<'a>(
@@ -522,39 +308,14 @@ impl Config {
             .unwrap_or(&self.architectures)
     }
 
-    /// Returns the architectures of a merged suite that are name spaces of their own: all but `all`, which is made from the others,
-    /// unless there is no other.
+    /// Returns the architectures of a merged suite that are name spaces of their own.
     pub fn name_spaces_of<'a>(&'a self, suite: &'a Suite) -> Vec<&'a Architecture> {
-        let all = self.architectures_of(suite);
-        let spaces: Vec<_> = all.iter().filter(|a| !a.is_all()).collect();
-        if spaces.is_empty() {
-            return all.iter().collect();
-        }
-        spaces
-    }
-
-    /// Returns the strategy of a merged suite.
-    pub fn strategy_of(&self, suite: &Suite) -> Strategy {
-        suite.strategy.unwrap_or(self.strategy)
-    }
-
-    /// Returns whether translations into a language are merged.
-    pub fn takes_language(&self, language: &str) -> bool {
-        self.languages.is_empty() || self.languages.contains(language)
-    }
-
-    /// Returns whether a family is taken from an archive.
-    pub fn takes(&self, archive: &Archive, family: Family) -> bool {
-        self.indices.contains(&family)
-            && archive
-                .indices
-                .as_ref()
-                .is_none_or(|narrowed| narrowed.contains(&family))
+        spec::name_spaces(self.architectures_of(suite))
     }
 }
 
 mod defaults {
-    use super::{BTreeSet, Component, Family, PathBuf, TimeSpan};
+    use super::{BTreeSet, Component, Family};
 
     pub(super) fn components() -> Vec<Component> {
         Component::new("main").into_iter().collect()
@@ -566,21 +327,5 @@ mod defaults {
 
     pub(super) const fn yes() -> bool {
         true
-    }
-
-    pub(super) fn gpg() -> PathBuf {
-        "gpg".into()
-    }
-
-    pub(super) const fn push_timeout() -> TimeSpan {
-        TimeSpan::from_seconds(6 * 3600)
-    }
-
-    pub(super) const fn push_io_timeout() -> TimeSpan {
-        TimeSpan::from_seconds(600)
-    }
-
-    pub(super) fn rsync() -> PathBuf {
-        "rsync".into()
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::{Archive, TimeSpan};
 use crate::deb822::Release;
+use crate::units::TimeSpan;
 
 use super::FetchError;
+use super::settings::Source;
 
 pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
@@ -15,19 +16,19 @@ pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
 
 /// Returns why a Release is too old, by its own Valid-Until or by the archive's `max-age`.
 pub(super) fn fault(
-    archive: &Archive,
+    source: &Source,
     uri: String,
     release: &Release,
     now: Timestamp,
 ) -> Option<FetchError> {
     let expired = release.valid_until.filter(|until| *until < now);
-    if let Some(until) = expired.filter(|_| archive.check_valid_until) {
+    if let Some(until) = expired.filter(|_| source.check_valid_until) {
         let until = until.to_string();
         return Some(FetchError::Expired { uri, until });
     }
     let date = release.date;
     let is_passed = |age: &TimeSpan| later(date, age.duration()) < now;
-    archive
+    source
         .max_age
         .filter(is_passed)
         .map(|max_age| FetchError::Stale {

@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::deb822::{IndexEntry, Release};
+use crate::deb822::{IndexEntry, Release, ReleaseError, identity};
 use crate::decode::Compression;
+use crate::indices::IndexName;
+use crate::merge::{IndexFacts, InputFacts};
 use crate::workspace::Record;
+
+use super::age::later;
 
 /// The SHA-256 of a plain text, as 64 lower-case hex digits: the name of an object of the spool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +29,13 @@ impl ObjectName {
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns the digest.
+    fn digest(&self) -> Option<[u8; 32]> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(&self.0, &mut digest).ok()?;
+        Some(digest)
     }
 
     /// Returns whether the name is that of a digest.
@@ -107,9 +119,36 @@ impl Record for SuiteCopy {
     const FORMAT: u64 = 1;
 }
 
+/// The shortest time that a Release of an archive counts, from when it was first fetched: an archive that signs for minutes must stop no
+/// client of ours while it is there.
+const LEAST_VALIDITY: Duration = Duration::from_secs(2 * 24 * 3600);
+
 impl SuiteCopy {
+    /// Returns what a merge asks of the copy, as an input of this name.
+    pub(super) fn facts(&self, name: String) -> Result<InputFacts, ReleaseError> {
+        let release = self.parse_release()?;
+        let fetched = Timestamp::from_second(self.fetched).ok();
+        let valid_until = release.valid_until.zip(fetched);
+        let indices = self.indices.iter().filter_map(|(path, stored)| {
+            let name = IndexName::parse(path);
+            let facts = IndexFacts {
+                sha256: stored.sha256.digest()?,
+                size: stored.size,
+            };
+            Some((name?, facts))
+        });
+        Ok(InputFacts {
+            name,
+            fields: identity::inherited(&release),
+            date: release.date,
+            valid_until: valid_until
+                .map(|(signed, fetched)| signed.max(later(fetched, LEAST_VALIDITY))),
+            indices: indices.collect(),
+        })
+    }
+
     /// Parses the Release.
-    pub fn parse_release(&self) -> Result<Release, crate::deb822::ReleaseError> {
+    pub fn parse_release(&self) -> Result<Release, ReleaseError> {
         Release::parse(self.release.as_bytes())
     }
 }

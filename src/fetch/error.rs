@@ -222,7 +222,7 @@ pub enum FetchError {
         /// The memory that they would take up, roughly.
         needed: u64,
         /// The bound.
-        bound: crate::config::ByteSize,
+        bound: crate::units::ByteSize,
     },
     /// An index is larger packed than packing can make it.
     #[error(
@@ -235,7 +235,7 @@ pub enum FetchError {
         size: u64,
     },
     /// The transfer takes too long, though bytes come.
-    #[error("{uri}: given up after {}", crate::config::TimeSpan::from_seconds(*.seconds))]
+    #[error("{uri}: given up after {}", crate::units::TimeSpan::from_seconds(*.seconds))]
     TooLate {
         /// The file that was on its way.
         uri: String,

@@ -15,7 +15,7 @@ use crate::uri::Uri;
 use super::FetchError;
 use super::copy::{ObjectName, StoredIndex, forms};
 use super::metered::Metered;
-use super::spool::{digests_of_object, has_object, object_path};
+use super::object::{digests_of_object, has_object, object_path};
 use super::transport::{self, Conditions, Fetched, Transport};
 
 /// zstd's level for objects: quick, since they are written once and read often.

@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use crate::config::Family;
 use crate::indices::IndexName;
 use crate::merge::groups_in_flight;
+use crate::spec::Family;
 
 /// The memory that a stanza takes up in a merge besides its text: measured at 2.6 kB with stanzas of 80 bytes.
 const STANZA_BYTES: u64 = 3 << 10;
@@ -172,11 +172,11 @@ mod tests {
         let mut sid = Estimate::default();
         for architecture in 0..10 {
             let path = format!("main/binary-a{architecture}/Packages");
-            let name = IndexName::parse_packages(&path).unwrap();
+            let name = IndexName::parse(&path).unwrap();
             sid.add(&name, 60 << 20, 68_000);
         }
-        let sources = IndexName::parse_packages("main/source/Sources").unwrap();
+        let sources = IndexName::parse("main/source/Sources").unwrap();
         sid.add(&sources, 55 << 20, 38_000);
-        assert!(sid.bytes() < crate::config::Fetch::default().max_memory.bytes() * 3 / 4);
+        assert!(sid.bytes() < crate::fetch::Settings::default().max_memory.bytes() * 3 / 4);
     }
 }

@@ -8,16 +8,18 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 
 use crate::cancel::Cancel;
-use crate::config::{ArchiveName, Config, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
+use crate::names::{ArchiveName, SuiteName};
 use crate::quoted::quoted;
+use crate::spec::Spec;
 use crate::workspace::{Generation, InputRecord, Workspace, is_damaged};
 
 use super::copy::Seen;
 use super::error::{FetchError, SpoolError};
 use super::proof::Proof;
+use super::settings::{Settings, Sources};
 use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
 use super::transport::{Transport, TransportOptions};
 use super::update::{FetchOptions, Found, SuiteFetch};
@@ -28,7 +30,8 @@ use super::update::{FetchOptions, Found, SuiteFetch};
 /// spool: merged suites that need it cannot be made, and all others go on.
 pub fn refresh(
     workspace: &Workspace<'_>,
-    config: &Config,
+    sources: &Sources,
+    suites: &[Spec],
     options: FetchOptions<'_>,
     listener: &dyn Listener,
 ) -> Result<Spool> {
@@ -37,14 +40,14 @@ pub fn refresh(
     durable::create_dir(&objects)?;
     durable::check_real(&objects)?;
     spool::clear_litter(&dir)?;
-    let transport = Transport::new(transport_options(config))?;
+    let transport = Transport::new(transport_options(&sources.settings))?;
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.fetch.parallel)
+        .num_threads(sources.settings.parallel)
         .thread_name(|n| format!("fetch-{n}"))
         .build()
         .map_err(|e| Error::io("start threads for", &dir)(std::io::Error::other(e)))?;
-    let keyrings = spool::keyrings(config);
-    let wanted: Vec<_> = spool::upstream_suites(config).into_iter().collect();
+    let keyrings = spool::keyrings(sources);
+    let wanted: Vec<_> = spool::upstream_suites(suites).into_iter().collect();
     let fetched = pool.install(|| {
         wanted
             .into_par_iter()
@@ -63,12 +66,13 @@ pub fn refresh(
                     }
                     Err(error) => return Err(error),
                 };
-                let archive = &config.archives[&name];
+                let source = &sources.archives[&name];
                 let fetched = match keyring {
                     Ok(keyring) => SuiteFetch {
-                        config,
+                        settings: &sources.settings,
+                        suites,
                         name: &name,
-                        archive,
+                        source,
                         suite: &suite,
                         keyring,
                         transport: &transport,
@@ -82,12 +86,12 @@ pub fn refresh(
                         last_published,
                         newest: Mutex::new(old.as_ref().and_then(|h| h.copy.newest.clone())),
                         options,
-                        deadline: Instant::now() + config.fetch.suite_timeout.duration(),
+                        deadline: Instant::now() + sources.settings.suite_timeout.duration(),
                         listener,
                     }
                     .run(),
                     Err(error) => {
-                        let files = archive.signed_by.iter().map(|f| f.display().to_string());
+                        let files = source.signed_by.iter().map(|f| f.display().to_string());
                         let error = FetchError::Keyring {
                             files: files.collect::<Vec<_>>().join(", "),
                             source: error.clone(),
@@ -196,27 +200,21 @@ fn settle(
             if !same {
                 listener.info(format!("fetched {name} {suite} from {}", copy.uri));
             }
-            Ok(Ok(SpooledSuite {
-                copy,
-                freshness: behind.map_or(freshness, Freshness::Kept),
-                doubt: None,
-            }))
+            let freshness = behind.map_or(freshness, Freshness::Kept);
+            SpooledSuite::new(name, suite, copy, freshness, None).map(Ok)
         }
-        (Ok(None), Some(held)) => Ok(Ok(SpooledSuite {
-            doubt: held.doubt(),
-            copy: held.copy,
-            freshness: behind.map_or(Freshness::Current, Freshness::Kept),
-        })),
+        (Ok(None), Some(held)) => {
+            let freshness = behind.map_or(Freshness::Current, Freshness::Kept);
+            let doubt = held.doubt();
+            SpooledSuite::new(name, suite, held.copy, freshness, doubt).map(Ok)
+        }
         (Err(_), _) if cancel.is_cancelled() => Err(Error::Cancelled),
         (Err(FetchError::Spool(error)), _) => Err(error),
         (Err(error), Some(held)) => {
             let error = Arc::new(error);
             spool::tell_kept(name, suite, &held.copy, &error, listener);
-            Ok(Ok(SpooledSuite {
-                doubt: held.doubt(),
-                copy: held.copy,
-                freshness: Freshness::Kept(error),
-            }))
+            let (freshness, doubt) = (Freshness::Kept(error), held.doubt());
+            SpooledSuite::new(name, suite, held.copy, freshness, doubt).map(Ok)
         }
         (Err(error), None) => Ok(Err(Arc::new(error))),
         (Ok(None), None) => Err(SpoolError::NotFetched {
@@ -244,8 +242,7 @@ fn unclaimed_in_words(
     )
 }
 
-fn transport_options(config: &Config) -> TransportOptions {
-    let fetch = &config.fetch;
+fn transport_options(fetch: &Settings) -> TransportOptions {
     TransportOptions {
         connect_timeout: fetch.connect_timeout.duration(),
         response_timeout: fetch.timeout.duration(),

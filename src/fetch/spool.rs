@@ -10,29 +10,28 @@
 //! published from it; a record is checked against the archive's signatures ([`super::proof`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
-use crate::cancel::Cancel;
-use crate::config::{Archive, ArchiveName, Config, PoolName, Suite, SuiteName};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
-use crate::hashing::{Digests, Hasher, HashingReader};
-use crate::indices::IndexName;
 use crate::listing;
-use crate::merge::{Deadline, Input, SuiteMerge};
+use crate::merge::{Input, InputFacts, Inputs};
+use crate::names::{ArchiveName, SuiteName};
 use crate::openpgp::Keyring;
+use crate::spec::{Content, Spec};
 use crate::workspace::{StateError, View, Workspace, is_damaged, read_json, write_json};
 
 use super::age;
-use super::copy::{ObjectName, StoredIndex, SuiteCopy};
+use super::copy::{ObjectName, SuiteCopy};
 use super::error::{FetchError, SpoolError};
+use super::input::SpoolInput;
+use super::object::{digests_of_object, has_object, object_path};
 use super::proof::{ArchiveKeyring, Proof, prove};
+use super::settings::Sources;
 
 /// The relation of a copy to what the archive has now.
 #[derive(Debug)]
@@ -54,8 +53,34 @@ pub struct SpooledSuite {
     pub copy: SuiteCopy,
     /// The freshness of the copy.
     pub freshness: Freshness,
+    /// The copy as an input.
+    pub(super) facts: InputFacts,
     /// The reason why nothing new may be made of the copy.
     pub(super) doubt: Option<String>,
+}
+
+impl SpooledSuite {
+    /// Returns a copy with what a merge asks of it.
+    pub(super) fn new(
+        archive: &ArchiveName,
+        suite: &SuiteName,
+        copy: SuiteCopy,
+        freshness: Freshness,
+        doubt: Option<String>,
+    ) -> Result<Self> {
+        let facts = copy.facts(format!("{archive} {suite}"));
+        let facts = facts.map_err(|why| SpoolError::NotProven {
+            archive: archive.to_string(),
+            suite: suite.to_string(),
+            why: why.to_string(),
+        })?;
+        Ok(Self {
+            copy,
+            freshness,
+            facts,
+            doubt,
+        })
+    }
 }
 
 /// A copy that was read from the spool and is not damaged.
@@ -101,31 +126,40 @@ impl Spool {
     }
 
     /// Reads the copies in the spool without asking the archives; `now` is the time that signatures are judged by.
-    pub fn load(workspace: &Workspace<'_>, config: &Config, now: Timestamp) -> Result<Spool> {
-        Self::read(workspace.layout().spool(), config, now, false)
+    pub fn load(
+        workspace: &Workspace<'_>,
+        sources: &Sources,
+        suites: &[Spec],
+        now: Timestamp,
+    ) -> Result<Spool> {
+        Self::read(workspace.layout().spool(), sources, suites, now, false)
     }
 
     /// Reads the copies without the lock, only to look at them. A run may remove objects that they name at any moment.
-    pub fn view(view: &View, config: &Config, now: Timestamp) -> Result<Spool> {
-        Self::read(view.layout().spool(), config, now, true)
+    pub fn view(view: &View, sources: &Sources, suites: &[Spec], now: Timestamp) -> Result<Spool> {
+        Self::read(view.layout().spool(), sources, suites, now, true)
     }
 
-    fn read(dir: PathBuf, config: &Config, now: Timestamp, read_only: bool) -> Result<Spool> {
-        let keyrings = keyrings(config);
+    fn read(
+        dir: PathBuf,
+        sources: &Sources,
+        specs: &[Spec],
+        now: Timestamp,
+        read_only: bool,
+    ) -> Result<Spool> {
+        let keyrings = keyrings(sources);
         let mut suites = BTreeMap::new();
-        for (archive, suite) in upstream_suites(config) {
+        for (archive, suite) in upstream_suites(specs) {
             let held = read_copy(&dir, &archive, &suite, &keyrings[&archive], now)?;
             let Some(held) = held else {
                 continue; // reported where the copy is needed
             };
-            let spooled = SpooledSuite {
-                doubt: held.doubt(),
-                freshness: match fault_of_age(config, &archive, &suite, &held.copy, now) {
-                    Some(fault) => Freshness::Kept(Arc::new(fault)),
-                    None => Freshness::NotAsked,
-                },
-                copy: held.copy,
+            let freshness = match fault_of_age(sources, &archive, &suite, &held.copy, now) {
+                Some(fault) => Freshness::Kept(Arc::new(fault)),
+                None => Freshness::NotAsked,
             };
+            let doubt = held.doubt();
+            let spooled = SpooledSuite::new(&archive, &suite, held.copy, freshness, doubt)?;
             suites.insert((archive, suite), spooled);
         }
         Ok(Spool {
@@ -189,69 +223,32 @@ impl Spool {
                 _ => None,
             })
     }
+}
 
-    /// Refuses a suite if one of its copies is not proven by its archive's present keyring.
-    pub fn check_proofs(&self, config: &Config, suite: &Suite) -> Result<()> {
-        for (archive, _, upstream) in config.inputs(suite) {
-            let doubt = self.get(archive, upstream).and_then(|s| s.doubt.clone());
-            if let Some(why) = doubt {
-                return Err(SpoolError::NotProven {
-                    archive: archive.to_string(),
-                    suite: upstream.to_string(),
-                    why,
-                }
-                .into());
+impl Inputs for Spool {
+    fn inputs<'a>(&'a self, content: &Content) -> Result<Vec<Box<dyn Input + 'a>>> {
+        let inputs = content.inputs.iter();
+        let inputs = inputs.map(|input| {
+            let key = (input.archive.clone(), input.suite.clone());
+            match self.suites.get_key_value(&key) {
+                Some((key, spooled)) => Ok(Box::new(SpoolInput {
+                    spool: &self.dir,
+                    read_only: self.read_only,
+                    of: key,
+                    copy: &spooled.copy,
+                    facts: &spooled.facts,
+                    doubt: spooled.doubt.as_deref(),
+                }) as Box<dyn Input>),
+                None => Err(self.lacks(&input.archive, &input.suite)),
             }
-        }
-        Ok(())
-    }
-
-    /// Returns the merge of a suite from the copies of its archives.
-    pub fn merge<'a>(
-        &'a self,
-        config: &'a Config,
-        name: &'a SuiteName,
-        suite: &'a Suite,
-        cancel: &Cancel,
-    ) -> Result<SuiteMerge<'a>> {
-        let mut inputs: Vec<Box<dyn Input + 'a>> = Vec::new();
-        for (archive_name, archive, upstream) in config.inputs(suite) {
-            let input = self
-                .input(config, archive_name, archive, upstream)
-                .ok_or_else(|| self.lacks(archive_name, upstream))?;
-            inputs.push(Box::new(input));
-        }
-        Ok(SuiteMerge {
-            config,
-            name,
-            suite,
-            inputs,
-            deadline: Deadline::after(config.merge.suite_timeout, cancel),
-        })
-    }
-
-    /// Returns a copy as an input of a merge.
-    pub fn input<'a>(
-        &'a self,
-        config: &Config,
-        name: &'a ArchiveName,
-        archive: &'a Archive,
-        suite: &'a SuiteName,
-    ) -> Option<SpoolInput<'a>> {
-        Some(SpoolInput {
-            spool: self,
-            copy: &self.get(name, suite)?.copy,
-            name,
-            suite,
-            pool: &archive.pool,
-            exempt: config.bans.exempt.contains(name),
-        })
+        });
+        inputs.collect()
     }
 }
 
 /// Returns why a copy is too old, though nobody asked the archive for a newer one.
 fn fault_of_age(
-    config: &Config,
+    sources: &Sources,
     archive: &ArchiveName,
     suite: &SuiteName,
     copy: &SuiteCopy,
@@ -259,16 +256,14 @@ fn fault_of_age(
 ) -> Option<FetchError> {
     let release = copy.parse_release().ok()?;
     let uri = format!("{}/dists/{suite}", copy.uri.trim_end_matches('/'));
-    age::fault(config.archives.get(archive)?, uri, &release, now)
+    age::fault(sources.archives.get(archive)?, uri, &release, now)
 }
 
-/// Returns every suite of every archive that the configured suites are made from.
-pub(super) fn upstream_suites(config: &Config) -> BTreeSet<(ArchiveName, SuiteName)> {
-    config
-        .suites
-        .values()
-        .flat_map(|suite| config.inputs(suite))
-        .map(|(name, _, upstream)| (name.clone(), upstream.clone()))
+/// Returns every suite of every archive that the merged suites are made from.
+pub(super) fn upstream_suites(specs: &[Spec]) -> BTreeSet<(ArchiveName, SuiteName)> {
+    let inputs = specs.iter().flat_map(|spec| &spec.content.inputs);
+    inputs
+        .map(|input| (input.archive.clone(), input.suite.clone()))
         .collect()
 }
 
@@ -296,9 +291,9 @@ fn copy_path(spool: &Path, archive: &ArchiveName, suite: &SuiteName) -> PathBuf 
 }
 
 /// Loads the keyring of each archive.
-pub(super) fn keyrings(config: &Config) -> BTreeMap<ArchiveName, ArchiveKeyring> {
+pub(super) fn keyrings(sources: &Sources) -> BTreeMap<ArchiveName, ArchiveKeyring> {
     let load = |paths: &[PathBuf]| Keyring::load(paths).map_err(Arc::new);
-    let archives = config.archives.iter();
+    let archives = sources.archives.iter();
     archives
         .map(|(name, archive)| (name.clone(), load(&archive.signed_by)))
         .collect()
@@ -370,21 +365,6 @@ pub(super) fn write_copy(
     write_json(&path, copy)
 }
 
-/// Returns the path of an object.
-pub(super) fn object_path(spool: &Path, name: &ObjectName) -> PathBuf {
-    let (prefix, _) = name.as_str().split_at(2);
-    spool
-        .join("objects")
-        .join(prefix)
-        .join(format!("{name}.zst"))
-}
-
-/// Returns whether an object is there as a file: anything else in its place (a FIFO) counts as none.
-pub(super) fn has_object(spool: &Path, name: &ObjectName) -> bool {
-    let metadata = object_path(spool, name).symlink_metadata();
-    metadata.is_ok_and(|metadata| metadata.is_file())
-}
-
 /// Returns the object whose place a path is, if the path has the form that we give to objects.
 fn object_at(spool: &Path, path: &Path) -> Option<ObjectName> {
     let name = path.file_stem()?.to_str()?.to_owned();
@@ -441,180 +421,4 @@ fn files_below(dir: &Path, depth: usize) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
-}
-
-/// The copy of an archive's suite, as an input of a merge.
-pub struct SpoolInput<'a> {
-    spool: &'a Spool,
-    copy: &'a SuiteCopy,
-    name: &'a ArchiveName,
-    suite: &'a SuiteName,
-    pool: &'a PoolName,
-    exempt: bool,
-}
-
-impl Input for SpoolInput<'_> {
-    fn pool(&self) -> &PoolName {
-        self.pool
-    }
-
-    fn archive(&self) -> &str {
-        self.name.as_str()
-    }
-
-    fn is_exempt(&self) -> bool {
-        self.exempt
-    }
-
-    fn has(&self, name: &IndexName) -> bool {
-        self.copy.indices.contains_key(&name.to_string())
-    }
-
-    fn describe(&self, name: &IndexName) -> String {
-        format!("{} {} {name}", self.name, self.suite)
-    }
-
-    fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>> {
-        let Some(stored) = self.copy.indices.get(&name.to_string()) else {
-            return Ok(None);
-        };
-        Ok(Some(Box::new(open_object(&self.spool.dir, stored)?)))
-    }
-
-    fn digest(&self, name: &IndexName) -> Option<String> {
-        let stored = self.copy.indices.get(&name.to_string())?;
-        Some(stored.sha256.to_string())
-    }
-
-    fn size(&self, name: &IndexName) -> u64 {
-        let stored = self.copy.indices.get(&name.to_string());
-        stored.map_or(0, |stored| stored.size)
-    }
-
-    fn optional(&self) -> Vec<IndexName> {
-        let paths = self.copy.indices.keys();
-        paths
-            .filter_map(|path| IndexName::parse_optional(path))
-            .collect()
-    }
-
-    fn packages(&self) -> Vec<IndexName> {
-        let paths = self.copy.indices.keys();
-        paths
-            .filter_map(|path| IndexName::parse_packages(path))
-            .collect()
-    }
-
-    fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>> {
-        let Some(stored) = self.copy.indices.get(&name.to_string()) else {
-            return Ok(None);
-        };
-        let path = object_path(&self.spool.dir, &stored.sha256);
-        match read_object(&path, stored) {
-            Ok(data) => Ok(Some(data)),
-            Err(error) if self.spool.read_only => Err(Error::io("read", path)(error)),
-            Err(error) => Err(unreadable_object(path, error)),
-        }
-    }
-}
-
-/// Removes an object that cannot be read, so that the next run fetches it again. An error of the system leaves the object in place: a disk
-/// that cannot be read says nothing of its content.
-pub(super) fn unreadable_object(path: PathBuf, error: std::io::Error) -> Error {
-    if is_of_the_system(&error) {
-        return Error::io("read", path)(error);
-    }
-    match durable::remove_file(&path) {
-        Ok(_) => SpoolError::Damaged {
-            path,
-            why: error.to_string(),
-        }
-        .into(),
-        Err(error) => error,
-    }
-}
-
-/// Opens an object to be read as a stream.
-pub(super) fn open_object<'a>(
-    spool: &Path,
-    stored: &'a StoredIndex,
-) -> Result<impl Read + Send + use<'a>> {
-    let path = object_path(spool, &stored.sha256);
-    let file = durable::open_regular(&path).map_err(Error::io("open", &path))?;
-    let decoder = zstd::Decoder::new(file).map_err(Error::io("read", &path))?;
-    Ok(CheckedObject {
-        reader: decoder.take(stored.size.saturating_add(1)),
-        hasher: Some(Hasher::new()),
-        stored,
-        path,
-    })
-}
-
-/// Returns length and hashes of an object; `None` where the object is not what its name says, or is longer than `limit`.
-pub(super) fn digests_of_object(
-    path: &Path,
-    name: &ObjectName,
-    limit: u64,
-) -> Result<Option<Digests>> {
-    let file = durable::open_regular(path).map_err(Error::io("open", path))?;
-    let decoder = zstd::Decoder::new(file).map_err(Error::io("read", path))?;
-    let decoder = decoder.take(limit.saturating_add(1));
-    let mut hashed = HashingReader::with(decoder, Hasher::with_sha512());
-    match std::io::copy(&mut hashed, &mut std::io::sink()) {
-        Ok(_) => {
-            let (_, digests) = hashed.finish();
-            Ok(name.is_of(digests.sha256).then_some(digests))
-        }
-        Err(error) if is_of_the_system(&error) => Err(Error::io("read", path)(error)),
-        Err(_) => Ok(None),
-    }
-}
-
-/// An object that is read as a stream; if it is not what was verified, its end gives an error.
-struct CheckedObject<'a, R> {
-    reader: R,
-    hasher: Option<Hasher>,
-    stored: &'a StoredIndex,
-    path: PathBuf,
-}
-
-impl<R: Read> Read for CheckedObject<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        if read > 0 {
-            if let Some(hasher) = &mut self.hasher {
-                hasher.update(&buffer[..read]);
-            }
-            return Ok(read);
-        }
-        if let Some(digests) = self.hasher.take().map(Hasher::finish)
-            && !self.stored.sha256.is_of(digests.sha256)
-        {
-            let why = format!(
-                "{} is not what was verified when it was fetched",
-                self.path.display()
-            );
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
-        }
-        Ok(0)
-    }
-}
-
-/// Returns whether an error comes from the system, and not from a file that is damaged or gone.
-fn is_of_the_system(error: &std::io::Error) -> bool {
-    error.raw_os_error().is_some() && error.kind() != std::io::ErrorKind::NotFound
-}
-
-fn read_object(path: &Path, stored: &StoredIndex) -> std::io::Result<Vec<u8>> {
-    let decoder = zstd::Decoder::new(durable::open_regular(path)?)?;
-    let mut data = Vec::with_capacity(usize::try_from(stored.size).unwrap_or(0).min(1 << 30));
-    decoder
-        .take(stored.size.saturating_add(1))
-        .read_to_end(&mut data)?;
-    let is_named = stored.sha256.is_of(Sha256::digest(&data).into());
-    if data.len() as u64 != stored.size || !is_named {
-        let why = "it is not what was verified when it was fetched";
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
-    }
-    Ok(data)
 }

@@ -5,25 +5,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Component, Config, Suite};
 use crate::deb822::Release;
 use crate::indices::plain_form;
+use crate::names::Component;
+use crate::spec::Content;
 
 /// Returns the files of no family that an archive's Release lists, in the components of the suites that are made from it and beside the
 /// components. Each file appears once, by the path of its plain form.
-pub(super) fn unclaimed<'a>(
-    config: &Config,
-    suites: impl Iterator<Item = &'a Suite>,
-    release: &Release,
-) -> BTreeSet<String> {
-    let suites: Vec<&Suite> = suites.collect();
-    let components: BTreeSet<&Component> = suites
-        .iter()
-        .flat_map(|s| config.components_of(s))
-        .collect();
+pub(super) fn unclaimed(suites: &[&Content], release: &Release) -> BTreeSet<String> {
+    let components: BTreeSet<&Component> = suites.iter().flat_map(|s| &s.components).collect();
     let configured: BTreeSet<&str> = suites
         .iter()
-        .flat_map(|s| config.architectures_of(s))
+        .flat_map(|s| &s.architectures)
         .map(|a| a.as_str())
         .collect();
     let architectures: BTreeSet<&str> = release

@@ -14,19 +14,21 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 
 use crate::cancel::Cancel;
-use crate::config::{Archive, ArchiveName, Config, Suite, SuiteName};
 use crate::deb822::Release;
 use crate::error::Error;
 use crate::events::{Listener, Progress, Task};
 use crate::indices::{self, IndexName};
 use crate::merge::check_index;
+use crate::names::{ArchiveName, SuiteName};
 use crate::openpgp::Keyring;
+use crate::spec::{Content, InputSpec, Spec};
 
 use super::FetchError;
 use super::copy::{Seen, StoredIndex, SuiteCopy, seconds};
 use super::index::{IndexFetch, planned_bytes};
 use super::memory::{self, Estimate};
-use super::spool::{has_object, object_path, open_object, unreadable_object};
+use super::object::{has_object, object_path, open_object, unreadable_object};
+use super::settings::{Settings, Source};
 use super::transport::{self, Transport};
 use super::unclaimed::unclaimed;
 use crate::uri::Uri;
@@ -61,9 +63,11 @@ pub struct FetchOptions<'a> {
 
 /// The inputs for fetching a suite.
 pub(super) struct SuiteFetch<'a> {
-    pub(super) config: &'a Config,
+    pub(super) settings: &'a Settings,
+    /// The merged suites, whatever they are made from.
+    pub(super) suites: &'a [Spec],
     pub(super) name: &'a ArchiveName,
-    pub(super) archive: &'a Archive,
+    pub(super) source: &'a Source,
     pub(super) suite: &'a SuiteName,
     pub(super) keyring: &'a Keyring,
     pub(super) transport: &'a Transport,
@@ -109,7 +113,7 @@ impl SuiteFetch<'_> {
     fn find(&self) -> Result<Found, FetchError> {
         let mut failures = Vec::new();
         let mut best: Option<Option<SuiteCopy>> = None;
-        for uri in &self.archive.uris {
+        for uri in &self.source.uris {
             match self.try_uri(uri) {
                 Ok(copy) if self.to_remember(copy.as_ref()).is_none() => {
                     return Ok(self.found(copy, Vec::new()));
@@ -152,7 +156,7 @@ impl SuiteFetch<'_> {
             {
                 FetchError::TooLate {
                     uri: uri.to_string(),
-                    seconds: self.config.fetch.suite_timeout.duration().as_secs(),
+                    seconds: self.settings.suite_timeout.duration().as_secs(),
                 }
             }
             other => other,
@@ -161,11 +165,11 @@ impl SuiteFetch<'_> {
 
     /// Fetches the suite from one URI. A mirror in the middle of its own sync gets a few more tries, each from the Release on.
     fn try_uri(&self, uri: &Uri) -> Result<Option<SuiteCopy>, FetchError> {
-        let mut pause = self.config.fetch.backoff.duration();
+        let mut pause = self.settings.backoff.duration();
         let mut attempt = 0;
         loop {
             match self.attempt(uri, attempt > 0) {
-                Err(error) if error.may_be_mid_sync() && attempt < self.config.fetch.restarts => {
+                Err(error) if error.may_be_mid_sync() && attempt < self.settings.restarts => {
                     self.listener.info(format!(
                         "{} {}: {error}; the mirror may be in the middle of its own sync, trying again",
                         self.name, self.suite
@@ -395,7 +399,7 @@ impl SuiteFetch<'_> {
     }
 
     fn within_memory(&self, base: &Uri, estimate: &Estimate) -> Result<(), FetchError> {
-        let (needed, bound) = (estimate.bytes(), self.config.fetch.max_memory);
+        let (needed, bound) = (estimate.bytes(), self.settings.max_memory);
         if needed <= bound.bytes() {
             return Ok(());
         }
@@ -419,7 +423,7 @@ impl SuiteFetch<'_> {
 
     /// Returns the most bytes that an index may have unpacked, and the setting or rule that says so.
     fn max_plain(&self, name: &IndexName) -> (u64, &'static str) {
-        let configured = self.config.fetch.max_index.bytes();
+        let configured = self.settings.max_index.bytes();
         match name.is_stream() || configured <= MAX_TEXT.0 {
             true => (configured, "fetch.max-index allows"),
             false => MAX_TEXT,
@@ -467,19 +471,23 @@ impl SuiteFetch<'_> {
         }
     }
 
-    /// Returns the merged suites that are made from this one.
-    fn merged(&self) -> impl Iterator<Item = &Suite> {
-        let merged = self.config.suites.values();
-        merged.filter(|suite| suite.from.get(self.name) == Some(self.suite))
+    /// Returns the merged suites that are made from this one, each with its input that this one is.
+    fn merged(&self) -> impl Iterator<Item = (&Content, &InputSpec)> {
+        let inputs = self.suites.iter().flat_map(|suite| {
+            let inputs = suite.content.inputs.iter();
+            inputs.map(|input| (&suite.content, input))
+        });
+        inputs.filter(|(_, input)| input.archive == *self.name && input.suite == *self.suite)
     }
 
     fn unclaimed(&self, release: &Release) -> BTreeSet<String> {
-        unclaimed(self.config, self.merged(), release)
+        let suites: Vec<_> = self.merged().map(|(content, _)| content).collect();
+        unclaimed(&suites, release)
     }
 
     fn wanted(&self, release: &Release) -> BTreeSet<IndexName> {
         self.merged()
-            .flat_map(|suite| indices::wanted(self.config, suite, self.archive, release))
+            .flat_map(|(content, input)| indices::wanted(content, input, release))
             .collect()
     }
 }

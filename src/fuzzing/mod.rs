@@ -196,7 +196,7 @@ fn uri(data: &[u8]) {
             parsed.redirect(second),
         );
     }
-    let pool = crate::config::PoolName::new("NAME").unwrap();
+    let pool = crate::names::PoolName::new("NAME").unwrap();
     if let Ok(path) = crate::merge::rewrite::rewritten(first, &pool) {
         assert!(path.starts_with("pool/NAME"), "{path}");
         assert!(path.split('/').all(|part| part != ".."));

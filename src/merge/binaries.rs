@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use crate::config::{Architecture, Family};
 use crate::error::Result;
+use crate::names::Architecture;
 use crate::quoted::quoted;
+use crate::spec::Family;
 use crate::suite_report::{Claimed, SuiteReport};
 
 use super::all::Collector;
@@ -54,7 +55,7 @@ impl<'a> Binaries<'a> {
     }
 
     pub(super) fn groups(&self) -> Vec<(BinaryGroup<'_>, &Collector)> {
-        let architectures = self.merge.config.name_spaces_of(self.merge.suite);
+        let architectures = self.merge.spec.name_spaces();
         let group = |architecture| BinaryGroup {
             merge: self.merge,
             family: self.family,
@@ -69,8 +70,8 @@ impl<'a> Binaries<'a> {
     pub(super) fn all(self, sink: &dyn Sink) -> Result<SuiteReport> {
         let merge = self.merge;
         let mut report = SuiteReport::default();
-        let configured = merge.config.architectures_of(merge.suite);
-        let mut name_spaces = merge.config.name_spaces_of(merge.suite).into_iter();
+        let configured = &merge.spec.architectures;
+        let mut name_spaces = merge.spec.name_spaces().into_iter();
         let Some(all) = configured.iter().find(|a| a.is_all()) else {
             return Ok(report);
         };
@@ -79,8 +80,8 @@ impl<'a> Binaries<'a> {
         }
         let collected = self.collector.finish();
         let counts = merge
-            .config
-            .components_of(merge.suite)
+            .spec
+            .components
             .par_iter()
             .enumerate()
             .map(|(number, component)| {
@@ -105,7 +106,7 @@ impl BinaryGroup<'_> {
         sink: &dyn Sink,
     ) -> Result<SuiteReport> {
         let merge = self.merge;
-        let components = merge.config.components_of(merge.suite);
+        let components = &merge.spec.components;
         let loaded = load(merge, self.wanted())?;
         let rules = self.rules();
         let (mut entries, strays) = self.entries(&loaded)?;
@@ -137,7 +138,7 @@ impl BinaryGroup<'_> {
         report.warnings.extend(strays);
         report.warnings.extend(self.unreadable(&outcome.unreadable));
         if self.family == Family::Packages {
-            for (watch, packages) in &merge.config.reports.watch {
+            for (watch, packages) in &merge.spec.watch {
                 let users = outcome
                     .kept
                     .iter()
@@ -164,7 +165,7 @@ impl BinaryGroup<'_> {
     /// Returns the warnings about packages that apt cannot read: the first [`MAX_TOLD`] by name, then the number of the others.
     fn unreadable(&self, entries: &[Entry<'_>]) -> Vec<String> {
         let told = entries.iter().take(MAX_TOLD).map(|entry| {
-            let archive = self.merge.input(entry.rank).map_or("", |input| input.archive());
+            let archive = self.merge.archive(entry.rank);
             format!(
                 "`{}` {} of {archive} ({}) is left out, since no client could read any package with it: {}",
                 quoted(&entry.name.to_string()),
@@ -186,7 +187,7 @@ impl BinaryGroup<'_> {
     /// Returns the published packages that are installed or kept unasked.
     fn unasked(&self, published: &[Entry<'_>]) -> BTreeSet<Claimed> {
         let claimed = published.iter().filter(|e| e.may_claim).flat_map(|e| {
-            let archive = self.merge.input(e.rank).map_or("", |input| input.archive());
+            let archive = self.merge.archive(e.rank);
             let of = move |claim| Claimed {
                 claim,
                 package: e.name.to_string(),

@@ -21,10 +21,10 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::config::{Family, Strategy};
 use crate::deb822::{Field, Name, Stanza, eq_name};
 use crate::error::Result;
 use crate::quoted::quoted;
+use crate::spec::{Family, Strategy};
 use crate::suite_report::ForeignSource;
 
 use super::entry::{Entry, Kind, entries};
@@ -208,7 +208,7 @@ pub(super) fn first_of_each<'a>(
         let count = told.entry(entry.rank).or_default();
         *count += 1;
         (*count <= MAX_TOLD).then(|| ForeignSource {
-            archive: merge.input(entry.rank).map_or("", |i| i.archive()).into(),
+            archive: merge.archive(entry.rank).into(),
             source: quoted(&entry.name.to_string()),
             version: quoted(&lossy(entry.version)),
             what,

@@ -50,7 +50,7 @@ fn one_index(
     name: &IndexName,
     ranks: &[usize],
 ) -> Result<BTreeSet<String>> {
-    let components = merge.config.components_of(merge.suite);
+    let components = &merge.spec.components;
     let Some(component) = name.component() else {
         return Ok(BTreeSet::new());
     };

@@ -52,7 +52,10 @@ pub(super) fn merge(
     let mut indices: Vec<_> = sources::of_published(merge, selected).into_iter().collect();
     // The largest index comes first, so that no thread is left alone with it at the end.
     indices.sort_by_cached_key(|(_, sources)| {
-        let size = |source: &Source| Some(merge.input(source.rank)?.size(&source.index));
+        let size = |source: &Source| {
+            let indices = &merge.input(source.rank)?.facts().indices;
+            indices.get(&source.index).map(|index| index.size)
+        };
         std::cmp::Reverse(sources.iter().filter_map(size).sum::<u64>())
     });
     let warnings = queue::each(indices, |(name, sources)| {

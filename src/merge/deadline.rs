@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use crate::cancel::Cancel;
-use crate::config::TimeSpan;
+use crate::units::TimeSpan;
 
 /// The time at which a merge is given up.
 #[derive(Debug, Clone)]

@@ -55,7 +55,7 @@ pub(super) fn merge(
         let names: Vec<_> = indices.iter().map(|(name, _)| name.clone()).collect();
         let key = KeyOf::inputs(merge, &names);
         if let [(name @ IndexName::Icons(..), ranks)] = &indices[..] {
-            let architectures = merge.config.architectures_of(merge.suite);
+            let architectures = &merge.spec.architectures;
             let key = key.published(selected, architectures.iter().map(|a| a.as_str()));
             return unless_unchanged(sink, &names, key, || {
                 icons(merge, selected, sink, name, ranks)

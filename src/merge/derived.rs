@@ -23,9 +23,10 @@ impl KeyOf {
         key.0.update(MERGE_VERSION.to_le_bytes());
         for name in names {
             key.text(&name.to_string());
-            for input in &merge.inputs {
-                key.text(input.pool().as_str());
-                key.text(&input.digest(name).unwrap_or_default());
+            for (settings, input) in merge.spec.inputs.iter().zip(&merge.inputs) {
+                let index = input.facts().indices.get(name);
+                key.text(settings.pool.as_str());
+                key.text(&index.map(|i| hex::encode(i.sha256)).unwrap_or_default());
             }
         }
         key

@@ -5,19 +5,12 @@ use std::collections::BTreeSet;
 use crate::quoted::quoted;
 use crate::suite_report::{BannedPackage, SuiteReport};
 
-use super::input::{Input, SuiteMerge};
+use super::input::SuiteMerge;
 use super::rewrite::{is_hidden, is_package_file};
 use super::rules::{Outcome, lossy};
 
 /// Reports the package files of local archives that lie outside of their pools; the tree has a link to each.
 fn describe_outside(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, report: &mut SuiteReport) {
-    let is_local = |input: &dyn Input| {
-        let mut archives = merge.config.archives.iter();
-        archives.any(|(name, archive)| {
-            name.as_str() == input.archive() && archive.directory().is_some()
-        })
-    };
-    let local: Vec<bool> = merge.inputs.iter().map(|i| is_local(i.as_ref())).collect();
     let is_linked = |path: &[u8]| {
         let decoded: Vec<u8> = percent_encoding::percent_decode(path).collect();
         let mut parts = path
@@ -27,16 +20,11 @@ fn describe_outside(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, report: &mut 
     };
     let mut not_linked = BTreeSet::new();
     for entry in &outcome.kept {
-        let rank = usize::from(entry.rank);
-        let Some(input) = merge
-            .inputs
-            .get(rank)
-            .filter(|_| local.get(rank) == Some(&true))
-        else {
+        let Some(input) = merge.spec_of(entry.rank).filter(|input| input.is_linked) else {
             continue;
         };
         for path in entry.outside() {
-            let name = format!("{}/{}", input.pool(), lossy(&path));
+            let name = format!("{}/{}", input.pool, lossy(&path));
             if is_linked(&path) {
                 report.outside.insert(name);
             } else if not_linked.len() < NOT_LINKED_TOLD {

@@ -7,17 +7,18 @@ use std::collections::{BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
-use crate::config::{Architecture, Family};
 use crate::deb822::Name;
 use crate::error::Result;
 use crate::indices::IndexName;
+use crate::names::Architecture;
+use crate::spec::Family;
 
 use super::entry::{Entry, Kind};
 use super::explanation::{
     BuiltFrom, Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
 use super::group::BinaryGroup;
-use super::input::SuiteMerge;
+use super::input::{Input, SuiteMerge};
 use super::load::{load, parse, wanted_sources};
 use super::owners;
 use super::readable;
@@ -38,15 +39,15 @@ pub fn explain(
         pools: pools(merge),
     };
     let with_sources =
-        only.is_none_or(|only| only == "source") && merge.config.indices.contains(&Family::Sources);
+        only.is_none_or(|only| only == "source") && merge.spec.families.contains(&Family::Sources);
     let is_asked = |a: &Architecture| only.is_none_or(|only| only == a.as_str());
     let needed = Needed::default();
     let mut groups = Vec::new();
     for family in [Family::Packages, Family::Installer] {
-        if !merge.config.indices.contains(&family) {
+        if !merge.spec.families.contains(&family) {
             continue;
         }
-        let architectures = merge.config.name_spaces_of(merge.suite);
+        let architectures = merge.spec.name_spaces();
         let owners = owners::of(merge, family)?;
         let explained = architectures
             .into_par_iter()
@@ -79,12 +80,12 @@ pub fn explain(
     })
 }
 
-/// Returns the names of every package, udeb and source that the inputs of a suite have.
-pub fn known_names(merge: &SuiteMerge<'_>) -> Result<BTreeSet<String>> {
-    let names = merge.inputs.par_iter().map(|input| {
+/// Returns the names of every package, udeb and source that inputs have.
+pub fn known_names(inputs: &[Box<dyn Input + '_>]) -> Result<BTreeSet<String>> {
+    let names = inputs.par_iter().map(|input| {
         let mut names = BTreeSet::new();
-        for name in input.packages() {
-            if let Some(data) = input.read(&name)? {
+        for name in packages(input.as_ref()) {
+            if let Some(data) = input.read(name)? {
                 let lines = data.split(|b| *b == b'\n');
                 let found = lines.filter_map(|line| line.strip_prefix(b"Package:"));
                 names.extend(found.map(|name| Name::new(name.trim_ascii()).to_string()));
@@ -96,6 +97,12 @@ pub fn known_names(merge: &SuiteMerge<'_>) -> Result<BTreeSet<String>> {
         a.extend(b);
         Ok(a)
     })
+}
+
+/// Returns the Packages and Sources of an input, including those that the suite does not read.
+fn packages(input: &dyn Input) -> impl Iterator<Item = &IndexName> {
+    let names = input.facts().indices.keys();
+    names.filter(|name| !name.is_optional())
 }
 
 struct Explainer<'a> {
@@ -231,8 +238,8 @@ impl Explainer<'_> {
                 archive: self.archive(rank),
                 by: match (pin, rules.strategy()) {
                     (Some(_), _) => OwnedBy::Pin,
-                    (None, crate::config::Strategy::Order) => OwnedBy::Order,
-                    (None, crate::config::Strategy::Newest) => OwnedBy::Newest,
+                    (None, crate::spec::Strategy::Order) => OwnedBy::Order,
+                    (None, crate::spec::Strategy::Newest) => OwnedBy::Newest,
                 },
                 pin,
             }),
@@ -242,12 +249,12 @@ impl Explainer<'_> {
 
     /// Returns copies in indices that the spool holds for other suites: of components or architectures that this suite does not have.
     fn not_merged(&self) -> Result<Vec<GroupExplanation>> {
-        let components = self.merge.config.components_of(self.merge.suite);
-        let architectures = self.merge.config.architectures_of(self.merge.suite);
+        let components = &self.merge.spec.components;
+        let architectures = &self.merge.spec.architectures;
         let mut groups: Vec<GroupExplanation> = Vec::new();
         for (rank, input) in self.merge.inputs.iter().enumerate() {
-            for name in input.packages() {
-                let (kind, is_merged) = match &name {
+            for name in packages(input.as_ref()) {
+                let (kind, is_merged) = match name {
                     IndexName::Packages(_, a) => (PackageKind::Package, architectures.contains(a)),
                     IndexName::Installer(_, a) => (PackageKind::Udeb, architectures.contains(a)),
                     _ => (PackageKind::Source, true),
@@ -285,8 +292,7 @@ impl Explainer<'_> {
     }
 
     fn archive(&self, rank: u16) -> String {
-        let input = self.merge.inputs.get(usize::from(rank));
-        input.map_or_else(String::new, |input| input.archive().to_owned())
+        self.merge.archive(rank).to_owned()
     }
 
     fn published_path(&self, entry: &Entry<'_>, kind: PackageKind) -> String {
@@ -298,7 +304,7 @@ impl Explainer<'_> {
     }
 
     fn copy(&self, entry: &Entry<'_>, kind: PackageKind, fate: Fate) -> PackageCopy {
-        let components = self.merge.config.components_of(self.merge.suite);
+        let components = &self.merge.spec.components;
         let (source, source_version) = entry.source();
         PackageCopy {
             fate,

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use crate::config::{Architecture, Component, Family};
 use crate::error::Result;
 use crate::indices::IndexName;
+use crate::names::{Architecture, Component};
 use crate::quoted::quoted;
+use crate::spec::Family;
 
 use super::entry::{Entry, Kind};
 use super::input::SuiteMerge;
@@ -78,14 +79,9 @@ impl BinaryGroup<'_> {
     /// Returns the packages of indices, of whatever architecture, in the form in which their archives may publish them.
     pub(super) fn parse<'a>(&self, loaded: &'a [Loaded]) -> Result<Vec<Entry<'a>>> {
         let mut entries = parse(loaded, Kind::Binary)?;
-        let inputs = self.merge.inputs.iter();
-        let archives = inputs.map(|input| self.merge.config.archives.get(input.archive()));
-        let may_claim: Vec<_> = archives
-            .map(|archive| archive.is_none_or(|a| a.may_be_essential))
-            .collect();
         for entry in &mut entries {
-            let may_claim = may_claim.get(usize::from(entry.rank));
-            entry.may_claim = may_claim.is_none_or(|may| *may);
+            let input = self.merge.spec_of(entry.rank);
+            entry.may_claim = input.is_none_or(|input| input.may_be_essential);
         }
         Ok(entries)
     }
@@ -102,27 +98,21 @@ impl BinaryGroup<'_> {
         wanted
     }
 
-    /// Returns the architecture's own indices, and the binary-all of each input that has one (see `Input::has`).
+    /// Returns the architecture's own indices, and the binary-all of each input that has one.
     pub(super) fn wanted(&self) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         let all = Architecture::new("all").ok();
-        for (number, component) in self
-            .merge
-            .config
-            .components_of(self.merge.suite)
-            .iter()
-            .enumerate()
-        {
-            for (rank, input) in self.merge.inputs.iter().enumerate() {
+        for (number, component) in self.merge.spec.components.iter().enumerate() {
+            for rank in 0..self.merge.inputs.len() {
                 let own = binary_name(self.family, component.clone(), self.architecture.clone());
-                if input.has(&own) {
+                if self.merge.reads(rank, &own) {
                     wanted.push((rank, number, own));
                 }
                 let Some(all) = all.clone().filter(|_| !self.architecture.is_all()) else {
                     continue;
                 };
                 let all = binary_name(self.family, component.clone(), all);
-                if input.has(&all) {
+                if self.merge.reads(rank, &all) {
                     wanted.push((rank, number, all));
                 }
             }

@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
 
-use crate::config::{Config, PoolName, Suite, SuiteName};
+use jiff::Timestamp;
+
+use crate::cancel::Cancel;
+use crate::deb822::identity::LongField;
 use crate::error::Result;
 use crate::indices::{self, IndexName};
+use crate::names::SuiteName;
+use crate::spec::{Content, InputSpec, Spec};
 use crate::text::Text;
 
 use super::deadline::Deadline;
@@ -15,37 +20,61 @@ use super::error::MergeError;
 /// The digest of everything from which an index follows: equal keys mean equal indices.
 pub type DerivedKey = [u8; 32];
 
-/// An input of a merge: the indices of one archive's suite, wherever they are kept.
+/// The description of an input: everything that is known of it without reading an index.
+#[derive(Debug, Clone)]
+pub struct InputFacts {
+    /// The name of the input in messages: `debian bookworm`.
+    pub name: String,
+    /// The Release fields that a suite can inherit, or the one that is too long for clients.
+    pub fields: Result<Vec<(String, String)>, LongField>,
+    /// The Date of the input's Release.
+    pub date: Timestamp,
+    /// The time until which a suite may be valid that is made from the input; `None` if the input sets no bound.
+    pub valid_until: Option<Timestamp>,
+    /// The indices.
+    pub indices: BTreeMap<IndexName, IndexFacts>,
+}
+
+/// The plain text of an index, without the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexFacts {
+    /// The digest of the text.
+    pub sha256: [u8; 32],
+    /// The length of the text in bytes.
+    pub size: u64,
+}
+
+/// An input of a merge: the indices of one archive's suite, or of anything else that has packages.
 pub trait Input: Sync {
-    /// Returns the pool name that the input's paths get.
-    fn pool(&self) -> &PoolName;
-    /// Returns the name of the input's archive in the configuration.
-    fn archive(&self) -> &str {
-        self.pool().as_str()
-    }
-    /// Returns whether bans do not apply to the input.
-    fn is_exempt(&self) -> bool;
+    /// Returns what is known of the input.
+    fn facts(&self) -> &InputFacts;
+
     /// Returns the plain text of an index, `None` if the input has no such index.
     fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>>;
+
     /// Opens an index as a stream, for indices that are too large for memory. Damage is an error of the last read.
     fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>>;
-    /// Returns the digest of an index's plain text, without reading it; `None` if the input has no such index.
-    fn digest(&self, name: &IndexName) -> Option<String>;
-    /// Returns the length of an index's plain text, as far as it is known without reading: the longest index is merged first.
-    fn size(&self, name: &IndexName) -> u64 {
-        let _ = name;
-        0
+
+    /// Fails if nothing new may be made of the input.
+    fn check(&self) -> Result<()> {
+        Ok(())
     }
-    /// Returns the input's indices of the families that a suite can do without.
-    fn optional(&self) -> Vec<IndexName>;
-    /// Returns the input's Packages and Sources, including those that this suite does not read.
-    fn packages(&self) -> Vec<IndexName> {
-        Vec::new()
+
+    /// Returns whether the input has an index. If it has binary-all, the packages of that are read for every architecture.
+    fn has(&self, name: &IndexName) -> bool {
+        self.facts().indices.contains_key(name)
     }
-    /// Returns whether the input has an index that the merge should read; it reads binary-all for other architectures as well.
-    fn has(&self, name: &IndexName) -> bool;
+
     /// Returns the name of an index of this input in messages.
-    fn describe(&self, name: &IndexName) -> String;
+    fn describe(&self, name: &IndexName) -> String {
+        format!("{} {name}", self.facts().name)
+    }
+}
+
+/// Finds the inputs that a spec names, wherever they are kept.
+pub trait Inputs: Sync {
+    /// Returns the inputs of a suite, in the order of its spec; an error if one of them is not there.
+    fn inputs<'a>(&'a self, content: &Content) -> Result<Vec<Box<dyn Input + 'a>>>;
 }
 
 /// Takes merged indices over, each once; called from several threads.
@@ -78,16 +107,26 @@ pub trait Sink: Sync {
 
 /// One merge: a suite and its inputs, highest priority first.
 pub struct SuiteMerge<'a> {
-    /// The rules.
-    pub config: &'a Config,
     /// The suite's name.
     pub name: &'a SuiteName,
-    /// The suite.
-    pub suite: &'a Suite,
-    /// The inputs.
+    /// The settings of the suite.
+    pub spec: &'a Content,
+    /// The inputs, one for each that the spec names.
     pub inputs: Vec<Box<dyn Input + 'a>>,
     /// The time at which the merge is given up.
     pub deadline: Deadline,
+}
+
+impl<'a> SuiteMerge<'a> {
+    /// Returns the merge of a suite, which has to end in time from now on.
+    pub fn new(spec: &'a Spec, inputs: Vec<Box<dyn Input + 'a>>, cancel: &Cancel) -> Self {
+        Self {
+            name: &spec.name,
+            spec: &spec.content,
+            inputs,
+            deadline: Deadline::after(spec.timeout, cancel),
+        }
+    }
 }
 
 impl SuiteMerge<'_> {
@@ -98,9 +137,27 @@ impl SuiteMerge<'_> {
             .map(|input| &**input as &dyn Input)
     }
 
+    /// Returns the settings of an input.
+    pub(super) fn spec_of(&self, rank: u16) -> Option<&InputSpec> {
+        self.spec.inputs.get(usize::from(rank))
+    }
+
     /// Returns the pool of an input.
     pub(super) fn pool(&self, rank: u16) -> &str {
-        self.input(rank).map_or("", |input| input.pool().as_str())
+        self.spec_of(rank).map_or("", |input| input.pool.as_str())
+    }
+
+    /// Returns whether an index is read from an input.
+    pub(super) fn reads(&self, rank: usize, name: &IndexName) -> bool {
+        let takes = |input: &InputSpec| input.families.contains(&name.family());
+        self.spec.inputs.get(rank).is_some_and(takes)
+            && self.inputs.get(rank).is_some_and(|input| input.has(name))
+    }
+
+    /// Returns the archive of an input.
+    pub(super) fn archive(&self, rank: u16) -> &str {
+        self.spec_of(rank)
+            .map_or("", |input| input.archive.as_str())
     }
 
     /// Reads an index of some inputs; returns the place of each in the order, the index's name in messages, and the text.
@@ -126,12 +183,12 @@ impl SuiteMerge<'_> {
         &self,
         wanted: &dyn Fn(&IndexName) -> bool,
     ) -> BTreeMap<IndexName, Vec<usize>> {
-        let components = self.config.components_of(self.suite);
         let mut indices: BTreeMap<IndexName, Vec<usize>> = BTreeMap::new();
         for (rank, input) in self.inputs.iter().enumerate() {
-            for name in input.optional() {
-                if wanted(&name) && name.component().is_none_or(|c| components.contains(c)) {
-                    indices.entry(name).or_default().push(rank);
+            let names = input.facts().indices.keys();
+            for name in names.filter(|name| name.is_optional() && self.reads(rank, name)) {
+                if self.spec.has_component(name.component()) && wanted(name) {
+                    indices.entry(name.clone()).or_default().push(rank);
                 }
             }
         }
@@ -140,14 +197,14 @@ impl SuiteMerge<'_> {
 
     /// Returns how many indices the merge makes, as far as its inputs tell.
     pub fn expected(&self) -> u64 {
-        let takes = |name: &IndexName| self.config.indices.contains(&name.family());
+        let takes = |name: &IndexName| self.spec.families.contains(&name.family());
         let optional = self.ranks_by_optional_index(&takes).into_keys();
-        let mut names = indices::published(self.config, self.suite);
+        let mut names = indices::published(self.spec);
         for name in optional {
             match name {
                 // It is read for each component.
                 IndexName::SuiteContents(of) => {
-                    let components = self.config.components_of(self.suite).iter();
+                    let components = self.spec.components.iter();
                     names.extend(components.map(|c| IndexName::Contents(c.clone(), of.clone())));
                 }
                 name => drop(names.insert(name)),

@@ -78,13 +78,11 @@ pub(super) fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
 /// Returns the Sources of all inputs that are to be read.
 pub(super) fn wanted_sources(merge: &SuiteMerge<'_>) -> Vec<Wanted> {
     let mut wanted = Vec::new();
-    for (number, component) in merge.config.components_of(merge.suite).iter().enumerate() {
-        for (rank, input) in merge.inputs.iter().enumerate() {
-            let name = IndexName::Sources(component.clone());
-            if input.has(&name) {
-                wanted.push((rank, number, name));
-            }
-        }
+    for (number, component) in merge.spec.components.iter().enumerate() {
+        let name = IndexName::Sources(component.clone());
+        let ranks = 0..merge.inputs.len();
+        let ranks = ranks.filter(|rank| merge.reads(*rank, &name));
+        wanted.extend(ranks.map(|rank| (rank, number, name.clone())));
     }
     wanted
 }

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::Mutex;
 
-use crate::config::Family;
 use crate::error::Result;
 use crate::indices::IndexName;
+use crate::spec::Family;
 use crate::suite_report::SuiteReport;
 use crate::text::Text;
 
@@ -38,7 +38,7 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
         selection: &selection,
     };
     let families = [Family::Packages, Family::Installer];
-    let of_binaries = families.iter().filter(|f| merge.config.indices.contains(f));
+    let of_binaries = families.iter().filter(|f| merge.spec.families.contains(f));
     let binaries = of_binaries.map(|f| Binaries::new(merge, *f));
     let binaries: Vec<_> = binaries.collect::<Result<_>>()?;
     let groups: Vec<_> = binaries.iter().flat_map(Binaries::groups).collect();
@@ -48,7 +48,7 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
     })?;
     // The indices that follow from the binaries: the sources, which take longest, and binary-all.
     let mut rest: Vec<Box<dyn FnOnce() -> Result<SuiteReport> + Send>> = Vec::new();
-    if merge.config.indices.contains(&Family::Sources) {
+    if merge.spec.families.contains(&Family::Sources) {
         let selection = &selection;
         rest.push(Box::new(move || {
             source_group(merge, (needed, claimable), selection, sink)
@@ -69,7 +69,7 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
         (Family::Commands, commands::merge),
     ];
     for (family, merge_family) in families {
-        if merge.config.indices.contains(&family) {
+        if merge.spec.families.contains(&family) {
             let warnings = merge_family(merge, &selected, sink)?;
             collect(SuiteReport {
                 warnings,
@@ -89,7 +89,7 @@ type FamilyMerge = fn(&SuiteMerge<'_>, &Selected, &dyn Sink) -> Result<BTreeSet<
 impl SuiteMerge<'_> {
     /// Returns the facts about published packages that the merged families need.
     fn wanted(&self) -> Wanted {
-        let has = |family| self.config.indices.contains(&family);
+        let has = |family| self.spec.families.contains(&family);
         let mut inputs = self.inputs.iter();
         let beside = |name: &IndexName| matches!(name, IndexName::SuiteContents(_));
         Wanted {
@@ -97,7 +97,7 @@ impl SuiteMerge<'_> {
             descriptions: has(Family::Translations),
             places: has(Family::Commands)
                 || (has(Family::Contents)
-                    && inputs.any(|input| input.optional().iter().any(beside))),
+                    && inputs.any(|input| input.facts().indices.keys().any(beside))),
         }
     }
 }

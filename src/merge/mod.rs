@@ -23,6 +23,7 @@ mod faults;
 mod group;
 mod input;
 mod load;
+mod memory;
 mod merged;
 mod owners;
 mod places;
@@ -56,7 +57,8 @@ pub use explain::{explain, known_names};
 pub use explanation::{
     BuiltFrom, Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
 };
-pub use input::{DerivedKey, Input, Sink, SuiteMerge};
+pub use input::{DerivedKey, IndexFacts, Input, InputFacts, Inputs, Sink, SuiteMerge};
+pub use memory::{MemoryInput, MemorySink};
 pub use merged::merge_suite;
 pub(crate) use queue::in_flight as groups_in_flight;
 pub use readable::unreadable;

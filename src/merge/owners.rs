@@ -27,9 +27,9 @@
 use std::collections::hash_map::Entry as Place;
 use std::collections::{BTreeSet, HashMap};
 
-use crate::config::Family;
 use crate::deb822::Name;
 use crate::error::Result;
+use crate::spec::Family;
 
 use super::entry::Entry;
 use super::group::BinaryGroup;
@@ -40,7 +40,7 @@ use super::rules::{Owner, Owners, Rules};
 /// Finds the owners of the packages, or the udebs, of a suite.
 pub(super) fn of(merge: &SuiteMerge<'_>, family: Family) -> Result<Owners> {
     let mut owners = Owners::default();
-    let architectures = merge.config.name_spaces_of(merge.suite);
+    let architectures = merge.spec.name_spaces();
     if architectures.len() < 2 {
         return Ok(owners);
     }
@@ -118,7 +118,7 @@ impl BinaryGroup<'_> {
 
     /// Returns the indices that have these names for `all`.
     pub(super) fn wanted_elsewhere(&self, elsewhere: &Elsewhere<'_>) -> Vec<Wanted> {
-        let architectures = self.merge.config.name_spaces_of(self.merge.suite);
+        let architectures = self.merge.spec.name_spaces();
         let places: BTreeSet<_> = elsewhere.values().copied().collect();
         let groups = places.into_iter().filter_map(|(rank, number)| {
             let architecture = architectures.get(number)?;

@@ -43,14 +43,13 @@ pub struct Reading {
 impl Reading {
     /// Begins to read an index, by the path of its plain form; returns `None` for an index of which apt reads no stanzas.
     pub fn of(path: &str) -> Option<Reading> {
-        let rule =
-            match IndexName::parse_packages(path).or_else(|| IndexName::parse_optional(path))? {
-                IndexName::Packages(..) => Rule::Packages,
-                IndexName::Translation(..) => Rule::Translation,
-                // Installers read udebs in their own way.
-                IndexName::Sources(_) | IndexName::Installer(..) => Rule::Length,
-                _ => return None,
-            };
+        let rule = match IndexName::parse(path)? {
+            IndexName::Packages(..) => Rule::Packages,
+            IndexName::Translation(..) => Rule::Translation,
+            // Installers read udebs in their own way.
+            IndexName::Sources(_) | IndexName::Installer(..) => Rule::Length,
+            _ => return None,
+        };
         Some(Reading {
             rule,
             part: Vec::new(),

@@ -4,7 +4,7 @@
 //! becomes `pool/NAME/_/PATH`. `_` is unambiguous, because a `pool/_/…` of an archive is treated as outside too. So the mapping can be
 //! inverted for every path, by two rules that every web server can express.
 
-use crate::config::PoolName;
+use crate::names::PoolName;
 
 /// An insertion into a path: the place and the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

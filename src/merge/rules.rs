@@ -14,8 +14,9 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::config::{Architecture, Archive, Bans, Filter, PackageName, Pin, Strategy};
 use crate::deb822::{Name, alternatives, compare_versions};
+use crate::names::{Architecture, PackageName};
+use crate::spec::{Bans, Filter, Pin, Strategy};
 use crate::suite_report::OlderFork;
 
 use super::entry::{Entry, Kind};
@@ -40,40 +41,33 @@ pub(crate) struct Rules<'a> {
 impl<'a> Rules<'a> {
     /// Returns the rules for an architecture's packages or udebs, or, without an architecture, for sources.
     pub(crate) fn new(merge: &'a SuiteMerge<'_>, architecture: Option<&Architecture>) -> Self {
-        let config = merge.config;
+        let spec = merge.spec;
         let rank_of = |pin: &Pin| {
-            let mut inputs = merge.inputs.iter();
-            inputs.position(|input| input.archive() == pin.archive.as_str())
+            let mut inputs = spec.inputs.iter();
+            inputs.position(|input| input.archive == pin.archive)
         };
-        let pins = config.pin.iter().enumerate();
+        let pins = spec.pins.iter();
         let pins = pins
-            .filter(|(_, pin)| {
-                pin.is_for_suite(merge.name) && pin.is_for_architecture(architecture)
-            })
-            .filter_map(|(number, pin)| Some((number + 1, rank_of(pin)? as u16, pin)))
+            .filter(|it| it.pin.is_for_architecture(architecture))
+            .filter_map(|it| Some((it.number, rank_of(&it.pin)? as u16, &it.pin)))
             .collect();
-        let filter = |archive: Option<&'a Archive>| {
-            archive.map_or([None, None], |a| [a.include.as_ref(), a.exclude.as_ref()])
-        };
-        let mut filters: Vec<_> = merge
-            .inputs
-            .iter()
-            .map(|input| filter(config.archives.get(input.archive())))
-            .collect();
+        let inputs = spec.inputs.iter();
+        let filters = inputs.map(|input| [input.include.as_ref(), input.exclude.as_ref()]);
+        let mut filters: Vec<_> = filters.collect();
         if filters.iter().flatten().all(Option::is_none) {
             filters.clear();
         }
-        let ranks = merge.inputs.iter().enumerate();
-        let exempt = ranks.filter(|(_, input)| input.is_exempt());
+        let ranks = spec.inputs.iter().enumerate();
+        let exempt = ranks.filter(|(_, input)| input.is_exempt);
         Self {
             kind: match architecture {
                 Some(_) => Kind::Binary,
                 None => Kind::Source,
             },
-            strategy: config.strategy_of(merge.suite),
+            strategy: spec.strategy,
             pins,
             filters,
-            bans: &config.bans,
+            bans: &spec.bans,
             exempt: exempt.map(|(rank, _)| rank as u16).collect(),
             owners: None,
         }

@@ -23,7 +23,7 @@ pub(super) fn source_group(
     selection: &Selection,
     sink: &dyn Sink,
 ) -> Result<SuiteReport> {
-    let components = merge.config.components_of(merge.suite);
+    let components = &merge.spec.components;
     let loaded = load(merge, wanted_sources(merge))?;
     let entries = parse(&loaded, Kind::Source)?;
     let rules = Rules::new(merge, None);

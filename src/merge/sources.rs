@@ -110,8 +110,8 @@ impl SourceOutcome<'_> {
     /// Returns what the report says of withheld sources: the first ones of each archive.
     pub(super) fn tell_withheld(&self, merge: &SuiteMerge<'_>) -> BTreeSet<ForeignSource> {
         let told = self.withheld.iter().map(|(entry, binary, stands)| {
-            let owner = self.owners.get(&entry.name).and_then(|r| merge.input(*r));
-            let owner = owner.map_or("", |input| input.archive());
+            let owner = self.owners.get(&entry.name);
+            let owner = owner.map_or("", |rank| merge.archive(*rank));
             let binary = quoted(binary);
             (*entry, format!("{stands} those of {owner}; built {binary}"))
         });

@@ -12,7 +12,7 @@ pub(super) fn texts<'a>(
     kept: &'a [Entry<'a>],
     pools: &'a [PoolStrings],
 ) -> Vec<Text<'a>> {
-    let components = merge.config.components_of(merge.suite).len();
+    let components = merge.spec.components.len();
     let mut texts: Vec<_> = (0..components).map(|_| Text::default()).collect();
     for entry in kept {
         if let Some(text) = texts.get_mut(usize::from(entry.component)) {
@@ -35,9 +35,6 @@ pub(super) fn published<'a>(entry: &Entry<'a>, pools: &'a [PoolStrings]) -> Vec<
 }
 
 pub(super) fn pools(merge: &SuiteMerge<'_>) -> Vec<PoolStrings> {
-    merge
-        .inputs
-        .iter()
-        .map(|input| PoolStrings::new(input.pool()))
-        .collect()
+    let inputs = merge.spec.inputs.iter();
+    inputs.map(|i| PoolStrings::new(&i.pool)).collect()
 }

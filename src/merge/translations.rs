@@ -17,10 +17,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use md5::{Digest, Md5};
 
-use crate::config::Component;
 use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, eq_name};
 use crate::error::Result;
 use crate::indices::IndexName;
+use crate::names::Component;
 
 use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
@@ -56,15 +56,17 @@ pub(super) fn merge(
     selected: &Selected,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    let components = merge.config.components_of(merge.suite);
+    let components = &merge.spec.components;
     let mut languages: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-    for input in &merge.inputs {
-        for name in input.optional() {
+    for (rank, input) in merge.inputs.iter().enumerate() {
+        let names = input.facts().indices.keys();
+        for name in names.filter(|name| merge.reads(rank, name)) {
             if let IndexName::Translation(component, language) = name
-                && let Some(number) = components.iter().position(|c| *c == component)
-                && merge.config.takes_language(&language)
+                && let Some(number) = components.iter().position(|c| c == component)
+                && merge.spec.takes_language(language)
             {
-                languages.entry(language).or_default().insert(number);
+                let numbers = languages.entry(language.clone()).or_default();
+                numbers.insert(number);
             }
         }
     }
@@ -91,13 +93,16 @@ fn one_language(
     language: &str,
     numbers: &BTreeSet<usize>,
 ) -> Result<BTreeSet<String>> {
-    let components = merge.config.components_of(merge.suite);
+    let components = &merge.spec.components;
     let mut warnings = BTreeSet::new();
     let mut loaded = Vec::new();
     for (rank, input) in merge.inputs.iter().enumerate() {
         for component in components {
             merge.in_time()?;
             let name = IndexName::Translation(component.clone(), language.to_owned());
+            if !merge.reads(rank, &name) {
+                continue;
+            }
             if let Some(data) = input.read(&name)? {
                 loaded.push((rank as u16, input.describe(&name), data));
             }

@@ -39,6 +39,12 @@ impl Gpg {
         Keyring::from_bytes(&self.run(&args, b"")?)
     }
 
+    /// Returns the fingerprints of the subkeys that are named by their own.
+    pub(super) fn named_subkeys(&self, certs: &[Cert]) -> impl Iterator<Item = String> {
+        let keys = self.keys.iter();
+        keys.filter_map(|key| named_subkey(key, certs))
+    }
+
     /// Signs with all keys in one call each, so that all signatures come in one armor block.
     pub(super) fn sign(&self, body: &[u8], certificates: &Keyring) -> Result<Signed, Error> {
         let users: Vec<String> = self
@@ -166,18 +172,18 @@ fn read_aside(
 /// So the name of a subkey gets one; the name of a primary key does not, since that is often kept elsewhere and only
 /// stands for the certificate.
 fn exact(key: &str, certs: &[Cert]) -> String {
-    let is_subkey = key.parse::<KeyHandle>().is_ok_and(|name| {
-        certs.iter().any(|cert| {
-            cert.keys()
-                .subkeys()
-                .any(|subkey| name.aliases(subkey.key().key_handle()))
-        })
-    });
-    if is_subkey {
-        format!("{key}!")
-    } else {
-        key.into()
+    match named_subkey(key, certs) {
+        Some(_) => format!("{key}!"),
+        None => key.into(),
     }
+}
+
+/// Returns the fingerprint of the subkey that a key's name names.
+fn named_subkey(key: &str, certs: &[Cert]) -> Option<String> {
+    let name = key.trim_end_matches('!').parse::<KeyHandle>().ok()?;
+    let mut subkeys = certs.iter().flat_map(|cert| cert.keys().subkeys());
+    let named = subkeys.find(|subkey| name.aliases(subkey.key().key_handle()))?;
+    Some(named.key().fingerprint().to_hex())
 }
 
 #[cfg(test)]

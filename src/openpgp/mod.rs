@@ -29,12 +29,14 @@ mod keyfile;
 mod keyring;
 mod sign;
 mod signatures;
+mod signing;
 mod verify;
 
 pub use error::Error;
 pub use keyring::Keyring;
 pub use sign::Signer;
 pub use signatures::Signed;
+pub use signing::{GpgKeys, Signing};
 pub use verify::Verified;
 
 /// The largest message, signature or keyring that is looked at: apt's own cap for an InRelease

@@ -75,6 +75,17 @@ impl Signer {
         }
     }
 
+    /// Returns the fingerprints of the keys, sorted: those of the certificates, and of each subkey that is named by its own.
+    pub fn fingerprints(&self) -> Result<Vec<String>, Error> {
+        let certificates = self.certificates()?;
+        let mut fingerprints = certificates.fingerprints();
+        if let Keys::Gpg(gpg) = &self.keys {
+            fingerprints.extend(gpg.named_subkeys(certificates.certs()));
+        }
+        fingerprints.sort_unstable();
+        Ok(fingerprints)
+    }
+
     /// Signs a text (a Release) with all the keys, in both forms, and verifies the outcome.
     ///
     /// The signatures are dated `at`; those of GnuPG by its own clock. A text that would not survive the clear-signed

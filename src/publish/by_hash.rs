@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Retention;
 use crate::manifest::{Manifest, ManifestFile};
 use crate::workspace::LastReferenced;
+
+use super::settings::Retention;
 
 /// Returns the files under by-hash and the patches of a suite.
 pub(super) fn existing(manifest: &Manifest) -> impl Iterator<Item = &String> {

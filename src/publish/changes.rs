@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use crate::config::Config;
 use crate::difference::{Change, Difference, Origin, What};
 use crate::indices::IndexName;
 use crate::merge::SuiteReport;
+use crate::names::{ArchiveName, PoolName};
 
 use super::outline::{Changed, Note};
 
@@ -24,20 +24,23 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Adds the changes in an index of packages.
-    pub(super) fn add(&self, config: &Config, index: &IndexName, changed: &[Changed<'_>]) {
+    pub(super) fn add(
+        &self,
+        archives: &BTreeMap<PoolName, ArchiveName>,
+        index: &IndexName,
+        changed: &[Changed<'_>],
+    ) {
         let group = index.group();
         let component = index.component().map_or("", |c| c.as_str());
         let origins = |notes: &[Note<'_>]| -> Vec<Origin> {
             notes
                 .iter()
                 .map(|note| {
-                    let named = config
-                        .archives
-                        .iter()
-                        .find(|(_, archive)| archive.pool.as_str() == note.pool);
+                    let mut named = archives.iter();
+                    let named = named.find(|(pool, _)| pool.as_str() == note.pool);
                     Origin {
                         version: note.version.to_string(),
-                        archive: named.map_or(note.pool, |(name, _)| name.as_str()).into(),
+                        archive: named.map_or(note.pool, |(_, name)| name.as_str()).into(),
                         component: component.into(),
                     }
                 })

@@ -12,7 +12,6 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::cancel::Cancel;
-use crate::config::HashKind;
 use crate::deb822::{IndexEntry, MAX_STRING_BYTES, Release};
 use crate::decode::{Compression, Limited, decoder};
 use crate::durable;
@@ -21,6 +20,7 @@ use crate::listing;
 use crate::merge::reading::Reading;
 use crate::openpgp::Keyring;
 use crate::pdiff::index::{DiffIndex, Hashed};
+use crate::spec::HashKind;
 
 use super::patched::{self, Tried};
 

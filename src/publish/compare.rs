@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::cache::Cache;
-use crate::config::{Config, Form};
 use crate::decode::{Compression, decoder};
 use crate::error::Result;
 use crate::hashing::{Hasher, HashingWriter};
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
+use crate::names::{ArchiveName, PoolName};
 use crate::pdiff::Patch;
 use crate::pdiff::index::Hashed;
+use crate::spec::Form;
 use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;
@@ -23,7 +24,8 @@ use super::release::FileDigest;
 
 /// The indices of a suite as they are served now.
 pub(super) struct Comparison<'a> {
-    pub(super) config: &'a Config,
+    /// The names of the archives, by pool.
+    pub(super) archives: &'a BTreeMap<PoolName, ArchiveName>,
     /// The suite's directory.
     pub(super) old: &'a Path,
     /// The files that its Release lists; none where the suite is new.
@@ -60,7 +62,7 @@ impl Comparison<'_> {
             None => {
                 let nothing = Outline::default();
                 let (_, changed) = outline::compare(&nothing, &new, text);
-                self.changes.add(self.config, name, &changed);
+                self.changes.add(self.archives, name, &changed);
                 None
             }
             Some(old) => self
@@ -70,7 +72,7 @@ impl Comparison<'_> {
                     if is_kept && patch.is_none() {
                         return None;
                     }
-                    self.changes.add(self.config, name, &changed);
+                    self.changes.add(self.archives, name, &changed);
                     Some(patch)
                 })
                 .flatten(),
@@ -90,7 +92,7 @@ impl Comparison<'_> {
             let name = IndexName::parse_packages(path).filter(|name| !published.contains(name));
             if let Some(name) = name {
                 self.with_old(&name, old, |old, _| {
-                    self.changes.add(self.config, &name, &outline::gone(old));
+                    self.changes.add(self.archives, &name, &outline::gone(old));
                     Some(())
                 });
             }

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::config::{Form, HashKind, PatchHistory};
 use crate::durable;
 use crate::error::Result;
 use crate::events::Progress;
 use crate::manifest::{FileDigests, Manifest, ManifestFile};
 use crate::pdiff::index::Hashed;
+use crate::spec::{Form, HashKind, PatchHistory};
 use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;

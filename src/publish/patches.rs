@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::config::PatchHistory;
 use crate::durable;
 use crate::error::Result;
 use crate::manifest::FileDigests;
 use crate::pdiff::Patch;
 use crate::pdiff::ed;
 use crate::pdiff::index::{DiffIndex, Entry, Hashed};
+use crate::spec::PatchHistory;
 
 use super::files::Writer;
 use super::patched::{self, Tried, unpack};

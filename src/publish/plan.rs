@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-
-use crate::cancel::Cancel;
-use crate::config::{Config, Suite, SuiteName};
 use crate::error::Result;
 use crate::events::Listener;
-use crate::fetch::Spool;
-use crate::merge::{MERGE_VERSION, SuiteMerge};
+use crate::merge::{Input, Inputs, MERGE_VERSION};
+use crate::names::SuiteName;
+use crate::spec::{Spec, digest};
 use crate::workspace::{Generation, SuiteRecord, Workspace};
+use jiff::Timestamp;
 
 use super::check::is_ahead;
 use super::link::{Served, served};
+use super::settings::Settings;
 use super::validity::{self, Bound};
 
 /// The exceptions that an operator allows for one run; see the guards.
@@ -47,8 +44,8 @@ pub enum Action {
 pub struct SuitePlan<'a> {
     /// The name of the suite.
     pub name: &'a SuiteName,
-    /// The configuration of the suite.
-    pub suite: &'a Suite,
+    /// The spec of the suite.
+    pub(super) spec: &'a Spec,
     /// The action that the suite needs.
     pub action: Action,
     /// A digest of everything that the suite's indices depend on.
@@ -62,10 +59,9 @@ pub struct SuitePlan<'a> {
 }
 
 /// The actions that a run is about to take.
-#[derive(Debug)]
 pub struct Plan<'a> {
-    pub(super) config: &'a Config,
-    pub(super) spool: &'a Spool,
+    pub(super) settings: &'a Settings,
+    inputs: &'a dyn Inputs,
     pub(super) published: &'a Generation,
     pub(super) now: Timestamp,
     /// The suites, in the order of their names.
@@ -76,43 +72,13 @@ pub struct Plan<'a> {
     pub links_changed: bool,
 }
 
-#[derive(Serialize)]
-struct Content<'a> {
-    version: u32,
-    components: &'a [crate::config::Component],
-    architectures: &'a [crate::config::Architecture],
-    families: &'a std::collections::BTreeSet<crate::config::Family>,
-    compress: &'a std::collections::BTreeSet<crate::config::Form>,
-    hashes: &'a std::collections::BTreeSet<crate::config::HashKind>,
-    contents_beside_components: bool,
-    strategy: crate::config::Strategy,
-    pins: Vec<&'a crate::config::Pin>,
-    /// `include` and `exclude` of each archive.
-    filters: Vec<[Option<&'a crate::config::Filter>; 2]>,
-    may_be_essential: Vec<bool>,
-    bans: &'a crate::config::Bans,
-    watch: &'a crate::config::Reports,
-    inputs: Vec<(String, String, BTreeMap<&'a str, &'a str>)>,
-    /// `true` for each archive that gets links to its packages: the record names those of its files that lie outside of a pool.
-    local: Vec<bool>,
-}
-
-#[derive(Serialize)]
-struct ReleaseInputs<'a> {
-    version: u32,
-    overrides: &'a BTreeMap<String, String>,
-    inherited: Vec<(String, String)>,
-    valid_for: Option<crate::config::TimeSpan>,
-    /// The number of patches that a list may have, and their size.
-    pdiff: crate::config::PatchHistory,
-    signing: &'a crate::config::Signing,
-}
-
 impl<'a> Plan<'a> {
-    /// Compares the configuration and the spool with what is published.
+    /// Compares specs and inputs with what is published. `keys` are the fingerprints of the keys that will sign.
     pub fn new(
-        config: &'a Config,
-        spool: &'a Spool,
+        specs: &'a [Spec],
+        settings: &'a Settings,
+        inputs: &'a dyn Inputs,
+        keys: &[String],
         workspace: &'a Workspace<'_>,
         now: Timestamp,
         rebuild: bool,
@@ -126,42 +92,36 @@ impl<'a> Plan<'a> {
             !nothing_served && dir.join("InRelease").is_file()
         };
         let mut suites = Vec::new();
-        for (name, suite) in &config.suites {
-            let content = digest(&content(config, spool, name, suite));
-            let inherited = inherited(config, spool, suite);
-            let fault = inherited.as_ref().err().map(|why| crate::error::chain(why));
-            let release = digest(&ReleaseInputs {
-                version: MERGE_VERSION,
-                overrides: &suite.release,
-                inherited: inherited.unwrap_or_default(),
-                valid_for: config.publish.valid_for,
-                pdiff: config.publish.pdiff,
-                signing: &config.signing,
-            });
+        for spec in specs {
+            let name = &spec.name;
             let record = published
                 .suites
                 .get(name.as_str())
                 .filter(|_| is_there(name));
-            // Making the suite ends in the same error, as an error of that suite alone.
-            let bound = Bound::new(config, spool, suite);
+            let found = inputs.inputs(&spec.content);
+            let fault = found.as_ref().err().map(|why| crate::error::chain(why));
+            let found = found.unwrap_or_default();
+            let digests = Digests::new(spec, &found, keys);
+            let bound = Bound::new(&spec.content, &found);
             let action = match fault {
+                // Making the suite ends in the same error, as an error of that suite alone.
                 Some(why) => Action::Merge(why),
                 None => {
                     let bound = bound.as_ref();
-                    action(config, record, &content, &release, bound, now, rebuild)
+                    action(spec, record, &digests, bound, now, rebuild)
                 }
             };
             suites.push(SuitePlan {
                 name,
-                suite,
+                spec,
                 action,
-                content,
-                release,
+                content: digests.content,
+                release: digests.release,
                 bound,
                 record,
             });
         }
-        let configured = |name: &str| config.suites.contains_key(name);
+        let configured = |name: &str| specs.iter().any(|spec| spec.name.as_str() == name);
         let removed = published
             .suites
             .keys()
@@ -170,10 +130,10 @@ impl<'a> Plan<'a> {
             .collect();
         // The aliases of a suite that is not published come and go with the suite.
         let is_published = |name: &str| published.suites.contains_key(name);
-        let links_changed = published.links != links(config, is_published);
+        let links_changed = published.links != links(specs.iter(), settings, is_published);
         Ok(Plan {
-            config,
-            spool,
+            settings,
+            inputs,
             published,
             now,
             suites,
@@ -199,125 +159,76 @@ impl<'a> Plan<'a> {
             && self.suites.iter().all(|s| s.action == Action::Keep)
     }
 
-    /// Refuses to make a suite from copies that nothing proves. A suite whose result would be what is already published may still be merged
-    /// or signed again.
-    pub(super) fn check_proofs(&self, suite: &SuitePlan<'_>) -> Result<()> {
+    /// Returns the inputs of a suite. Refuses to make a suite from inputs that nothing proves, unless the result would be what is already
+    /// published.
+    pub(super) fn inputs(&self, suite: &SuitePlan<'_>) -> Result<Vec<Box<dyn Input + 'a>>> {
+        let inputs = self.inputs.inputs(&suite.spec.content)?;
         let is_published = suite.record.is_some_and(|record| {
             record.content == suite.content && record.release == suite.release
         });
-        match is_published {
-            true => Ok(()),
-            false => self.spool.check_proofs(self.config, suite.suite),
+        if !is_published {
+            inputs.iter().try_for_each(|input| input.check())?;
         }
+        Ok(inputs)
     }
-
-    /// Returns the merge of a suite from its inputs, highest priority first.
-    pub(super) fn merge<'p>(
-        &'p self,
-        suite: &'p SuitePlan<'_>,
-        cancel: &Cancel,
-    ) -> Result<SuiteMerge<'p>> {
-        self.spool
-            .merge(self.config, suite.name, suite.suite, cancel)
-    }
-}
-
-/// Returns the fields that a suite's Release inherits from its first archive's; an error where an archive of the suite has no copy.
-fn inherited(config: &Config, spool: &Spool, suite: &Suite) -> Result<Vec<(String, String)>> {
-    for (archive, _, upstream) in config.inputs(suite) {
-        if spool.get(archive, upstream).is_none() {
-            return Err(spool.lacks(archive, upstream));
-        }
-    }
-    super::release::inherited(config, spool, suite)
 }
 
 /// Returns the symlinks of the tree besides its suites: alias and target below `dists/`, for the suites that there are; pool and directory.
-pub(super) fn links(config: &Config, is_there: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+pub(super) fn links<'a>(
+    specs: impl Iterator<Item = &'a Spec>,
+    settings: &Settings,
+    is_there: impl Fn(&str) -> bool,
+) -> BTreeMap<String, String> {
     let mut links = BTreeMap::new();
-    let suites = config.suites.iter();
-    for (name, suite) in suites.filter(|(name, _)| is_there(name.as_str())) {
-        for alias in &suite.links {
+    for spec in specs.filter(|spec| is_there(spec.name.as_str())) {
+        for alias in &spec.aliases {
             let up = "../".repeat(alias.depth() - 1);
-            links.insert(format!("dists/{alias}"), format!("{up}{name}"));
+            links.insert(format!("dists/{alias}"), format!("{up}{}", spec.name));
         }
     }
-    if config.publish.pool_links {
-        for archive in config.archives.values() {
-            if let Some(dir) = archive.directory() {
-                links.insert(
-                    format!("pool/{}", archive.pool),
-                    dir.to_string_lossy().into_owned(),
-                );
-            }
-        }
-    }
+    let pools = settings.linked_pools.iter();
+    links.extend(pools.map(|(pool, dir)| {
+        let dir = dir.to_string_lossy().into_owned();
+        (format!("pool/{pool}"), dir)
+    }));
     links
 }
 
-fn content<'a>(
-    config: &'a Config,
-    spool: &'a Spool,
-    name: &SuiteName,
-    suite: &'a Suite,
-) -> Content<'a> {
-    let pins = config.pin.iter().filter(|pin| pin.is_for_suite(name));
-    let pins = pins.filter(|pin| suite.from.contains_key(&pin.archive));
-    let filters = config.inputs(suite);
-    let filters =
-        filters.map(|(_, archive, _)| [archive.include.as_ref(), archive.exclude.as_ref()]);
-    let inputs = config
-        .inputs(suite)
-        .filter_map(|(name, archive, upstream)| {
-            let copy = &spool.get(name, upstream)?.copy;
-            let components = config.components_of(suite);
-            // Indices that only other suites read from the same archive do not matter here.
-            let mine = |path: &str| match path.split_once('/') {
-                Some((component, _)) => components.iter().any(|c| c.as_str() == component),
-                None => true,
-            };
-            let indices = copy.indices.iter().filter(|(path, _)| mine(path));
-            let indices = indices
-                .map(|(path, stored)| (path.as_str(), stored.sha256.as_str()))
-                .collect();
-            Some((name.to_string(), archive.pool.to_string(), indices))
+/// The digests of everything that a suite is made from.
+struct Digests {
+    /// The digest of what the indices depend on.
+    content: String,
+    /// The digest of what else the Release depends on.
+    release: String,
+}
+
+impl Digests {
+    /// Returns the digests of a spec, its inputs, and the keys that sign.
+    fn new(spec: &Spec, inputs: &[Box<dyn Input + '_>], keys: &[String]) -> Digests {
+        let indices = inputs.iter().map(|input| {
+            let indices = input.facts().indices.iter();
+            // Indices that only other suites read from the same input do not matter here.
+            let indices = indices.filter(|(name, _)| spec.content.has_component(name.component()));
+            let indices =
+                indices.map(|(name, index)| (name.to_string(), hex::encode(index.sha256)));
+            indices.collect::<BTreeMap<_, _>>()
         });
-    Content {
-        version: MERGE_VERSION,
-        components: config.components_of(suite),
-        architectures: config.architectures_of(suite),
-        families: &config.indices,
-        compress: &config.publish.compress,
-        hashes: &config.publish.hashes,
-        contents_beside_components: config.publish.contents_beside_components,
-        strategy: config.strategy_of(suite),
-        pins: pins.collect(),
-        filters: filters.collect(),
-        may_be_essential: config
-            .inputs(suite)
-            .map(|(_, archive, _)| archive.may_be_essential)
-            .collect(),
-        bans: &config.bans,
-        watch: &config.reports,
-        inputs: inputs.collect(),
-        local: config
-            .inputs(suite)
-            .map(|(_, archive, _)| config.publish.pool_links && archive.directory().is_some())
-            .collect(),
+        let indices: Vec<_> = indices.collect();
+        let inherited = inputs.first().map(|input| {
+            let fields = input.facts().fields.as_ref();
+            fields.map_err(ToString::to_string)
+        });
+        Digests {
+            content: digest(&(MERGE_VERSION, &spec.content, indices)),
+            release: digest(&(MERGE_VERSION, &spec.release, inherited, keys)),
+        }
     }
 }
 
-fn digest(value: &impl Serialize) -> String {
-    // The value is plain data, all of which JSON can hold.
-    let text = serde_json::to_vec(value).unwrap_or_default();
-    hex::encode(Sha256::digest(&text))
-}
-
 fn action(
-    config: &Config,
+    spec: &Spec,
     record: Option<&SuiteRecord>,
-    content: &str,
-    release: &str,
+    digests: &Digests,
     bound: Option<&Bound>,
     now: Timestamp,
     rebuild: bool,
@@ -328,10 +239,10 @@ fn action(
     if rebuild {
         return Action::Merge("--rebuild was given".into());
     }
-    if record.content != content {
+    if record.content != digests.content {
         return Action::Merge("its inputs or rules changed".into());
     }
-    if record.release != release {
+    if record.release != digests.release {
         return Action::Sign("its Release fields, keys or patches changed".into());
     }
     if Timestamp::from_second(record.date).is_ok_and(|date| is_ahead(date, now)) {
@@ -346,7 +257,7 @@ fn action(
     if bound.is_some_and(|bound| bound.is_before(record.valid_until)) {
         return Action::Sign("an archive's Valid-Until is earlier than its own".into());
     }
-    let until = validity::until(config, bound, "", now).ok().flatten();
+    let until = validity::until(spec, bound, now).ok().flatten();
     match (record.valid_until, until.map(Timestamp::as_second)) {
         (Some(_), None) => Action::Sign("it needs no Valid-Until any more".into()),
         // The suite is signed again when half of its time is over, so that it never lapses while served, but only if that lengthens it.

@@ -10,9 +10,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::config::SuiteName;
 use crate::error::{DomainError, Error, ErrorKind, Result};
 use crate::events::Listener;
+use crate::names::SuiteName;
 
 use super::error::PublishError;
 

@@ -5,14 +5,15 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use crate::config::{Config, HashKind, Suite, SuiteName};
 use crate::deb822::Release;
-use crate::deb822::{format_date, identity};
+use crate::deb822::format_date;
 use crate::error::Result;
-use crate::fetch::Spool;
 use crate::hashing::{Digests, Hasher};
 use crate::indices::IndexName;
 use crate::manifest::FileDigests;
+use crate::merge::Input;
+use crate::names::SuiteName;
+use crate::spec::{Content, HashKind};
 
 use super::error::PublishError;
 
@@ -83,21 +84,18 @@ impl From<Digests> for FileDigest {
     }
 }
 
-/// Returns the inherited fields of the first archive's Release.
+/// Returns the fields that a suite's Release inherits from its first input.
 pub(super) fn inherited(
-    config: &Config,
-    spool: &Spool,
-    suite: &Suite,
+    content: &Content,
+    inputs: &[Box<dyn Input + '_>],
 ) -> Result<Vec<(String, String)>> {
-    let Some((name, _, upstream)) = config.inputs(suite).next() else {
+    let Some((settings, input)) = content.inputs.iter().zip(inputs).next() else {
         return Ok(Vec::new());
     };
-    let missing = || spool.lacks(name, upstream);
-    let copy = &spool.get(name, upstream).ok_or_else(missing)?.copy;
-    let release = copy.parse_release().map_err(|_| missing())?;
-    let inherited = identity::inherited(&release).map_err(|source| PublishError::Inherited {
-        archive: name.to_string(),
-        suite: upstream.to_string(),
+    let fields = input.facts().fields.clone();
+    let inherited = fields.map_err(|source| PublishError::Inherited {
+        archive: settings.archive.to_string(),
+        suite: settings.suite.to_string(),
         source,
     });
     Ok(inherited?)
@@ -108,16 +106,16 @@ pub(super) fn inherited(
 /// Suite or Codename is always the suite's name: debootstrap requires it.
 pub(super) fn identity(
     name: &SuiteName,
-    suite: &Suite,
+    own: &BTreeMap<String, String>,
     inherited: Vec<(String, String)>,
 ) -> Vec<(String, String)> {
     let mut fields: BTreeMap<String, String> = inherited.into_iter().collect();
-    for (field, value) in &suite.release {
+    for (field, value) in own {
         // Field names are the same in upper and lower case.
         fields.retain(|known, _| !known.eq_ignore_ascii_case(field));
         fields.insert(field.clone(), value.clone());
     }
-    let overridden = |field: &str| suite.release.keys().any(|k| k.eq_ignore_ascii_case(field));
+    let overridden = |field: &str| own.keys().any(|k| k.eq_ignore_ascii_case(field));
     let names_it = |field: &str| fields.get(field).is_some_and(|v| v == name.as_str());
     if !names_it("Suite") && !names_it("Codename") {
         let field = if overridden("Codename") && !overridden("Suite") {
@@ -142,8 +140,7 @@ pub(super) fn identity(
 
 /// Writes the Release of a suite.
 pub(super) fn suite_release(
-    config: &Config,
-    suite: &Suite,
+    content: &Content,
     identity: &[(String, String)],
     date: Timestamp,
     valid_until: Option<Timestamp>,
@@ -162,7 +159,7 @@ pub(super) fn suite_release(
         field("Valid-Until", &format_date(until));
     }
     field("Acquire-By-Hash", "yes");
-    let architectures = config.architectures_of(suite);
+    let architectures = &content.architectures;
     if architectures.iter().any(|a| a.is_all()) && architectures.len() > 1 {
         field("No-Support-for-Architecture-all", "Packages");
     }
@@ -173,13 +170,7 @@ pub(super) fn suite_release(
     );
     field(
         "Components",
-        &words(
-            config
-                .components_of(suite)
-                .iter()
-                .map(|c| c.as_str())
-                .collect(),
-        ),
+        &words(content.components.iter().map(|c| c.as_str()).collect()),
     );
     for (name, value) in what {
         field(name, value);
@@ -189,7 +180,7 @@ pub(super) fn suite_release(
         .map(|f| f.size.to_string().len())
         .max()
         .unwrap_or(0);
-    for kind in &config.publish.hashes {
+    for kind in &content.hashes {
         let _ = writeln!(text, "{}:", kind.section());
         for (path, file) in files {
             if let Some(hash) = file.hash(*kind) {
@@ -271,15 +262,8 @@ mod tests {
                 .map(|(a, b)| (a.to_string(), b.to_string()))
                 .collect::<Vec<_>>()
         };
-        let suite = Suite {
-            strategy: None,
-            from: BTreeMap::new(),
-            release: own(release).into_iter().collect(),
-            links: Vec::new(),
-            components: None,
-            architectures: None,
-        };
-        identity(&SuiteName::new("daedalus").unwrap(), &suite, own(inherited))
+        let set = own(release).into_iter().collect();
+        identity(&SuiteName::new("daedalus").unwrap(), &set, own(inherited))
     }
 
     #[test]

@@ -9,13 +9,14 @@ use rayon::prelude::*;
 
 use crate::cache::Cache;
 use crate::cancel::Cancel;
-use crate::config::{ByteSize, SuiteName};
 use crate::difference::Difference;
 use crate::durable;
 use crate::error::Result;
 use crate::events::{Listener, Task};
 use crate::merge;
+use crate::names::SuiteName;
 use crate::openpgp::Signer;
+use crate::units::ByteSize;
 use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};
@@ -40,7 +41,6 @@ pub struct StageOptions<'a> {
 }
 
 /// A generation, built in volatile and not yet checked.
-#[derive(Debug)]
 pub struct Staged<'p> {
     plan: &'p Plan<'p>,
     built: Built,
@@ -137,7 +137,7 @@ impl<'p> Plan<'p> {
             let record = record.map(|record| (suite.name.to_string(), record));
             generation.suites.extend(record);
         }
-        cache.trim(self.config.cache.max_size)?;
+        cache.trim(self.settings.cache_size)?;
         let mut built = Built {
             generation,
             changed,
@@ -173,7 +173,9 @@ impl<'p> Plan<'p> {
     /// Makes the symlinks of a generation, for the suites that it has.
     fn place_links(&self, generation: &mut Generation, volatile: &Path) -> Result<()> {
         let suites = &generation.suites;
-        generation.links = links(self.config, |suite| suites.contains_key(suite));
+        generation.links = links(self.suites.iter().map(|s| s.spec), self.settings, |suite| {
+            suites.contains_key(suite)
+        });
         let outside: BTreeSet<&str> = suites
             .values()
             .flat_map(|record| record.report.outside.iter().map(String::as_str))

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 
 use crate::cache::Cache;
 use crate::cancel::Cancel;
-use crate::config::HashKind;
 use crate::deb822::Release;
 use crate::deb822::identity::{self, Change};
 use crate::difference::Difference;
@@ -19,8 +18,9 @@ use crate::error::Result;
 use crate::events::{Listener, Silent, Task};
 use crate::indices;
 use crate::manifest::{FileDigests, Manifest, ManifestFile};
-use crate::merge::{self, SuiteReport};
+use crate::merge::{self, SuiteMerge, SuiteReport};
 use crate::openpgp::Signer;
+use crate::spec::HashKind;
 use crate::workspace::{DerivedRecord, InputRecord, LastReferenced, SuiteRecord};
 
 use super::changes::Changes;
@@ -58,7 +58,7 @@ impl SuiteStage<'_> {
         let name = Path::new(self.suite.name.as_str()).join(name);
         let is_suite = |other: &str| Path::new(other) == name;
         self.plan.published.suites.keys().any(|s| is_suite(s))
-            || self.plan.config.suites.keys().any(|s| is_suite(s.as_str()))
+            || self.plan.suites.iter().any(|s| is_suite(s.name.as_str()))
     }
 
     /// Returns `old`, the Release that is served, if a key of ours has signed it: then the files that it lists may be carried on.
@@ -87,7 +87,7 @@ impl SuiteStage<'_> {
     /// Returns the files that a proven Release lists.
     fn listed(&self, proven: Option<&Release>) -> BTreeMap<String, FileDigest> {
         proven
-            .map(|old| release::listed(old, &self.plan.config.publish.hashes))
+            .map(|old| release::listed(old, &self.suite.spec.content.hashes))
             .unwrap_or_default()
     }
 
@@ -117,7 +117,7 @@ impl SuiteStage<'_> {
         keeps: bool,
     ) -> Comparison<'c> {
         Comparison {
-            config: self.plan.config,
+            archives: &self.plan.settings.archives,
             old: &self.old,
             listed: served,
             cache: self.cache,
@@ -129,15 +129,16 @@ impl SuiteStage<'_> {
 
     /// Returns what making the suite anew would change; writes nothing.
     pub(super) fn compare(&self) -> Result<Difference> {
-        self.plan.check_proofs(self.suite)?;
+        let inputs = self.plan.inputs(self.suite)?;
         let old_release = self.old_release(&Silent)?;
         let served = self.served(old_release.as_ref());
         let comparer = Comparer {
             comparison: self.comparison(&served, false),
             derived: self.derived(),
         };
-        let report = merge::merge_suite(&self.plan.merge(self.suite, self.cancel)?, &comparer)?;
-        let published = indices::published(self.plan.config, self.suite.suite);
+        let merge = SuiteMerge::new(self.suite.spec, inputs, self.cancel);
+        let report = merge::merge_suite(&merge, &comparer)?;
+        let published = indices::published(&self.suite.spec.content);
         comparer.comparison.gone(&published);
         let changes = comparer.comparison.changes;
         Ok(changes.finish(old_release.is_none(), &report))
@@ -182,12 +183,13 @@ impl SuiteStage<'_> {
     /// Makes the suite anew.
     pub(super) fn make(&self, signer: &Signer, listener: &dyn Listener) -> Result<SuiteRecord> {
         let plan = self.plan;
-        plan.check_proofs(self.suite)?;
+        let spec = self.suite.spec;
+        let content = &spec.content;
+        let inputs = plan.inputs(self.suite)?;
         let old_release = self.old_release(listener)?;
-        let inherited = release::inherited(plan.config, plan.spool, self.suite.suite)?;
-        let identity = release::identity(self.suite.name, self.suite.suite, inherited);
-        let bound = self.suite.bound.as_ref();
-        let valid_until = validity::until(plan.config, bound, self.suite.name.as_str(), plan.now)?;
+        let inherited = release::inherited(content, &inputs)?;
+        let identity = release::identity(self.suite.name, &spec.release.fields, inherited);
+        let valid_until = validity::until(spec, self.suite.bound.as_ref(), plan.now)?;
         let proven = self.proven(old_release.as_ref(), signer, listener)?;
         // A Date that nothing proves must not stop the suite for ever.
         let dated = match self.allow.rebuild {
@@ -205,15 +207,22 @@ impl SuiteStage<'_> {
         let progress = listener.progress(Task::Merge {
             suite: self.suite.name.to_string(),
         });
+        let dates = content.inputs.iter().zip(&inputs);
+        let dates = dates.map(|(settings, input)| InputRecord {
+            archive: settings.archive.to_string(),
+            suite: settings.suite.to_string(),
+            date: input.facts().date.as_second(),
+        });
+        let dates = dates.collect();
         let served = self.served(old_release.as_ref());
         let writer = Writer {
             old: &self.old,
             new: &self.new,
             listed: &listed,
             comparison: self.comparison(&served, true),
-            history: plan.config.publish.pdiff,
-            forms: &plan.config.publish.compress,
-            hashes: &plan.config.publish.hashes,
+            history: self.suite.spec.release.patches,
+            forms: &content.forms,
+            hashes: &content.hashes,
             modified: SystemTime::from(plan.now),
             progress: &*progress,
             derived_before: self.derived(),
@@ -230,12 +239,12 @@ impl SuiteStage<'_> {
                 record.report.clone()
             }
             None => {
-                let merge = plan.merge(self.suite, self.cancel)?;
+                let merge = SuiteMerge::new(spec, inputs, self.cancel);
                 progress.set_length(merge.expected());
                 merge::merge_suite(&merge, &writer)?
             }
         };
-        let published = indices::published(plan.config, self.suite.suite);
+        let published = indices::published(content);
         writer.comparison.gone(&published);
         self.guard_shrinking(&report, &writer.comparison.changes)?;
         for index in published {
@@ -258,33 +267,16 @@ impl SuiteStage<'_> {
         }
         // No progress is drawn while gpg may have something to ask.
         drop(progress);
-        let text = release::suite_release(
-            plan.config,
-            self.suite.suite,
-            &identity,
-            plan.now,
-            valid_until,
-            &files,
-        );
+        let text = release::suite_release(content, &identity, plan.now, valid_until, &files);
         self.sign(signer, &text, &mut manifest)?;
         let retained = self.retain(&mut manifest)?;
-        let inputs = plan.config.inputs(self.suite.suite);
         Ok(SuiteRecord {
             generation: self.number,
             content: self.suite.content.clone(),
             release: self.suite.release.clone(),
             date: plan.now.as_second(),
             valid_until: valid_until.map(Timestamp::as_second),
-            archives: inputs
-                .filter_map(|(name, _, upstream)| {
-                    let release = plan.spool.get(name, upstream)?.copy.parse_release().ok()?;
-                    Some(InputRecord {
-                        archive: name.to_string(),
-                        suite: upstream.to_string(),
-                        date: release.date.as_second(),
-                    })
-                })
-                .collect(),
+            archives: dates,
             difference: changes.finish(old_release.is_none(), &report),
             report,
             derived: carried.map_or(derived, |record| record.derived.clone()),
@@ -356,7 +348,7 @@ impl SuiteStage<'_> {
             return Ok(());
         };
         let after = total(report);
-        let bound = self.plan.config.guards.max_shrink;
+        let bound = self.plan.settings.guards.max_shrink;
         if bound.is_exceeded_by_shrinking(before, after) {
             let shrink = Guard::Shrink {
                 before,
@@ -398,7 +390,7 @@ impl SuiteStage<'_> {
             by_hash::existing(&before),
             &manifest.files,
             self.suite.record.map_or(&empty, |r| &r.retained),
-            self.plan.config.publish.by_hash,
+            self.plan.settings.by_hash,
             self.plan.now.as_second(),
         );
         let dirs: BTreeSet<&Path> = retained

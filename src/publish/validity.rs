@@ -5,8 +5,8 @@
 //! archive bounds ours, whether or not `publish.valid-for` is set. The bound moves forward when the archive's Valid-Until does: then the
 //! suite is signed anew once half of its time is over.
 //!
-//! Why an archive's short Valid-Until stops no client while the archive is there: a Release counts for at least [`LEAST_VALIDITY`]
-//! from when we first fetched it. An archive that signs for ten minutes at a time gives our clients two days with each Release.
+//! Why an archive's short Valid-Until stops no client while the archive is there: a Release counts for at least two days
+//! from when we first fetched it, which the input sees to. An archive that signs for ten minutes at a time gives our clients two days with each Release.
 //! Archives that sign for days (Debian's for seven) are not affected.
 //!
 //! After the bound the suite is not signed any more: every client would refuse a Valid-Until before the Date, and a later one
@@ -19,14 +19,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::{Config, ConfigError, Suite};
 use crate::error::Result;
-use crate::fetch::Spool;
+use crate::merge::Input;
+use crate::spec::{Content, Spec};
 
 use super::error::{Ending, PublishError};
-
-/// The shortest time that a Release of an archive counts, from when it was first fetched.
-const LEAST_VALIDITY: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// The time before the bound from which runs warn.
 const TOLD_BEFORE: Duration = Duration::from_secs(24 * 3600);
@@ -45,19 +42,14 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
 
 impl Bound {
     /// Returns the bound of a suite; none where no archive of it has a Valid-Until that counts.
-    pub(super) fn new(config: &Config, spool: &Spool, suite: &Suite) -> Option<Bound> {
-        let inputs = config.inputs(suite);
-        let bounds = inputs.filter_map(|(name, archive, upstream)| {
-            if !archive.check_valid_until || !archive.inherit_valid_until {
-                return None;
-            }
-            let copy = &spool.get(name, upstream)?.copy;
-            let signed = copy.parse_release().ok()?.valid_until?;
-            let fetched = Timestamp::from_second(copy.fetched).ok()?;
+    pub(super) fn new(content: &Content, inputs: &[Box<dyn Input + '_>]) -> Option<Bound> {
+        let inputs = content.inputs.iter().zip(inputs);
+        let inputs = inputs.filter(|(settings, _)| settings.bounds_validity);
+        let bounds = inputs.filter_map(|(settings, input)| {
             Some(Bound {
-                archive: name.to_string(),
-                upstream: upstream.to_string(),
-                until: signed.max(later(fetched, LEAST_VALIDITY)),
+                archive: settings.archive.to_string(),
+                upstream: settings.suite.to_string(),
+                until: input.facts().valid_until?,
             })
         });
         bounds.min_by_key(|bound| bound.until)
@@ -87,32 +79,24 @@ impl Bound {
 
 /// Returns the Valid-Until for a Release that is signed now.
 pub(super) fn until(
-    config: &Config,
+    spec: &Spec,
     bound: Option<&Bound>,
-    suite: &str,
     now: Timestamp,
 ) -> Result<Option<Timestamp>> {
     if let Some(bound) = bound.filter(|bound| bound.is_over(now)) {
         return Err(PublishError::Lapsed {
-            suite: suite.to_owned(),
+            suite: spec.name.to_string(),
             upstream: bound.upstream.clone(),
             archive: bound.archive.clone(),
             until: bound.until,
         }
         .into());
     }
-    let own = config.publish.valid_for.map(|span| {
-        let until = now.checked_add(span.duration());
-        until.map_err(|e| ConfigError::Unusable {
-            key: "publish.valid-for",
-            why: format!("{span} is no use: {e}"),
-        })
-    });
-    Ok(own
-        .transpose()?
-        .into_iter()
-        .chain(bound.map(|bound| bound.until))
-        .min())
+    let own = spec
+        .release
+        .valid_for
+        .map(|span| later(now, span.duration()));
+    Ok(own.into_iter().chain(bound.map(|bound| bound.until)).min())
 }
 
 #[cfg(test)]

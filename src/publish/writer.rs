@@ -8,13 +8,13 @@ use std::sync::PoisonError;
 use tempfile::NamedTempFile;
 
 use crate::compress::{CompressError, Packed, Pieces, assemble, gz};
-use crate::config::Form;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::hashing::HashingWriter;
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;
+use crate::spec::Form;
 use crate::workspace::DerivedRecord;
 
 use super::error::PublishError;

@@ -20,6 +20,7 @@ mod owner;
 mod record;
 mod rsync;
 mod stages;
+mod target;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -27,9 +28,9 @@ use std::path::PathBuf;
 
 pub use error::{Ended, PushError, PushFault, Unpublished};
 pub use record::{PushRecord, record_name};
+pub use target::Target;
 
 use crate::cancel::Cancel;
-use crate::config::{Config, Push};
 use crate::error::{Error, Result, chain};
 use crate::events::{Listener, Task};
 use crate::workspace::Workspace;
@@ -37,7 +38,7 @@ use crate::workspace::Workspace;
 use look::Look;
 use owner::{Address, Mark};
 use record::Pushed;
-use rsync::Target;
+use rsync::Rsync;
 use stages::Before;
 use tree::Tree;
 
@@ -82,7 +83,7 @@ struct Production<'a> {
 /// A target that fails does not stop the push to the others. The listener is warned of failures; they are returned for the record.
 pub fn push_all(
     workspace: &Workspace<'_>,
-    config: &Config,
+    targets: &[Target],
     options: &PushOptions,
     listener: &dyn Listener,
 ) -> Vec<Error> {
@@ -91,17 +92,17 @@ pub fn push_all(
         listener.warn_of(chain(&error), error.clone());
         failures.push(error);
     };
-    if config.push.is_empty() || workspace.published().number == 0 {
+    if targets.is_empty() || workspace.published().number == 0 {
         return failures;
     }
-    let mut targets = Vec::new();
-    for target in &config.push {
+    let mut recorded = Vec::new();
+    for target in targets {
         match record::read(workspace, target, listener) {
-            Ok(record) => targets.push((target, record)),
+            Ok(record) => recorded.push((target, record)),
             Err(error) => fail(error),
         }
     }
-    let owners = targets
+    let owners = recorded
         .iter()
         .filter_map(|(_, record)| record.owner.clone());
     let production = match Production::open(workspace, owners) {
@@ -111,7 +112,7 @@ pub fn push_all(
             return failures;
         }
     };
-    for (target, record) in targets {
+    for (target, record) in recorded {
         if let Err(error) = production.push(target, &record, options, listener) {
             fail(error);
         }
@@ -145,7 +146,7 @@ impl<'a> Production<'a> {
     /// Looks at a target, and brings the files that it lacks.
     fn push(
         &self,
-        target: &Push,
+        target: &Target,
         record: &PushRecord,
         options: &PushOptions,
         listener: &dyn Listener,
@@ -164,7 +165,7 @@ impl<'a> Production<'a> {
             target: name.to_owned(),
         };
         let progress = listener.progress(task);
-        let to = Target::new(workspace, target, &options.guardian, &options.cancel);
+        let to = Rsync::new(workspace, target, &options.guardian, &options.cancel);
         let mut pushed = record::pushed(workspace, target, listener)?;
         let seen = to.look(Look {
             tree,

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Push;
 use crate::error::{Result, chain};
 use crate::events::Listener;
 use crate::workspace::{Record, Workspace, is_damaged};
+
+use super::target::Target;
 
 /// The record of the last push to a target.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ impl Record for PushRecord {
 }
 
 /// Returns the name of a target's record, below the state directory.
-pub fn record_name(target: &Push) -> String {
+pub fn record_name(target: &Target) -> String {
     format!("push-{}.json", target.name)
 }
 
@@ -56,14 +57,14 @@ impl Record for Pushed {
 }
 
 /// Returns the name of the record of a target's paths. No target can be called so that this is its [`record_name`].
-fn pushed_name(target: &Push) -> String {
+fn pushed_name(target: &Target) -> String {
     format!("pushed-{}.json", target.name)
 }
 
 /// Reads the record of a target. A damaged record counts as none, and the listener is told.
 pub(super) fn read(
     workspace: &Workspace<'_>,
-    target: &Push,
+    target: &Target,
     listener: &dyn Listener,
 ) -> Result<PushRecord> {
     let record = or_none(workspace.read_state(&record_name(target)), |why| {
@@ -78,7 +79,7 @@ pub(super) fn read(
 /// Writes the record of a target that has everything now.
 pub(super) fn write(
     workspace: &Workspace<'_>,
-    target: &Push,
+    target: &Target,
     record: &PushRecord,
     paths: BTreeSet<String>,
 ) -> Result<()> {
@@ -89,7 +90,7 @@ pub(super) fn write(
 /// Reads which paths were pushed to the present address of a target. If the record is damaged, there are none, and the listener is told.
 pub(super) fn pushed(
     workspace: &Workspace<'_>,
-    target: &Push,
+    target: &Target,
     listener: &dyn Listener,
 ) -> Result<Pushed> {
     let pushed = or_none(
@@ -110,7 +111,7 @@ pub(super) fn pushed(
 /// Writes which paths a target may have from us, before they are pushed.
 pub(super) fn begin(
     workspace: &Workspace<'_>,
-    target: &Push,
+    target: &Target,
     paths: BTreeSet<String>,
 ) -> Result<()> {
     write_pushed(workspace, target, paths, true)
@@ -118,7 +119,7 @@ pub(super) fn begin(
 
 fn write_pushed(
     workspace: &Workspace<'_>,
-    target: &Push,
+    target: &Target,
     paths: BTreeSet<String>,
     is_unfinished: bool,
 ) -> Result<()> {

@@ -12,7 +12,6 @@ use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
 use crate::cancel::Cancel;
-use crate::config::Push;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Progress;
@@ -25,6 +24,7 @@ use super::guardian;
 use super::look::Look;
 use super::owner::{self, Mark, Seen};
 use super::stages::{self, Before, Deletes};
+use super::target::Target;
 use super::tree::Tree;
 
 /// The most bytes of rsync's output that are shown.
@@ -46,9 +46,9 @@ const RSYNC_CONNECT_TIMEOUT: i32 = 35;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A target, for the time of one push.
-pub(super) struct Target<'a> {
+pub(super) struct Rsync<'a> {
     workspace: &'a Workspace<'a>,
-    target: &'a Push,
+    target: &'a Target,
     guardian: &'a Path,
     cancel: &'a Cancel,
     /// The time when the whole push has to be done.
@@ -74,15 +74,15 @@ impl From<Failed> for Error {
     }
 }
 
-impl<'a> Target<'a> {
+impl<'a> Rsync<'a> {
     /// Begins the time that a push to this target has.
     pub(super) fn new(
         workspace: &'a Workspace<'a>,
-        target: &'a Push,
+        target: &'a Target,
         guardian: &'a Path,
         cancel: &'a Cancel,
-    ) -> Target<'a> {
-        Target {
+    ) -> Rsync<'a> {
+        Rsync {
             workspace,
             target,
             guardian,
@@ -210,7 +210,7 @@ fn basic() -> Vec<String> {
 }
 
 /// Returns the options that tell rsync how long a target may be silent.
-fn silence(target: &Push) -> impl Iterator<Item = String> {
+fn silence(target: &Target) -> impl Iterator<Item = String> {
     let seconds = target.io_timeout.seconds();
     // rsync refuses the second one for anything but a connection of its own to a daemon.
     let is_daemon = target.rsync.starts_with("rsync://") || target.rsync.contains("::");
@@ -225,7 +225,7 @@ fn silence(target: &Push) -> impl Iterator<Item = String> {
         .chain(connecting)
 }
 
-impl Target<'_> {
+impl Rsync<'_> {
     fn failed(&self, fault: PushFault) -> Error {
         let target = self.target.name.to_string();
         PushError { target, fault }.into()

@@ -72,7 +72,7 @@ fn run(config: &Path, listener: &dyn Listener, cancel: &Cancel) -> Result<Outcom
         listener,
         cancel,
     };
-    aptmerge::run::run(&mut workspace, &config, &options)
+    aptmerge::run::run(&mut workspace, &config.setup(), &options)
 }
 
 /// Returns whether an error says that the run was told to stop, be it before or after the swap.

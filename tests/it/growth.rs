@@ -6,16 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Cursor, Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
 use crate::common::programs::has;
 use aptmerge::cancel::Cancel;
-use aptmerge::config::{Config, PoolName};
+use aptmerge::config::Config;
 use aptmerge::error::Result;
 use aptmerge::indices::IndexName;
-use aptmerge::merge::{Deadline, Input, Sink, SuiteMerge, Text, merge_suite};
+use aptmerge::merge::{Input, MemoryInput, Sink, SuiteMerge, Text, merge_suite};
+use jiff::Timestamp;
 
 /// The bound on growth when an input doubles: more than this is worse than n log n.
 const BOUND: f64 = 2.7;
@@ -210,43 +211,6 @@ const WORLDS: [(&str, Maker); 5] = [
     ("spoken", spoken),
 ];
 
-struct Memory<'a> {
-    indices: &'a BTreeMap<String, String>,
-    pool: PoolName,
-}
-
-impl Input for Memory<'_> {
-    fn pool(&self) -> &PoolName {
-        &self.pool
-    }
-    fn is_exempt(&self) -> bool {
-        false
-    }
-    fn read(&self, name: &IndexName) -> Result<Option<Vec<u8>>> {
-        let text = self.indices.get(&name.to_string());
-        Ok(text.map(|text| text.clone().into_bytes()))
-    }
-    fn open(&self, name: &IndexName) -> Result<Option<Box<dyn Read + Send + '_>>> {
-        let text = self.read(name)?;
-        Ok(text.map(|text| Box::new(Cursor::new(text)) as Box<dyn Read + Send>))
-    }
-    fn digest(&self, _: &IndexName) -> Option<String> {
-        None
-    }
-    fn optional(&self) -> Vec<IndexName> {
-        let paths = self.indices.keys();
-        paths
-            .filter_map(|path| IndexName::parse_optional(path))
-            .collect()
-    }
-    fn has(&self, name: &IndexName) -> bool {
-        self.indices.contains_key(&name.to_string())
-    }
-    fn describe(&self, name: &IndexName) -> String {
-        name.to_string()
-    }
-}
-
 struct Nowhere;
 
 impl Sink for Nowhere {
@@ -275,19 +239,16 @@ fn one_merge() {
     let (_, make) = WORLDS.into_iter().find(|(n, _)| *n == name).unwrap();
     let world = make(size.parse().unwrap());
     let config = Config::parse(CONFIG, Path::new("/growth/x.toml")).unwrap();
-    let (name, suite) = config.suites.iter().next().unwrap();
-    let pools = world.iter().zip(["HIGH", "LOW"]);
-    let inputs = pools.map(|(indices, pool)| {
-        let pool = PoolName::new(pool).unwrap();
-        Box::new(Memory { indices, pool }) as Box<dyn Input>
+    let spec = config.specs().remove(0);
+    let inputs = world.into_iter().map(|indices| {
+        let texts = indices.into_iter().map(|(path, text)| {
+            let name = IndexName::parse(&path).unwrap();
+            (name, text.into_bytes())
+        });
+        let input = MemoryInput::new("memory", Timestamp::UNIX_EPOCH, texts.collect());
+        Box::new(input) as Box<dyn Input>
     });
-    let merge = SuiteMerge {
-        config: &config,
-        name,
-        suite,
-        inputs: inputs.collect(),
-        deadline: Deadline::after(config.merge.suite_timeout, &Cancel::default()),
-    };
+    let merge = SuiteMerge::new(&spec, inputs.collect(), &Cancel::default());
     let report = merge_suite(&merge, &Nowhere).unwrap();
     assert!(report.packages["amd64"] > 0 || !report.banned.is_empty());
 }

@@ -313,7 +313,7 @@ fn every_task_ends_with_all_that_was_expected() {
         listener: &heard,
         cancel: &Cancel::default(),
     };
-    aptmerge::run::run(&mut workspace, &config, &options).unwrap();
+    aptmerge::run::run(&mut workspace, &config.setup(), &options).unwrap();
     let heard = heard.0.into_inner().unwrap();
     for (task, (done, length)) in &heard {
         assert_eq!(done, length, "{task}");

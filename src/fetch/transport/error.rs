@@ -18,7 +18,7 @@ pub enum Error {
         option: &'static str,
         /// The error in its value.
         #[source]
-        source: Box<ureq::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No connection, or one that broke before the body began.
     #[error("{uri}: the server cannot be reached")]

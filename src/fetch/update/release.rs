@@ -179,13 +179,13 @@ impl SuiteFetch<'_> {
             return Err(FetchError::Future { uri, date });
         }
         let expired = release.valid_until.filter(|until| *until < now);
-        if let Some(until) = expired.filter(|_| !self.archive.check_valid_until) {
+        if let Some(until) = expired.filter(|_| !self.source.check_valid_until) {
             self.listener.warn(format!(
                 "{uri}: the Release has expired on {until}; it is used all the same, since check-valid-until = false for archive `{}`",
                 self.name
             ));
         }
-        match age::fault(self.archive, uri, release, now) {
+        match age::fault(self.source, uri, release, now) {
             Some(fault) => Err(fault),
             None => Ok(()),
         }

@@ -22,8 +22,8 @@ pub(super) fn of_published(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
 ) -> BTreeMap<IndexName, Vec<Source>> {
-    let components = merge.config.components_of(merge.suite);
-    let beside = merge.config.publish.contents_beside_components;
+    let components = &merge.spec.components;
+    let beside = merge.spec.contents_beside_components;
     let mut published: BTreeMap<IndexName, Vec<Source>> = BTreeMap::new();
     let read = merge.ranks_by_optional_index(&|name| match name {
         IndexName::Contents(_, of) | IndexName::SuiteContents(of) => selected.group(of).is_some(),
@@ -34,7 +34,7 @@ pub(super) fn of_published(
         let mut names = components.iter();
         names.any(|c| {
             let name = IndexName::Contents(c.clone(), of.to_owned());
-            merge.inputs.get(rank).is_some_and(|input| input.has(&name))
+            merge.reads(rank, &name)
         })
     };
     for (index, ranks) in &read {

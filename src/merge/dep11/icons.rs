@@ -29,7 +29,7 @@ pub(super) fn icons(
     ranks: &[usize],
 ) -> Result<BTreeSet<String>> {
     let mut warnings = BTreeSet::new();
-    let architectures = merge.config.architectures_of(merge.suite);
+    let architectures = &merge.spec.architectures;
     sink.stream(name, &mut |out| {
         let mut archive = tar::Builder::new(out);
         let mut seen = BTreeSet::new();

@@ -6,7 +6,8 @@ use proptest::strategy::Strategy as _;
 
 use super::super::entry::{Kind, entries};
 use super::*;
-use crate::config::{ArchiveName, Glob, Globs};
+use crate::names::ArchiveName;
+use crate::spec::{Glob, Globs};
 
 fn stanza(name: &str, version: &str, more: &str) -> String {
     format!(

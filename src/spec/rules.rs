@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deb822::Name;
 
-use super::{Architecture, ArchiveName, SuiteName};
+use crate::names::{Architecture, ArchiveName, SuiteName};
 
 /// The way to choose the archive that a name belongs to if several archives have the name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,124 @@
+//! Resolves the configuration into the specs of its suites.
+
+use crate::fetch::{Source, Sources};
+use crate::names::SuiteName;
+use crate::publish;
+use crate::run::Setup;
+use crate::spec::{self, Content, InputSpec, NumberedPin, ReleaseFields, Spec};
+
+use super::{Archive, ArchiveName, Config, Suite};
+
+impl Config {
+    /// Returns everything that a run works on.
+    pub fn setup(&self) -> Setup {
+        Setup {
+            sources: self.sources(),
+            suites: self.specs(),
+            publishing: self.publishing(),
+            signing: self.signing.clone(),
+            watches: self.reports.watch.keys().cloned().collect(),
+            targets: self.push.clone(),
+        }
+    }
+
+    /// Returns the archives to fetch from.
+    pub fn sources(&self) -> Sources {
+        let archives = self.archives.iter().map(|(name, archive)| {
+            let source = Source {
+                uris: archive.uris.clone(),
+                signed_by: archive.signed_by.clone(),
+                max_age: archive.max_age,
+                check_valid_until: archive.check_valid_until,
+            };
+            (name.clone(), source)
+        });
+        Sources {
+            archives: archives.collect(),
+            settings: self.fetch.clone(),
+        }
+    }
+
+    /// Returns the settings of publishing.
+    pub fn publishing(&self) -> publish::Settings {
+        let archives = self.archives.iter();
+        let local = self.archives.values().filter(|_| self.publish.pool_links);
+        let linked_pools =
+            local.filter_map(|archive| Some((archive.pool.clone(), archive.directory()?)));
+        publish::Settings {
+            archives: archives
+                .map(|(name, archive)| (archive.pool.clone(), name.clone()))
+                .collect(),
+            linked_pools: linked_pools.collect(),
+            guards: self.guards,
+            by_hash: self.publish.by_hash,
+            cache_size: self.cache.max_size,
+        }
+    }
+
+    /// Returns the specs of all suites, in the order of their names.
+    pub fn specs(&self) -> Vec<Spec> {
+        let suites = self.suites.iter();
+        suites.map(|(name, suite)| self.spec(name, suite)).collect()
+    }
+
+    /// Returns the spec of a suite.
+    pub fn spec(&self, name: &SuiteName, suite: &Suite) -> Spec {
+        let pins = self.pin.iter().enumerate();
+        let pins =
+            pins.filter(|(_, pin)| pin.is_for_suite(name) && suite.from.contains_key(&pin.archive));
+        let inputs = self.inputs(suite);
+        Spec {
+            name: name.clone(),
+            aliases: suite.links.clone(),
+            content: Content {
+                inputs: inputs
+                    .map(|(name, archive, upstream)| self.input(name, archive, upstream))
+                    .collect(),
+                components: self.components_of(suite).to_vec(),
+                architectures: self.architectures_of(suite).to_vec(),
+                families: self.indices.clone(),
+                languages: self.languages.clone(),
+                strategy: suite.strategy.unwrap_or(self.strategy),
+                pins: pins
+                    .map(|(number, pin)| NumberedPin {
+                        number: number + 1,
+                        pin: pin.clone(),
+                    })
+                    .collect(),
+                bans: spec::Bans {
+                    packages: self.bans.packages.clone(),
+                    transitive: self.bans.transitive,
+                },
+                watch: self.reports.watch.clone(),
+                contents_beside_components: self.publish.contents_beside_components,
+                forms: self.publish.compress.clone(),
+                hashes: self.publish.hashes.clone(),
+            },
+            release: ReleaseFields {
+                fields: suite.release.clone(),
+                valid_for: self.publish.valid_for,
+                patches: self.publish.pdiff,
+            },
+            timeout: self.merge.suite_timeout,
+        }
+    }
+
+    fn input(&self, name: &ArchiveName, archive: &Archive, upstream: &SuiteName) -> InputSpec {
+        let families = match &archive.indices {
+            Some(narrowed) => self.indices.intersection(narrowed).copied().collect(),
+            None => self.indices.clone(),
+        };
+        InputSpec {
+            archive: name.clone(),
+            suite: upstream.clone(),
+            pool: archive.pool.clone(),
+            families,
+            is_exempt: self.bans.exempt.contains(name),
+            may_be_essential: archive.may_be_essential,
+            include: archive.include.clone(),
+            exclude: archive.exclude.clone(),
+            is_linked: self.publish.pool_links && archive.directory().is_some(),
+            bounds_validity: archive.check_valid_until && archive.inherit_valid_until,
+        }
+    }
+}

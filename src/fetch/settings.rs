@@ -1,0 +1,79 @@
+//! The archives to fetch from, and the bounds of fetching.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::ArchiveName;
+use crate::units::{ByteSize, TimeSpan};
+use crate::uri::Uri;
+
+/// Everything that fetching needs to know besides the specs of the suites that are made from it.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The archives.
+    pub archives: BTreeMap<ArchiveName, Source>,
+    /// The bounds.
+    pub settings: Settings,
+}
+
+/// An archive to fetch from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The URIs of the archive; the first that answers wins.
+    pub uris: Vec<Uri>,
+    /// Keyring files whose keys may sign the archive's Release.
+    pub signed_by: Vec<PathBuf>,
+    /// The greatest age of a Release by its Date.
+    pub max_age: Option<TimeSpan>,
+    /// `false` accepts a Release past its Valid-Until. `max_age` counts all the same.
+    pub check_valid_until: bool,
+}
+
+/// The bounds of fetching, whatever the archive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// The number of files that are fetched at once.
+    pub parallel: usize,
+    /// The number of times that a request is repeated after a failure that may pass.
+    pub retries: u32,
+    /// The pause before the first repetition; it doubles with each.
+    pub backoff: TimeSpan,
+    /// The number of times that a suite is begun afresh on one URI when its files do not match its Release.
+    pub restarts: u32,
+    /// The time that setting up a connection may take.
+    pub connect_timeout: TimeSpan,
+    /// The time that a server may be silent.
+    pub timeout: TimeSpan,
+    /// The least bytes per second, averaged over a minute: a slower transfer is given up.
+    pub minimum_speed: ByteSize,
+    /// The time that one suite of an archive may take in all, every URI and repetition included.
+    pub suite_timeout: TimeSpan,
+    /// The most bytes that one index may have, unpacked.
+    pub max_index: ByteSize,
+    /// The most memory that the indices of one suite of an archive may take up when they are merged.
+    pub max_memory: ByteSize,
+    /// An HTTP proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Uri>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            parallel: 6,
+            retries: 3,
+            backoff: TimeSpan::from_seconds(1),
+            restarts: 3,
+            connect_timeout: TimeSpan::from_seconds(20),
+            timeout: TimeSpan::from_seconds(60),
+            minimum_speed: ByteSize::from_bytes(1024),
+            suite_timeout: TimeSpan::from_seconds(60 * 60),
+            max_index: ByteSize::from_bytes(4 << 30),
+            max_memory: ByteSize::from_bytes(1536 << 20),
+            proxy: None,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The settings of publishing that no suite is made anew for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{ArchiveName, PoolName};
+use crate::units::{ByteSize, Percent};
+
+/// Everything that publishing needs to know besides the specs of suites.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The names of the archives, by pool.
+    pub archives: BTreeMap<PoolName, ArchiveName>,
+    /// The directories of local archives that the tree has links to, by pool.
+    pub linked_pools: BTreeMap<PoolName, PathBuf>,
+    /// The bounds that a run crosses only if it is told to.
+    pub guards: Guards,
+    /// The time that files stay under by-hash.
+    pub by_hash: Retention,
+    /// The most that the cache may take up on the disk.
+    pub cache_size: ByteSize,
+}
+
+/// The bounds on the time that files stay under by-hash: files go when both are passed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Retention {
+    /// At least so many later generations of the suite.
+    pub generations: u64,
+    /// At least so many days.
+    pub days: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            generations: 6,
+            days: 3,
+        }
+    }
+}
+
+/// The bounds that a run crosses only if it is told to.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Guards {
+    /// The share of its packages that a suite may lose in one run.
+    pub max_shrink: Percent,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self {
+            max_shrink: Percent::new(20),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The setup of a run: everything that it works on, resolved.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::error::Result;
+use crate::fetch::Sources;
+use crate::merge::Inputs;
+use crate::names::PackageName;
+use crate::openpgp::{Signer, Signing};
+use crate::publish::{self, Plan};
+use crate::push::Target;
+use crate::spec::Spec;
+use crate::workspace::Workspace;
+
+/// Everything that a run works on, resolved.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The archives.
+    pub sources: Sources,
+    /// The suites to publish.
+    pub suites: Vec<Spec>,
+    /// The settings of publishing that no suite is made anew for.
+    pub publishing: publish::Settings,
+    /// The keys that sign.
+    pub signing: Signing,
+    /// The names of the reports on packages that need others.
+    pub watches: BTreeSet<PackageName>,
+    /// The targets, in the order of pushing.
+    pub targets: Vec<Target>,
+}
+
+impl Setup {
+    /// Plans a generation from the spool, or from whatever else has the inputs.
+    pub fn plan<'a>(
+        &'a self,
+        inputs: &'a dyn Inputs,
+        signer: &Signer,
+        workspace: &'a Workspace<'_>,
+        now: Timestamp,
+        rebuild: bool,
+    ) -> Result<Plan<'a>> {
+        let keys = signer.fingerprints()?;
+        let (suites, settings) = (&self.suites, &self.publishing);
+        Plan::new(suites, settings, inputs, &keys, workspace, now, rebuild)
+    }
+}
