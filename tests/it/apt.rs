@@ -5,10 +5,9 @@ use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::apt::{
-    ALL_SUITES, Apt, DAEDALUS, Server, Site, field, folded, sha256, stanzas, succeeded,
-};
+use crate::common::apt::{Apt, Server, field, folded, sha256, stanzas, succeeded};
 use crate::common::programs::has;
+use crate::common::site::{ALL_SUITES, DAEDALUS, Site};
 
 fn has_apt() -> bool {
     has("apt-get") && has("apt-cache")
@@ -125,7 +124,7 @@ fn apt_gets_everything_over_http_by_hash_and_then_finds_it_unchanged() {
     if !has_apt() {
         return;
     }
-    let site = Site::published(ALL_SUITES);
+    let site = Site::of(ALL_SUITES).publish();
     let server = site.serve();
     let apt = Apt::new(
         &["amd64", "arm64"],
@@ -152,7 +151,7 @@ fn apt_gets_everything_from_disk() {
     if !has_apt() {
         return;
     }
-    let site = Site::published(ALL_SUITES);
+    let site = Site::of(ALL_SUITES).publish();
     let root = format!("copy:{}", site.merged("").display());
     let apt = Apt::new(&["arm64"], &sources(&site, &root), "");
     apt.ok("apt-get", &["update"]);
@@ -171,7 +170,7 @@ fn apt_takes_all_packages_from_binary_all_where_there_is_nothing_else() {
         return;
     }
     let suite = DAEDALUS.to_owned() + "architectures = [\"all\"]\n";
-    let site = Site::published(&suite);
+    let site = Site::of(&suite).publish();
     let server = site.serve();
     let line = format!("deb {} {} daedalus {COMPONENTS}\n", by(&site), server.url());
     let apt = Apt::new(&["amd64"], &line, "");
@@ -188,7 +187,7 @@ fn apt_does_not_take_what_another_key_signed() {
     if !has_apt() {
         return;
     }
-    let site = Site::published(DAEDALUS);
+    let site = Site::of(DAEDALUS).publish();
     let server = site.serve();
     let of = |key: &str| {
         let key = site.path("keys").join(key);
@@ -222,7 +221,7 @@ fn verified_by(site: &Site, verify: impl Fn(&std::path::Path, &std::path::Path) 
 
 #[test]
 fn signatures_stand_in_one_block_and_each_key_verifies_them() {
-    let site = Site::published(ALL_SUITES);
+    let site = Site::of(ALL_SUITES).publish();
     for suite in ["daedalus", "daedalus-security", "beowulf/updates"] {
         for file in ["InRelease", "Release.gpg"] {
             let path = site.merged("dists").join(suite).join(file);
@@ -278,7 +277,7 @@ fn busybox_unpacks_every_file() {
     if !has("busybox") {
         return;
     }
-    let site = Site::published(DAEDALUS);
+    let site = Site::of(DAEDALUS).publish();
     let dir = site.merged("dists/daedalus").canonicalize().unwrap();
     let release = fs::read_to_string(dir.join("Release")).unwrap();
     let mut unpacked = 0;
@@ -325,7 +324,7 @@ fn no_update_fails_while_generations_are_published_one_after_the_other() {
     const PUBLISHED: i64 = 12;
     const CLIENTS: usize = 2;
     let suite = DAEDALUS.to_owned() + "architectures = [\"amd64\"]\ncomponents = [\"main\"]\n";
-    let site = Site::published(&suite);
+    let site = Site::of(&suite).publish();
     let server = site.serve();
     let done = AtomicBool::new(false);
     let updates: usize = std::thread::scope(|scope| {
@@ -335,11 +334,11 @@ fn no_update_fails_while_generations_are_published_one_after_the_other() {
         for number in 1..=PUBLISHED {
             change_overlay(&site, number);
             // A panic here must not leave the clients waiting for ever.
-            let output = site.call(&["run"]);
-            if !output.status.success() || number == PUBLISHED {
+            let said = site.aptmerge(&["run"]);
+            if said.code != Some(0) || number == PUBLISHED {
                 done.store(true, Ordering::SeqCst);
             }
-            succeeded(&output, &["run"]);
+            said.expect(0, &[]);
         }
         clients.into_iter().map(|c| c.join().unwrap()).sum()
     });

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::programs::copy_program;
-use crate::common::upstream::{NEWER, Said, Site};
+use crate::common::site::{Said, Site};
+use crate::common::upstream::NEWER;
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
 
@@ -45,7 +46,7 @@ fn a_full_disk() {
         fs::remove_file(site.path("site/filler")).unwrap();
         site.run(&[]).expect(0, &[]);
         assert!(
-            site.published_index("daedalus/main/binary-amd64/Packages")
+            site.index("dists/daedalus/main/binary-amd64/Packages")
                 .contains("newcomer")
         );
     }
@@ -199,7 +200,7 @@ fn a_damaged_object_in_the_spool() {
         });
         assert!(healed);
         assert!(
-            site.published_index("daedalus/main/binary-amd64/Packages")
+            site.index("dists/daedalus/main/binary-amd64/Packages")
                 .contains("newcomer")
         );
     }
@@ -227,7 +228,7 @@ fn a_damaged_record() {
         }
         site.run(&[]).expect(0, &[]);
         assert!(
-            site.published_index("daedalus/main/binary-amd64/Packages")
+            site.index("dists/daedalus/main/binary-amd64/Packages")
                 .contains("newcomer")
         );
     }
@@ -327,7 +328,7 @@ fn unsigned(spoil: &dyn Fn(&Site), words: &[&str]) {
     site.restore_config();
     site.run(&[]).expect(0, &[]);
     assert!(
-        site.published_index("daedalus/main/binary-amd64/Packages")
+        site.index("dists/daedalus/main/binary-amd64/Packages")
             .contains("newcomer")
     );
 
@@ -431,12 +432,12 @@ fn a_suite_that_is_refused_does_not_keep_the_others_back() {
     site.change_config("[suites.daedalus]", with);
     site.run(&[]).expect(0, &[]);
     let released =
-        |suite: &str| fs::read(site.path(&format!("site/merged/dists/{suite}/InRelease"))).unwrap();
+        |suite: &str| fs::read(site.path(format!("site/merged/dists/{suite}/InRelease"))).unwrap();
     let before = released("daedalus");
     shrink(&site);
     site.news();
     let is_new = |suite: &str| {
-        let index = site.published_index(&format!("{suite}/{PACKAGES}"));
+        let index = site.index(&format!("dists/{suite}/{PACKAGES}"));
         index.contains("newcomer")
     };
     site.aptmerge(&["fetch"]).expect(0, &[]);

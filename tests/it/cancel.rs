@@ -13,11 +13,9 @@ use aptmerge::publish::Allowances;
 use aptmerge::run::{Outcome, RunOptions, Unfinished};
 use aptmerge::workspace::Workspace;
 
+use crate::common::processes::{is_alive, pid_in, wait_until};
 use crate::common::programs::{APTMERGE, has};
-use crate::common::site::{
-    Site, contents, is_alive, pid_in, raised_overlay, wait_until, without_signatures,
-};
-use crate::common::upstream;
+use crate::common::site::{Site, TWO_SUITES, contents, copy_over, without_signatures};
 use crate::common::web::Mirror;
 
 const FIRST: &str = "2026-03-01T00:00:00Z";
@@ -85,66 +83,71 @@ fn is_cancelled(error: &Error, is_published: bool) -> bool {
 
 #[test]
 fn a_run_that_is_stopped_in_any_step_serves_the_old_or_the_new_and_the_next_one_converges() {
-    let overlay = raised_overlay("9.0");
-    let mut before = Site::new("");
-    let target = before.path().join("target");
+    let mut site = Site::of(TWO_SUITES);
+    let target = site.path("target");
     let pushes = has("rsync");
     if pushes {
         let push = format!(
             "[[push]]\nname = \"near\"\nrsync = \"{}\"\n",
             target.display()
         );
-        before.set_extra(&push);
+        site.set_extra(&push);
     }
-    before.expect(0, &["run", "--clock", FIRST]);
-    before.set_overlay(overlay.path());
-    let production = |site: &Site| contents(&site.root().join("merged-production"));
-    let old = production(&before);
-    let uncancelled = before.copy();
-    uncancelled.expect(0, &["run", "--clock", SECOND]);
-    let new = without_signatures(&production(&uncancelled));
+    site.expect(0, &["run", "--clock", FIRST]);
+    site.raise_overlay("9.0");
+    let production = || contents(&site.root().join("merged-production"));
+    let old = production();
+    let places = [
+        (site.root(), site.path("old site")),
+        (target, site.path("old target")),
+    ];
+    let places = &places[..1 + usize::from(pushes)];
+    for (place, kept) in places {
+        copy_over(place, kept);
+    }
+    let go_back = || {
+        places
+            .iter()
+            .for_each(|(place, kept)| copy_over(kept, place))
+    };
+    site.expect(0, &["run", "--clock", SECOND]);
+    let new = without_signatures(&production());
     assert_ne!(without_signatures(&old), new);
     for step in ["recover", "fetch", "merge", "check", "swap", "sync", "push"] {
         let is_published = ["sync", "push"].contains(&step);
-        let site = before.copy();
+        go_back();
         let at = |event: &Event| matches!(event, Event::Step(name) if *name == step);
         let stopping = Stopping::new(&at);
-        let error = run(&site.config(), &stopping, &stopping.cancel).unwrap_err();
+        let error = run(&site.config_file(), &stopping, &stopping.cancel).unwrap_err();
         assert!(is_cancelled(&error, is_published), "{step}: {error:?}");
-        assert_eq!(
-            site.served().as_deref(),
-            Some(Path::new("merged-production"))
-        );
-        let served = production(&site);
+        assert_eq!(site.link().as_deref(), Some(Path::new("merged-production")));
+        let served = production();
         let is_whole = match is_published {
             true => without_signatures(&served) == new,
             false => served == old,
         };
         assert!(is_whole, "{step}: a mixture is served");
-        let pushed = |site: &Site| contents(&site.path().join("target"));
-        assert!(!pushes || pushed(&site) == old, "{step}: it was pushed");
+        let pushed = || contents(&site.path("target"));
+        assert!(!pushes || pushed() == old, "{step}: it was pushed");
         // The next run.
         site.expect(0, &["run", "--clock", SECOND]);
-        let served = production(&site);
+        let served = production();
         assert!(
             without_signatures(&served) == new,
             "{step}: it does not converge"
         );
-        assert!(
-            !pushes || pushed(&site) == served,
-            "{step}: it was not pushed"
-        );
+        assert!(!pushes || pushed() == served, "{step}: it was not pushed");
     }
     // Once the run has only to be recorded, nothing is left that could be stopped.
-    let site = before.copy();
+    go_back();
     let stopping = Stopping::new(&|event| matches!(event, Event::Step("record")));
-    run(&site.config(), &stopping, &stopping.cancel).unwrap();
+    run(&site.config_file(), &stopping, &stopping.cancel).unwrap();
 }
 
 #[test]
 fn a_transfer_is_killed_when_the_run_is_stopped() {
-    let mut site = Site::new("");
-    let pid = site.path().join("pid");
+    let mut site = Site::of(TWO_SUITES);
+    let pid = site.path("pid");
     let hangs = format!(
         "#!/bin/sh\necho $$ > '{0}'\nexec sleep 600\n",
         pid.display()
@@ -152,7 +155,7 @@ fn a_transfer_is_killed_when_the_run_is_stopped() {
     let program = site.script("transfer", &hangs);
     site.set_extra(&format!(
         "[[push]]\nname = \"near\"\nrsync = \"{}\"\nprogram = \"{}\"\n",
-        site.path().join("target").display(),
+        site.path("target").display(),
         program.display()
     ));
     let cancel = Cancel::default();
@@ -161,7 +164,7 @@ fn a_transfer_is_killed_when_the_run_is_stopped() {
             wait_until("the transfer begins", || pid.exists());
             cancel.cancel();
         });
-        run(&site.config(), &Silent, &cancel).unwrap_err()
+        run(&site.config_file(), &Silent, &cancel).unwrap_err()
     });
     assert!(is_cancelled(&error, true), "{error:?}");
     assert!(!is_alive(pid_in(&pid)));
@@ -171,10 +174,10 @@ fn a_transfer_is_killed_when_the_run_is_stopped() {
 
 #[test]
 fn no_index_is_made_and_no_suite_begun_once_the_merge_is_stopped() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     let begins = |event: &Event| matches!(event, Event::Info(text) if text.starts_with("suite "));
     let stopping = Stopping::new(&begins);
-    let error = run(&site.config(), &stopping, &stopping.cancel).unwrap_err();
+    let error = run(&site.config_file(), &stopping, &stopping.cancel).unwrap_err();
     assert!(is_cancelled(&error, false), "{error:?}");
     assert!(
         !stopping.after().iter().any(begins),
@@ -183,12 +186,12 @@ fn no_index_is_made_and_no_suite_begun_once_the_merge_is_stopped() {
     );
     let made = contents(&site.root().join("merged-volatile"));
     assert!(made.is_empty(), "{:?}", made.keys());
-    assert_eq!(site.served(), None);
+    assert_eq!(site.link(), None);
 }
 
 #[test]
 fn few_files_are_asked_for_once_the_fetch_is_stopped() {
-    let site = upstream::Site::new();
+    let site = Site::new();
     let mirror = Mirror::of(&site.path("archives"));
     let files = format!("file://{}", site.path("archives").display());
     site.write_config(
@@ -205,7 +208,7 @@ fn few_files_are_asked_for_once_the_fetch_is_stopped() {
         }
         None
     });
-    let error = run(&site.path("aptmerge.toml"), &Silent, &cancel).unwrap_err();
+    let error = run(&site.config_file(), &Silent, &cancel).unwrap_err();
     assert!(is_cancelled(&error, false), "{error:?}");
     let asked = mirror.requests();
     let of_indices = asked.iter().filter(|r| !r.path.contains("Release"));
@@ -215,7 +218,7 @@ fn few_files_are_asked_for_once_the_fetch_is_stopped() {
 
 #[test]
 fn a_pause_ends_when_the_run_is_stopped() {
-    let site = upstream::Site::new();
+    let site = Site::new();
     let mirror = Mirror::of(&site.path("archives"));
     let files = format!("file://{}", site.path("archives").display());
     let config = site.config().replace(&files, &mirror.uri());
@@ -228,7 +231,7 @@ fn a_pause_ends_when_the_run_is_stopped() {
         Some((503, Vec::new()))
     });
     let begun = Instant::now();
-    let error = run(&site.path("aptmerge.toml"), &Silent, &cancel).unwrap_err();
+    let error = run(&site.config_file(), &Silent, &cancel).unwrap_err();
     assert!(is_cancelled(&error, false), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(20));
 }

@@ -6,14 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::apt::{Apt, DAEDALUS, Server, Site, field};
+use crate::common::apt::{Apt, Server, field};
 use crate::common::programs::has;
+use crate::common::site::{DAEDALUS, Site};
 
 const ALL: &str = "indices = [\"packages\", \"sources\", \"contents\", \"translations\", \"dep11\", \"commands\"]\n";
 
 /// A site with every family, and its server.
 fn served(publish: &str) -> (Site, Server) {
-    let site = Site::new(&format!("{DAEDALUS}{publish}"));
+    let site = Site::of(&format!("{DAEDALUS}{publish}"));
     site.configure("architectures =", &format!("{ALL}architectures ="));
     site.ok(&["run"]);
     let server = site.serve();
@@ -183,7 +184,7 @@ fn apt_brings_the_commands_of_each_component() {
     if !has("apt-get") || !has("python3") {
         return;
     }
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     site.configure("architectures =", &format!("{ALL}architectures ="));
     let dir = site.path("archives/overlay/dists/daedalus/main/cnf");
     fs::create_dir(&dir).unwrap();

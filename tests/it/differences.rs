@@ -206,8 +206,7 @@ fn each_kind_of_change_is_called_by_its_name() {
     history.pass();
     put(&mut history, ["base", "main", "comes", "2.0"]);
     history.write();
-    let output = history.call("site", &["run", "--dry-run"]);
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = history.call("site", &["run", "--dry-run"]).stdout;
     assert!(text.contains("one: would be merged"), "{text}");
     let line = "  changed      comes (base 1.0 -> base 2.0) [amd64 source]";
     assert!(text.lines().any(|l| l == line), "{text}");

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::programs::has;
+use crate::common::site::{Said, Site};
 use crate::common::state;
-use crate::common::upstream::{Said, Site, gz, signing_time, stanza, xz};
+use crate::common::upstream::{gz, signing_time, stanza, xz};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -29,7 +30,7 @@ fn write_copy(site: &Site, copy: &Value) {
 /// Puts a text into the spool as an object; its name.
 fn put_object(site: &Site, text: &[u8]) -> String {
     let name = hex::encode(Sha256::digest(text));
-    let path = site.path(&format!("site/spool/objects/{}/{name}.zst", &name[..2]));
+    let path = site.path(format!("site/spool/objects/{}/{name}.zst", &name[..2]));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, zstd::encode_all(text, 1).unwrap()).unwrap();
     name
@@ -343,7 +344,7 @@ fn a_fifo_holds_nothing_up() {
         site.news();
         call(&["run", "--rebuild"]).expect(0, &[]);
         call(&["verify"]).expect(0, &[]);
-        let text = site.published_index("daedalus/main/binary-amd64/Packages");
+        let text = site.index("dists/daedalus/main/binary-amd64/Packages");
         assert!(text.contains("Package: newcomer\n"), "{place}");
     }
 }
@@ -406,7 +407,7 @@ fn what_no_key_of_ours_has_signed_is_not_signed_anew() {
         let site = Site::new();
         config(&site, ", \"translations\"", "7 days", "");
         site.run(&[]).expect(0, &[]);
-        let published = || site.published_index(&format!("daedalus/{index}"));
+        let published = || site.index(&format!("dists/daedalus/{index}"));
         let before = published();
         forge_served(&site, index, &text);
         assert!(published().contains("planted"));

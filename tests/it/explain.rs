@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::common::apt::{DAEDALUS, Site, field};
-use crate::common::upstream::{NEWER, Site as Upstream, stanza};
+use crate::common::apt::field;
+use crate::common::site::{DAEDALUS, Site};
+use crate::common::upstream::{NEWER, stanza};
 use serde_json::{Value, json};
 
 const SUITES: &str = r#"
@@ -31,7 +32,7 @@ fn shared() -> Arc<Site> {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     site.upgrade().unwrap_or_else(|| {
-        let new = Site::new(SUITES);
+        let new = Site::of(SUITES);
         new.configure("[bans]\n", "[bans]\ntransitive = true\n");
         let overlay = "signed-by = \"keys/overlay.gpg\"\n";
         new.configure(
@@ -62,11 +63,10 @@ fn amd64(site: &Site, package: &str) -> String {
 }
 
 fn stderr(site: &Site, arguments: &[&str], code: i32) -> String {
-    let out = site.call(arguments);
-    let stderr = String::from_utf8(out.stderr).unwrap();
-    assert_eq!(out.status.code(), Some(code), "{arguments:?}: {stderr}");
-    assert!(out.stdout.is_empty(), "{arguments:?}");
-    stderr
+    let said = site.aptmerge(arguments);
+    said.expect(code, &[]);
+    assert_eq!(said.stdout, "", "{arguments:?}");
+    said.stderr
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn json_has_what_the_text_says() {
 
 #[test]
 fn it_says_what_is_published_for_every_package() {
-    let site = Site::published(DAEDALUS);
+    let site = Site::of(DAEDALUS).publish();
     let index = site.stanzas("dists/daedalus/main/binary-arm64/Packages");
     for stanza in &index {
         let found = site.json(&[
@@ -279,7 +279,7 @@ fn what_is_not_known_is_said_with_the_nearest() {
 
 #[test]
 fn it_needs_no_lock_and_changes_nothing() {
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     let said = stderr(&site, &["explain", "old-fork"], 1);
     assert!(said.contains("aptmerge fetch"), "{said}");
     assert!(!site.path("site").exists());
@@ -304,7 +304,7 @@ fn it_needs_no_lock_and_changes_nothing() {
 
 #[test]
 fn what_an_archive_says_cannot_move_the_cursor() {
-    let site = Upstream::new();
+    let site = Site::new();
     let mut suite = site.main();
     suite.set("Date", NEWER);
     let odd = stanza("odd").replace(

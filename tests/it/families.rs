@@ -5,8 +5,9 @@ use std::fs;
 use std::io::Read;
 
 use crate::common::apt::{field, stanzas, unxz};
+use crate::common::site::{Said, Site};
 use crate::common::state;
-use crate::common::upstream::{NEWER, Said, Site, Suite, gz, xz};
+use crate::common::upstream::{NEWER, Suite, gz, xz};
 
 const ALL: &str =
     r#"["packages", "sources", "installer", "contents", "translations", "dep11", "commands"]"#;

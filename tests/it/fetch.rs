@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::upstream::{NEWER, NEWEST, Site, Suite, stanza};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, NEWEST, Suite, stanza};
 use crate::common::web::{Mirror, Request};
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
@@ -19,7 +20,7 @@ fn site_over_http() -> (Site, Mirror) {
 
 /// Both archives at these URIs, in that order.
 fn use_uris(site: &Site, uris: &[String]) {
-    let mut config = site.config();
+    let mut config = site.config().to_owned();
     for archive in ["overlay", "main"] {
         let old = format!("\"file://{}/{archive}\"", site.path("archives").display());
         let new: Vec<_> = uris.iter().map(|u| format!("\"{u}/{archive}\"")).collect();
@@ -41,12 +42,12 @@ fn paths<'a>(requests: &'a [Request], archive: &str) -> Vec<&'a str> {
 }
 
 fn index(site: &Site) -> String {
-    site.published_index("daedalus/main/binary-amd64/Packages")
+    site.index("dists/daedalus/main/binary-amd64/Packages")
 }
 
 /// A suite's file in the spool, without what it remembers of newer Releases.
 fn spooled(site: &Site, archive: &str, suite: &str) -> String {
-    let path = site.path(&format!("site/spool/{archive}/{suite}.json"));
+    let path = site.path(format!("site/spool/{archive}/{suite}.json"));
     let text = fs::read_to_string(path).unwrap();
     let mut copy: serde_json::Value = serde_json::from_str(&text).unwrap();
     copy.as_object_mut().unwrap().remove("newest");
@@ -260,7 +261,7 @@ fn when_every_uri_fails_each_is_named_with_its_reason() {
 fn a_mirror_that_lags_is_not_followed_back() {
     let site = Site::new();
     let old = site.path("old");
-    crate::common::upstream::copy_tree(&site.path("archives"), &old);
+    crate::common::site::copy_tree(&site.path("archives"), &old);
     newer_main(&site, NEWER, "newcomer");
     let (present, lagging) = (Mirror::of(&site.path("archives")), Mirror::of(&old));
     use_uris(&site, &[present.uri(), lagging.uri()]);
@@ -448,7 +449,7 @@ fn a_suite_that_cannot_be_fetched_does_not_keep_others_from_being_published() {
     ));
     site.run(&[]).expect(0, &[]);
     let release =
-        |suite: &str| fs::read(site.path(&format!("site/merged/dists/{suite}/InRelease"))).unwrap();
+        |suite: &str| fs::read(site.path(format!("site/merged/dists/{suite}/InRelease"))).unwrap();
     let (daedalus, updates) = (release("daedalus"), release("daedalus-updates"));
     mirror.behave(|path| {
         path.starts_with("main/dists/bookworm/")
@@ -498,7 +499,7 @@ fn a_suite_with_a_slash_is_fetched_and_published() {
         "{security:?}"
     );
     assert!(spooled(&site, "security", "buster_updates").contains("main/binary-amd64/Packages"));
-    let text = site.published_index("beowulf/updates/main/binary-amd64/Packages");
+    let text = site.index("dists/beowulf/updates/main/binary-amd64/Packages");
     assert!(
         text.contains("Filename: pool/SECURITY/updates/main/"),
         "{text}"

@@ -5,8 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
+use crate::common::processes::{children, is_alive, kill, pid_in, pid_of, wait_until};
 use crate::common::programs::has;
-use crate::common::site::{Site, children, contents, is_alive, kill, pid_in, pid_of, wait_until};
+use crate::common::site::{Site, TWO_SUITES, contents, files};
 use nix::sys::signal::Signal;
 
 fn stderr(output: &Output) -> String {
@@ -15,28 +16,28 @@ fn stderr(output: &Output) -> String {
 
 /// Holds the lock until it is killed, or until `go` appears in the site's directory; gives the process once it holds it.
 fn hold(site: &Site) -> Child {
-    let path = site.path().display();
+    let path = site.dir().display();
     let command = format!(
         "echo $$ > {path}/inside.tmp; mv {path}/inside.tmp {path}/inside; \
          while ! test -e {path}/go; do sleep 0.02; done"
     );
     let holder = site
-        .aptmerge(&["lock", "--", "sh", "-c", &command])
+        .command(&["lock", "--", "sh", "-c", &command])
         .spawn()
         .unwrap();
-    pid_in(&site.path().join("inside"));
+    pid_in(&site.dir().join("inside"));
     holder
 }
 
 fn let_go(site: &Site, mut holder: Child) {
-    fs::write(site.path().join("go"), "").unwrap();
+    fs::write(site.dir().join("go"), "").unwrap();
     assert!(holder.wait().unwrap().success());
 }
 
 /// Has the site push with a program that writes its pid to `inside` and goes on until `go` appears in the site's directory, or
 /// that is gone.
 fn push_until_go(site: &mut Site) {
-    let path = site.path().display().to_string();
+    let path = site.dir().display().to_string();
     let program = site.script(
         "slow",
         &format!(
@@ -55,12 +56,12 @@ fn of_fifty_runs_at_once_one_publishes_and_the_others_name_it() {
     if !has("rsync") {
         return;
     }
-    let mut site = Site::new("");
+    let mut site = Site::of(TWO_SUITES);
     // The push of the one that gets in takes until all others have left.
     push_until_go(&mut site);
     let mut runs: Vec<Child> = (0..50)
         .map(|_| {
-            site.aptmerge(&["run"])
+            site.command(&["run"])
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap()
@@ -89,7 +90,7 @@ fn of_fifty_runs_at_once_one_publishes_and_the_others_name_it() {
     let late = site.expect(75, &["run"]);
     assert!(late.contains(&named), "{late}");
     assert!(late.contains("run"), "{late}");
-    fs::write(site.path().join("go"), "").unwrap();
+    fs::write(site.dir().join("go"), "").unwrap();
     let output = winner.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     site.expect(0, &["verify"]);
@@ -101,15 +102,15 @@ fn of_fifty_runs_at_once_one_publishes_and_the_others_name_it() {
 #[test]
 fn two_that_contend_are_never_both_inside() {
     // `scripts/lock-rounds` does this for longer.
-    let site = Site::new("");
-    let inside = site.path().join("marker");
+    let site = Site::of(TWO_SUITES);
+    let inside = site.dir().join("marker");
     let section = format!("mkdir {0} || exit 99; rmdir {0}", inside.display());
     let mut refused = 0;
     for round in 0..250 {
         let wait = if round % 2 == 0 { "0" } else { "60" };
         let arguments = ["lock", "--lock-wait", wait, "--", "sh", "-c", &section];
         let start = || {
-            site.aptmerge(&arguments)
+            site.command(&arguments)
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap()
@@ -130,22 +131,15 @@ fn two_that_contend_are_never_both_inside() {
 
 #[test]
 fn waiting_waits_and_gives_up() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     let holder = hold(&site);
     let told = site.expect(75, &["lock", "--lock-wait", "1", "--", "true"]);
     assert!(told.contains(&format!("pid {} ", holder.id())), "{told}");
-    let mut waiting = site
-        .aptmerge(&["run", "--lock-wait", "60"])
-        .spawn()
-        .unwrap();
+    let mut waiting = site.command(&["run", "--lock-wait", "60"]).spawn().unwrap();
     // Long enough for one that does not wait to be gone; one that waits is there however long this takes.
     std::thread::sleep(std::time::Duration::from_millis(700));
     assert_eq!(waiting.try_wait().unwrap(), None);
-    assert_eq!(
-        site.served(),
-        None,
-        "it read or wrote before it had the lock"
-    );
+    assert_eq!(site.link(), None, "it read or wrote before it had the lock");
     let_go(&site, holder);
     assert_eq!(waiting.wait().unwrap().code(), Some(0));
     site.expect(0, &["verify"]);
@@ -153,13 +147,13 @@ fn waiting_waits_and_gives_up() {
 
 #[test]
 fn a_caller_that_holds_the_lock_is_believed_in_both_spellings() {
-    let site = Site::new("");
-    let program = crate::common::site::APTMERGE;
-    let config = site.config();
+    let site = Site::of(TWO_SUITES);
+    let program = crate::common::programs::APTMERGE;
+    let config = site.config_file();
     let config = config.to_str().unwrap();
     for spelling in ["--no-lock-i-am-sure", "--no-lock-I-am-sure"] {
         let inner = [program, "--config", config, "run", spelling];
-        let output = site.aptmerge(&["lock", "--"]).args(inner).output().unwrap();
+        let output = site.command(&["lock", "--"]).args(inner).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert_eq!(stderr(&output), "");
         if has("flock") {
@@ -192,7 +186,7 @@ fn a_caller_that_holds_the_lock_is_believed_in_both_spellings() {
 
 #[test]
 fn what_a_killed_holder_wrote_means_nothing() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     let mut holder = hold(&site);
     let named = format!("pid {} ", holder.id());
     assert!(site.expect(0, &["status"]).contains(&named));
@@ -210,15 +204,15 @@ fn what_a_killed_holder_wrote_means_nothing() {
 
 #[test]
 fn a_lock_file_removed_under_its_holder_is_made_anew_and_decides_again() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     let first = hold(&site);
     fs::remove_file(site.lock_file()).unwrap();
-    fs::remove_file(site.path().join("inside")).unwrap();
+    fs::remove_file(site.dir().join("inside")).unwrap();
     // The name is free again: whoever takes it now is the holder for all that come after.
     let second = hold(&site);
     let told = site.expect(75, &["run"]);
     assert!(told.contains(&format!("pid {} ", second.id())), "{told}");
-    fs::write(site.path().join("go"), "").unwrap();
+    fs::write(site.dir().join("go"), "").unwrap();
     let_go(&site, first);
     let_go(&site, second);
     assert!(site.lock_file().exists(), "the holders left it in place");
@@ -230,10 +224,10 @@ fn a_run_whose_lock_file_was_removed_is_still_the_only_one_that_writes() {
     if !has("rsync") {
         return;
     }
-    let mut site = Site::new("");
+    let mut site = Site::of(TWO_SUITES);
     push_until_go(&mut site);
-    let mut first = site.aptmerge(&["run"]).spawn().unwrap();
-    pid_in(&site.path().join("inside"));
+    let mut first = site.command(&["run"]).spawn().unwrap();
+    pid_in(&site.dir().join("inside"));
     let state = site.root().join("state");
     let recorded = || {
         let files = crate::common::site::files(&state).into_iter();
@@ -255,9 +249,9 @@ fn a_run_whose_lock_file_was_removed_is_still_the_only_one_that_writes() {
             &[
                 "lock",
                 "--",
-                crate::common::site::APTMERGE,
+                crate::common::programs::APTMERGE,
                 "--config",
-                site.config().to_str().unwrap(),
+                site.config_file().to_str().unwrap(),
                 "run",
                 "--no-lock-i-am-sure",
             ],
@@ -273,26 +267,20 @@ fn a_run_whose_lock_file_was_removed_is_still_the_only_one_that_writes() {
         }
         assert_eq!(recorded(), before);
         // Killed in the same state: its push dies before anybody else gets in.
-        let transfer = pid_in(&site.path().join("inside"));
+        let transfer = pid_in(&site.dir().join("inside"));
         first.kill().unwrap();
         first.wait().unwrap();
         wait_until("the push is dead", || !is_alive(transfer));
-        fs::remove_file(site.path().join("inside")).unwrap();
-        first = site
-            .aptmerge(&["run", "--lock-wait", "60"])
-            .spawn()
-            .unwrap();
-        pid_in(&site.path().join("inside"));
+        fs::remove_file(site.dir().join("inside")).unwrap();
+        first = site.command(&["run", "--lock-wait", "60"]).spawn().unwrap();
+        pid_in(&site.dir().join("inside"));
     }
     // One that waits gets in when the other is done.
     fs::remove_file(site.lock_file()).unwrap();
-    let mut waiting = site
-        .aptmerge(&["run", "--lock-wait", "60"])
-        .spawn()
-        .unwrap();
+    let mut waiting = site.command(&["run", "--lock-wait", "60"]).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(waiting.try_wait().unwrap(), None);
-    fs::write(site.path().join("go"), "").unwrap();
+    fs::write(site.dir().join("go"), "").unwrap();
     assert!(first.wait().unwrap().success());
     assert!(waiting.wait().unwrap().success());
     site.expect(0, &["verify"]);
@@ -300,7 +288,7 @@ fn a_run_whose_lock_file_was_removed_is_still_the_only_one_that_writes() {
 
 #[test]
 fn a_stopped_holder_keeps_the_others_out() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     let holder = hold(&site);
     kill(pid_of(&holder), Signal::SIGSTOP);
     for _ in 0..3 {
@@ -314,7 +302,7 @@ fn a_stopped_holder_keeps_the_others_out() {
 
 #[test]
 fn a_command_under_the_lock_gives_its_exit_code() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     for code in [0, 1, 7, 75, 255] {
         site.expect(code, &["lock", "--", "sh", "-c", &format!("exit {code}")]);
     }
@@ -322,11 +310,8 @@ fn a_command_under_the_lock_gives_its_exit_code() {
     let told = site.expect(1, &["lock", "--", "/there/is/no/such/program"]);
     assert!(told.contains("/there/is/no/such/program"), "{told}");
     // Its input and output are those of the command.
-    let output = site.call(&["lock", "--", "sh", "-c", "echo out; echo err >&2"]);
-    assert_eq!(
-        (output.stdout.as_slice(), output.stderr.as_slice()),
-        (&b"out\n"[..], &b"err\n"[..])
-    );
+    let output = site.aptmerge(&["lock", "--", "sh", "-c", "echo out; echo err >&2"]);
+    assert_eq!([output.stdout, output.stderr], ["out\n", "err\n"]);
     site.expect(2, &["lock"]);
 }
 
@@ -340,8 +325,8 @@ fn a_command_under_the_lock_is_left_to_end_by_itself() {
         (Signal::SIGHUP, false, Some("HUP")),
         (Signal::SIGTERM, false, None),
     ] {
-        let site = Site::new("");
-        let path = site.path().display();
+        let site = Site::of(TWO_SUITES);
+        let path = site.dir().display();
         let trap = ends_by.map_or(String::new(), |name| {
             format!("trap 'sleep 0.3; echo {name} > {path}/ended; exit 7' {name}; ")
         });
@@ -351,7 +336,7 @@ fn a_command_under_the_lock_is_left_to_end_by_itself() {
         );
         let mut holder = site
             // Whoever runs the tests in the background may have these signals ignored.
-            .aptmerge(&[
+            .command(&[
                 "lock",
                 "--",
                 "env",
@@ -363,7 +348,7 @@ fn a_command_under_the_lock_is_left_to_end_by_itself() {
             .process_group(0)
             .spawn()
             .unwrap();
-        pid_in(&site.path().join("inside"));
+        pid_in(&site.dir().join("inside"));
         match to_group {
             true => kill(-pid_of(&holder), signal),
             false => kill(pid_of(&holder), signal),
@@ -374,7 +359,7 @@ fn a_command_under_the_lock_is_left_to_end_by_itself() {
             continue;
         };
         assert_eq!(code, Some(7), "{name}");
-        let ended = fs::read_to_string(site.path().join("ended")).unwrap();
+        let ended = fs::read_to_string(site.dir().join("ended")).unwrap();
         assert_eq!(ended.trim(), name);
         site.expect(0, &["lock", "--", "true"]);
     }
@@ -382,9 +367,9 @@ fn a_command_under_the_lock_is_left_to_end_by_itself() {
 
 #[test]
 fn a_command_under_the_lock_dies_with_it() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     let mut holder = hold(&site);
-    let command = pid_in(&site.path().join("inside"));
+    let command = pid_in(&site.dir().join("inside"));
     assert!(children(pid_of(&holder)).contains(&command));
     holder.kill().unwrap();
     holder.wait().unwrap();
@@ -397,8 +382,8 @@ fn a_daemon_left_behind_does_not_hold_the_lock() {
     if !has("setsid") {
         return;
     }
-    let site = Site::new("");
-    let daemon = site.path().join("daemon");
+    let site = Site::of(TWO_SUITES);
+    let daemon = site.dir().join("daemon");
     let command = format!(
         "setsid sh -c 'echo $$ > {0}.tmp; mv {0}.tmp {0}; exec sleep 300' </dev/null >/dev/null 2>&1 & \
          while ! test -e {0}; do sleep 0.02; done",
@@ -414,7 +399,7 @@ fn a_daemon_left_behind_does_not_hold_the_lock() {
 
 #[test]
 fn looking_at_the_lock_keeps_nobody_out() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run"]);
     thread::scope(|scope| {
         let looker = scope.spawn(|| {
@@ -431,8 +416,8 @@ fn looking_at_the_lock_keeps_nobody_out() {
         let output = Command::new("flock")
             .arg("--shared")
             .arg(site.lock_file())
-            .args([crate::common::site::APTMERGE, "run", "--config"])
-            .arg(site.config())
+            .args([crate::common::programs::APTMERGE, "run", "--config"])
+            .arg(site.config_file())
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
@@ -441,7 +426,7 @@ fn looking_at_the_lock_keeps_nobody_out() {
 
 #[test]
 fn what_needs_no_lock_works_while_it_is_held() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run"]);
     let before = contents(&site.root().join("merged"));
     let holder = hold(&site);
@@ -462,10 +447,10 @@ fn what_needs_no_lock_works_while_it_is_held() {
 #[test]
 fn crons_an_operator_and_wrappers_that_are_killed_never_write_at_once() {
     // Runs that are killed at odd moments, while others wait, leave or come through flock(1).
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run"]);
     let start = |arguments: &[&str]| {
-        let mut command = site.aptmerge(arguments);
+        let mut command = site.command(arguments);
         command.stderr(Stdio::piped()).spawn().unwrap()
     };
     for round in 0..8_u64 {
@@ -488,5 +473,7 @@ fn crons_an_operator_and_wrappers_that_are_killed_never_write_at_once() {
     }
     site.expect(0, &["run", "--rebuild"]);
     site.expect(0, &["verify"]);
-    assert_eq!(site.litter(), Vec::<std::path::PathBuf>::new());
+    let mut left = files(&site.root()).into_iter();
+    let is_litter = |path: &std::path::PathBuf| path.to_string_lossy().contains(".aptmerge-tmp-");
+    assert_eq!(left.find(is_litter), None);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::common::programs::has;
-use crate::common::site::Site;
+use crate::common::site::{Site, TWO_SUITES};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -16,11 +16,11 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn a_lock_that_cannot_be_made_is_no_held_lock() {
     // Its directory is missing.
-    let site = Site::new("");
-    let text = fs::read_to_string(site.config()).unwrap();
-    let lock = site.path().join("nowhere/lock");
+    let site = Site::of(TWO_SUITES);
+    let text = fs::read_to_string(site.config_file()).unwrap();
+    let lock = site.dir().join("nowhere/lock");
     fs::write(
-        site.config(),
+        site.config_file(),
         format!("lock = \"{}\"\n{text}", lock.display()),
     )
     .unwrap();
@@ -29,14 +29,14 @@ fn a_lock_that_cannot_be_made_is_no_held_lock() {
         told.contains("hint") && told.contains("nowhere/lock"),
         "{told}"
     );
-    assert_eq!(site.served(), None);
+    assert_eq!(site.link(), None);
 }
 
 /// Sets the path of the lock.
 fn set_lock(site: &Site, lock: &Path) {
-    let text = fs::read_to_string(site.config()).unwrap();
+    let text = fs::read_to_string(site.config_file()).unwrap();
     let text = format!("lock = \"{}\"\n{text}", lock.display());
-    fs::write(site.config(), text).unwrap();
+    fs::write(site.config_file(), text).unwrap();
 }
 
 #[test]
@@ -44,8 +44,8 @@ fn what_stands_in_a_lock_file_means_nothing_and_what_is_no_file_is_refused() {
     if !has("flock") {
         return;
     }
-    let site = Site::new("");
-    let (lock, leads_to) = (site.path().join("lock"), site.path().join("leads-to"));
+    let site = Site::of(TWO_SUITES);
+    let (lock, leads_to) = (site.dir().join("lock"), site.dir().join("leads-to"));
     set_lock(&site, &lock);
     let refused = |what: &str| {
         for arguments in [&["run"][..], &["lock", "--", "true"]] {
@@ -65,13 +65,12 @@ fn what_stands_in_a_lock_file_means_nothing_and_what_is_no_file_is_refused() {
             fs::remove_file(&lock).unwrap();
             symlink(&leads_to, &lock).unwrap();
         }
-        let said = site.call(&["lock", "--", "sh", "-c", &held]);
-        assert_eq!(said.status.code(), Some(0), "{}", stderr(&said));
-        assert_eq!(String::from_utf8_lossy(&said.stdout), words);
+        let said = site.aptmerge(&["lock", "--", "sh", "-c", &held]);
+        assert_eq!(said.expect(0, &[]).stdout, words);
         let told = Command::new("flock")
             .arg(&lock)
-            .args([crate::common::site::APTMERGE, "run", "--config"])
-            .arg(site.config())
+            .args([crate::common::programs::APTMERGE, "run", "--config"])
+            .arg(site.config_file())
             .output()
             .unwrap();
         assert_eq!(told.status.code(), Some(75), "{}", stderr(&told));
@@ -115,11 +114,11 @@ fn a_lock_of_another_user_in_a_sticky_directory_is_no_riddle() {
         eprintln!("skipped: only root has files of two users");
         return;
     }
-    let site = Site::new("");
-    let dir = site.path().join("run-lock");
+    let site = Site::of(TWO_SUITES);
+    let dir = site.dir().join("run-lock");
     fs::create_dir(&dir).unwrap();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o1777)).unwrap();
-    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(site.dir(), fs::Permissions::from_mode(0o777)).unwrap();
     let lock = dir.join("lock");
     set_lock(&site, &lock);
     let as_nobody = |command: &[&str]| {
@@ -136,14 +135,14 @@ fn a_lock_of_another_user_in_a_sticky_directory_is_no_riddle() {
     if fs::write(PROTECTED, "2").is_err() {
         eprintln!("skipped: {PROTECTED} cannot be set, so this is tried without it");
     }
-    let output = site.call(&["lock", "--", "true"]);
+    let said = site.aptmerge(&["lock", "--", "true"]);
     let _ = fs::write(PROTECTED, before);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    said.expect(0, &[]);
     // The other way round the mode of the file is in the way, and that is said.
     fs::remove_file(&lock).unwrap();
     site.expect(0, &["lock", "--", "true"]);
-    let config = site.config();
-    let program = crate::common::site::APTMERGE;
+    let config = site.config_file();
+    let program = crate::common::programs::APTMERGE;
     if !as_nobody(&[program, "--version"]).status.success() {
         eprintln!("skipped: another user cannot start {program}");
         return;
@@ -214,10 +213,10 @@ fn a_file_system_without_locks_is_no_held_lock() {
         let Some(place) = Flockless::mount(error) else {
             return;
         };
-        let site = Site::new("");
-        let text = fs::read_to_string(site.config()).unwrap();
+        let site = Site::of(TWO_SUITES);
+        let text = fs::read_to_string(site.config_file()).unwrap();
         let lock = format!("lock = \"{}\"\n", place.lock_file().display());
-        fs::write(site.config(), format!("{lock}{text}")).unwrap();
+        fs::write(site.config_file(), format!("{lock}{text}")).unwrap();
         for arguments in [
             &["run"][..],
             &["run", "--lock-wait", "60"],
@@ -226,7 +225,7 @@ fn a_file_system_without_locks_is_no_held_lock() {
                 "lock",
                 "--",
                 "touch",
-                site.path().join("ran").to_str().unwrap(),
+                site.dir().join("ran").to_str().unwrap(),
             ],
         ] {
             let told = site.expect(1, arguments);
@@ -240,8 +239,8 @@ fn a_file_system_without_locks_is_no_held_lock() {
                 "{told}"
             );
         }
-        assert!(!site.path().join("ran").exists());
-        assert_eq!(site.served(), None);
+        assert!(!site.dir().join("ran").exists());
+        assert_eq!(site.link(), None);
         assert!(
             !site.root().join("state").exists(),
             "something was written without the lock"

@@ -9,10 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use crate::common::apt::{
-    ALL_SUITES, COMPONENTS, DAEDALUS, Site, field, fixtures, folded, get, sha256, stanzas, upstream,
-};
+use crate::common::apt::{COMPONENTS, field, folded, get, sha256, stanzas, upstream};
 use crate::common::programs::has;
+use crate::common::site::{ALL_SUITES, DAEDALUS, Site, fixtures};
 use aptmerge::deb822::compare_versions;
 
 /// One published site for the tests that only look; made when the first of them runs, gone with the last.
@@ -22,7 +21,7 @@ fn shared() -> Arc<Site> {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     site.upgrade().unwrap_or_else(|| {
-        let new = Arc::new(Site::published(ALL_SUITES));
+        let new = Arc::new(Site::of(ALL_SUITES).publish());
         *site = Arc::downgrade(&new);
         new
     })
@@ -394,7 +393,7 @@ fn the_server_has_every_file_that_an_index_names() {
 #[test]
 #[cfg(feature = "serve")]
 fn the_server_sends_clients_to_archives_that_are_elsewhere() {
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     site.configure(
         "pool = \"MAIN\"",
         "pool = \"MAIN\"\nredirect = \"https://mirror.example/debian\"",
@@ -423,7 +422,7 @@ fn nginx_leads_to_every_file_by_the_rules_that_are_written_for_it() {
     if !has("nginx") {
         return;
     }
-    let site = Site::new(ALL_SUITES);
+    let site = Site::of(ALL_SUITES);
     for archive in ["main", "overlay", "security"] {
         let pool = format!("pool = \"{}\"", archive.to_uppercase());
         let redirect = format!("{pool}\nredirect = \"http://mirror.example/{archive}\"");
@@ -633,7 +632,7 @@ fn sources_follow_precedence_except_where_a_binary_needs_one() {
 
 #[test]
 fn a_udeb_whose_source_the_overlay_hides_keeps_it() {
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     // The overlay takes the source's name, and has none of its udebs.
     let date = "2026-01-02T00:00:00Z".parse().unwrap();
     site.edit_overlay("daedalus", "main/source/Sources", date, |text| {
@@ -654,9 +653,10 @@ fn a_udeb_whose_source_the_overlay_hides_keeps_it() {
 
 #[test]
 fn bans_see_through_architectures_restrictions_and_profiles() {
-    let site = Site::published(
+    let site = Site::of(
         "[suites.proposed]\nfrom = { main = \"bookworm-proposed-updates\" }\ncomponents = [\"main\"]\n",
-    );
+    )
+    .publish();
     for arch in ["amd64", "arm64"] {
         let index = format!("main/binary-{arch}/Packages");
         let upstream = listing(&upstream("main", "bookworm-proposed-updates", &index));
@@ -673,7 +673,7 @@ fn bans_see_through_architectures_restrictions_and_profiles() {
 
 #[test]
 fn an_exempt_archive_is_not_touched_by_bans() {
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     site.configure("[bans]", "[bans]\nexempt = [\"main\"]");
     site.ok(&["run"]);
     let stanzas = published(&site, "daedalus", "main/binary-amd64/Packages");
@@ -842,7 +842,7 @@ fn links_lead_to_their_suites() {
 
 #[test]
 fn a_suite_is_signed_again_when_half_of_its_time_is_over() {
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     site.configure(
         "[signing]",
         "[publish]\nvalid-for = \"8 days\"\n\n[signing]",
@@ -870,8 +870,8 @@ fn a_suite_is_signed_again_when_half_of_its_time_is_over() {
     let after = fs::metadata(&packages).unwrap();
     assert_eq!((after.ino(), after.mtime()), (before.ino(), before.mtime()));
     site.ok(&["verify", "--clock", "2026-02-05T00:00:00Z"]);
-    let late = site.call(&["verify", "--clock", "2026-02-14T00:00:00Z"]);
-    assert_eq!(late.status.code(), Some(1), "it should have lapsed");
+    let late = site.aptmerge(&["verify", "--clock", "2026-02-14T00:00:00Z"]);
+    assert_eq!(late.code, Some(1), "it should have lapsed");
 }
 
 /// Gives the overlay's old-fork another description, in an archive of a later Date.
@@ -901,7 +901,7 @@ fn files_below(dir: &Path) -> BTreeSet<PathBuf> {
 
 #[test]
 fn what_did_not_change_keeps_inode_and_time_and_what_did_gets_a_later_time() {
-    let site = Site::new(
+    let site = Site::of(
         &(DAEDALUS.to_owned()
             + "[suites.daedalus-security]\nfrom = { overlay = \"daedalus-security\", security = \"bookworm-security\" }\n"),
     );
@@ -946,7 +946,7 @@ fn what_did_not_change_keeps_inode_and_time_and_what_did_gets_a_later_time() {
 
 #[test]
 fn by_hash_files_are_kept_for_generations_and_days_and_go_after_both() {
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     site.configure(
         "[signing]",
         "[publish]\nby-hash = { generations = 3, days = 2 }\npdiff = { patches = 0 }\n\n[signing]",
@@ -997,7 +997,7 @@ fn by_hash_files_are_kept_for_generations_and_days_and_go_after_both() {
 
 #[test]
 fn a_suite_that_is_no_longer_configured_goes_and_so_do_links() {
-    let site = Site::published(ALL_SUITES);
+    let site = Site::of(ALL_SUITES).publish();
     let config = fs::read_to_string(site.path("aptmerge.toml")).unwrap();
     let start = config.find("[suites.\"beowulf/updates\"]").unwrap();
     let end = config[start..]
@@ -1026,7 +1026,7 @@ fn a_suite_that_is_no_longer_configured_goes_and_so_do_links() {
 
 #[test]
 fn a_suite_within_another_suite_s_directory_goes_by_itself() {
-    let site = Site::published(ALL_SUITES);
+    let site = Site::of(ALL_SUITES).publish();
     // beowulf is made anew, beowulf/updates stays as it is, and the other way round.
     let before = release(&site, "beowulf/updates");
     site.configure(
@@ -1050,7 +1050,7 @@ fn a_suite_within_another_suite_s_directory_goes_by_itself() {
 
 #[test]
 fn json_says_what_was_done_and_what_is_served() {
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     let first = site.json(&["run", "--json"]);
     assert_eq!(
         first,
@@ -1108,7 +1108,7 @@ fn json_says_what_was_done_and_what_is_served() {
 #[test]
 fn the_same_inputs_and_clock_give_the_same_bytes() {
     let trees = [(); 2].map(|()| {
-        let site = Site::new(ALL_SUITES);
+        let site = Site::of(ALL_SUITES);
         site.run_at("2026-02-01T00:00:00Z");
         let dir = site.merged("dists").canonicalize().unwrap();
         let files = files_below(&dir).into_iter();

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::common::programs::has;
-use crate::common::site::{Site, contents, files, raised_overlay};
+use crate::common::site::{SECURITY, Site, TWO_SUITES, contents, copy_over, files};
 use crate::common::targets::{check_target, site_with_program, target};
 
 /// A site that pushes to the directory `target` beside it.
 fn site_with_target() -> (Site, PathBuf) {
-    let mut site = Site::new("");
-    let there = site.path().join("target");
+    let mut site = Site::of(TWO_SUITES);
+    let there = site.dir().join("target");
     site.set_extra(&target("near", there.to_str().unwrap(), ""));
     (site, there)
 }
@@ -44,17 +43,12 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(copied.unwrap().success());
-}
-
 #[test]
 fn suites_of_others_stay_at_a_shared_or_mistyped_target() {
     if !has("rsync") {
         return;
     }
-    let (mut site, there) = site_with_target();
+    let (site, there) = site_with_target();
     for path in [
         "dists/theirs/InRelease",
         "dists/theirs/main/Packages",
@@ -94,7 +88,7 @@ fn suites_of_others_stay_at_a_shared_or_mistyped_target() {
     // Of a suite that is no longer published, what is ours goes.
     let security = there.join("dists/daedalus-security");
     write(&security.join("main/by-them"), "theirs");
-    site.set_suites(&["daedalus"]);
+    site.configure(SECURITY, "");
     assert_eq!(site.expect(0, &["run"]), "");
     assert_eq!(
         files(&security),
@@ -119,7 +113,7 @@ fn a_target_of_another_site_is_refused_until_it_is_taken_over() {
     one.expect(0, &["run"]);
     let its_mark = marks(&there);
     let before = everything(&there);
-    let other = Site::new(&target("shared", there.to_str().unwrap(), ""));
+    let other = Site::of(TWO_SUITES).with(&target("shared", there.to_str().unwrap(), ""));
     let told = other.expect(4, &["run"]);
     assert!(
         told.contains("`shared`")
@@ -166,15 +160,15 @@ fn a_suite_of_our_name_is_ours_only_if_it_is_the_same() {
     assert!(there.join("dists/stable/InRelease").is_file());
     // A copy of our tree is ours.
     fs::remove_dir_all(&there).unwrap();
-    copy(&site.root().join("merged-production"), &there);
+    copy_over(&site.root().join("merged-production"), &there);
     fs::remove_dir_all(there.join("pool")).unwrap();
     assert_eq!(site.expect(0, &["run"]), "");
     check_target(&site, &there);
     // What was ours at one address says nothing of another.
-    let other = site.path().join("other");
+    let other = site.dir().join("other");
     write(&other.join("dists/daedalus-security/InRelease"), "theirs");
     site.set_extra(&target("near", other.to_str().unwrap(), ""));
-    site.set_suites(&["daedalus"]);
+    site.configure(SECURITY, "");
     site.expect(4, &["run"]);
     site.expect(0, &["push", "--take-over", "near"]);
     assert!(other.join("dists/daedalus-security/InRelease").is_file());
@@ -185,9 +179,8 @@ fn a_target_that_was_pushed_to_before_there_were_marks_gets_one() {
     if !has("rsync") {
         return;
     }
-    let overlay = raised_overlay("1.1");
     for raised in [false, true] {
-        let (mut site, there) = site_with_target();
+        let (site, there) = site_with_target();
         site.expect(0, &["run"]);
         // As the version before left it.
         let state = site.root().join("state");
@@ -200,7 +193,7 @@ fn a_target_that_was_pushed_to_before_there_were_marks_gets_one() {
         fs::write(&record, fields.to_string()).unwrap();
         fs::remove_file(there.join(&marks(&there)[0])).unwrap();
         if raised {
-            site.set_overlay(overlay.path());
+            site.raise_overlay("1.1");
         }
         assert_eq!(site.expect(0, &["run"]), "");
         check_target(&site, &there);
@@ -252,12 +245,11 @@ fn what_a_target_lost_is_pushed_anew_though_there_is_nothing_new() {
     if !has("rsync") {
         return;
     }
-    let (mut site, there) = site_with_target();
+    let (site, there) = site_with_target();
     site.expect(0, &["run"]);
-    let old = site.path().join("old");
-    copy(&there, &old);
-    let overlay = raised_overlay("1.1");
-    site.set_overlay(overlay.path());
+    let old = site.dir().join("old");
+    copy_over(&there, &old);
+    site.raise_overlay("1.1");
     assert_eq!(site.expect(0, &["run"]), "");
     let inline = there.join("dists/daedalus/InRelease");
     let losses: [(&str, &dyn Fn()); 7] = [
@@ -287,7 +279,7 @@ fn what_a_target_lost_is_pushed_anew_though_there_is_nothing_new() {
         ("dists/daedalus/InRelease", &|| {
             // From a backup.
             fs::remove_dir_all(&there).unwrap();
-            copy(&old, &there);
+            copy_over(&old, &there);
         }),
         ("dists/daedalus/InRelease", &|| {
             fs::remove_dir_all(&there).unwrap()
@@ -387,15 +379,15 @@ fn a_symlink_in_the_place_of_a_suite_leads_no_deletion_out() {
     if !has("rsync") {
         return;
     }
-    let (mut site, there) = site_with_target();
+    let (site, there) = site_with_target();
     site.expect(0, &["run"]);
     // The suite lies elsewhere, with a symlink in its place; then it is no longer published.
-    let elsewhere = site.path().join("elsewhere");
+    let elsewhere = site.dir().join("elsewhere");
     let suite = there.join("dists/daedalus-security");
     fs::rename(&suite, &elsewhere).unwrap();
     symlink(&elsewhere, &suite).unwrap();
     let before = everything(&elsewhere);
-    site.set_suites(&["daedalus"]);
+    site.configure(SECURITY, "");
     site.expect(0, &["run"]);
     assert!(everything(&elsewhere) == before);
 }
@@ -432,17 +424,16 @@ fn what_an_interrupted_push_left_goes_and_nothing_that_looks_like_it() {
     if !has("rsync") {
         return;
     }
-    let mut site = site_with_program("exec rsync \"$@\"");
-    let there = site.path().join("target");
-    let fail = site.path().join("fail");
+    let site = site_with_program("exec rsync \"$@\"");
+    let there = site.dir().join("target");
+    let fail = site.dir().join("fail");
     site.expect(0, &["run"]);
-    let overlay = raised_overlay("1.1");
-    site.set_overlay(overlay.path());
+    site.raise_overlay("1.1");
     fs::write(&fail, "").unwrap();
     // The look goes through, and the first call that brings something does not.
     let program =
         "case \"$*\" in *--dry-run*) ;; *) test -e DIR/fail && exit 20;; esac; exec rsync \"$@\"";
-    let program = program.replace("DIR", site.path().to_str().unwrap());
+    let program = program.replace("DIR", site.dir().to_str().unwrap());
     site.script("program", &format!("#!/bin/sh\n{program}\n"));
     site.expect(4, &["run"]);
     let suite = there.join("dists/daedalus");

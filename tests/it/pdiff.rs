@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::apt::{Apt, DAEDALUS, Server, Site, sha256, succeeded, unxz};
+use crate::common::apt::{Apt, Server, sha256, succeeded, unxz};
 use crate::common::history::History;
 use crate::common::programs::has;
+use crate::common::site::{DAEDALUS, Site};
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
 const SOURCES: &str = "main/source/Sources";
@@ -19,7 +20,7 @@ const SUITE: &str = "dists/daedalus";
 /// A site of one small suite with a first generation; `pdiff` are the settings of its patches.
 fn site(pdiff: &str) -> Site {
     let suite = DAEDALUS.to_owned() + "architectures = [\"amd64\"]\ncomponents = [\"main\"]\n";
-    let site = Site::new(&(suite + "[publish.pdiff]\n" + pdiff + "\n"));
+    let site = Site::of(&(suite + "[publish.pdiff]\n" + pdiff + "\n"));
     publish(&site, 0);
     site
 }
@@ -426,10 +427,7 @@ fn patches_of_an_earlier_list_stay_and_damage_is_found() {
         if let Some(bytes) = damaged {
             fs::write(&path, bytes).unwrap();
         }
-        let output = site.call(&["verify"]);
-        let text =
-            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{text}");
+        let text = site.expect(1, &["verify"]);
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(text.contains(name), "{text}");
         fs::write(&path, &whole).unwrap();
@@ -555,9 +553,7 @@ fn a_wrong_outline_in_the_cache_gives_no_wrong_patch() {
             text.replace("X-Content: ", &format!("X-Content: {number}"))
         });
         let time = format!("2026-03-01T00:{number:02}:00Z");
-        let output = site.call(&["run", "--clock", &time]);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{text}");
+        let text = site.expect(0, &["run", "--clock", &time]);
         let warning =
             format!("the outline of {PACKAGES} in the cache was not that of what is served");
         assert_eq!(text.contains(&warning), number == 2, "{text}");
@@ -639,9 +635,7 @@ fn verify_applies_the_patches() {
     replace(&suite.join("Release"), release.as_bytes());
     replace(&suite.join("Release.gpg"), &signed.detached);
     replace(&suite.join("InRelease"), &signed.inline);
-    let output = site.call(&["verify"]);
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let told = site.expect(1, &["verify"]);
     assert!(
         told.contains(&format!("{name}: it does not make the present index of ")),
         "{told}"
@@ -683,9 +677,7 @@ fn a_wrong_piece_in_the_cache_costs_one_run_some_time() {
             site.edit_overlay("daedalus", index, date, |text| text.replace(&from, &to));
         }
         let time = format!("2026-03-01T00:{number:02}:00Z");
-        let output = site.call(&["run", "--clock", &time]);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{text}");
+        let text = site.expect(0, &["run", "--clock", &time]);
         for word in [
             "the check before the swap found",
             "was not what it is named by",

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::programs::{copy_program, has};
-use crate::common::upstream::{NEWER, Said, Site, stanza};
+use crate::common::site::{Said, Site};
+use crate::common::upstream::{NEWER, stanza};
 
 /// The modes of everything below a site's root.
 fn modes(site: &Site) -> BTreeMap<PathBuf, u32> {
@@ -122,7 +123,7 @@ fn an_ordinary_user_is_enough() {
     site.news();
     give_away(&site.path("archives"));
     as_nobody(&["run"]).expect(0, &[]);
-    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    let text = site.index("dists/daedalus/main/binary-amd64/Packages");
     assert!(text.contains("Package: newcomer\n"));
 }
 

@@ -15,7 +15,7 @@ use aptmerge::run::RunOptions;
 use aptmerge::workspace::Workspace;
 
 use crate::common::programs::{has, write_script};
-use crate::common::upstream::Site;
+use crate::common::site::Site;
 use crate::common::web::{Mirror, Request};
 
 const COLUMNS: usize = 100;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::programs::has;
-use crate::common::site::{Site, contents, files, raised_overlay, work_dir};
+use crate::common::site::{SECURITY, Site, TWO_SUITES, contents, files, work_dir};
 use crate::common::targets::{check_target, rsync_daemon, site_with_program, target};
 
 #[test]
@@ -12,8 +12,8 @@ fn a_path_gets_what_production_has_and_keeps_what_is_not_ours() {
     if !has("rsync") {
         return;
     }
-    let mut site = site_with_program("echo call >> DIR/calls; exec rsync \"$@\"");
-    let there = site.path().join("target");
+    let site = site_with_program("echo call >> DIR/calls; exec rsync \"$@\"");
+    let there = site.dir().join("target");
     fs::create_dir_all(there.join("dists/empty")).unwrap();
     fs::create_dir_all(there.join("pool-of-others")).unwrap();
     fs::write(there.join("README"), "theirs").unwrap();
@@ -23,7 +23,7 @@ fn a_path_gets_what_production_has_and_keeps_what_is_not_ours() {
     assert!(there.join("log/bannedpackages.txt").is_file());
     assert!(there.join("dists/daedalus-security/InRelease").is_file());
     let calls = || {
-        fs::read_to_string(site.path().join("calls"))
+        fs::read_to_string(site.dir().join("calls"))
             .unwrap()
             .lines()
             .count()
@@ -37,19 +37,19 @@ fn a_path_gets_what_production_has_and_keeps_what_is_not_ours() {
     site.expect(0, &["push", "--force"]);
     assert_eq!(calls(), once + 2 + once - 1);
     // A suite that is no longer published goes.
-    site.set_suites(&["daedalus"]);
+    site.configure(SECURITY, "");
     site.expect(0, &["run"]);
     check_target(&site, &there);
     assert!(!there.join("dists/daedalus-security").exists());
     assert_eq!(fs::read_to_string(there.join("README")).unwrap(), "theirs");
     assert!(there.join("pool-of-others/file").is_file());
     // Another address of the same name does not have it yet.
-    let text = fs::read_to_string(site.config()).unwrap();
-    let moved = site.path().join("moved");
+    let text = fs::read_to_string(site.config_file()).unwrap();
+    let moved = site.dir().join("moved");
     let from = format!("rsync = \"{}\"", there.display());
     assert!(text.contains(&from));
     fs::write(
-        site.config(),
+        site.config_file(),
         text.replace(&from, &format!("rsync = \"{}\"", moved.display())),
     )
     .unwrap();
@@ -73,7 +73,7 @@ fn a_daemon_gets_what_production_has() {
         let daemon = rsync_daemon(dir.path(), parameters);
         let there = dir.path().join("module/debian");
         let address = format!("rsync://127.0.0.1:{}/there/debian", daemon.port);
-        let mut site = Site::new(&target("daemon", &address, ""));
+        let site = Site::of(TWO_SUITES).with(&target("daemon", &address, ""));
         assert_eq!(site.expect(0, &["run"]), "", "{parameters}");
         check_target(&site, &there);
         assert_eq!(site.expect(0, &["run"]), "", "{parameters}");
@@ -81,12 +81,12 @@ fn a_daemon_gets_what_production_has() {
         let told = site.expect(0, &["run"]);
         assert!(told.contains("dists/daedalus/InRelease"), "{told}");
         check_target(&site, &there);
-        site.set_suites(&["daedalus"]);
+        site.configure(SECURITY, "");
         assert_eq!(site.expect(0, &["run"]), "", "{parameters}");
         check_target(&site, &there);
         fs::create_dir(there.join("dists/theirs")).unwrap();
         fs::write(there.join("dists/theirs/InRelease"), "theirs").unwrap();
-        let other = Site::new(&target("daemon", &address, ""));
+        let other = Site::of(TWO_SUITES).with(&target("daemon", &address, ""));
         let told = other.expect(4, &["run"]);
         assert!(told.contains("the mark of another site"), "{told}");
         check_by_hash(&there);
@@ -103,7 +103,7 @@ fn a_daemon_that_munges_symlinks_is_not_taken_for_one_that_lost_them() {
     let daemon = rsync_daemon(dir.path(), "munge symlinks = yes");
     let address = "127.0.0.1::there/debian";
     let options = format!("options = [\"--port={}\"]", daemon.port);
-    let site = Site::new(&target("daemon", address, &options));
+    let site = Site::of(TWO_SUITES).with(&target("daemon", address, &options));
     assert_eq!(site.expect(0, &["run"]), "");
     assert_eq!(site.expect(0, &["run"]), "");
 }
@@ -113,13 +113,13 @@ fn a_host_over_ssh_gets_what_production_has() {
     if !has("rsync") {
         return;
     }
-    let mut site = Site::new("");
-    let there = site.path().join("remote/merged");
+    let mut site = Site::of(TWO_SUITES);
+    let there = site.dir().join("remote/merged");
     let ssh = site.script(
         "fake-ssh",
         &format!(
             "#!/bin/sh\necho \"$1\" >> {}/hosts\nshift\nexec sh -c \"$*\"\n",
-            site.path().display()
+            site.dir().display()
         ),
     );
     let address = format!("mirror.example:{}", there.display());
@@ -127,15 +127,14 @@ fn a_host_over_ssh_gets_what_production_has() {
     site.set_extra(&target("remote", &address, &options));
     site.expect(0, &["run"]);
     check_target(&site, &there);
-    let hosts = fs::read_to_string(site.path().join("hosts")).unwrap();
+    let hosts = fs::read_to_string(site.dir().join("hosts")).unwrap();
     assert!(
         hosts.lines().all(|host| host == "mirror.example"),
         "{hosts}"
     );
     // A change goes the same way.
-    let overlay = raised_overlay("1.1");
     let before = contents(&there);
-    site.set_overlay(overlay.path());
+    site.raise_overlay("1.1");
     site.expect(0, &["run"]);
     assert_ne!(contents(&there), before);
     check_target(&site, &there);
@@ -193,20 +192,19 @@ fn what_is_named_comes_before_what_names_it() {
         return;
     }
     // After every call, and after it alone, the target is kept as it is then.
-    let mut site = site_with_program(
+    let site = site_with_program(
         "rsync \"$@\" || exit\n\
          n=$(ls DIR/snapshots | wc -l); n=$(printf %02d \"$n\")\n\
          mkdir DIR/snapshots/$n; if test -d DIR/target; then cp -a DIR/target/. DIR/snapshots/$n; fi",
     );
-    let snapshots = site.path().join("snapshots");
-    let there = site.path().join("target");
-    let overlay = raised_overlay("1.1");
+    let snapshots = site.dir().join("snapshots");
+    let there = site.dir().join("target");
     let mut first = true;
-    for overlay in [None, Some(overlay.path())] {
+    for raised in [false, true] {
         let _ = fs::remove_dir_all(&snapshots);
         fs::create_dir(&snapshots).unwrap();
-        if let Some(overlay) = overlay {
-            site.set_overlay(overlay);
+        if raised {
+            site.raise_overlay("1.1");
         }
         let before = contents(&there);
         site.expect(0, &["run"]);
@@ -259,12 +257,12 @@ fn a_suite_becomes_an_alias_and_an_alias_a_suite() {
          n=$(ls DIR/snapshots | wc -l); n=$(printf %02d \"$n\"); \
          if test -d DIR/target; then cp -a DIR/target DIR/snapshots/$n; fi",
     );
-    let snapshots = site.path().join("snapshots");
-    let there = site.path().join("target");
+    let snapshots = site.dir().join("snapshots");
+    let there = site.dir().join("target");
     fs::create_dir(&snapshots).unwrap();
     site.expect(0, &["run"]);
     check_target(&site, &there);
-    let before = fs::read_to_string(site.config()).unwrap();
+    let before = fs::read_to_string(site.config_file()).unwrap();
     let turned = before
         .replace("[suites.daedalus]", "[suites.stable]")
         .replace("links = [\"stable\"]", "links = [\"daedalus\"]");
@@ -280,7 +278,7 @@ fn a_suite_becomes_an_alias_and_an_alias_a_suite() {
         if !known {
             fs::remove_file(site.root().join("state/push-near.json")).unwrap();
         }
-        fs::write(site.config(), text).unwrap();
+        fs::write(site.config_file(), text).unwrap();
         site.expect(0, &["run", "--allow-identity-change"]);
         check_target(&site, &there);
         assert!(there.join("dists").join(alias).is_symlink());
@@ -320,14 +318,14 @@ fn a_push_that_fails_is_said_and_made_up_for() {
          if test -e DIR/fail && test \"$(wc -l < DIR/calls)\" -ge 3; then echo no room there >&2; exit 11; fi\n\
          exec rsync \"$@\"",
     );
-    let fail = site.path().join("fail");
-    let there = site.path().join("target");
-    let other = site.path().join("other");
+    let fail = site.dir().join("fail");
+    let there = site.dir().join("target");
+    let other = site.dir().join("other");
     fs::write(&fail, "").unwrap();
     let extra = target(
         "near",
         there.to_str().unwrap(),
-        &format!("program = \"{}/program\"", site.path().display()),
+        &format!("program = \"{}/program\"", site.dir().display()),
     ) + &target("other", other.to_str().unwrap(), "");
     site.set_extra(&extra);
     let told = site.expect(4, &["run"]);
@@ -341,7 +339,7 @@ fn a_push_that_fails_is_said_and_made_up_for() {
     assert!(!there.join("dists/daedalus/InRelease").exists());
     // Still so, though there is nothing new.
     site.expect(4, &["run"]);
-    assert_ne!(site.call(&["push"]).status.code(), Some(0));
+    assert_ne!(site.aptmerge(&["push"]).code, Some(0));
     fs::remove_file(&fail).unwrap();
     site.expect(0, &["run"]);
     check_target(&site, &there);
@@ -362,8 +360,8 @@ fn a_damaged_record_of_a_target_costs_a_push_and_nothing_else() {
     if !has("rsync") {
         return;
     }
-    let mut site = Site::new("");
-    let there = site.path().join("target");
+    let mut site = Site::of(TWO_SUITES);
+    let there = site.dir().join("target");
     site.set_extra(&target("near", there.to_str().unwrap(), ""));
     site.expect(0, &["run"]);
     let record = site.root().join("state/push-near.json");
@@ -373,8 +371,7 @@ fn a_damaged_record_of_a_target_costs_a_push_and_nothing_else() {
         fs::write(&last_run, damage).unwrap();
         let status = site.expect(0, &["status"]);
         assert!(status.contains("suite daedalus: "), "{status}");
-        let status: serde_json::Value =
-            serde_json::from_slice(&site.call(&["status", "--json"]).stdout).unwrap();
+        let status = site.json(&["status", "--json"]);
         assert_eq!(status["generation"], 1);
         if damage == "null" {
             continue; // that is no record at all
@@ -400,15 +397,15 @@ fn a_relative_target_is_relative_to_the_configuration() {
     if !has("rsync") {
         return;
     }
-    let site = Site::new(&target("near", "mirror/one", ""));
+    let site = Site::of(TWO_SUITES).with(&target("near", "mirror/one", ""));
     let elsewhere = crate::common::site::work_dir();
     let status = site
-        .aptmerge(&["run"])
+        .command(&["run"])
         .current_dir(elsewhere.path())
         .status()
         .unwrap();
     assert!(status.success());
-    check_target(&site, &site.path().join("mirror/one"));
+    check_target(&site, &site.dir().join("mirror/one"));
     assert_eq!(files(elsewhere.path()), Vec::<PathBuf>::new());
 }
 
@@ -418,13 +415,12 @@ fn a_generation_that_counts_anew_is_pushed_though_a_target_has_its_number() {
     if !has("rsync") {
         return;
     }
-    let mut site = Site::new("");
-    let there = site.path().join("target");
+    let mut site = Site::of(TWO_SUITES);
+    let there = site.dir().join("target");
     site.set_extra(&target("near", there.to_str().unwrap(), ""));
     site.expect(0, &["run", "--clock", "2026-02-01T00:00:00Z"]);
     fs::remove_file(site.root().join("state/published.json")).unwrap();
-    let overlay = raised_overlay("1.1");
-    site.set_overlay(overlay.path());
+    site.raise_overlay("1.1");
     site.expect(0, &["run", "--clock", "2026-02-02T00:00:00Z"]);
     check_target(&site, &there);
 }

@@ -5,10 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::common::processes::{can_trace, children, pid_of, wait_until};
 use crate::common::programs::has;
-use crate::common::site::{
-    Contents, Site, can_trace, children, contents, pid_of, raised_overlay, wait_until,
-};
+use crate::common::site::{Contents, Site, TWO_SUITES, contents, copy_over};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
@@ -22,12 +21,6 @@ fn tree(site: &Site, name: &str) -> Contents {
     contents(&site.root().join(name))
 }
 
-fn copy(from: &Path, to: &Path) {
-    let _ = fs::remove_dir_all(to);
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(status.unwrap().success());
-}
-
 /// A site whose second run died right after its swap, with what it was about to make of production.
 struct Died {
     site: Site,
@@ -37,33 +30,41 @@ struct Died {
 
 /// Lets a site die with a change of its overlay, which is gone afterwards.
 fn died_after_its_swap() -> Died {
-    let mut site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run", "--clock", FIRST]);
-    let mut other = site.copy();
-    let overlay = raised_overlay("1.1");
-    other.set_overlay(overlay.path());
-    other.expect(0, &["run", "--clock", SECOND]);
-    let at = |site: &Site, path: &str| site.root().join(path);
-    copy(
-        &at(&other, "merged-volatile"),
-        &at(&site, "merged-volatile"),
-    );
-    copy(
-        &at(&other, "state/published.json"),
-        &at(&site, "state/staged.json"),
-    );
-    let manifests = fs::read_dir(at(&other, "state/manifests")).unwrap();
-    for manifest in manifests.map(Result::unwrap) {
-        let to = at(&site, "state/manifests").join(manifest.file_name());
+    let [first, second] = ["first", "second"].map(|name| site.path(name));
+    copy_over(&site.root(), &first);
+    site.raise_overlay("1.1");
+    site.expect(0, &["run", "--clock", SECOND]);
+    fs::rename(site.root(), &second).unwrap();
+    fs::rename(&first, site.root()).unwrap();
+    for (made, left) in [
+        ("merged-volatile", "merged-volatile"),
+        ("state/published.json", "state/staged.json"),
+        ("spool", "spool"),
+    ] {
+        copy_over(&second.join(made), &site.root().join(left));
+    }
+    for manifest in fs::read_dir(second.join("state/manifests")).unwrap() {
+        let manifest = manifest.unwrap();
+        let to = site
+            .root()
+            .join("state/manifests")
+            .join(manifest.file_name());
         fs::copy(manifest.path(), to).unwrap();
     }
-    copy(&at(&other, "spool"), &at(&site, "spool"));
     point_link(&site, "merged-volatile");
-    // The keys and archives of the first remain; the overlay of the second is gone.
-    site.set_overlay(overlay.path());
+    fs::remove_dir_all(site.path("archives/overlay")).unwrap();
     let (old, new) = (tree(&site, "merged-production"), tree(&site, "merged"));
     assert_ne!(old, new);
     Died { site, old, new }
+}
+
+/// Brings the overlay back, as it was at first.
+fn bring_back_overlay(site: &Site) {
+    for suite in ["daedalus", "daedalus-security"] {
+        site.restore_archive("overlay", suite);
+    }
 }
 
 fn point_link(site: &Site, to: &str) {
@@ -73,7 +74,7 @@ fn point_link(site: &Site, to: &str) {
 }
 
 fn served(site: &Site) -> String {
-    site.served().unwrap().display().to_string()
+    site.link().unwrap().display().to_string()
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_volatile_that_was_lost_is_not_mirrored() {
         lose(&site.root().join("merged-volatile"));
         // What is pushed is production, so `push` recovers and does nothing else.
         let mut site = site;
-        let target = site.path().join("target");
+        let target = site.dir().join("target");
         site.set_extra(&format!(
             "[[push]]\nname = \"near\"\nrsync = \"{}\"\nprogram = \"/nonexistent\"\n",
             target.display()
@@ -136,7 +137,7 @@ fn a_volatile_that_was_lost_is_not_mirrored() {
 
 #[test]
 fn a_volatile_that_was_lost_while_production_was_half_synced_is_told_with_a_way_out() {
-    let Died { mut site, .. } = died_after_its_swap();
+    let Died { site, .. } = died_after_its_swap();
     let state = site.root().join("state");
     fs::rename(state.join("staged.json"), state.join("published.json")).unwrap();
     let [volatile, production] =
@@ -152,8 +153,8 @@ fn a_volatile_that_was_lost_while_production_was_half_synced_is_told_with_a_way_
     assert_eq!(tree(&site, "merged-production"), before);
     // As the hint has it.
     point_link(&site, "merged-production");
-    let overlay = raised_overlay("1.1");
-    site.set_overlay(overlay.path());
+    bring_back_overlay(&site);
+    site.raise_overlay("1.1");
     site.expect(0, &["run", "--rebuild", "--clock", THIRD]);
     site.expect(0, &["verify", "--clock", THIRD]);
 }
@@ -161,16 +162,15 @@ fn a_volatile_that_was_lost_while_production_was_half_synced_is_told_with_a_way_
 #[test]
 fn a_swap_of_which_no_record_is_left_makes_every_suite_anew() {
     for damage in ["", "{", "gone"] {
-        let Died { mut site, old, new } = died_after_its_swap();
+        let Died { site, old, new } = died_after_its_swap();
         let staged = site.root().join("state/staged.json");
         match damage {
             "gone" => fs::remove_file(&staged).unwrap(),
             _ => fs::write(&staged, damage).unwrap(),
         }
         // What the generation was made from is taken back meanwhile, so the older record would fit.
-        let original = crate::common::site::fixtures().join("archives/overlay");
         fs::remove_dir_all(site.root().join("spool")).unwrap();
-        site.set_overlay(&original);
+        bring_back_overlay(&site);
         let said = site.expect(0, &["run", "-v", "--clock", THIRD]);
         assert!(said.contains("every suite is merged anew"), "{said}");
         if damage != "gone" {
@@ -198,7 +198,7 @@ fn what_was_published_before_a_run_that_fails_is_pushed() {
         return;
     }
     let Died { mut site, new, .. } = died_after_its_swap();
-    let target = site.path().join("target");
+    let target = site.dir().join("target");
     site.set_extra(&format!(
         "[[push]]\nname = \"near\"\nrsync = \"{}\"\n",
         target.display()
@@ -213,13 +213,12 @@ fn what_was_published_before_a_run_that_fails_is_pushed() {
 
 #[test]
 fn whatever_stands_in_the_place_of_volatile_is_scratch() {
-    let mut site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run", "--clock", FIRST]);
     let volatile = site.root().join("merged-volatile");
     fs::remove_dir_all(&volatile).unwrap();
     fs::write(&volatile, "a plain file").unwrap();
-    let overlay = raised_overlay("1.1");
-    site.set_overlay(overlay.path());
+    site.raise_overlay("1.1");
     site.expect(0, &["run", "--clock", SECOND]);
     assert_eq!(tree(&site, "merged"), tree(&site, "merged-volatile"));
     fs::remove_dir_all(&volatile).unwrap();
@@ -236,18 +235,18 @@ fn whatever_stands_in_the_place_of_volatile_is_scratch() {
         return;
     }
     let runs = [THIRD, "2026-02-04T00:00:00Z"].map(|clock| {
-        let run = site.call(&["run", "--rebuild", "--clock", clock]);
+        let run = site.aptmerge(&["run", "--rebuild", "--clock", clock]);
         (run, tree(&site, "merged") == tree(&site, "merged-volatile"))
     });
     assert!(mount("umount", &[]));
     for (run, is_the_same) in runs {
-        assert!(run.status.success() && is_the_same, "{run:?}");
+        assert!(run.code == Some(0) && is_the_same, "{run:?}");
     }
 }
 
 #[test]
 fn nobody_waits_for_a_fifo() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run", "--clock", FIRST]);
     let fifo_at = |path: &str| {
         let path = site.root().join(path);
@@ -277,11 +276,11 @@ fn a_verify_beside_a_run_tells_of_one_generation() {
     if !can_trace() {
         return;
     }
-    let mut site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run", "--clock", FIRST]);
     // It stops as it is about to read an index, when it has read the Release that lists it.
-    let verify = site.aptmerge(&["verify", "--clock", SECOND]);
-    let trace = site.path().join("trace");
+    let verify = site.command(&["verify", "--clock", SECOND]);
+    let trace = site.dir().join("trace");
     let mut command = Command::new("strace");
     command
         .args(["-f", "-qq", "-e", "trace=openat", "-o"])
@@ -297,8 +296,7 @@ fn a_verify_beside_a_run_tells_of_one_generation() {
     wait_until("it stops", || {
         fs::read_to_string(&trace).is_ok_and(|trace| trace.contains("stopped by SIGSTOP"))
     });
-    let overlay = raised_overlay("1.1");
-    site.set_overlay(overlay.path());
+    site.raise_overlay("1.1");
     site.expect(0, &["run", "--clock", SECOND]);
     let verify = children(pid_of(&child))[0];
     wait_until("it ends", || {
@@ -314,7 +312,7 @@ fn a_verify_beside_a_run_tells_of_one_generation() {
 
 #[test]
 fn a_clock_that_was_ahead_is_told_and_healed() {
-    let site = Site::new("[publish]\nvalid-for = \"7 days\"\n");
+    let site = Site::of(TWO_SUITES).with("[publish]\nvalid-for = \"7 days\"\n");
     site.expect(0, &["run", "--clock", "2027-02-01T00:00:00Z"]);
     let before = tree(&site, "merged");
     let said = site.expect(1, &["run", "--clock", FIRST]);
@@ -343,9 +341,11 @@ fn a_clock_that_was_ahead_is_told_and_healed() {
 
 #[test]
 fn a_published_release_that_is_damaged_does_not_freeze_its_suite() {
-    let whole = Site::new("[publish]\npool-links = false\n");
-    whole.expect(0, &["run", "--clock", SECOND]);
-    let overlay = raised_overlay("1.1");
+    let site = Site::of(TWO_SUITES).with("[publish]\npool-links = false\n");
+    site.expect(0, &["run", "--clock", SECOND]);
+    site.raise_overlay("1.1");
+    let whole = site.path("whole");
+    copy_over(&site.root(), &whole);
     for (files, bytes) in [
         (&["Release"][..], Some("")),
         (&["Release"], Some("Origin: \0\n")),
@@ -354,7 +354,7 @@ fn a_published_release_that_is_damaged_does_not_freeze_its_suite() {
         (&["InRelease", "Release"], Some("Date: never\n")),
         (&["InRelease", "Release"], None),
     ] {
-        let mut site = whole.copy();
+        copy_over(&whole, &site.root());
         for file in files {
             let path = site
                 .root()
@@ -365,7 +365,6 @@ fn a_published_release_that_is_damaged_does_not_freeze_its_suite() {
                 None => fs::remove_file(&path).unwrap(),
             }
         }
-        site.set_overlay(overlay.path());
         // The Date that clients have is known all the same.
         let said = site.expect(1, &["run", "--clock", FIRST]);
         assert!(
@@ -381,14 +380,14 @@ fn a_published_release_that_is_damaged_does_not_freeze_its_suite() {
         );
         site.expect(0, &["verify", "--clock", THIRD]);
         let index = tree(&site, "merged")[INDEX].clone();
-        assert_ne!(index, tree(&whole, "merged")[INDEX]);
+        assert_ne!(index, contents(&whole.join("merged"))[INDEX]);
     }
 }
 
 #[test]
 fn a_scratch_volatile_is_never_served() {
     // Whatever a run that died before its swap left in volatile, and however it looks, is thrown away.
-    let mut site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run", "--clock", FIRST]);
     let production = tree(&site, "merged-production");
     let volatile = site.root().join("merged-volatile/dists");
@@ -398,8 +397,7 @@ fn a_scratch_volatile_is_never_served() {
     fs::write(site.root().join("state/staged.json"), "{}").unwrap();
     site.expect(0, &["run", "--clock", SECOND]);
     assert_eq!(tree(&site, "merged"), production);
-    let overlay = raised_overlay("1.1");
-    site.set_overlay(overlay.path());
+    site.raise_overlay("1.1");
     site.expect(0, &["run", "--clock", THIRD]);
     site.expect(0, &["verify", "--clock", THIRD]);
     assert_eq!(tree(&site, "merged"), tree(&site, "merged-volatile"));

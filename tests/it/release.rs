@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::common::apt::{Apt, DAEDALUS, Site, field};
+use crate::common::apt::{Apt, field};
 use crate::common::programs::has;
+use crate::common::site::{DAEDALUS, Site};
 use md5::Digest;
 
 const HASHES: &str = "[publish]\nhashes = [\"sha256\", \"md5\", \"sha512\"]\n";
@@ -50,7 +51,7 @@ fn sources(site: &Site, root: &str) -> String {
 
 #[test]
 fn every_hash_is_listed_and_served_and_checked() {
-    let site = Site::published(&format!("{DAEDALUS}{HASHES}"));
+    let site = Site::of(&format!("{DAEDALUS}{HASHES}")).publish();
     let dir = site.merged("dists/daedalus");
     let sections = sections(&release(&site));
     let names: Vec<_> = sections.keys().map(String::as_str).collect();
@@ -110,10 +111,7 @@ fn every_hash_is_listed_and_served_and_checked() {
             fs::remove_file(production.join(name)).unwrap();
             fs::write(production.join(name), data).unwrap();
         }
-        let output = site.call(&["verify"]);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned()
-            + &String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(1), "{section}: {told}");
+        let told = site.expect(1, &["verify"]);
         assert!(told.contains("main/binary-amd64/Packages.xz"), "{told}");
         let is_weak = section != "SHA512";
         assert_eq!(told.contains("MD5 or SHA-1"), is_weak, "{section}: {told}");
@@ -125,7 +123,7 @@ fn apt_asks_by_the_strongest_hash_and_finds_it() {
     if !has("apt-get") {
         return;
     }
-    let site = Site::published(&format!("{DAEDALUS}{HASHES}"));
+    let site = Site::of(&format!("{DAEDALUS}{HASHES}")).publish();
     let server = site.serve();
     let apt = Apt::new(&["amd64"], &sources(&site, &server.url()), "");
     apt.ok("apt-get", &["update"]);
@@ -139,7 +137,7 @@ fn apt_asks_by_the_strongest_hash_and_finds_it() {
 
 #[test]
 fn files_of_every_hash_are_kept_for_generations_and_go_with_a_hash() {
-    let site = Site::new(&format!(
+    let site = Site::of(&format!(
         "{DAEDALUS}{HASHES}by-hash = {{ generations = 1, days = 0 }}\n"
     ));
     let index = "main/binary-amd64/Packages";
@@ -197,7 +195,7 @@ fn files_of_every_hash_are_kept_for_generations_and_go_with_a_hash() {
 
 #[test]
 fn fields_reach_clients_in_both_releases() {
-    let site = Site::new(&DAEDALUS.replace(
+    let site = Site::of(&DAEDALUS.replace(
         "Version = \"5.0\"",
         "Version = \"5.0\", Changelogs = \"https://changelogs.example/@CHANGEPATH@\", Description = \"SHA512: of words\", X-Own = \"a: b\"",
     ));
@@ -240,7 +238,7 @@ fn apt_holds_back_what_is_not_automatic() {
         ),
     ] {
         let version = format!("Version = \"5.0\"{fields}");
-        let site = Site::published(&DAEDALUS.replace("Version = \"5.0\"", &version));
+        let site = Site::of(&DAEDALUS.replace("Version = \"5.0\"", &version)).publish();
         let root = format!("file:{}", site.merged("").display());
         let apt = Apt::new(&["amd64"], &sources(&site, root.trim_end_matches('/')), "");
         apt.ok("apt-get", &["update"]);
@@ -259,14 +257,14 @@ fn signed_by_restricts_the_keys_of_the_next_release() {
         return;
     }
     let keyring = aptmerge::openpgp::Keyring::load(&[
-        crate::common::apt::fixtures().join("keys/publish-a.gpg")
+        crate::common::site::fixtures().join("keys/publish-a.gpg")
     ])
     .unwrap();
     let fingerprint = keyring.fingerprints().remove(0);
     let signed_by = format!("Version = \"5.0\", Signed-By = \"{fingerprint}\"");
     // apt takes heed of it as long as the Release is valid, and of a Release without Valid-Until not at all.
     let suites = DAEDALUS.replace("Version = \"5.0\"", &signed_by);
-    let site = Site::published(&format!("{suites}[publish]\nvalid-for = \"7 days\"\n"));
+    let site = Site::of(&format!("{suites}[publish]\nvalid-for = \"7 days\"\n")).publish();
     assert_eq!(
         field(&release(&site), "Signed-By"),
         Some(fingerprint.as_str())
@@ -305,17 +303,15 @@ fn a_signed_by_that_names_no_key_of_ours_is_not_published() {
     let other = "0123456789ABCDEF0123456789ABCDEF01234567";
     let version = format!("Version = \"5.0\", Signed-By = \"{other}\"");
     let suites = DAEDALUS.replace("Version = \"5.0\"", &version);
-    let site = Site::new(&format!("{suites}[publish]\nvalid-for = \"7 days\"\n"));
-    let output = site.call(&["run"]);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let site = Site::of(&format!("{suites}[publish]\nvalid-for = \"7 days\"\n"));
+    let told = site.expect(1, &["run"]);
     assert!(told.contains("Signed-By names none of the keys"), "{told}");
     assert!(!site.merged("dists").exists(), "nothing is served");
 }
 
 #[test]
 fn what_an_archive_says_of_itself_cannot_become_another_field() {
-    let site = Site::new(&DAEDALUS.replace("Label = \"Example\", ", ""));
+    let site = Site::of(&DAEDALUS.replace("Label = \"Example\", ", ""));
     let release_file = site.path("archives/overlay/dists/daedalus/Release");
     let old = fs::read_to_string(&release_file).unwrap();
     let label = "Label: x\n Signed-By: y\n SHA256:\n\tAcquire-By-Hash: no\n";

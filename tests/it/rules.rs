@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::apt::{ALL_SUITES, DAEDALUS, Site, field};
+use crate::common::apt::field;
+use crate::common::site::{ALL_SUITES, DAEDALUS, Site};
 use crate::common::state;
 
 const OVERLAY: &str = "signed-by = \"keys/overlay.gpg\"\n";
@@ -39,7 +40,7 @@ fn a_suite_may_take_the_newest_instead_of_the_first() {
         "[suites.daedalus]\nstrategy = \"newest\"",
         1,
     );
-    let site = Site::published(&suites);
+    let site = Site::of(&suites).publish();
     let amd64 = listing(&site, "daedalus/main/binary-amd64/Packages");
     expect(
         &amd64,
@@ -91,7 +92,7 @@ packages = ["relic-fork"]
 archive = "main"
 suites = ["daedalus"]
 "#;
-    let site = Site::published(&format!("{ALL_SUITES}{pins}"));
+    let site = Site::of(&format!("{ALL_SUITES}{pins}")).publish();
     let amd64 = listing(&site, "daedalus/main/binary-amd64/Packages");
     expect(
         &amd64,
@@ -127,7 +128,7 @@ suites = ["daedalus"]
 
 #[test]
 fn what_is_excluded_from_an_archive_falls_to_the_next() {
-    let site = Site::published(DAEDALUS);
+    let site = Site::of(DAEDALUS).publish();
     site.configure(
         OVERLAY,
         &format!(
@@ -163,7 +164,7 @@ fn what_is_excluded_from_an_archive_falls_to_the_next() {
 
 #[test]
 fn of_an_archive_with_include_only_that_and_its_sources_are_there() {
-    let site = Site::new(DAEDALUS);
+    let site = Site::of(DAEDALUS);
     site.configure(
         MAIN,
         &format!(
@@ -189,7 +190,7 @@ fn of_an_archive_with_include_only_that_and_its_sources_are_there() {
 
 #[test]
 fn transitive_bans_take_the_chain_and_say_so() {
-    let site = Site::published(DAEDALUS);
+    let site = Site::of(DAEDALUS).publish();
     let before = listing(&site, "daedalus/main/binary-amd64/Packages");
     site.configure("[bans]\n", "[bans]\ntransitive = true\n");
     site.ok(&["run"]);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::programs::{has, skipped};
-use crate::common::site::{Site, raised_overlay, work_dir};
+use crate::common::site::{SECURITY, Site, TWO_SUITES, work_dir};
 use crate::common::targets::{Server, check_target, serve, site_with_program, target};
 
 fn make_key(path: &Path) {
@@ -87,7 +87,7 @@ fn a_host_over_real_ssh_gets_what_production_has() {
     // What a remote shell would make of the path must not matter.
     for name in ["target", "a target; touch $HOME/*"] {
         let there = dir.path().join(name);
-        let mut site = Site::new(&to_host(dir.path(), &server, &there, "key", "known"));
+        let site = Site::of(TWO_SUITES).with(&to_host(dir.path(), &server, &there, "key", "known"));
         assert_eq!(site.expect(0, &["run"]), "");
         check_target(&site, &there);
         assert_eq!(site.expect(0, &["run"]), "");
@@ -99,9 +99,8 @@ fn a_host_over_real_ssh_gets_what_production_has() {
         let theirs = there.join("dists/theirs/InRelease");
         fs::create_dir_all(theirs.parent().unwrap()).unwrap();
         fs::write(&theirs, "theirs").unwrap();
-        let overlay = raised_overlay("1.1");
-        site.set_overlay(overlay.path());
-        site.set_suites(&["daedalus"]);
+        site.raise_overlay("1.1");
+        site.configure(SECURITY, "");
         assert_eq!(site.expect(0, &["run"]), "");
         assert!(theirs.is_file() && !there.join("dists/daedalus-security").exists());
         fs::remove_dir_all(theirs.parent().unwrap()).unwrap();
@@ -123,11 +122,11 @@ fn ssh_asks_nobody() {
         ("key", "nobody", "Host key verification failed"),
         ("stranger", "known", "Permission denied"),
     ] {
-        let site = Site::new(&to_host(dir.path(), &server, &there, key, known));
-        let asked = site.path().join("asked");
+        let site = Site::of(TWO_SUITES).with(&to_host(dir.path(), &server, &there, key, known));
+        let asked = site.dir().join("asked");
         let script = format!("#!/bin/sh\necho \"$@\" >> {}\necho yes\n", asked.display());
         let askpass = site.script("askpass", &script);
-        let mut run = site.aptmerge(&["run"]);
+        let mut run = site.command(&["run"]);
         run.env("DISPLAY", ":7")
             .env("WAYLAND_DISPLAY", "wayland-7")
             .env("SSH_ASKPASS", &askpass)
@@ -147,7 +146,7 @@ fn a_transfer_has_what_lets_it_in_and_not_what_changes_what_it_writes() {
         return;
     }
     let site = site_with_program("env > DIR/environment; exec rsync \"$@\"");
-    let there = site.path().join("target");
+    let there = site.dir().join("target");
     let passed = [
         ("RSYNC_PASSWORD", "secret"),
         ("RSYNC_PROXY", "proxy.example:3128"),
@@ -159,12 +158,12 @@ fn a_transfer_has_what_lets_it_in_and_not_what_changes_what_it_writes() {
         ("DISPLAY", ":7"),
         ("SSH_ASKPASS", "/bin/true"),
     ];
-    let mut run = site.aptmerge(&["run"]);
+    let mut run = site.command(&["run"]);
     let output = run.envs(passed).envs(kept_back).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), told.as_str()), (Some(0), ""));
     check_target(&site, &there);
-    let environment = fs::read_to_string(site.path().join("environment")).unwrap();
+    let environment = fs::read_to_string(site.dir().join("environment")).unwrap();
     let has = |name: &str| {
         environment
             .lines()

@@ -3,8 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::process::{Command, Stdio};
 
-use crate::common::programs::has;
-use crate::common::site::{APTMERGE, Site};
+use crate::common::programs::{APTMERGE, has};
+use crate::common::site::{Site, TWO_SUITES};
 
 /// A device that takes nothing.
 fn full() -> File {
@@ -13,7 +13,7 @@ fn full() -> File {
 
 #[test]
 fn output_that_cannot_be_written_is_no_success() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run"]);
     for arguments in [
         &["config", "show"][..],
@@ -29,7 +29,7 @@ fn output_that_cannot_be_written_is_no_success() {
         &["--help"],
         &["--version"],
     ] {
-        let mut command = site.aptmerge(arguments);
+        let mut command = site.command(arguments);
         let output = command.stdout(full()).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
@@ -37,7 +37,7 @@ fn output_that_cannot_be_written_is_no_success() {
         assert_eq!(lines.len(), 1, "{told}");
         assert!(lines[0].contains("cannot write to stdout"), "{told}");
         // A reader that has heard enough is none of our business.
-        let mut command = site.aptmerge(arguments);
+        let mut command = site.command(arguments);
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -49,11 +49,11 @@ fn output_that_cannot_be_written_is_no_success() {
         assert_eq!(output.stderr, b"", "{arguments:?}");
     }
     // A failure keeps its own code.
-    let mut command = site.aptmerge(&["explain", "no-such-package"]);
+    let mut command = site.command(&["explain", "no-such-package"]);
     let output = command.stdout(full()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
-        site.aptmerge(&["rnu"])
+        site.command(&["rnu"])
             .stdout(full())
             .status()
             .unwrap()
@@ -64,12 +64,12 @@ fn output_that_cannot_be_written_is_no_success() {
 
 #[test]
 fn a_change_of_aliases_alone_is_told_and_recorded() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run"]);
-    let text = fs::read_to_string(site.config()).unwrap();
+    let text = fs::read_to_string(site.config_file()).unwrap();
     let more = text.replace("links = [\"stable\"]", "links = [\"stable\", \"5.0\"]");
     assert_ne!(more, text);
-    fs::write(site.config(), more).unwrap();
+    fs::write(site.config_file(), more).unwrap();
     let told = site.expect(0, &["run", "--dry-run"]);
     assert!(
         told.contains("aliases") && told.contains("made anew"),
@@ -92,7 +92,7 @@ fn a_change_of_aliases_alone_is_told_and_recorded() {
 
 #[test]
 fn a_file_that_grows_beyond_a_limit_is_named() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     let output = Command::new("sh")
         .args([
             "-c",
@@ -102,7 +102,7 @@ fn a_file_that_grows_beyond_a_limit_is_named() {
             "run",
             "--config",
         ])
-        .arg(site.config())
+        .arg(site.config_file())
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -116,7 +116,7 @@ fn a_file_that_grows_beyond_a_limit_is_named() {
     // A command of somebody else's has the limit as it was set.
     let output = Command::new("sh")
         .args(["-c", "ulimit -f 1; exec \"$@\"", "sh", APTMERGE, "--config"])
-        .arg(site.config())
+        .arg(site.config_file())
         .args(["lock", "--", "dd", "if=/dev/zero", "bs=1M", "count=1"])
         .arg(format!("of={root}/zeros"))
         .output()
@@ -127,7 +127,7 @@ fn a_file_that_grows_beyond_a_limit_is_named() {
 
 #[test]
 fn a_clock_that_shows_no_time_is_an_error_and_no_panic() {
-    let site = Site::new("");
+    let site = Site::of(TWO_SUITES);
     site.expect(0, &["run"]);
     for time in [
         "9999-12-30T21:59:59Z",
@@ -152,7 +152,7 @@ fn a_clock_that_shows_no_time_is_an_error_and_no_panic() {
         int clock_gettime(clockid_t id, struct timespec *t) {\n\
         int r = syscall(SYS_clock_gettime, id, t);\n\
         if (id == CLOCK_REALTIME) t->tv_sec += 1000000000000L;\nreturn r;\n}\n";
-    let (file, library) = (site.path().join("clock.c"), site.path().join("clock.so"));
+    let (file, library) = (site.dir().join("clock.c"), site.dir().join("clock.so"));
     fs::write(&file, source).unwrap();
     let mut cc = Command::new("cc");
     cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&file);
@@ -165,7 +165,7 @@ fn a_clock_that_shows_no_time_is_an_error_and_no_panic() {
         &["config", "check"],
     ] {
         let output = site
-            .aptmerge(verb)
+            .command(verb)
             .env("LD_PRELOAD", &library)
             .output()
             .unwrap();
@@ -178,14 +178,14 @@ fn a_clock_that_shows_no_time_is_an_error_and_no_panic() {
 
 #[test]
 fn what_a_target_or_gpg_says_steers_no_terminal() {
-    let mut site = Site::new("");
+    let mut site = Site::of(TWO_SUITES);
     let loud = site.script(
         "loud",
         "#!/bin/sh\nprintf 'first\\n\\033[2J\\033]0;x\\007hint: \\342\\200\\256evil\\r\\n' >&2\nexit 23\n",
     );
     let target = format!(
         "[[push]]\nname = \"loud\"\nrsync = \"{}/target\"\nprogram = \"{}\"\n",
-        site.path().display(),
+        site.dir().display(),
         loud.display()
     );
     site.set_extra(&target);
@@ -198,7 +198,7 @@ fn what_a_target_or_gpg_says_steers_no_terminal() {
     is_plain(&site.expect(0, &["status"]));
     // The target is gone from here on: what it may write is not bounded.
     site.set_extra("");
-    let text = fs::read_to_string(site.config()).unwrap();
+    let text = fs::read_to_string(site.config_file()).unwrap();
     let begin = text.rfind("key-file = ").unwrap();
     let end = begin + text[begin..].find('\n').unwrap();
     let gpg = format!(
@@ -206,7 +206,7 @@ fn what_a_target_or_gpg_says_steers_no_terminal() {
         loud.display()
     );
     fs::write(
-        site.config(),
+        site.config_file(),
         text[..begin].to_owned() + &gpg + &text[end..],
     )
     .unwrap();

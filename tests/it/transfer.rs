@@ -5,8 +5,9 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
+use crate::common::processes::{children, is_alive, kill, pid_in, pid_of, wait_until};
 use crate::common::programs::has;
-use crate::common::site::{Site, children, is_alive, kill, pid_in, pid_of, wait_until};
+use crate::common::site::Site;
 use crate::common::targets::{check_target, site_with_program, target};
 use nix::sys::signal::Signal;
 
@@ -18,9 +19,9 @@ fn endless_push() -> (Site, Child, i32, i32) {
          echo $$ > DIR/transfer.tmp; mv DIR/transfer.tmp DIR/transfer\n\
          while :; do sleep 0.05; done",
     );
-    let run = site.aptmerge(&["run"]).spawn().unwrap();
-    let transfer = pid_in(&site.path().join("transfer"));
-    let child = pid_in(&site.path().join("child"));
+    let run = site.command(&["run"]).spawn().unwrap();
+    let transfer = pid_in(&site.dir().join("transfer"));
+    let child = pid_in(&site.dir().join("child"));
     assert!(is_alive(transfer) && is_alive(child));
     (site, run, transfer, child)
 }
@@ -55,7 +56,7 @@ fn a_transfer_dies_with_run_and_guardian() {
     run.wait().unwrap();
     wait_until("the transfer is killed", || !is_alive(transfer));
     site.expect(0, &["lock", "--lock-wait", "60", "--", "true"]);
-    if let Some(child) = fs::read_to_string(site.path().join("child"))
+    if let Some(child) = fs::read_to_string(site.dir().join("child"))
         .ok()
         .and_then(|text| text.trim().parse().ok())
         .filter(|pid| is_alive(*pid))
@@ -84,8 +85,8 @@ fn a_target_that_hangs_is_given_up_and_the_next_one_tried() {
     }
     // It has a child, and neither ends.
     let mut site = site_with_program("sleep 1000 & echo $! > DIR/child; wait");
-    let path = site.path().display().to_string();
-    let other = site.path().join("other");
+    let path = site.dir().display().to_string();
+    let other = site.dir().join("other");
     let hangs = format!("program = \"{path}/program\"\ntimeout = \"1 s\"");
     let to_other = target("other", other.to_str().unwrap(), "");
     site.set_extra(&(target("far", "/nowhere", &hangs) + &to_other));
@@ -94,7 +95,7 @@ fn a_target_that_hangs_is_given_up_and_the_next_one_tried() {
         told.contains("`far`") && told.contains("longer than 1 second") && told.contains("hint: "),
         "{told}"
     );
-    assert!(!is_alive(pid_in(&site.path().join("child"))));
+    assert!(!is_alive(pid_in(&site.dir().join("child"))));
     check_target(&site, &other);
     // A daemon that accepts and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -109,7 +110,7 @@ fn a_target_that_hangs_is_given_up_and_the_next_one_tried() {
             told.contains("`far`") && told.contains("io-timeout"),
             "{told}"
         );
-        check_target(&site, &site.path().join("third"));
+        check_target(&site, &site.dir().join("third"));
     }
     // A shell that hangs before rsync knows the other side.
     let shell = site.script("shell", "#!/bin/sh\nexec sleep 1000\n");
@@ -133,7 +134,7 @@ fn a_target_that_hangs_is_given_up_and_the_next_one_tried() {
 
 /// Runs aptmerge at a terminal of its own. The terminal's signals end it, even where whoever runs the tests ignores them.
 fn at_terminal(site: &Site, arguments: &[&str]) -> Child {
-    let command = site.aptmerge(arguments);
+    let command = site.command(arguments);
     let call = format!("exec env --default-signal=INT,QUIT,HUP {command:?}").replace('"', "'");
     Command::new("script")
         .args(["--quiet", "--return", "--command", &call, "/dev/null"])
@@ -155,7 +156,7 @@ fn ctrl_c_and_a_hangup_end_the_transfer_before_the_lock_is_free() {
              while :; do sleep 0.05; done",
         );
         let mut terminal = at_terminal(&site, &["run"]);
-        let child = pid_in(&site.path().join("child"));
+        let child = pid_in(&site.dir().join("child"));
         if hangup {
             terminal.kill().unwrap();
         } else {
@@ -195,7 +196,7 @@ fn a_transfer_that_would_ask_a_person_fails_at_once() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(4), "{told}");
     assert!(told.contains("/dev/tty"), "{told}");
-    assert!(!site.path().join("answer").exists());
+    assert!(!site.dir().join("answer").exists());
 }
 
 #[test]
@@ -212,8 +213,8 @@ fn a_daemon_left_behind_by_a_transfer_holds_nothing() {
          exec rsync \"$@\"",
     );
     site.expect(0, &["run"]);
-    check_target(&site, &site.path().join("target"));
-    let daemon = pid_in(&site.path().join("daemon"));
+    check_target(&site, &site.dir().join("target"));
+    let daemon = pid_in(&site.dir().join("daemon"));
     assert!(is_alive(daemon), "the daemon is nobody's business");
     site.expect(0, &["run"]);
     site.expect(0, &["push", "--force"]);

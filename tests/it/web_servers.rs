@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::common::apt::{Answer, Server, get};
 use crate::common::programs::{free_port, has};
-use crate::common::upstream::{NEWER, NEWEST, Site, stanza};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, NEWEST, stanza};
 
 /// A web server over the root of a site.
 struct Web {

@@ -5,15 +5,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::SystemTime;
+use std::process::Command;
 
-use aptmerge::openpgp::Signer;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
-use super::site;
+use super::programs::APTMERGE;
+use super::site::{Said, Site, files};
+use super::upstream::{lay_out, sums};
 
 /// Numbers that look random, by a seed (xorshift*).
 pub(crate) struct Random(u64);
@@ -79,7 +78,7 @@ type Packages = BTreeMap<(&'static str, String), Package>;
 
 /// The archives, the configuration, and the time.
 pub(crate) struct History {
-    dir: TempDir,
+    site: Site,
     seed: u64,
     pub(crate) random: Random,
     pub(crate) archives: BTreeMap<&'static str, Packages>,
@@ -95,20 +94,8 @@ pub(crate) struct History {
 impl History {
     /// Some packages in each archive, every family of indices, and two suites: `one` of all archives, `two` of the lower ones.
     pub(crate) fn new(seed: u64) -> History {
-        let dir = site::work_dir();
-        let keys = dir.path().join("keys");
-        fs::create_dir(&keys).unwrap();
-        for name in ["overlay", "security", "publish-a", "publish-b"] {
-            for form in ["gpg", "secret.asc"] {
-                let name = format!("{name}.{form}");
-                let key = keys.join(&name);
-                fs::copy(site::fixtures().join("keys").join(&name), &key).unwrap();
-                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-                fs::set_permissions(key, mode).unwrap();
-            }
-        }
         let mut history = History {
-            dir,
+            site: Site::bare(),
             seed,
             random: Random::new(seed),
             archives: ARCHIVES.map(|name| (name, Packages::new())).into(),
@@ -149,7 +136,7 @@ impl History {
     }
 
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.dir.path().join(path)
+        self.site.path(path)
     }
 
     /// What happened, for the message of a failed assertion.
@@ -295,33 +282,21 @@ impl History {
         for archive in ARCHIVES {
             let dir = self.path(format!("archives/{archive}/dists/suite"));
             let files = self.indices(archive);
-            let mut sums = String::new();
-            for (path, text) in &files {
-                let sum = hex::encode(Sha256::digest(text));
-                writeln!(sums, " {sum} {} {path}", text.len()).unwrap();
-            }
             let old = fs::read_to_string(dir.join("Release")).unwrap_or_default();
-            if old.ends_with(&sums) {
+            if old.ends_with(&sums(&files)) {
                 continue;
             }
             if dir.exists() {
                 fs::remove_dir_all(&dir).unwrap();
             }
-            for (path, text) in &files {
-                let path = dir.join(path);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, text).unwrap();
-            }
             let date = self.now - SignedDuration::from_mins(30);
-            let release = format!(
+            let fields = format!(
                 "Origin: Made Up\nLabel: Made Up\nSuite: suite\nCodename: suite\nDate: {}\n\
-                 Architectures: all amd64 arm64\nComponents: main contrib\nSHA256:\n{sums}",
+                 Architectures: all amd64 arm64\nComponents: main contrib\n",
                 date.strftime("%a, %d %b %Y %H:%M:%S UTC")
             );
-            let signer = Signer::key_files(&[self.path("keys/overlay.secret.asc")]).unwrap();
-            let signed = signer.sign(release.as_bytes(), SystemTime::from(date));
-            fs::write(dir.join("Release"), &release).unwrap();
-            fs::write(dir.join("InRelease"), signed.unwrap().inline).unwrap();
+            let key = self.path("keys/overlay.secret.asc");
+            lay_out(&dir, &fields, &files, &key, date);
         }
     }
 
@@ -461,30 +436,28 @@ impl History {
     }
 
     /// Calls aptmerge for a root, at the time it is.
-    pub(crate) fn call(&self, root: &str, arguments: &[&str]) -> Output {
-        Command::new(site::APTMERGE)
+    pub(crate) fn call(&self, root: &str, arguments: &[&str]) -> Said {
+        let mut command = Command::new(APTMERGE);
+        command
             .arg("--config")
             .arg(self.configure(root))
-            .args(arguments)
-            .arg("--clock")
-            .arg(self.now.to_string())
-            .env_remove("APTMERGE_CONFIG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .args(arguments);
+        command.args(["--clock", &self.now.to_string()]);
+        Said::of(&command.env_remove("APTMERGE_CONFIG").output().unwrap())
     }
 
     /// The same with `--json`; it has to succeed.
     #[track_caller]
     pub(crate) fn json(&self, root: &str, arguments: &[&str]) -> serde_json::Value {
-        let output = self.call(root, &[arguments, &["--json"]].concat());
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {errors}\n{}",
-            self.story()
+        let said = self.call(root, &[arguments, &["--json"]].concat());
+        let story = self.story();
+        assert_eq!(
+            said.code,
+            Some(0),
+            "{arguments:?}: {}\n{story}",
+            said.stderr
         );
-        serde_json::from_slice(&output.stdout).unwrap()
+        serde_json::from_str(&said.stdout).unwrap()
     }
 }
 
@@ -515,7 +488,7 @@ impl Package {
 
 /// Every file below a directory: its inode, its time, and a digest of its bytes.
 pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
-    let files = site::files(dir).into_iter();
+    let files = files(dir).into_iter();
     files
         .map(|path| {
             let meta = path.symlink_metadata().unwrap();

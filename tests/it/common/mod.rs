@@ -3,6 +3,7 @@
 pub(crate) mod apt;
 pub(crate) mod certs;
 pub(crate) mod history;
+pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod site;
 pub(crate) mod state;

@@ -1,44 +1,138 @@
-//! A site in a directory of its own: the fixture archives, keys, a configuration, and the program to run on them.
+//! A site in a directory of its own: copies of the fixture archives and keys, a configuration, and the program to run on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// How long anything may take before a test gives up on it.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+use super::apt::{Server, stanzas, unxz};
+use super::programs::{APTMERGE, write_script};
+use super::upstream::{NEWER, NEWEST, Suite, gunzip, stanza};
 
-pub(crate) use super::programs::APTMERGE;
-use super::programs::write_script;
+/// The beginning of a configuration of all archives.
+const ALL_ARCHIVES: &str = r#"
+root = "site"
+priority = ["overlay", "security", "main"]
+components = ["main", "contrib", "non-free", "non-free-firmware"]
+architectures = ["all", "amd64", "arm64"]
 
-/// The directory of the fixtures.
+[archives.overlay]
+pool = "OVERLAY"
+uris = ["file://@DIR@/archives/overlay"]
+signed-by = "keys/overlay.gpg"
+
+[archives.security]
+pool = "SECURITY"
+uris = ["file://@DIR@/archives/security"]
+signed-by = "keys/security.gpg"
+
+[archives.main]
+pool = "MAIN"
+uris = ["file://@DIR@/archives/main"]
+signed-by = "keys/main.gpg"
+
+[bans]
+packages = ["systemd", "systemd-sysv"]
+
+[signing]
+key-file = ["keys/publish-a.secret.asc", "keys/publish-b.secret.asc"]
+"#;
+
+/// The configuration of a small site.
+const SMALL: &str = r#"root = "site"
+priority = ["overlay", "main"]
+components = ["main"]
+architectures = ["all", "amd64"]
+indices = ["packages", "sources"]
+
+[archives.overlay]
+pool = "OVERLAY"
+uris = ["file://@DIR@/archives/overlay"]
+signed-by = "keys/overlay.gpg"
+
+[archives.main]
+pool = "MAIN"
+uris = ["file://@DIR@/archives/main"]
+signed-by = "keys/main.gpg"
+
+[suites.daedalus]
+from = { overlay = "daedalus", main = "bookworm" }
+
+[signing]
+key-file = "keys/publish-a.secret.asc"
+
+[publish]
+pool-links = false
+
+[fetch]
+retries = 0
+restarts = 0
+backoff = "0 seconds"
+"#;
+
+/// One suite, of the overlay and of main.
+pub(crate) const DAEDALUS: &str = r#"
+[suites.daedalus]
+from = { overlay = "daedalus", main = "bookworm" }
+release = { Origin = "Example", Label = "Example", Suite = "stable", Codename = "daedalus", Version = "5.0" }
+links = ["stable", "5.0"]
+"#;
+
+/// A second suite, of the overlay and of security.
+pub(crate) const SECURITY: &str = r#"
+[suites.daedalus-security]
+from = { overlay = "daedalus-security", security = "bookworm-security" }
+"#;
+
+/// Both.
+pub(crate) const TWO_SUITES: &str = r#"
+[suites.daedalus]
+from = { overlay = "daedalus", main = "bookworm" }
+links = ["stable"]
+
+[suites.daedalus-security]
+from = { overlay = "daedalus-security", security = "bookworm-security" }
+"#;
+
+/// Every suite that the fixtures can be merged into.
+pub(crate) const ALL_SUITES: &str = r#"
+[suites.daedalus]
+from = { overlay = "daedalus", main = "bookworm" }
+release = { Origin = "Example", Label = "Example", Suite = "stable", Codename = "daedalus", Version = "5.0" }
+links = ["stable", "5.0"]
+
+[suites.daedalus-security]
+from = { overlay = "daedalus-security", security = "bookworm-security" }
+
+[suites.daedalus-updates]
+from = { main = "bookworm-updates" }
+
+[suites.beowulf]
+from = { overlay = "beowulf", main = "buster" }
+components = ["main", "contrib", "non-free"]
+
+[suites."beowulf/updates"]
+from = { overlay = "beowulf-security", security = "buster/updates" }
+components = ["main", "contrib", "non-free"]
+links = ["oldstable/updates"]
+"#;
+
+/// The time before the first command of a small site.
+const FIRST_RUN: &str = "2026-03-01T00:00:00Z";
+
+/// Returns the directory of the fixtures.
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// Whether this machine lets a process be traced.
-pub(crate) fn can_trace() -> bool {
-    if !super::programs::has("strace") {
-        return false;
-    }
-    let traced = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "--", "true"])
-        .stderr(Stdio::null())
-        .status();
-    let can = traced.is_ok_and(|status| status.success());
-    if !can {
-        super::programs::skipped("strace that may trace");
-    }
-    can
-}
-
-/// A directory to work in: in memory where there is such a place, since every file is forced out to the disk.
+/// Makes a directory to work in: in memory where there is such a place, since a run forces every file out to the disk.
 pub(crate) fn work_dir() -> TempDir {
     let builder = || tempfile::Builder::new().prefix("aptmerge-test-").to_owned();
     builder()
@@ -47,190 +141,395 @@ pub(crate) fn work_dir() -> TempDir {
         .unwrap()
 }
 
-/// A site.
+/// Copies a directory with all that is below it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// Puts an exact copy of a file or a directory into the place of another, if there is another.
+pub(crate) fn copy_over(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.unwrap().success());
+}
+
+/// Archives, keys, a configuration and a root, in a directory of their own.
 pub(crate) struct Site {
     dir: TempDir,
-    /// A copy of a site has the keys of the first: where they lie is part of what a Release follows from.
-    keys: PathBuf,
-    overlay: PathBuf,
-    suites: &'static [&'static str],
+    /// The configuration at the beginning.
+    start: String,
+    /// The end of the configuration, as it was last set.
     extra: String,
+    /// The number of commands so far, where each is an hour later than the one before.
+    hours: Option<AtomicI64>,
+    binary: PathBuf,
+}
+
+/// The exit code and the output of a command.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Said {
+    pub(crate) fn of(output: &Output) -> Said {
+        Said {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Asserts the exit code, and that every one of some words is in the error output.
+    #[track_caller]
+    pub(crate) fn expect(&self, code: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.stderr, self.stdout);
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "`{word}` is not in:\n{}",
+                self.stderr
+            );
+        }
+        self
+    }
 }
 
 impl Site {
-    /// A site that has published nothing yet, with `extra` at the end of its configuration.
-    pub(crate) fn new(extra: &str) -> Site {
-        let dir = work_dir();
-        let keys = dir.path().join("keys");
-        fs::create_dir(&keys).unwrap();
-        for entry in fs::read_dir(fixtures().join("keys")).unwrap() {
-            let path = entry.unwrap().path();
-            let copy = keys.join(path.file_name().unwrap());
-            fs::copy(&path, &copy).unwrap();
-            fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
-        }
+    /// Makes a site that has keys and nothing else.
+    pub(crate) fn bare() -> Site {
         let site = Site {
-            dir,
-            keys,
-            overlay: fixtures().join("archives/overlay"),
-            suites: &["daedalus", "daedalus-security"],
-            extra: extra.to_owned(),
+            dir: work_dir(),
+            start: String::new(),
+            extra: String::new(),
+            hours: None,
+            binary: APTMERGE.into(),
         };
-        site.write_config();
+        site.restore_keys();
         site
     }
 
-    /// The same site once more, in another place: everything that is in it, except for running processes.
-    pub(crate) fn copy(&self) -> Site {
-        let dir = work_dir();
-        let from = format!("{}/.", self.path().display());
-        let status = Command::new("cp")
-            .arg("-a")
-            .arg(from)
-            .arg(dir.path())
-            .status()
-            .unwrap();
-        assert!(status.success());
-        // The path of this site may be in what was added to the configuration.
-        let extra = self.extra.replace(
-            &self.path().display().to_string(),
-            &dir.path().display().to_string(),
-        );
-        let site = Site {
-            dir,
-            keys: self.keys.clone(),
-            overlay: self.overlay.clone(),
-            suites: self.suites,
-            extra,
-        };
-        site.write_config();
-        site
+    fn configured(mut self, text: &str) -> Site {
+        self.start = text.replace("@DIR@", self.dir().to_str().unwrap());
+        self.restore_config();
+        self
     }
 
-    /// Takes the overlay from another directory.
-    pub(crate) fn set_overlay(&mut self, overlay: &Path) {
-        self.overlay = overlay.to_owned();
-        self.write_config();
+    /// Makes a site of all archives; the suites are tables of the configuration.
+    pub(crate) fn of(suites: &str) -> Site {
+        let site = Site::bare();
+        copy_tree(&fixtures().join("archives"), &site.path("archives"));
+        site.configured(&format!("{ALL_ARCHIVES}{suites}"))
     }
 
-    /// Publishes these suites, of `daedalus` and `daedalus-security`.
-    pub(crate) fn set_suites(&mut self, suites: &'static [&'static str]) {
-        self.suites = suites;
-        self.write_config();
+    /// Makes a small site: one merged suite, `daedalus`, of two archives: `overlay` without by-hash, `main` with it. Each command takes
+    /// place an hour after the one before.
+    pub(crate) fn new() -> Site {
+        let mut site = Site::bare();
+        site.hours = Some(AtomicI64::new(0));
+        site.restore_archive("overlay", "daedalus");
+        site.restore_archive("main", "bookworm");
+        site.configured(SMALL)
     }
 
-    /// Puts something else at the end of the configuration.
-    pub(crate) fn set_extra(&mut self, extra: &str) {
-        self.extra = extra.to_owned();
-        self.write_config();
+    /// Makes a small site that has run once.
+    pub(crate) fn published() -> Site {
+        Site::new().publish()
     }
 
-    fn write_config(&self) {
-        let archives = fixtures().join("archives");
-        let mut text = String::from(
-            "root = \"site\"\npriority = [\"overlay\", \"security\", \"main\"]\n\
-             components = [\"main\", \"contrib\", \"non-free\", \"non-free-firmware\"]\n\
-             architectures = [\"all\", \"amd64\"]\n",
-        );
-        for (name, path) in [
-            ("overlay", self.overlay.clone()),
-            ("security", archives.join("security")),
-            ("main", archives.join("main")),
-        ] {
-            text += &format!(
-                "[archives.{name}]\npool = \"{}\"\nuris = [\"file://{}\"]\nsigned-by = \"{}/{name}.gpg\"\n",
-                name.to_uppercase(),
-                path.display(),
-                self.keys.display()
-            );
-        }
-        for suite in self.suites {
-            text += match *suite {
-                "daedalus" => {
-                    "[suites.daedalus]\nfrom = { overlay = \"daedalus\", main = \"bookworm\" }\nlinks = [\"stable\"]\n"
-                }
-                _ => {
-                    "[suites.daedalus-security]\nfrom = { overlay = \"daedalus-security\", security = \"bookworm-security\" }\n"
-                }
-            };
-        }
-        text += &format!(
-            "[bans]\npackages = [\"systemd\", \"systemd-sysv\"]\n\
-             [signing]\nkey-file = [\"{0}/publish-a.secret.asc\", \"{0}/publish-b.secret.asc\"]\n",
-            self.keys.display()
-        );
-        text += &self.extra;
-        fs::write(self.config(), text).unwrap();
+    /// Runs once.
+    pub(crate) fn publish(self) -> Site {
+        self.ok(&["run"]);
+        self
     }
 
-    /// The directory of the site; the root is `site` in it.
-    pub(crate) fn path(&self) -> &Path {
+    /// Adds something to the end of the configuration.
+    pub(crate) fn with(mut self, extra: &str) -> Site {
+        self.set_extra(extra);
+        self
+    }
+
+    /// Returns the directory of the site.
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The root.
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.dir().join(path)
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
-        self.path().join("site")
+        self.path("site")
     }
 
-    /// The configuration.
-    pub(crate) fn config(&self) -> PathBuf {
-        self.path().join("aptmerge.toml")
+    /// Returns a path below the tree that is served.
+    pub(crate) fn merged(&self, path: &str) -> PathBuf {
+        self.root().join("merged").join(path)
     }
 
-    /// The lock file, as `config show` names it.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.path("aptmerge.toml")
+    }
+
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.root().join("aptmerge.lock")
     }
 
-    /// A script in the site's directory.
+    /// Puts a script into the site's directory.
     pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path().join(name);
+        let path = self.path(name);
         write_script(&path, text);
         path
     }
 
-    /// A call of the program.
-    pub(crate) fn aptmerge(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(APTMERGE);
+    pub(crate) fn use_binary(&mut self, path: PathBuf) {
+        self.binary = path;
+    }
+
+    // ------------------------------------------------------------------------------------------ the configuration
+
+    /// Returns the configuration that the site began with.
+    pub(crate) fn config(&self) -> &str {
+        &self.start
+    }
+
+    pub(crate) fn restore_config(&self) {
+        self.write_config(&self.start);
+    }
+
+    pub(crate) fn write_config(&self, text: &str) {
+        fs::write(self.config_file(), text).unwrap();
+    }
+
+    /// Replaces a part of the configuration, which has to be there.
+    pub(crate) fn configure(&self, from: &str, to: &str) {
+        let config = fs::read_to_string(self.config_file()).unwrap();
+        assert!(config.contains(from), "no {from:?} in {config}");
+        self.write_config(&config.replace(from, to));
+    }
+
+    /// Replaces a part of the configuration that the site began with; what was changed before is undone.
+    pub(crate) fn change_config(&self, from: &str, to: &str) {
+        self.restore_config();
+        self.configure(from, to);
+    }
+
+    /// Replaces what was last put at the end of the configuration.
+    pub(crate) fn set_extra(&mut self, extra: &str) {
+        let config = fs::read_to_string(self.config_file()).unwrap();
+        let kept = config.strip_suffix(&self.extra).unwrap();
+        self.write_config(&format!("{kept}{extra}"));
+        self.extra = extra.to_owned();
+    }
+
+    // ------------------------------------------------------------------------------------------ archives and keys
+
+    pub(crate) fn restore_archive(&self, archive: &str, suite: &str) {
+        let place = format!("{archive}/dists/{suite}");
+        let target = self.path("archives").join(&place);
+        if target.exists() {
+            fs::remove_dir_all(&target).unwrap();
+        }
+        copy_tree(&fixtures().join("archives").join(&place), &target);
+    }
+
+    pub(crate) fn restore_keys(&self) {
+        let keys = self.path("keys");
+        if keys.exists() {
+            fs::remove_dir_all(&keys).unwrap();
+        }
+        copy_tree(&fixtures().join("keys"), &keys);
+        for entry in fs::read_dir(&keys).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_string_lossy().contains(".secret.") {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+        }
+    }
+
+    /// Makes everything good again, and nothing newer than what was fetched before.
+    pub(crate) fn restore(&self) {
+        self.restore_keys();
+        self.restore_config();
+        self.restore_archive("overlay", "daedalus");
+        self.restore_archive("main", "bookworm");
+    }
+
+    /// Does the same with a later Date: what an archive publishes after it published something bad.
+    pub(crate) fn restore_newer(&self) {
+        self.restore();
+        for mut suite in [self.main(), self.overlay()] {
+            suite.set("Date", NEWEST);
+            suite.sign();
+        }
+    }
+
+    pub(crate) fn main(&self) -> Suite {
+        Suite::open(self, "main", "bookworm")
+    }
+
+    pub(crate) fn overlay(&self) -> Suite {
+        Suite::open(self, "overlay", "daedalus")
+    }
+
+    /// Has the overlay publish something: a package that was not there before.
+    pub(crate) fn news(&self) {
+        let mut suite = self.overlay();
+        suite.set("Date", NEWER);
+        suite.append_stanza("main/binary-amd64/Packages", &stanza("newcomer"));
+        suite.sign();
+    }
+
+    /// Edits an index of the overlay, and signs its suite with a new Date.
+    pub(crate) fn edit_overlay(
+        &self,
+        suite: &str,
+        path: &str,
+        date: Timestamp,
+        edit: impl FnOnce(String) -> String,
+    ) {
+        let mut suite = Suite::open(self, "overlay", suite);
+        let text = edit(suite.index(path));
+        suite.put_index(path, text.as_bytes());
+        let time = date.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string();
+        suite.set("Date", &time);
+        suite.sign_at(SystemTime::from(date));
+    }
+
+    /// Has the overlay publish its package `overlay-only` at another version.
+    pub(crate) fn raise_overlay(&self, version: &str) {
+        self.restore_archive("overlay", "daedalus");
+        let date = "2026-01-02T00:00:00Z".parse().unwrap();
+        self.edit_overlay("daedalus", "main/binary-amd64/Packages", date, |text| {
+            let raised = text.replace(
+                "Package: overlay-only\nVersion: 1.0\n",
+                &format!("Package: overlay-only\nVersion: {version}\n"),
+            );
+            assert_ne!(raised, text);
+            raised
+        });
+    }
+
+    // ------------------------------------------------------------------------------------------ the program
+
+    /// Returns a call of the program.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
         command
             .arg("--config")
-            .arg(self.config())
+            .arg(self.config_file())
             .args(arguments)
             .stdin(Stdio::null())
             .env_remove("APTMERGE_CONFIG");
+        if let Some(hours) = &self.hours {
+            let hours = 1 + hours.fetch_add(1, Ordering::Relaxed);
+            let first: Timestamp = FIRST_RUN.parse().unwrap();
+            let now = first + jiff::SignedDuration::from_hours(hours);
+            command.arg("--clock").arg(now.to_string());
+        }
         command
     }
 
-    /// Calls the program; what it wrote and how it ended.
-    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
-        self.aptmerge(arguments).output().unwrap()
+    /// Calls the program.
+    pub(crate) fn aptmerge(&self, arguments: &[&str]) -> Said {
+        Said::of(&self.command(arguments).output().unwrap())
     }
 
-    /// Calls the program and expects an exit code; what it wrote on stderr.
+    pub(crate) fn run(&self, options: &[&str]) -> Said {
+        self.aptmerge(&[&["run"], options].concat())
+    }
+
+    /// Calls the program and expects an exit code; returns all that it wrote.
     #[track_caller]
     pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.call(arguments);
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        let said = self.aptmerge(arguments);
+        let text = said.stdout + &said.stderr;
+        assert_eq!(said.code, Some(code), "{arguments:?}: {text}");
         text
     }
 
-    /// What the link leads to.
-    pub(crate) fn served(&self) -> Option<PathBuf> {
+    /// Calls the program, which has to succeed; returns what it wrote to stdout.
+    #[track_caller]
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let said = self.aptmerge(arguments);
+        said.expect(0, &[]);
+        said.stdout
+    }
+
+    /// Runs at a set time.
+    #[track_caller]
+    pub(crate) fn run_at(&self, time: &str) -> String {
+        self.ok(&["run", "--clock", time])
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.ok(arguments)).unwrap()
+    }
+
+    pub(crate) fn serve(&self) -> Server {
+        Server::start(self.command(&[]))
+    }
+
+    // ------------------------------------------------------------------------------------------ what it made
+
+    /// Returns where the link leads.
+    pub(crate) fn link(&self) -> Option<PathBuf> {
         fs::read_link(self.root().join("merged")).ok()
     }
 
-    /// What is below a directory of the root under temporary names.
-    pub(crate) fn litter(&self) -> Vec<PathBuf> {
-        files(&self.root())
-            .into_iter()
-            .filter(|path| path.to_string_lossy().contains(".aptmerge-tmp-"))
-            .collect()
+    /// Returns the text of a published index, a path below the served tree without the ending of its compressed forms.
+    #[track_caller]
+    pub(crate) fn index(&self, path: &str) -> String {
+        let xz = self.merged(&format!("{path}.xz"));
+        match xz.exists() {
+            true => unxz(&xz),
+            false => gunzip(&self.merged(&format!("{path}.gz"))),
+        }
+    }
+
+    /// Returns the stanzas of a published index.
+    pub(crate) fn stanzas(&self, path: &str) -> Vec<String> {
+        stanzas(&self.index(path))
+    }
+
+    /// Returns all that a client could see: every file's bytes, inode, mode and time, every symlink, the link itself.
+    pub(crate) fn served(&self) -> BTreeMap<PathBuf, String> {
+        let mut seen = BTreeMap::new();
+        let root = self.root();
+        for place in ["merged", "merged-production"] {
+            for entry in walkdir::WalkDir::new(root.join(place)).follow_root_links(false) {
+                let Ok(entry) = entry else {
+                    continue; // there is none yet
+                };
+                let meta = entry.path().symlink_metadata().unwrap();
+                let content = if meta.is_symlink() {
+                    fs::read_link(entry.path()).unwrap().display().to_string()
+                } else if meta.is_file() {
+                    hex::encode(Sha256::digest(fs::read(entry.path()).unwrap()))
+                } else {
+                    "a directory".to_owned()
+                };
+                let (inode, mode) = (meta.ino(), meta.mode());
+                let time = (meta.mtime(), meta.mtime_nsec());
+                seen.insert(
+                    entry.path().strip_prefix(&root).unwrap().to_owned(),
+                    format!("{inode} {mode:o} {time:?} {content}"),
+                );
+            }
+        }
+        seen
     }
 }
 
@@ -247,7 +546,7 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
 /// A tree's files by name, with what is in them.
 pub(crate) type Contents = BTreeMap<String, Vec<u8>>;
 
-/// What is in a tree: each file by its bytes, each symlink by where it leads; pools of this machine are left out.
+/// Returns what is in a tree: each file by its bytes, each symlink by where it leads; pools of this machine are left out.
 pub(crate) fn contents(tree: &Path) -> Contents {
     let mut contents = BTreeMap::new();
     for path in files(&tree.join("dists")) {
@@ -262,7 +561,7 @@ pub(crate) fn contents(tree: &Path) -> Contents {
     contents
 }
 
-/// A tree without its signatures, which have a salt in them and differ each time. `verify` looks at those.
+/// Returns a tree without its signatures, which have a salt in them and differ each time. `verify` looks at those.
 pub(crate) fn without_signatures(contents: &Contents) -> Contents {
     let signature: &[u8] = b"-----BEGIN PGP SIGNATURE-----";
     let mut contents = contents.clone();
@@ -275,114 +574,11 @@ pub(crate) fn without_signatures(contents: &Contents) -> Contents {
     contents
 }
 
-/// The files that differ.
+/// Returns the files that differ.
 pub(crate) fn differing<'a>(a: &'a Contents, b: &'a Contents) -> BTreeSet<&'a str> {
     let names = a.keys().chain(b.keys());
     names
         .filter(|name| a.get(*name) != b.get(*name))
         .map(String::as_str)
-        .collect()
-}
-
-/// Makes a copy of the overlay in which `overlay-only` is at another version, signed again.
-pub(crate) fn raised_overlay(version: &str) -> TempDir {
-    let dir = work_dir();
-    let from = fixtures().join("archives/overlay/.");
-    let status = Command::new("cp")
-        .arg("-r")
-        .arg(from)
-        .arg(dir.path())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let suite = dir.path().join("dists/daedalus");
-    let index = "main/binary-amd64/Packages";
-    let old = "Package: overlay-only\nVersion: 1.0\n";
-    let text = fs::read_to_string(suite.join(index)).unwrap();
-    assert!(text.contains(old));
-    let text = text.replace(old, &format!("Package: overlay-only\nVersion: {version}\n"));
-    fs::write(suite.join(index), &text).unwrap();
-    let hash = hex::encode(Sha256::digest(&text));
-    let release = fs::read_to_string(suite.join("Release")).unwrap();
-    let mut lines = String::new();
-    for line in release.lines() {
-        // Only the plain form is listed from now on.
-        let path = line.rsplit(' ').next().unwrap();
-        if path == index {
-            lines += &format!(" {hash} {} {index}\n", text.len());
-        } else if line.starts_with("Date:") {
-            lines += "Date: Fri, 02 Jan 2026 00:00:00 UTC\n";
-        } else if !path.starts_with(index) {
-            lines += &format!("{line}\n");
-        }
-    }
-    for form in ["gz", "xz"] {
-        fs::remove_file(suite.join(format!("{index}.{form}"))).unwrap();
-    }
-    let key = work_dir();
-    let secret = key.path().join("key");
-    fs::copy(fixtures().join("keys/overlay.secret.asc"), &secret).unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    let signer = aptmerge::openpgp::Signer::key_files(&[secret]).unwrap();
-    let raised = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_312_000);
-    let signed = signer.sign(lines.as_bytes(), raised).unwrap();
-    fs::write(suite.join("Release"), lines).unwrap();
-    fs::write(suite.join("Release.gpg"), signed.detached).unwrap();
-    fs::write(suite.join("InRelease"), signed.inline).unwrap();
-    dir
-}
-
-/// Waits until something holds.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < LONG, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Whether a process is there and is no zombie.
-pub(crate) fn is_alive(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        let state = stat
-            .rsplit(") ")
-            .next()
-            .and_then(|rest| rest.chars().next());
-        !matches!(state, Some('Z' | 'X'))
-    })
-}
-
-/// Reads a process id out of a file that a script writes; waits for it.
-#[track_caller]
-pub(crate) fn pid_in(path: &Path) -> i32 {
-    let mut pid = None;
-    wait_until(&format!("{} holds a pid", path.display()), || {
-        pid = fs::read_to_string(path)
-            .ok()
-            .filter(|text| text.ends_with('\n'))
-            .and_then(|text| text.trim().parse().ok());
-        pid.is_some()
-    });
-    pid.unwrap()
-}
-
-/// Sends a signal.
-pub(crate) fn kill(pid: i32, signal: nix::sys::signal::Signal) {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
-}
-
-/// The pid of a child, as the system calls want it.
-pub(crate) fn pid_of(child: &Child) -> i32 {
-    i32::try_from(child.id()).unwrap()
-}
-
-/// The child processes of a process.
-pub(crate) fn children(pid: i32) -> Vec<i32> {
-    let mut text = String::new();
-    let _ = fs::File::open(format!("/proc/{pid}/task/{pid}/children"))
-        .and_then(|mut file| file.read_to_string(&mut text));
-    text.split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
         .collect()
 }

@@ -6,8 +6,9 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::processes::wait_until;
 use super::programs::free_port;
-use super::site::{Site, contents, differing, files, wait_until};
+use super::site::{Site, TWO_SUITES, contents, differing, files};
 
 /// One target, as the configuration has it.
 pub(crate) fn target(name: &str, address: &str, more: &str) -> String {
@@ -16,12 +17,12 @@ pub(crate) fn target(name: &str, address: &str, more: &str) -> String {
 
 /// A site that pushes to the directory `target` beside it with a script of its own.
 pub(crate) fn site_with_program(script: &str) -> Site {
-    let mut site = Site::new("");
-    let script = script.replace("DIR", site.path().to_str().unwrap());
+    let mut site = Site::of(TWO_SUITES);
+    let script = script.replace("DIR", site.dir().to_str().unwrap());
     let program = site.script("program", &format!("#!/bin/sh\n{script}\n"));
     site.set_extra(&target(
         "near",
-        site.path().join("target").to_str().unwrap(),
+        site.dir().join("target").to_str().unwrap(),
         &format!("program = \"{}\"", program.display()),
     ));
     site

@@ -1,17 +1,17 @@
-//! Copies of the fixture archives that a test may change and sign again, a configuration over them, and the command.
+//! Archives as their makers have them: suites that a test may change and sign again, or lays out from nothing.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::SystemTime;
 
 use aptmerge::openpgp::Signer;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
+
+use super::site::Site;
 
 /// The Date of what a test makes of an archive: later than the fixtures', earlier than the clock of any run.
 pub(crate) const NEWER: &str = "Mon, 02 Feb 2026 00:00:00 UTC";
@@ -19,286 +19,10 @@ pub(crate) const NEWER: &str = "Mon, 02 Feb 2026 00:00:00 UTC";
 /// The Date of the good state that follows.
 pub(crate) const NEWEST: &str = "Tue, 03 Feb 2026 00:00:00 UTC";
 
-/// When the first run takes place.
-const FIRST_RUN: &str = "2026-03-01T00:00:00Z";
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
-}
-
-/// A directory in memory where there is such a place: every run forces hundreds of files out, and no test here cuts the power.
-fn quick_dir() -> TempDir {
-    let in_memory = tempfile::tempdir_in("/dev/shm");
-    in_memory.or_else(|_| tempfile::tempdir()).unwrap()
-}
-
 /// When what a test signs was signed.
 pub(crate) fn signing_time() -> SystemTime {
     let time: jiff::Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
     time.into()
-}
-
-pub(crate) fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
-
-/// Archives, keys, a configuration and a root, in a directory of their own.
-pub(crate) struct Site {
-    dir: TempDir,
-    runs: Cell<i64>,
-    binary: PathBuf,
-}
-
-/// What a command said and did.
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Said {
-    pub(crate) fn of(output: &Output) -> Said {
-        Said {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// Asserts the exit code, and that every one of some words is in the error output.
-    #[track_caller]
-    pub(crate) fn expect(&self, code: i32, words: &[&str]) -> &Self {
-        assert_eq!(self.code, Some(code), "{}{}", self.stderr, self.stdout);
-        for word in words {
-            assert!(
-                self.stderr.contains(word),
-                "`{word}` is not in:\n{}",
-                self.stderr
-            );
-        }
-        self
-    }
-}
-
-impl Default for Site {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Site {
-    /// One merged suite, `daedalus`, of two archives: `overlay` without by-hash, `main` with it.
-    pub(crate) fn new() -> Site {
-        let site = Site {
-            dir: quick_dir(),
-            runs: Cell::new(0),
-            binary: env!("CARGO_BIN_EXE_aptmerge").into(),
-        };
-        site.restore_archive("overlay", "daedalus");
-        site.restore_archive("main", "bookworm");
-        site.restore_keys();
-        site.restore_config();
-        site
-    }
-
-    /// The same after a good run.
-    pub(crate) fn published() -> Site {
-        let site = Site::new();
-        site.run(&[]).expect(0, &[]);
-        site
-    }
-
-    pub(crate) fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join(path)
-    }
-
-    pub(crate) fn root(&self) -> PathBuf {
-        self.path("site")
-    }
-
-    pub(crate) fn use_binary(&mut self, path: PathBuf) {
-        self.binary = path;
-    }
-
-    pub(crate) fn restore_archive(&self, archive: &str, suite: &str) {
-        let place = format!("{archive}/dists/{suite}");
-        let target = self.path("archives").join(&place);
-        if target.exists() {
-            fs::remove_dir_all(&target).unwrap();
-        }
-        copy_tree(&fixtures().join("archives").join(&place), &target);
-    }
-
-    pub(crate) fn restore_keys(&self) {
-        let keys = self.path("keys");
-        if keys.exists() {
-            fs::remove_dir_all(&keys).unwrap();
-        }
-        copy_tree(&fixtures().join("keys"), &keys);
-        for entry in fs::read_dir(&keys).unwrap() {
-            let path = entry.unwrap().path();
-            if path.to_string_lossy().contains(".secret.") {
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            }
-        }
-    }
-
-    /// The configuration that every site begins with.
-    pub(crate) fn config(&self) -> String {
-        let archives = self.path("archives");
-        let archives = archives.display();
-        format!(
-            r#"root = "site"
-priority = ["overlay", "main"]
-components = ["main"]
-architectures = ["all", "amd64"]
-indices = ["packages", "sources"]
-
-[archives.overlay]
-pool = "OVERLAY"
-uris = ["file://{archives}/overlay"]
-signed-by = "keys/overlay.gpg"
-
-[archives.main]
-pool = "MAIN"
-uris = ["file://{archives}/main"]
-signed-by = "keys/main.gpg"
-
-[suites.daedalus]
-from = {{ overlay = "daedalus", main = "bookworm" }}
-
-[signing]
-key-file = "keys/publish-a.secret.asc"
-
-[publish]
-pool-links = false
-
-[fetch]
-retries = 0
-restarts = 0
-backoff = "0 seconds"
-"#
-        )
-    }
-
-    pub(crate) fn restore_config(&self) {
-        self.write_config(&self.config());
-    }
-
-    pub(crate) fn write_config(&self, text: &str) {
-        fs::write(self.path("aptmerge.toml"), text).unwrap();
-    }
-
-    /// The beginning configuration with one piece of text replaced.
-    pub(crate) fn change_config(&self, from: &str, to: &str) {
-        let config = self.config();
-        assert!(config.contains(from), "{from}");
-        self.write_config(&config.replace(from, to));
-    }
-
-    /// Everything good again, and nothing newer than what was fetched before.
-    pub(crate) fn restore(&self) {
-        self.restore_keys();
-        self.restore_config();
-        self.restore_archive("overlay", "daedalus");
-        self.restore_archive("main", "bookworm");
-    }
-
-    /// The same with a later Date: what an archive publishes after it published something bad.
-    pub(crate) fn restore_newer(&self) {
-        self.restore();
-        for mut suite in [self.main(), self.overlay()] {
-            suite.set("Date", NEWEST);
-            suite.sign();
-        }
-    }
-
-    pub(crate) fn main(&self) -> Suite {
-        Suite::open(self, "main", "bookworm")
-    }
-
-    pub(crate) fn overlay(&self) -> Suite {
-        Suite::open(self, "overlay", "daedalus")
-    }
-
-    /// Something to publish: a package that was not there before.
-    pub(crate) fn news(&self) {
-        let mut suite = self.overlay();
-        suite.set("Date", NEWER);
-        suite.append_stanza("main/binary-amd64/Packages", &stanza("newcomer"));
-        suite.sign();
-    }
-
-    /// The command with the configuration, an hour later than the one before.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        self.runs.set(self.runs.get() + 1);
-        let first: jiff::Timestamp = FIRST_RUN.parse().unwrap();
-        let now = first + jiff::SignedDuration::from_hours(self.runs.get());
-        let mut command = Command::new(&self.binary);
-        command
-            .args(arguments)
-            .arg("--config")
-            .arg(self.path("aptmerge.toml"))
-            .arg("--clock")
-            .arg(now.to_string())
-            .env_remove("APTMERGE_CONFIG");
-        command
-    }
-
-    pub(crate) fn aptmerge(&self, arguments: &[&str]) -> Said {
-        Said::of(&self.command(arguments).output().unwrap())
-    }
-
-    pub(crate) fn run(&self, options: &[&str]) -> Said {
-        self.aptmerge(&[&["run"], options].concat())
-    }
-
-    /// All that a client could see: every file's bytes, inode, mode and time, every symlink, the link itself.
-    pub(crate) fn served(&self) -> BTreeMap<PathBuf, String> {
-        let mut seen = BTreeMap::new();
-        let root = self.root();
-        for place in ["merged", "merged-production"] {
-            for entry in walkdir::WalkDir::new(root.join(place)).follow_root_links(false) {
-                let Ok(entry) = entry else {
-                    continue; // there is none yet
-                };
-                let meta = entry.path().symlink_metadata().unwrap();
-                let content = if meta.is_symlink() {
-                    fs::read_link(entry.path()).unwrap().display().to_string()
-                } else if meta.is_file() {
-                    hex::encode(Sha256::digest(fs::read(entry.path()).unwrap()))
-                } else {
-                    "a directory".to_owned()
-                };
-                let (inode, mode) = (meta.ino(), meta.mode());
-                let time = (meta.mtime(), meta.mtime_nsec());
-                seen.insert(
-                    entry.path().strip_prefix(&root).unwrap().to_owned(),
-                    format!("{inode} {mode:o} {time:?} {content}"),
-                );
-            }
-        }
-        seen
-    }
-
-    /// A published Packages or Sources, unpacked.
-    pub(crate) fn published_index(&self, path: &str) -> String {
-        let file = self.root().join("merged/dists").join(format!("{path}.gz"));
-        let mut text = String::new();
-        let file = fs::File::open(file).unwrap();
-        std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut text)
-            .unwrap();
-        text
-    }
 }
 
 /// A binary's stanza that nothing is wrong with.
@@ -321,6 +45,45 @@ pub(crate) fn xz(data: &[u8]) -> Vec<u8> {
     out.finish().unwrap()
 }
 
+#[track_caller]
+pub(crate) fn gunzip(path: &Path) -> String {
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(fs::File::open(path).unwrap())
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
+
+/// Returns the lines of a Release for some files.
+pub(crate) fn sums(files: &BTreeMap<String, String>) -> String {
+    let mut sums = String::new();
+    for (path, text) in files {
+        let sum = hex::encode(Sha256::digest(text));
+        writeln!(sums, " {sum} {} {path}", text.len()).unwrap();
+    }
+    sums
+}
+
+/// Lays out a suite in a directory: some plain files and their Release, which begins with these fields.
+pub(crate) fn lay_out(
+    dir: &Path,
+    fields: &str,
+    files: &BTreeMap<String, String>,
+    key: &Path,
+    time: Timestamp,
+) {
+    for (path, text) in files {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let release = format!("{fields}SHA256:\n{}", sums(files));
+    let signer = Signer::key_files(&[key]).unwrap();
+    let signed = signer.sign(release.as_bytes(), SystemTime::from(time));
+    fs::write(dir.join("Release"), &release).unwrap();
+    fs::write(dir.join("InRelease"), signed.unwrap().inline).unwrap();
+}
+
 /// One suite of a site's archive, open for changes. Nothing changes its Release before [`Suite::sign`].
 pub(crate) struct Suite {
     pub(crate) dir: PathBuf,
@@ -330,10 +93,10 @@ pub(crate) struct Suite {
 
 impl Suite {
     pub(crate) fn open(site: &Site, archive: &str, suite: &str) -> Suite {
-        let dir = site.path(&format!("archives/{archive}/dists/{suite}"));
+        let dir = site.path(format!("archives/{archive}/dists/{suite}"));
         Suite {
             body: fs::read_to_string(dir.join("Release")).unwrap(),
-            key: site.path(&format!("keys/{archive}.secret.asc")),
+            key: site.path(format!("keys/{archive}.secret.asc")),
             dir,
         }
     }
@@ -443,11 +206,7 @@ impl Suite {
 
     /// An index as it is, unpacked.
     pub(crate) fn index(&self, path: &str) -> String {
-        let file = fs::File::open(self.dir.join(format!("{path}.gz"))).unwrap();
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut text)
-            .unwrap();
-        text
+        gunzip(&self.dir.join(format!("{path}.gz")))
     }
 
     /// Replaces an index in all its forms.
@@ -494,8 +253,13 @@ impl Suite {
 
     /// Writes the Release, signed, in the forms that the suite has.
     pub(crate) fn sign(&self) {
+        self.sign_at(signing_time());
+    }
+
+    /// Does so at a set time.
+    pub(crate) fn sign_at(&self, time: SystemTime) {
         let signer = Signer::key_files(&[&self.key]).unwrap();
-        let signed = signer.sign(self.body.as_bytes(), signing_time()).unwrap();
+        let signed = signer.sign(self.body.as_bytes(), time).unwrap();
         fs::write(self.dir.join("Release"), &self.body).unwrap();
         fs::write(self.dir.join("Release.gpg"), &signed.detached).unwrap();
         if self.dir.join("InRelease").exists() {

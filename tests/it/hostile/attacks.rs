@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::catalogue::{PACKAGES, check, entry, later, let_pass, run};
 use super::wire::{Act, answer, main_over, serve};
-use crate::common::upstream::{NEWER, Site, copy_tree, stanza, xz};
+use crate::common::site::{Site, copy_tree};
+use crate::common::upstream::{NEWER, stanza, xz};
 
 /// A newer state of main, signed.
 fn newer(site: &Site) {
@@ -92,7 +93,7 @@ fn a_malicious_mirror_is_passed_over_for_the_next() {
             &format!("\"{evil}/main\", \"{good}/main\""),
         );
         run(&site, &[]).expect(0, &[]);
-        let text = site.published_index("daedalus/main/binary-amd64/Packages");
+        let text = site.index("dists/daedalus/main/binary-amd64/Packages");
         assert!(text.contains("Package: newcomer\n") && !text.contains("evil"));
         site.aptmerge(&["verify"]).expect(0, &[]);
     }

@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::catalogue::{PACKAGES, run};
-use crate::common::site::files;
-use crate::common::upstream::{NEWER, NEWEST, Said, Site, stanza};
+use crate::common::site::{Said, Site, files};
+use crate::common::upstream::{NEWER, NEWEST, stanza};
 
 /// Two suites: `daedalus` of overlay and main, with an alias, and `fixes` of overlay alone.
 fn two_suites() -> Site {
@@ -25,7 +25,7 @@ fn configure(site: &Site, keys: &str) {
 
 /// Returns whether a suite has the package that [`Site::news`] adds.
 fn is_new(site: &Site, suite: &str) -> bool {
-    site.published_index(&format!("{suite}/{PACKAGES}"))
+    site.index(&format!("dists/{suite}/{PACKAGES}"))
         .contains("newcomer")
 }
 

@@ -5,7 +5,8 @@ use std::fs;
 
 use crate::common::apt::Apt;
 use crate::common::programs::has;
-use crate::common::upstream::{NEWER, Site, stanza};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, stanza};
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
 const SOURCES: &str = "main/source/Sources";
@@ -166,7 +167,7 @@ fn no_source_claims_a_binary_that_belongs_to_another_archive() {
     let shown = apt.ok("apt-cache", &["showsrc", "odd-tool"]);
     assert!(!shown.contains("evil"), "{shown}");
     // What is an archive's own stays as it was.
-    let published = site.published_index("daedalus/main/source/Sources");
+    let published = site.index("dists/daedalus/main/source/Sources");
     assert!(
         published.contains("\nBinary: odd-lib, odd-arm\n"),
         "{published}"
@@ -225,7 +226,7 @@ fn a_source_that_is_brought_back_never_stands_above_the_owners() {
     ] {
         assert_eq!(fetched(&apt, name), file, "{name}");
     }
-    let published = site.published_index("daedalus/main/source/Sources");
+    let published = site.index("dists/daedalus/main/source/Sources");
     let count = |stanza: &str| published.matches(stanza).count();
     assert_eq!(count("Package: odd-tool\nVersion: 1.0\n"), 1);
     assert_eq!(count("Package: odd-tool\n"), 2, "{published}");

@@ -1,7 +1,7 @@
 //! A merge that takes too long ends, and leaves its suite as it is published.
 
 use super::catalogue::run;
-use crate::common::upstream::Site;
+use crate::common::site::Site;
 
 #[test]
 fn a_merge_that_is_over_its_deadline_leaves_the_suite_as_it_is() {
@@ -22,6 +22,6 @@ fn a_merge_that_is_over_its_deadline_leaves_the_suite_as_it_is() {
     site.aptmerge(&["verify"]).expect(0, &[]);
     site.restore_config();
     run(&site, &[]).expect(0, &[]);
-    let packages = site.published_index("daedalus/main/binary-amd64/Packages");
+    let packages = site.index("dists/daedalus/main/binary-amd64/Packages");
     assert!(packages.contains("Package: newcomer\n"));
 }

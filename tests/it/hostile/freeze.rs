@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::common::apt::{Apt, field};
 use crate::common::programs::has;
-use crate::common::upstream::{NEWER, Said, Site, stanza};
+use crate::common::site::{Said, Site};
+use crate::common::upstream::{NEWER, stanza};
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
 
@@ -109,7 +110,7 @@ fn a_frozen_archive_is_not_dated_anew() {
         );
         at(&site, begun + days(70) + hours(1), &["run"]).expect(3, &["has expired on"]);
         assert!(
-            site.published_index(&format!("daedalus/{PACKAGES}"))
+            site.index(&format!("dists/daedalus/{PACKAGES}"))
                 .contains("newcomer")
         );
         assert_eq!(valid_until(&site).is_some(), !own.is_empty());
@@ -200,9 +201,9 @@ fn a_newer_release_that_was_seen_stands() {
         suite.set("Date", date);
         suite.append_stanza(PACKAGES, &stanza(package));
         suite.sign();
-        crate::common::upstream::copy_tree(&site.path("archives/main"), &site.path(name));
+        crate::common::site::copy_tree(&site.path("archives/main"), &site.path(name));
     };
-    crate::common::upstream::copy_tree(&site.path("archives/main"), &site.path("old"));
+    crate::common::site::copy_tree(&site.path("archives/main"), &site.path("old"));
     state("between", NEWER, "between");
     state("new", "Tue, 03 Feb 2026 00:00:00 UTC", "newcomer");
     state("newest", "Wed, 04 Feb 2026 00:00:00 UTC", "newest");
@@ -224,7 +225,7 @@ fn a_newer_release_that_was_seen_stands() {
     uris(&["old", "between"]);
     site.run(&[])
         .expect(3, &["between: the Release of 2026-02-02", newer]);
-    let index = || site.published_index(&format!("daedalus/{PACKAGES}"));
+    let index = || site.index(&format!("dists/daedalus/{PACKAGES}"));
     assert!(index().contains("between") && !index().contains("newcomer"));
     uris(&["old"]);
     site.run(&[]).expect(3, &["rollback"]);

@@ -1,7 +1,8 @@
 //! Small files that cost much: work and memory that grow faster than what an archive signs.
 
 use super::catalogue::{PACKAGES, check, run, signed};
-use crate::common::upstream::{NEWER, Site, Suite, gz, stanza};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, Suite, gz, stanza};
 
 const COMPONENTS: &str = "main/dep11/Components-amd64.yml";
 const CONTENTS: &str = "main/Contents-amd64";
@@ -70,7 +71,7 @@ fn a_path_with_more_packages_than_a_line_has_room_for() {
     put(&mut suite, CONTENTS, text.as_bytes());
     suite.sign();
     run(&site, &[]).expect(0, &["1 paths have more packages than a line has room for"]);
-    let published = site.published_index("daedalus/main/Contents-amd64");
+    let published = site.index("dists/daedalus/main/Contents-amd64");
     assert!(published.len() < 100_000, "{}", published.len());
     assert!(published.contains("usr/bin/y ") && published.contains("0/gadget,1/gadget"));
 }

@@ -8,7 +8,8 @@ use super::catalogue::{check, entry, later, let_pass, run, signed};
 use super::signatures::Odd;
 use crate::common::apt::Apt;
 use crate::common::programs::has;
-use crate::common::upstream::{NEWER, Site};
+use crate::common::site::Site;
+use crate::common::upstream::NEWER;
 
 /// The field of a suite's Release that the configuration sets.
 fn set(site: &Site, fields: &str) {

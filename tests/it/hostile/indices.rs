@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::catalogue::{Entry, PACKAGES, check, entry, later, let_pass, run, signed};
-use crate::common::upstream::{NEWER, NEWEST, Site, Suite, gz, stanza};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, NEWEST, Suite, gz, stanza};
 
 const SOURCES: &str = "main/source/Sources";
 
@@ -264,7 +265,7 @@ fn what_apt_cannot_read() {
         let told = run(&site, &[]);
         told.expect(0, &["`odd` 1.0 of main (amd64) is left out", &said, why]);
         assert!(!told.stderr.contains("odder"), "{}", told.stderr);
-        let text = site.published_index("daedalus/main/binary-amd64/Packages");
+        let text = site.index("dists/daedalus/main/binary-amd64/Packages");
         assert!(text.contains("Package: newcomer\n"));
         assert!(!text.contains("Package: odd\n") && !text.contains("Package: odder\n"));
         site.aptmerge(&["verify"]).expect(0, &[]);
@@ -317,7 +318,7 @@ fn names_and_versions_that_end_apt() {
         ],
     );
     assert!(told.stderr.len() < 4000, "{}", told.stderr);
-    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    let text = site.index("dists/daedalus/main/binary-amd64/Packages");
     assert!(text.contains("Package: newcomer\n"));
     assert!(!text.contains("Package: odd\n") && !text.contains("odd1"));
     site.aptmerge(&["verify"]).expect(0, &[]);
@@ -355,7 +356,7 @@ fn packages_of_another_architecture_are_left_out() {
         0,
         &["main bookworm main/binary-amd64/Packages: packages of other architectures are left out, 1 of them: `stray` of arm64"],
     );
-    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    let text = site.index("dists/daedalus/main/binary-amd64/Packages");
     assert!(text.contains("Package: newcomer\n") && !text.contains("Package: stray\n"));
     site.aptmerge(&["verify"]).expect(0, &[]);
     let told = site.aptmerge(&["explain", "stray"]);
@@ -609,7 +610,7 @@ fn a_broken_index_holds_up_its_own_archive_only() {
         3,
         &["suite `bookworm` of archive `main` stays at its last good copy"],
     );
-    let index = || site.published_index("daedalus/main/binary-amd64/Packages");
+    let index = || site.index("dists/daedalus/main/binary-amd64/Packages");
     assert!(index().contains("Package: newcomer\n"));
     let mut suite = site.main();
     suite.set("Date", NEWEST);

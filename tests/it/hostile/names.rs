@@ -5,7 +5,8 @@ use std::fs;
 use super::catalogue::{PACKAGES, run};
 use crate::common::apt::Apt;
 use crate::common::programs::has;
-use crate::common::upstream::{NEWER, Site, Suite, stanza};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, Suite, stanza};
 
 /// A stanza in another version, and perhaps for another architecture.
 pub(crate) fn package(name: &str, version: &str, architecture: &str) -> String {
@@ -87,10 +88,10 @@ fn a_name_is_the_same_in_any_case() {
     );
     run(&site, &[]).expect(0, &[]);
     site.aptmerge(&["verify"]).expect(0, &[]);
-    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    let text = site.index("dists/daedalus/main/binary-amd64/Packages");
     assert!(text.contains("Package: New-Name\n") && text.contains("Package: TWICE\n"));
     assert!(!text.contains("Version: 999"), "{text}");
-    let text = site.published_index("daedalus/main/Contents-amd64");
+    let text = site.index("dists/daedalus/main/Contents-amd64");
     assert!(text.contains("admin/ODD-TOOL\n"), "{text}");
     let banned = fs::read_to_string(site.root().join("log/bannedpackages.txt")).unwrap();
     assert!(banned.contains("daedalus,evil\n") && banned.contains("daedalus,needs-it\n"));
@@ -146,7 +147,7 @@ fn a_source_is_the_same_in_any_case() {
         &[(index, source("Odd-Tool", "999")), (PACKAGES, with_source)],
     );
     run(&site, &[]).expect(0, &[]);
-    let text = site.published_index("daedalus/main/source/Sources");
+    let text = site.index("dists/daedalus/main/source/Sources");
     assert!(
         text.contains("odd-tool_1.0.dsc") && !text.contains("Version: 999"),
         "{text}"
@@ -220,7 +221,9 @@ fn who_has_a_name_in_one_architecture_has_its_all_in_every_one() {
         ],
     );
     let index = |architecture| {
-        site.published_index(&format!("daedalus/main/binary-{architecture}/Packages"))
+        site.index(&format!(
+            "dists/daedalus/main/binary-{architecture}/Packages"
+        ))
     };
     // What the owner has in one index only takes the place of what it hides in the others, and no other place.
     for name in ["all-fork-here", "all-fork-there"] {
@@ -275,7 +278,7 @@ fn newest_and_pins_give_a_name_for_all_to_one_archive_too() {
         &[("newest", ["3.0", "1.0"]), ("pinned", ["1.0", "1.0"])],
     );
     // A pin for an architecture is the operator's word on it.
-    let index = site.published_index("daedalus/main/binary-arm64/Packages");
+    let index = site.index("dists/daedalus/main/binary-arm64/Packages");
     assert!(index.contains("Package: pinned-there\nVersion: 1.0\n"));
     assert!(!index.contains("Version: 999\n"));
     let told = site.aptmerge(&["explain", "pinned", "--architecture", "arm64"]);

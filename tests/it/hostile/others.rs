@@ -9,7 +9,8 @@ use super::names::package;
 use super::words::{COMMANDS, COMPONENTS, component, described, header, md5, publish, published};
 use crate::common::apt::Apt;
 use crate::common::programs::has;
-use crate::common::upstream::{NEWER, Site, Suite};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, Suite};
 
 const ARM64: &str = "main/binary-arm64/Packages";
 const GERMAN: &str = "main/i18n/Translation-de";

@@ -5,7 +5,8 @@ use std::io::Write;
 use sha2::{Digest, Sha256};
 
 use super::catalogue::{Entry, PACKAGES, check, entry, let_pass, signed};
-use crate::common::upstream::{NEWER, Site, Suite, gz, stanza, xz};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, Suite, gz, stanza, xz};
 
 const FORMS: [&str; 4] = ["gz", "xz", "bz2", "zst"];
 

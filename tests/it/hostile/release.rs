@@ -1,7 +1,8 @@
 //! Releases that are signed by the right key and say what they must not.
 
 use super::catalogue::{Entry, PACKAGES, check, entry, later, run, signed};
-use crate::common::upstream::{NEWER, Site, Suite, stanza};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, Suite, stanza};
 
 const REFUSED: &str = "main/dists/bookworm: the Release is refused";
 

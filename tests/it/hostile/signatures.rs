@@ -16,7 +16,8 @@ use sequoia_openpgp::types::{HashAlgorithm, ReasonForRevocation, SignatureType};
 
 use super::catalogue::{Entry, check, entry, later, signed};
 use crate::common::certs::{Parts, bound_anew, insert, pair, without_older};
-use crate::common::upstream::{NEWER, Site, signing_time};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, signing_time};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const REFUSED: &str = "the signature is refused";

@@ -2,7 +2,8 @@
 
 use super::catalogue::{PACKAGES, run};
 use super::names::{client, publish};
-use crate::common::upstream::{NEWER, NEWEST, Site, Suite, stanza};
+use crate::common::site::Site;
+use crate::common::upstream::{NEWER, NEWEST, Suite, stanza};
 
 const FIELDS: [(&str, &str); 3] = [
     ("evil-essential", "Essential: yes\n"),
@@ -54,7 +55,7 @@ fn an_archive_that_may_not_be_essential_is_not() {
     said.expect(0, &["`own-essential` of overlay is now `Essential`"]);
     assert!(!said.stderr.contains("evil"), "{}", said.stderr);
     site.aptmerge(&["verify"]).expect(0, &[]);
-    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    let text = site.index("dists/daedalus/main/binary-amd64/Packages");
     for (name, _) in FIELDS {
         // All the rest of the stanza is there as it was.
         let rest = stanza(name).replace("pool/main", "pool/MAIN/main");
@@ -69,6 +70,6 @@ fn an_archive_that_may_not_be_essential_is_not() {
     // What is set is in force at once.
     site.restore_config();
     run(&site, &[]).expect(0, &["`evil-essential` of main is now `Essential`"]);
-    let text = site.published_index("daedalus/main/binary-amd64/Packages");
+    let text = site.index("dists/daedalus/main/binary-amd64/Packages");
     assert!(text.contains("Protected: yes\nImportant:\n yes\n"));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::upstream::Site;
+use crate::common::site::Site;
 
 /// How a request is answered.
 pub(crate) enum Act {

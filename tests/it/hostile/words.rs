@@ -8,8 +8,9 @@ use std::process::Command;
 use super::catalogue::{PACKAGES, run};
 use crate::common::apt::Apt;
 use crate::common::programs::{has, skipped};
+use crate::common::site::Site;
 use crate::common::state;
-use crate::common::upstream::{NEWER, NEWEST, Site, Suite, gz, stanza};
+use crate::common::upstream::{NEWER, NEWEST, Suite, gz, stanza};
 
 pub(crate) const COMPONENTS: &str = "main/dep11/Components-amd64.yml";
 const TRANSLATION: &str = "main/i18n/Translation-en";

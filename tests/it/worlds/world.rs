@@ -3,20 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::SystemTime;
 
 use aptmerge::deb822::compare_versions;
-use aptmerge::openpgp::Signer;
 use md5::{Digest as _, Md5};
-use sha2::Sha256;
-use tempfile::TempDir;
 
 use crate::common::history::Random;
-use crate::common::site;
+use crate::common::site::{Said, Site};
+use crate::common::upstream::lay_out;
 
 pub(crate) const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
 pub(crate) const COMPONENTS: [&str; 2] = ["main", "contrib"];
@@ -402,33 +396,22 @@ impl Source {
 
 /// A world as signed archives on disk, with a configuration that merges them.
 pub(crate) struct Laid {
-    dir: TempDir,
+    site: Site,
 }
 
 impl Laid {
     /// Lays a world out.
     pub(crate) fn out(world: &World) -> Laid {
-        let laid = Laid {
-            dir: site::work_dir(),
-        };
-        fs::create_dir(laid.path("keys")).unwrap();
-        for name in ["overlay", "security", "main", "publish-a"] {
-            for form in ["gpg", "secret.asc"] {
-                let file = format!("{name}.{form}");
-                let key = laid.path("keys").join(&file);
-                fs::copy(site::fixtures().join("keys").join(&file), &key).unwrap();
-                fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
-            }
-        }
+        let laid = Laid { site: Site::bare() };
         for archive in 0..world.archives {
             laid.write_archive(archive, world.all_in[archive], &world.indices(archive));
         }
-        fs::write(laid.path("aptmerge.toml"), laid.configuration(world)).unwrap();
+        laid.site.write_config(&laid.configuration(world));
         laid
     }
 
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.dir.path().join(path)
+        self.site.path(path)
     }
 
     fn write_archive(&self, archive: usize, all_in: AllIn, indices: &BTreeMap<String, String>) {
@@ -441,26 +424,9 @@ impl Laid {
         if all_in == AllIn::EveryIndexAndBinaryAll {
             release += "No-Support-for-Architecture-all: Packages\n";
         }
-        release += "SHA256:\n";
-        for (path, text) in indices {
-            let file = dir.join(path);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(&file, text).unwrap();
-            writeln!(
-                release,
-                " {} {} {path}",
-                hex::encode(Sha256::digest(text)),
-                text.len()
-            )
-            .unwrap();
-        }
-        let signer =
-            Signer::key_files(&[self.path(format!("keys/{}.secret.asc", KEYS[archive]))]).unwrap();
-        let time: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let signed = signer
-            .sign(release.as_bytes(), SystemTime::from(time))
-            .unwrap();
-        fs::write(dir.join("InRelease"), signed.inline).unwrap();
+        let key = self.path(format!("keys/{}.secret.asc", KEYS[archive]));
+        let time = "2026-01-01T00:00:00Z".parse().unwrap();
+        lay_out(&dir, &release, indices, &key, time);
     }
 
     fn configuration(&self, world: &World) -> String {
@@ -489,15 +455,7 @@ impl Laid {
     }
 
     /// Calls the program.
-    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
-        Command::new(site::APTMERGE)
-            .arg("--config")
-            .arg(self.path("aptmerge.toml"))
-            .args(["--clock", NOW])
-            .args(arguments)
-            .env_remove("APTMERGE_CONFIG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+    pub(crate) fn aptmerge(&self, arguments: &[&str]) -> Said {
+        self.site.aptmerge(&[arguments, &["--clock", NOW]].concat())
     }
 }
