@@ -15,6 +15,7 @@ use std::fmt::Write;
 
 use aptmerge::config::Config;
 use aptmerge::error::Result;
+use aptmerge::merge::rewrite::{RULES, Rule};
 use aptmerge::uri::Uri;
 use clap::ValueEnum;
 use percent_encoding::percent_decode_str;
@@ -49,12 +50,17 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
                 let base = base.to_string().replace('$', "%24");
                 let base = base.trim_end_matches('/');
                 // $request_uri is as the client sent it: what was percent-encoded stays so.
+                let rules = RULES.map(|Rule { from, to }| {
+                    let from = from.replace('/', "/+");
+                    format!(
+                        "if ($request_uri ~ \"^/+merged/+pool/+{quoted}/+{from}([^?]*)\") {{ return 302 \"{base}/{to}$1\"; }}\n    "
+                    )
+                });
                 format!(
                     "location ^~ /merged/pool/{pool}/ {{\n    \
                      if ($request_uri ~* \"{CLIMBS}\") {{ return 404; }}\n    \
-                     if ($request_uri ~ \"^/+merged/+pool/+{quoted}/+_/+([^?]*)\") {{ return 302 \"{base}/$1\"; }}\n    \
-                     if ($request_uri ~ \"^/+merged/+pool/+{quoted}/+([^?]*)\") {{ return 302 \"{base}/pool/$1\"; }}\n    \
-                     return 404;\n}}"
+                     {}return 404;\n}}",
+                    rules.concat()
                 )
             }
             (Some(base), Server::Apache) => {
@@ -63,10 +69,14 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
                         "Apache cannot be told to lead to {base} of archive `{name}`: set `redirect` to a URI without percent-encoded signs"
                     ))
                 })?;
+                let rules = RULES.map(|Rule { from, to }| {
+                    format!(
+                        "\nRedirectMatch 302 \"^/merged/pool/{quoted}/{from}(.*)$\" \"{base}/{to}$1\""
+                    )
+                });
                 format!(
-                    "RedirectMatch 404 \"(?i)^/merged/pool/{quoted}/(.*{SLASH})?(\\.|%(25)*2e){{2}}({SLASH}|{END})\"\n\
-                     RedirectMatch 302 \"^/merged/pool/{quoted}/_/(.*)$\" \"{base}/$1\"\n\
-                     RedirectMatch 302 \"^/merged/pool/{quoted}/(.*)$\" \"{base}/pool/$1\""
+                    "RedirectMatch 404 \"(?i)^/merged/pool/{quoted}/(.*{SLASH})?(\\.|%(25)*2e){{2}}({SLASH}|{END})\"{}",
+                    rules.concat()
                 )
             }
             // Its packages are reached through the links in the tree.

@@ -180,12 +180,28 @@ pub fn rewritten(path: &str, pool: &PoolName) -> Result<String, &'static str> {
     ))
 }
 
+/// A rule that leads from a path in a merged index back into the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The text after `pool/NAME/` that the rule takes away.
+    pub from: &'static str,
+    /// The text below the archive that the rule writes instead.
+    pub to: &'static str,
+}
+
+/// The rules of every reader: of [`original`], of `serve`, and of web servers. The first whose `from` is there holds.
+pub const RULES: [Rule; 2] = [
+    Rule { from: "_/", to: "" },
+    Rule {
+        from: "",
+        to: "pool/",
+    },
+];
+
 /// Returns the path in the archive, from the part after `pool/NAME/` in a merged index.
 pub fn original(rest: &str) -> String {
-    match rest.strip_prefix("_/") {
-        Some(outside) => outside.to_owned(),
-        None => format!("pool/{rest}"),
-    }
+    let path = |rule: &Rule| Some(format!("{}{}", rule.to, rest.strip_prefix(rule.from)?));
+    RULES.iter().find_map(path).unwrap_or_default()
 }
 
 #[cfg(test)]

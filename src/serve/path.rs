@@ -7,6 +7,8 @@ use percent_encoding::{
     AsciiSet, CONTROLS, percent_decode_str, percent_encode, utf8_percent_encode,
 };
 
+use crate::merge::rewrite::RULES;
+
 /// The characters that a URI's path may not hold as they are, RFC 3986, section 3.3. `%` is absent: the text is
 /// percent-encoded already.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
@@ -72,24 +74,25 @@ fn segment(raw: &str) -> Option<Segment<'_>> {
 }
 
 /// Returns the path in its archive of the package whose rewritten name is `pool/NAME/REST`; `rest` is percent-encoded and
-/// stays so. The path is `pool/REST`, or for a REST that begins with `_/` the part after `_/` (an archive that keeps
-/// packages outside `pool/`).
+/// stays so. The first of [`RULES`] whose `from` is there, encoded or not, gives the path.
 ///
 /// `None` if `rest` names nothing, or could lead out of the archive.
 pub(super) fn pool_path(rest: &str) -> Option<String> {
     let parts = segments(rest)?;
     let (first, below) = parts.split_first()?;
-    let (parent, path, named) = match rest.split_once('/') {
-        Some((_, path)) if first.name.as_ref() == b"_" => ("", path, below),
-        _ => ("pool/", rest, parts.as_slice()),
-    };
+    let (to, path, named) = RULES
+        .iter()
+        .find_map(|rule| match rule.from.strip_suffix('/') {
+            Some(from) if first.name.as_ref() == from.as_bytes() => {
+                Some((rule.to, rest.split_once('/')?.1, below))
+            }
+            Some(_) => None,
+            None => Some((rule.to, rest, parts.as_slice())),
+        })?;
     if named.iter().all(Segment::is_blank) {
         return None;
     }
-    Some(format!(
-        "{parent}{}",
-        utf8_percent_encode(path, NOT_IN_PATH)
-    ))
+    Some(format!("{to}{}", utf8_percent_encode(path, NOT_IN_PATH)))
 }
 
 /// Returns the name of a file as one segment of a URI's path.
@@ -161,6 +164,20 @@ mod tests {
             ("main/é \"x\".deb", "pool/main/%C3%A9%20%22x%22.deb"),
         ] {
             assert_eq!(pool_path(rest).as_deref(), Some(original), "{rest}");
+        }
+    }
+
+    #[test]
+    fn it_maps_back_as_the_merge_does() {
+        for rest in [
+            "main/x.deb",
+            "_/x.deb",
+            "_/pool/_/x.deb",
+            "_x/y.deb",
+            "x/_/y.deb",
+        ] {
+            let original = crate::merge::rewrite::original(rest);
+            assert_eq!(pool_path(rest), Some(original), "{rest}");
         }
     }
 
