@@ -4,12 +4,11 @@
 //! from the manifest, the sync and the push take the difference of two manifests. A directory is walked only to see whether it still is
 //! what its manifest says ([`Manifest::compare`]).
 //!
-//! Why that comparison may look at names, sizes and times alone: our own code replaces files and never writes into them, so a file that
-//! somebody else removed, cut off or wrote to differs in one of the three, unless the writer hides it. Whoever does that could forge the
+//! Why that comparison reads only files whose time differs: our own code replaces files and never writes into them, so a file that
+//! somebody else removed, cut off or wrote to differs in name, size or time, unless the writer hides it. Whoever does that could forge the
 //! manifest as well. What clients believe is the signature on the Release, and `verify` reads every byte against that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
 use std::io::{self, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -91,22 +90,21 @@ impl ManifestFile {
         })
     }
 
-    /// Returns whether the file at a path looks as the manifest has it.
+    /// Returns whether the file at a path is the one that the manifest has: of the same size and time. A file of another time, as from a
+    /// backup, is read.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        path.symlink_metadata()
-            .is_ok_and(|found| self.is_like(&found))
+        let Ok(found) = path.symlink_metadata() else {
+            return false;
+        };
+        let is_as_long = found.is_file() && found.len() == self.digests.size;
+        let is_same = || digests(path).is_ok_and(|found| found.sha256 == self.digests.sha256);
+        is_as_long && (found.mtime() == self.modified || is_same())
     }
 
     /// Returns whether there is a file of the same size at a path.
     pub(crate) fn has_size_of(&self, path: &Path) -> bool {
         let found = path.symlink_metadata();
         found.is_ok_and(|found| found.is_file() && found.len() == self.digests.size)
-    }
-
-    /// Returns whether a file looks as this manifest has it: a regular file of the same size and time.
-    fn is_like(&self, metadata: &Metadata) -> bool {
-        let found = (metadata.len(), metadata.mtime());
-        metadata.is_file() && found == (self.digests.size, self.modified)
     }
 }
 
@@ -261,14 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_time_alone_is_seen() {
+    fn a_file_of_another_time_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "text").unwrap();
         let manifest = Manifest::read(dir.path(), &|_| false).unwrap();
-        let file = fs::File::options().write(true).open(&path).unwrap();
-        file.set_modified(std::time::UNIX_EPOCH).unwrap();
-        let found = manifest.compare(dir.path(), &|_| false).unwrap();
-        assert_eq!(found.wrong.len(), 1, "{found:?}");
+        for (text, faults) in [("text", 0), ("tent", 1)] {
+            fs::write(&path, text).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+            let found = manifest.compare(dir.path(), &|_| false).unwrap();
+            assert_eq!(found.wrong.len(), faults, "{found:?}");
+        }
     }
 }

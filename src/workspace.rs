@@ -79,6 +79,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::durable;
 use crate::error::{Error, Result};
@@ -98,6 +100,21 @@ pub(crate) use record::{read_json, write_json};
 
 /// The name, below the state directory, of the record of the generation that is about to be swapped in.
 const STAGED: &str = "staged.json";
+
+/// The name of the record of what volatile holds.
+const VOLATILE_RECORD: &str = "volatile.json";
+
+/// The record of what volatile holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct VolatileRecord {
+    /// The digest of the list of the suites whose manifests describe volatile.
+    published: String,
+}
+
+impl Record for VolatileRecord {
+    const FORMAT: u64 = 1;
+}
 
 /// The recorded state, under the lock.
 #[derive(Debug)]
@@ -160,12 +177,13 @@ impl<'lock> Workspace<'lock> {
         Ok(staged.map(|(generation, _)| generation))
     }
 
-    /// Makes the staged record the published one: the swap has happened.
-    pub fn adopt_staged(&mut self, generation: Generation) -> Result<()> {
+    /// Makes the staged record the published one: the swap has happened. Returns the generation that was published before.
+    pub fn adopt_staged(&mut self, generation: Generation) -> Result<Generation> {
         let staged = self.layout.state().join(STAGED);
         durable::rename(&staged, &published_path(&self.layout))?;
-        self.published = generation;
-        generation::collect(&published_path(&self.layout))
+        let before = std::mem::replace(&mut self.published, generation);
+        generation::collect(&published_path(&self.layout))?;
+        Ok(before)
     }
 
     /// Records that production is about to hold a generation without a record: from now on, no suite counts as made from what the old
@@ -186,7 +204,40 @@ impl<'lock> Workspace<'lock> {
 
     /// Removes the staged record: the swap never happened.
     pub fn forget_staged(&self) -> Result<()> {
-        durable::remove_file(&self.layout.state().join(STAGED))
+        durable::remove_file(&self.layout.state().join(STAGED))?;
+        generation::collect(&published_path(&self.layout))
+    }
+
+    /// Returns whether volatile was left as the tree of the published record.
+    pub(crate) fn is_volatile_known(&self) -> Result<bool> {
+        match self.read_state(VOLATILE_RECORD) {
+            Err(error) if is_damaged(&error) => Ok(false),
+            Ok(None) => Ok(false),
+            Ok(Some(VolatileRecord { published })) => Ok(published == self.published_digest()?),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records, durably, that nothing is known of volatile any more.
+    pub(crate) fn forget_volatile(&self) -> Result<()> {
+        durable::remove_file(&self.layout.state().join(VOLATILE_RECORD))?;
+        durable::sync_dir(&self.layout.state())
+    }
+
+    /// Records that volatile is the tree of the published record, to the last file.
+    pub(crate) fn record_volatile(&self) -> Result<()> {
+        let published = self.published_digest()?;
+        self.write_state(VOLATILE_RECORD, &VolatileRecord { published })
+    }
+
+    /// Returns the digest of the list of the published suites, which has the digests of their manifests.
+    fn published_digest(&self) -> Result<String> {
+        let path = published_path(&self.layout);
+        match durable::read_regular(&path) {
+            Ok(text) => Ok(hex::encode(Sha256::digest(text))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
     }
 
     /// Writes a file of the state, durably and in one step.

@@ -35,6 +35,8 @@ pub(super) fn by_hash_paths(
 pub(super) struct Writer<'a> {
     pub(super) old: &'a Path,
     pub(super) new: &'a Path,
+    /// The manifest of what is served.
+    pub(super) before: &'a Manifest,
     /// The files that the served Release lists.
     pub(super) listed: &'a BTreeMap<String, FileDigest>,
     /// The comparison with what is served now, which finds the changes.
@@ -115,7 +117,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Carries a file on as it is served now, if the file is there in the length that its Release lists.
+    /// Carries a file on as it is served now, if the file is there in the length that its Release lists, and as the manifest has it.
     pub(super) fn carry(&self, path: &str) -> Result<bool> {
         let Some(digest) = self.listed.get(path) else {
             return Ok(false);
@@ -124,6 +126,14 @@ impl Writer<'_> {
         if !old
             .symlink_metadata()
             .is_ok_and(|m| m.is_file() && m.len() == digest.size)
+        {
+            return Ok(false);
+        }
+        if self
+            .before
+            .files
+            .get(path)
+            .is_some_and(|file| !file.is_at(&old))
         {
             return Ok(false);
         }

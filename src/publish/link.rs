@@ -2,7 +2,7 @@
 //!
 //! Why a loss of power leaves the link at a whole tree, whichever of the last changes the loss takes:
 //!
-//! - Files are forced out before they get their names, and all directories of volatile, and the root, before the link is
+//! - Files are forced out before they get their names, and all directories of volatile that changed, and the root, before the link is
 //!   renamed to it. So from the moment that the link may be at volatile, all of volatile is on the disk.
 //! - The rename is forced out before production is touched. So as long as production may be half synced, the link is at
 //!   volatile. In the same way production, and every directory of it that changed, is forced out before the link comes back,
@@ -18,9 +18,13 @@
 //! - If a swap has no usable record left, that is recorded, durably, before production is touched: whatever the
 //!   loss takes after that, no suite counts as made from what the older record says.
 //!
+//! - What stays in volatile for the next generation was forced out before it was put on record, and the record goes before volatile is
+//!   touched, both durably. So a record, whatever else was lost, means that all of volatile is on the disk.
+//!
 //! None of this relies on directories being forced out in the order in which they were changed, as the journals of ext4
 //! and xfs do it. `scripts/faults/run power` replays such losses.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -28,11 +32,11 @@ use std::path::Path;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
-use crate::workspace::{Layout, PRODUCTION, VOLATILE, Workspace, is_damaged};
+use crate::workspace::{Generation, Layout, PRODUCTION, VOLATILE, Workspace, is_damaged};
 
 use super::error::PublishError;
-use super::sync;
 use super::whole::{self, Holds};
+use super::{sync, trees};
 
 /// The tree that the link serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +120,7 @@ fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Opti
         match whole::holds(&tree, &staged)? {
             Holds::It => {
                 listener.warn(going_on);
-                workspace.adopt_staged(staged)?;
+                drop(workspace.adopt_staged(staged)?);
                 return Ok(None);
             }
             Holds::Not(lacks) => return Ok(Some(lacks)),
@@ -156,6 +160,23 @@ fn go_back(workspace: &Workspace<'_>, lacks: String, listener: &dyn Listener) ->
     ));
     swap(layout, PRODUCTION)?;
     workspace.forget_staged()
+}
+
+/// Does the same as [`finish`], where it is known that production holds the generation before, and the suites that are kept.
+pub(super) fn finish_changes(
+    layout: &Layout,
+    before: &Generation,
+    after: &Generation,
+    kept: &BTreeSet<String>,
+) -> Result<()> {
+    trees::mirror_changes(
+        &layout.volatile(),
+        &layout.production(),
+        before,
+        after,
+        kept,
+    )?;
+    swap(layout, PRODUCTION)
 }
 
 /// Does the rest once the swap is done and the new generation is recorded: brings production up to it, and swaps back.

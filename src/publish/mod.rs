@@ -16,7 +16,9 @@
 //!
 //! The module `refused` explains why no archive keeps suites back that are not made from it.
 //!
-//! A crash leaves, before the swap, a volatile that the next run throws away; between the swaps, the link at a volatile
+//! The module `trees` explains which suites stay in the trees as they are, and why that is safe.
+//!
+//! A crash leaves, before the swap, a volatile that the next run throws away, since nothing is on record of it; between the swaps, the link at a volatile
 //! that is complete, from which the next run finishes ([`recover`]) after it has checked that volatile still is complete; after that,
 //! nothing to do.
 

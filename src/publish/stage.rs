@@ -17,7 +17,7 @@ use crate::merge;
 use crate::names::SuiteName;
 use crate::openpgp::Signer;
 use crate::units::ByteSize;
-use crate::workspace::{Generation, Layout, VOLATILE, Workspace};
+use crate::workspace::{Generation, Layout, SuiteRecord, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suites};
 use super::error::PublishError;
@@ -58,6 +58,10 @@ struct Built {
     removed: Vec<String>,
     links_changed: bool,
     refused: Vec<Refused>,
+    /// The suites that both trees hold already as their manifests have them.
+    kept: BTreeSet<String>,
+    /// The suites that production did not hold as their manifests have them.
+    damaged: BTreeSet<String>,
 }
 
 /// A generation that is served from production.
@@ -91,7 +95,12 @@ impl<'p> Plan<'p> {
         } = options;
         let layout = workspace.layout();
         let volatile = layout.volatile();
-        durable::remove_tree(&volatile)?;
+        let found = trees::look(workspace)?;
+        workspace.forget_volatile()?;
+        match found.is_volatile_known {
+            true => self.clear_outdated(&volatile)?,
+            false => durable::remove_tree(&volatile)?,
+        }
         durable::create_dir(&volatile.join("dists"))?;
         let mut generation = Generation {
             number: self.published.number.saturating_add(1),
@@ -100,17 +109,28 @@ impl<'p> Plan<'p> {
         };
         let mut changed = Vec::new();
         let mut refused = Vec::new();
+        let mut kept = BTreeSet::new();
         let cache = Cache::new(&layout.cache(), SystemTime::from(self.now));
         if allow.rebuild {
             cache.trim(ByteSize::from_bytes(0))?;
         }
         for suite in &self.suites {
             cancel.check()?;
-            let stage = self.suite_stage(suite, layout, &cache, allow, cancel);
+            let mut stage = self.suite_stage(suite, layout, &cache, allow, cancel);
+            let damage = found.damaged.get(suite.name.as_str());
+            stage.is_damaged = damage.is_some();
             let made = match (&suite.action, suite.record) {
-                (Action::Keep, Some(record)) => Ok(stage.keep(record)?),
+                (Action::Keep, Some(record)) if damage.is_none() => {
+                    kept.insert(suite.name.to_string());
+                    match found.is_volatile_known {
+                        true => Ok(record.clone()),
+                        false => Ok(stage.keep(record)?),
+                    }
+                }
                 (action, _) => {
-                    listener.info(format!("suite {}: {}", suite.name, why(action)));
+                    let why = damage.map_or(why(action), String::as_str);
+                    listener.info(format!("suite {}: {why}", suite.name));
+                    stage.clear()?;
                     for_suite(suite.name, || stage.make(signer, listener)).inspect(|record| {
                         for warning in &record.report.warnings {
                             listener.warn(format!("suite {}: {warning}", suite.name));
@@ -144,13 +164,32 @@ impl<'p> Plan<'p> {
             removed: self.removed.iter().map(ToString::to_string).collect(),
             links_changed: self.links_changed,
             refused,
+            kept,
+            damaged: found.damaged.into_keys().collect(),
         };
         self.settle(&mut built, 0, listener)?;
         self.place_links(&mut built.generation, &volatile)?;
         let _syncing = listener.progress(Task::Sync);
-        sync::sync_tree(&volatile)?;
+        let suites = built.generation.suites.keys();
+        // What volatile held before was forced out before it was on record.
+        let suites = suites.filter(|s| !found.is_volatile_known || !built.kept.contains(*s));
+        trees::force_out(&volatile, &built.generation, suites)?;
         durable::sync_dir(layout.root())?;
         Ok(Staged { plan: self, built })
+    }
+
+    /// Removes from volatile what the new generation will not have, or has in another form.
+    fn clear_outdated(&self, volatile: &Path) -> Result<()> {
+        let configured = Generation {
+            number: 0,
+            suites: self
+                .suites
+                .iter()
+                .map(|suite| (suite.name.to_string(), SuiteRecord::default()))
+                .collect(),
+            links: self.links(|_| true),
+        };
+        trees::remove_gone(volatile, self.published, &configured)
     }
 
     /// Warns of the suites that were refused, except the first `told` of them. If nothing else would change, the run ends with the last
@@ -170,23 +209,38 @@ impl<'p> Plan<'p> {
         last.map_or(Ok(()), |last| Err(last.why))
     }
 
+    /// Returns the configured symlinks of the suites that there are.
+    fn links(&self, is_there: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+        let specs = self.suites.iter().map(|suite| suite.spec);
+        links(specs, self.settings, is_there)
+    }
+
     /// Makes the symlinks of a generation, for the suites that it has.
     fn place_links(&self, generation: &mut Generation, volatile: &Path) -> Result<()> {
         let suites = &generation.suites;
-        generation.links = links(self.suites.iter().map(|s| s.spec), self.settings, |suite| {
-            suites.contains_key(suite)
-        });
+        generation.links = self.links(|suite| suites.contains_key(suite));
+        let left_out = self.links(|suite| !suites.contains_key(suite));
+        for path in left_out
+            .keys()
+            .filter(|path| !generation.links.contains_key(*path))
+        {
+            sync::remove(&volatile.join(path))?;
+        }
         let outside: BTreeSet<&str> = suites
             .values()
             .flat_map(|record| record.report.outside.iter().map(String::as_str))
             .collect();
         for (path, target) in &generation.links {
             match path.strip_prefix("pool/") {
-                Some(pool) => place_pool(&volatile.join(path), pool, Path::new(target), &outside)?,
+                Some(pool) => {
+                    let place = volatile.join(path);
+                    sync::remove(&place)?;
+                    place_pool(&place, pool, Path::new(target), &outside)?;
+                }
                 None => place_alias(&volatile.join(path), target)?,
             }
         }
-        Ok(())
+        trees::clear_strays(volatile, generation)
     }
 
     fn suite_stage<'a>(
@@ -207,6 +261,7 @@ impl<'p> Plan<'p> {
             cache,
             cancel,
             number: self.published.number.saturating_add(1),
+            is_damaged: false,
         }
     }
 
@@ -250,6 +305,9 @@ fn why(action: &Action) -> &str {
 
 /// Makes the symlink of an alias of a suite.
 fn place_alias(place: &Path, target: &str) -> Result<()> {
+    if std::fs::read_link(place).is_ok_and(|found| found == Path::new(target)) {
+        return Ok(());
+    }
     if let Some(parent) = place.parent() {
         durable::create_dir(parent)?;
     }
@@ -322,9 +380,10 @@ impl Staged<'_> {
                 listener.warn(made_again(&fault.suite, problems));
                 let cache = Cache::new(&layout.cache(), SystemTime::from(self.plan.now));
                 let cache = cache.distrusted();
-                let stage = self
+                let mut stage = self
                     .plan
                     .suite_stage(planned, layout, &cache, allow, cancel);
+                stage.is_damaged = self.built.damaged.contains(fault.suite.as_str());
                 stage.clear()?;
                 let made = for_suite(&fault.suite, || stage.make(signer, listener));
                 for path in cache.wrong() {
@@ -366,9 +425,6 @@ impl Staged<'_> {
             self.built.refused.push(fault);
         }
         self.plan.settle(&mut self.built, told, listener)?;
-        for path in self.built.generation.links.keys() {
-            sync::remove(&tree.join(path))?;
-        }
         self.plan.place_links(&mut self.built.generation, &tree)?;
         sync::sync_tree(&tree)?;
         Ok(Checked(self.built))
@@ -416,8 +472,18 @@ impl Swapped {
     /// Brings production up to volatile and points the link back at it.
     pub fn finish(self, workspace: &mut Workspace<'_>) -> Result<Published> {
         let number = self.0.generation.number;
-        workspace.adopt_staged(self.0.generation)?;
-        link::finish(workspace.layout())?;
+        let before = workspace.adopt_staged(self.0.generation)?;
+        link::finish_changes(
+            workspace.layout(),
+            &before,
+            workspace.published(),
+            &self.0.kept,
+        )?;
+        let mut refused = self.0.refused.iter();
+        // What was damaged and put back is in volatile as it is in production.
+        if !refused.any(|refused| self.0.damaged.contains(refused.suite.as_str())) {
+            workspace.record_volatile()?;
+        }
         Ok(Published {
             number,
             changed: self.0.changed,

@@ -43,6 +43,8 @@ pub(super) struct SuiteStage<'a> {
     pub(super) cache: &'a Cache,
     pub(super) cancel: &'a Cancel,
     pub(super) number: u64,
+    /// `true` if production does not hold the suite as its manifest has it.
+    pub(super) is_damaged: bool,
 }
 
 impl SuiteStage<'_> {
@@ -199,9 +201,12 @@ impl SuiteStage<'_> {
         self.guard_date(dated)?;
         self.guard_identity(old_release.as_ref(), &identity)?;
         let listed = self.listed(proven.as_ref());
-        // A suite that only needs a new signature is merged anew if it is not proven.
+        // A suite that only needs a new signature is merged anew if it is not proven, or not all there.
         let carried = match self.suite.action {
-            Action::Sign(_) => self.suite.record.filter(|_| proven.is_some()),
+            Action::Sign(_) => {
+                let is_whole = proven.is_some() && !self.is_damaged;
+                self.suite.record.filter(|_| is_whole)
+            }
             _ => None,
         };
         let progress = listener.progress(Task::Merge {
@@ -215,7 +220,9 @@ impl SuiteStage<'_> {
         });
         let dates = dates.collect();
         let served = self.served(old_release.as_ref());
+        let before = self.manifest_before()?;
         let writer = Writer {
+            before: &before,
             old: &self.old,
             new: &self.new,
             listed: &listed,
@@ -269,7 +276,7 @@ impl SuiteStage<'_> {
         drop(progress);
         let text = release::suite_release(content, &identity, plan.now, valid_until, &files);
         self.sign(signer, &text, &mut manifest)?;
-        let retained = self.retain(&mut manifest)?;
+        let retained = self.retain(&before, &mut manifest)?;
         Ok(SuiteRecord {
             generation: self.number,
             content: self.suite.content.clone(),
@@ -383,11 +390,14 @@ impl SuiteStage<'_> {
     }
 
     /// Carries on the by-hash files of earlier generations, and enters them into the manifest of the new one.
-    fn retain(&self, manifest: &mut Manifest) -> Result<BTreeMap<String, LastReferenced>> {
-        let before = self.manifest_before()?;
+    fn retain(
+        &self,
+        before: &Manifest,
+        manifest: &mut Manifest,
+    ) -> Result<BTreeMap<String, LastReferenced>> {
         let empty = BTreeMap::new();
         let mut retained = by_hash::retained(
-            by_hash::existing(&before),
+            by_hash::existing(before),
             &manifest.files,
             self.suite.record.map_or(&empty, |r| &r.retained),
             self.plan.settings.by_hash,

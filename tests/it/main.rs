@@ -29,6 +29,7 @@ mod import;
 mod incremental;
 mod lock;
 mod lock_file;
+mod manifest;
 mod merge;
 mod openpgp;
 mod owner;
