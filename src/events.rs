@@ -39,7 +39,7 @@ pub trait Listener: Sync {
 
 /// The progress of a task, for whoever shows it; any thread may tell it.
 pub trait Progress: Send + Sync {
-    /// Sets the length of the task, once it is known; [`Task`] says in which unit.
+    /// Sets the length of the task, once it is known; called once at most. [`Task`] says in which unit.
     fn set_length(&self, length: u64);
 
     /// Counts so much more as done. It may come to more than the length where something had to be done twice, and to less where something

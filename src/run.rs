@@ -1,7 +1,7 @@
-//! The run, steps 0 to 9: from the archives to the targets, under one lock.
+//! The run: from the archives to the targets, under one lock.
 //!
-//! The caller takes the lock (step 0), since it may hold the lock already; all functions here work on the
-//! [`Workspace`] that was opened through the lock.
+//! The steps are: recover, fetch, merge, check, swap, sync, push, record. The caller takes the lock, since it may hold the lock already;
+//! all functions here work on the [`Workspace`] that was opened through the lock.
 
 mod outcome;
 mod setup;
@@ -89,7 +89,7 @@ fn push_options(options: &RunOptions<'_>) -> PushOptions {
     PushOptions::new(options.guardian.clone(), options.cancel)
 }
 
-/// Runs step 2 by itself.
+/// Runs the fetch by itself.
 pub fn fetch_spool(
     workspace: &Workspace<'_>,
     setup: &Setup,
@@ -111,7 +111,7 @@ pub fn fetch_spool(
     Ok(spool)
 }
 
-/// Runs steps 3 to 7: merge, check, swap, sync, swap back. Nothing before the swap touches the tree that is served.
+/// Runs the steps from the merge to the sync, which ends with the swap back. Nothing before the swap touches the tree that is served.
 pub fn publish_spool(
     workspace: &mut Workspace<'_>,
     setup: &Setup,

@@ -1,5 +1,9 @@
 //! Signals are blocked where they must not end us, and waited for where they matter; there are no handlers.
 //!
+//! A run may be killed at any moment, and the next one converges, so there is nothing for a handler to clean up. A signal that ends a run
+//! does not cancel it in order ([`crate::cancel`]): an orderly end could wait for a server that does not answer, and the kernel ends the
+//! run, and its lock, at once.
+//!
 //! A blocked signal stays blocked in every process that is started, so a command of somebody else's is started with [`unblock`].
 
 use std::io;

@@ -128,7 +128,7 @@ impl Context {
         PathBuf::from("/proc/self/exe")
     }
 
-    /// Takes the lock, or leaves: step 0.
+    /// Takes the lock; fails if another run holds it.
     pub(super) fn lock(&self, config: &Config, options: &LockOptions) -> Result<RunLock> {
         // If the lock lies below the root, the first run has to make the root before it can take the lock.
         std::fs::create_dir_all(&config.root)

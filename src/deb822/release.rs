@@ -172,8 +172,8 @@ impl Release {
                 .any(|w| w == "Packages")
     }
 
-    /// Returns the entries of the sections MD5Sum and SHA1. Nothing relies on them, so `parse` does not refuse a Release for them; but
-    /// readers of a tree that aptmerge wrote want them to be right.
+    /// Returns the entries of the sections MD5Sum and SHA1. They are checked in our own trees and nowhere else: they prove nothing, so no
+    /// archive is refused for them, but clients of our trees want them to be right.
     pub fn weak_entries(&self) -> Result<BTreeMap<String, IndexEntry>, ReleaseError> {
         let mut entries = BTreeMap::new();
         if let Some(value) = self.field("MD5Sum") {

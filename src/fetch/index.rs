@@ -1,4 +1,8 @@
-//! Fetches one index from the archive into the spool, and checks both of its hashes on the way.
+//! Fetches one index from the archive into the spool, and checks both of its hashes on the way: that of the packed file and that of the
+//! plain text.
+//!
+//! An object that is in the spool already is believed as little as a downloaded file: its length and its SHA-512 are compared with each
+//! Release that lists it. So one archive can neither spoil nor remove what another archive's copy needs.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};

@@ -5,6 +5,9 @@
 //! spool/ARCHIVE/SUITE.json        one signed Release, and which object each index of it is
 //! ```
 //!
+//! The spool is no copy of `dists/`: zstd, in which objects are packed, is read ten times faster than xz, and one object serves every
+//! suite whose Release lists the same text.
+//!
 //! Objects are written before the one file that names them, and that file is replaced by rename: a suite's copy changes all
 //! at once or not at all. Each object is hashed again when it is read, so damage on our own disk is found before anything is
 //! published from it; a record is checked against the archive's signatures ([`super::proof`]).

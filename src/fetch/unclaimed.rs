@@ -1,5 +1,8 @@
 //! Files that a Release lists and that belong to no family of indices: they are not merged, and people should know of them.
 //!
+//! Such a file is not passed on, because it may speak of packages that are hidden or banned. Its name is recorded with the suite's copy, so
+//! a run reports such files when they change and not each time.
+//!
 //! A file that belongs to a family counts as known whether or not the configuration takes it: other architectures, other languages,
 //! families that are switched off. Release files and files below a `*.diff/` are known too.
 

@@ -1,4 +1,9 @@
 //! Fetches one suite of one archive: its Release, which is verified, and the indices that the Release lists.
+//!
+//! A mirror may lack indices that a suite can do without (Contents, Translation, DEP-11, Commands): the run reports them, goes on without
+//! them, and asks for them again in each run. A missing Packages or Sources is a failure.
+//!
+//! The whole fetch of a suite has a deadline, because a server can send bytes at the minimum speed for ever.
 
 mod newest;
 mod release;

@@ -6,7 +6,8 @@
 //! a name that the sink makes.
 //!
 //! Archives of the old kind have one index for all components, beside the component directories. The merge reads it once for each component
-//! and takes the packages that were published there. It also writes such an index, if the configuration says so.
+//! and takes the packages that were published there, so the index need not fit into memory. If an archive has indices of both kinds, those
+//! of the components are read. The merge also writes such an index, if the configuration says so.
 //!
 //! A line counts for an owner only if the line's archive published that package, so no archive can claim a path for a package of another
 //! archive. Every reader must split the owners as this module does, so owners are printable ASCII. `apt-file` writes the lines to

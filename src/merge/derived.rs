@@ -1,5 +1,8 @@
-//! Indices that speak of the published packages depend on their inputs and on the names that were published, not on versions. Most runs
-//! change neither; then such an index is taken over as it is, without being read.
+//! Keys of the indices that speak of published packages (Contents, Translation, DEP-11, Commands): digests of everything that such an index
+//! is made from.
+//!
+//! These indices depend on their inputs and on the names that were published, not on versions. Most runs change neither. Then the key is the
+//! one on record, and the index is taken over as it is, without being read.
 
 use std::collections::BTreeSet;
 

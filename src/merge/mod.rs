@@ -1,4 +1,4 @@
-//! The merge: from the spool's indices to those of a merged suite.
+//! The merge: makes the indices of a merged suite from those of its inputs.
 //!
 //! An input is an ordered set of indices, wherever they come from ([`Input`]). Name spaces are merged in parallel: the packages of each
 //! architecture and the udebs of each architecture; then binary-all, which holds the stanzas for `all` of these; then the sources, which

@@ -1,7 +1,8 @@
 //! Stanzas that stop a client, because apt cannot read them.
 //!
 //! One such stanza, even of the lowest archive, makes apt refuse everything that it has fetched ("The package lists or status file could
-//! not be parsed or opened"), or end without a word. So a package with such a stanza is not published, whatever the other rules say. The
+//! not be parsed or opened"), or end without a word. So a package with such a stanza is not published, whatever the other rules say. Only the
+//! package is left out, not its index: the archive's other packages are good. The bans come first, so their report is complete. The
 //! bounds are those of apt 2.6; `tests/it/client.rs` tests them with the apt that is installed.
 //!
 //! Why these fields and no others: apt's cache keeps the length of a string in sixteen bits, and apt aborts where a string does not fit.

@@ -1,6 +1,6 @@
 //! A check of published indices, read as apt reads them: is there a stanza at which every client would stop?
 //!
-//! The merge leaves out packages with such stanzas (`merge::client`). This module checks once more, over the very bytes that clients fetch.
+//! The merge leaves out packages with such stanzas (`merge::readable`). This module checks once more, over the very bytes that clients fetch.
 //! So a fault of the merge itself is found before the swap, and `verify` finds one in a tree that somebody else wrote. The text comes in
 //! parts of any length, and at most one stanza of it is kept.
 

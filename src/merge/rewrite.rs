@@ -1,7 +1,7 @@
 //! The paths of packages: the paths of the archives are rewritten so that they stay apart, and can be mapped back.
 //!
 //! `pool/REST` of the archive with the pool name NAME becomes `pool/NAME/REST`. A path outside of `pool/`, which a few archives have,
-//! becomes `pool/NAME/_/PATH`. `_` is unambiguous, because a `pool/_/…` of an archive is treated as outside too. So the mapping can be
+//! becomes `pool/NAME/_/PATH`. A leading `./` is dropped. `_` is unambiguous, because a `pool/_/…` of an archive is treated as outside too. So the mapping can be
 //! inverted for every path, by two rules that every web server can express.
 
 use crate::names::PoolName;

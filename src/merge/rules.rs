@@ -3,8 +3,10 @@
 //! The rules apply in this order. An entry that the filter of its archive leaves out is ignored. A name belongs to one archive: by pin,
 //! else by strategy, and with regard to the other architectures ([`super::owners`]). The winner is tested against the bans; no loser
 //! replaces a banned winner, nor one that apt cannot read. With `transitive`, packages whose dependencies can no longer be satisfied are
-//! dropped. All rules but the last look at the entries of one name alone. So the rules can be applied to some names of a name space, with
-//! the same result for these as for all.
+//! dropped. All rules but the last look at the entries of one name alone. So `explain` applies the same rules to the few names that matter,
+//! with the same result for these as for all.
+//!
+//! A source that a filter leaves out is still published if a published binary needs it.
 
 mod owner;
 mod transitive;

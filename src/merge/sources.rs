@@ -1,4 +1,5 @@
-//! Sources: precedence by source name, and the sources that published binaries were built from.
+//! Sources: precedence by source name, and the sources that published binaries were built from. Without the second part, `apt-get source`
+//! would fail for each package of a lower archive whose source a higher archive has in another version.
 //!
 //! `apt-get source NAME` takes the highest version of all sources with that name, and the first of equal ones. So a source that is restored
 //! because a binary needs it must not take the place of a source of the name's owner: a package of the lowest archive with

@@ -1,4 +1,7 @@
 //! The files of a suite: put into their places under their own name and under by-hash, or carried on as they are served.
+//!
+//! An index did not change if the served Release lists its plain text with the same digests. Then its compressed files are carried on as
+//! they are: a file keeps its inode and its time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Publish: builds a generation in volatile, checks it as a client would, swaps the link, syncs production, swaps back.
 //!
 //! Each step's result can be made only by the step before it, so a generation that was not checked cannot be published:
-//! [`Plan`] → [`Staged`] → [`Checked`] → [`Published`].
+//! [`Plan`] → [`Staged`] → [`Checked`] → [`Swapped`] → [`Published`].
 //!
 //! Why no client meets a half-made state:
 //!
@@ -13,6 +13,9 @@
 //!   rename, so a transfer that has begun ends with the bytes that it began with.
 //! - A client that read InRelease before the swap finds the indices that it names under by-hash afterwards: every generation
 //!   carries those of the generations before it, for as long as the configuration says.
+//!
+//! Time stamps are the Date of the generation, which grows by at least a whole second with each generation. So the quick check of rsync
+//! sees every change, and the same inputs and clock give the same files.
 //!
 //! The module `refused` explains why no archive keeps suites back that are not made from it.
 //!

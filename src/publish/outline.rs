@@ -1,4 +1,7 @@
 //! The outline of an index: which stanza stands where. It is a fiftieth of the index; comparing two outlines tells what changed.
+//!
+//! So the old index is not needed for a difference: the outline of the served index is in the cache, and is made from the index itself
+//! if it is not. Two outlines and the new text give the patch and the list of changes.
 
 use std::io::Read;
 

@@ -46,7 +46,7 @@ impl Default for Retention {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Guards {
-    /// The share of its packages that a suite may lose in one run.
+    /// The share of its packages that a suite may lose in one run. The sources and the packages of all architectures count together.
     pub max_shrink: Percent,
 }
 

@@ -56,7 +56,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The form in which an index that is written as a stream is published: gzip, as archives have Contents and icons.
+    /// The form in which an index that is written as a stream is published: gzip, as archives have Contents and icons. To compress half a
+    /// gigabyte of Contents by xz would take longer than all the rest.
     const STREAM_FORM: Form = Form::Gz;
 
     /// Writes one compressed form.

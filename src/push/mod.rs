@@ -11,7 +11,9 @@
 //! Why a killed run cannot leave a push behind that runs beside the next run's: the transfer is not our child but that of a
 //! guardian ([`guardian`]), which shares the lock. If the run dies, the guardian kills the transfer and holds the lock until the
 //! last process of its group is gone. Should the guardian be killed too, the kernel kills the transfer with it. What the
-//! transfer leaves behind in a session of its own (an ssh master) never had the lock's descriptor, so it holds nothing.
+//! transfer leaves behind in a session of its own (an ssh master) never had the lock's descriptor, so it holds nothing. Without a guardian there are two
+//! ways, and both are worse: if every child inherits the lock, as with flock(1), an ssh master can hold it for ever; if none does, the
+//! rsync of a killed run goes on without it.
 
 mod error;
 pub mod guardian;

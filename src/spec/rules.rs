@@ -1,4 +1,6 @@
 //! The rules of the merge that an operator can set besides order and bans: strategy, pins, and filters of archives.
+//!
+//! Patterns are those of the crate globset, since it compares a name with a list of hundreds of patterns at once.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

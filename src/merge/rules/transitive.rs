@@ -17,6 +17,8 @@
 //! archives, these and no others satisfied the clause, so the package is in D. Hence E is a part of D. (Bans look at each package by
 //! itself, and a name goes to a lower archive only by a pin or by `newest`, because the configuration says so.)
 //!
+//! Packages that satisfy each other's clauses in a circle stay, as they can be installed together.
+//!
 //! Packages are dropped in rounds, and each names one that was dropped before it, so chains end at a package banned by name. The work is
 //! n log n: a clause counts its relations that still hold, and for each name the packages, sorted by version, show when the last package
 //! that a relation allows is dropped (`offers`).
