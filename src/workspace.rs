@@ -1,4 +1,4 @@
-//! The paths below the root, and the recorded state, which is read only under the lock.
+//! The recorded state, which is read only under the lock.
 //!
 //! [`Workspace`] is the only value that lets anything be written. It is opened through a `&RunLock` and borrows it, so what
 //! it read cannot have been read before the lock was taken, and cannot be used after the lock was let go:

@@ -1,4 +1,7 @@
 //! The check of a tree, which reads it as a client does, from InRelease down.
+//!
+//! Before a swap, the check reads only new files. A file that has the inode of production's file, and that the Releases of both trees list
+//! alike, was checked when it was made. `verify` reads all files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

@@ -17,13 +17,12 @@
 //! Time stamps are the Date of the generation, which grows by at least a whole second with each generation. So the quick check of rsync
 //! sees every change, and the same inputs and clock give the same files.
 //!
-//! The module `refused` explains why no archive keeps suites back that are not made from it.
+//! The module `refused` explains why no archive keeps suites back that are not made from it. The module `trees` explains which suites stay
+//! in the trees as they are, and why that is safe.
 //!
-//! The module `trees` explains which suites stay in the trees as they are, and why that is safe.
-//!
-//! A crash leaves, before the swap, a volatile that the next run throws away, since nothing is on record of it; between the swaps, the link at a volatile
-//! that is complete, from which the next run finishes ([`recover`]) after it has checked that volatile still is complete; after that,
-//! nothing to do.
+//! A crash before the swap leaves a volatile that the next run throws away, since nothing is on record of it. A crash between the swaps
+//! leaves the link at a volatile that is complete; the next run checks that it still is, and finishes from there ([`recover`]). A crash
+//! after that leaves nothing to do.
 
 mod by_hash;
 mod changes;
