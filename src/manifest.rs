@@ -2,7 +2,7 @@
 //!
 //! A run knows every file that it writes, so nothing that follows walks a tree to learn it again: retention takes the names under by-hash
 //! from the manifest, the sync and the push take the difference of two manifests. A directory is walked only to see whether it still is
-//! what its manifest says ([`Manifest::compare`]).
+//! what its manifest says (`Manifest::compare`).
 //!
 //! Why that comparison reads only files whose time differs: our own code replaces files and never writes into them, so a file that
 //! somebody else removed, cut off or wrote to differs in name, size or time, unless the writer hides it. Whoever does that could forge the
