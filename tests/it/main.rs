@@ -43,6 +43,7 @@ mod release;
 mod rules;
 #[cfg(feature = "serve")]
 mod serve;
+mod spec;
 mod ssh;
 mod told;
 mod transfer;

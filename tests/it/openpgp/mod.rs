@@ -23,8 +23,8 @@ use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::SerializeInto;
 use sequoia_openpgp::serialize::stream::{Armorer, Message, Signer as SequoiaSigner};
 use sequoia_openpgp::types::{HashAlgorithm, KeyFlags, ReasonForRevocation, SignatureType};
-use tempfile::TempDir;
 
+use crate::common::gnupg::Gnupg;
 use crate::common::programs::write_script;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -263,87 +263,6 @@ fn two_keys_sign_in_one_armor_block() {
     oracles_accept(&signed, &certificates, 2);
 }
 
-/// A GnuPG home of its own, whose agent goes with it.
-struct Gnupg(TempDir);
-
-impl Gnupg {
-    fn new() -> Option<Gnupg> {
-        oracle("gpg", &[Path::new("--version")])?;
-        let home = tempfile::Builder::new()
-            .prefix("g")
-            .tempdir_in("/tmp")
-            .unwrap();
-        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        Some(Gnupg(home))
-    }
-
-    fn gpg(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
-        let file = self.0.path().join("input");
-        fs::write(&file, input).unwrap();
-        let output = Command::new("gpg")
-            .args(["--batch", "--no-tty", "--quiet", "--homedir"])
-            .arg(self.0.path())
-            .args(args)
-            .stdin(fs::File::open(&file).unwrap())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        output.stdout
-    }
-
-    /// Makes a key with a signing subkey, and returns both fingerprints.
-    fn key(&self, name: &str) -> (String, String) {
-        let plain = ["--pinentry-mode", "loopback", "--passphrase", ""];
-        self.gpg(
-            &[
-                &plain[..],
-                &["--quick-gen-key", name, "ed25519", "cert,sign", "0"],
-            ]
-            .concat(),
-            b"",
-        );
-        let primary = self.fingerprints(name).first().unwrap().clone();
-        self.gpg(
-            &[
-                &plain[..],
-                &["--quick-add-key", &primary, "ed25519", "sign", "0"],
-            ]
-            .concat(),
-            b"",
-        );
-        let subkey = self.fingerprints(name).last().unwrap().clone();
-        assert_ne!(primary, subkey);
-        (primary, subkey)
-    }
-
-    fn fingerprints(&self, name: &str) -> Vec<String> {
-        text(&self.gpg(&["--with-colons", "--list-keys", name], b""))
-            .lines()
-            .filter(|line| line.starts_with("fpr:"))
-            .map(|line| line.split(':').nth(9).unwrap().to_owned())
-            .collect()
-    }
-
-    fn signer(&self, keys: &[&str]) -> Signer {
-        let keys = keys.iter().map(|&key| key.to_owned()).collect();
-        Signer::gpg("gpg".into(), Some(self.0.path().into()), keys)
-    }
-}
-
-impl Drop for Gnupg {
-    fn drop(&mut self) {
-        let _ = Command::new("gpgconf")
-            .arg("--homedir")
-            .arg(self.0.path())
-            .args(["--kill", "gpg-agent"])
-            .output();
-    }
-}
-
 #[test]
 fn gpg_signs_with_two_keys_in_one_armor_block() {
     let Some(gnupg) = Gnupg::new() else { return };
@@ -421,7 +340,7 @@ fn gpg_that_fails_is_quoted_and_a_large_text_does_not_block() {
     assert!(signed.inline.len() > large.len());
 
     // A gpg that never reads its input, and one that claims success.
-    let deaf = gnupg.0.path().join("deaf");
+    let deaf = gnupg.home().join("deaf");
     for (script, expected) in [
         ("echo out of luck >&2; exit 3", "out of luck"),
         ("exit 0", ""),
@@ -429,7 +348,7 @@ fn gpg_that_fails_is_quoted_and_a_large_text_does_not_block() {
         let wrapper =
             format!("#!/bin/sh\ncase \"$*\" in *--export*) exec gpg \"$@\";; esac\n{script}\n");
         write_script(&deaf, &wrapper);
-        match Signer::gpg(deaf.clone(), Some(gnupg.0.path().into()), vec![a.clone()])
+        match Signer::gpg(deaf.clone(), Some(gnupg.home().into()), vec![a.clone()])
             .sign(&large, at())
         {
             Err(Error::Gpg { stderr, .. }) => assert_eq!(stderr.trim(), expected),

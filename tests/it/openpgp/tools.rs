@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use super::Gnupg;
 use super::certs::*;
 use super::oracles::RELEASE;
+use crate::common::gnupg::Gnupg;
 use crate::common::programs::has;
 use super::table::{Table, ring};
 
