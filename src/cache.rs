@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::units::ByteSize;
 
 /// The name of an entry.
-pub type EntryName = [u8; 32];
+pub(crate) type EntryName = [u8; 32];
 
 const CHECKSUM_BYTES: usize = 32;
 
@@ -30,7 +30,7 @@ const MAX_ENTRY_BYTES: u64 = 256 << 20;
 
 /// The entries of earlier runs.
 #[derive(Debug)]
-pub struct Cache {
+pub(crate) struct Cache {
     dir: PathBuf,
     /// The time given to entries that are used; where there is none, nothing is written at all.
     now: Option<SystemTime>,
@@ -40,7 +40,7 @@ pub struct Cache {
 
 impl Cache {
     /// Returns the cache in a directory, which need not exist. Entries that are used get the time `now`, by which the oldest are known.
-    pub fn new(dir: &Path, now: SystemTime) -> Self {
+    pub(crate) fn new(dir: &Path, now: SystemTime) -> Self {
         Self {
             dir: dir.to_owned(),
             now: Some(now),
@@ -49,7 +49,7 @@ impl Cache {
     }
 
     /// Returns the same cache as one of which nothing is read: every entry that is asked for is made anew, and replaces the old one.
-    pub fn distrusted(self) -> Self {
+    pub(crate) fn distrusted(self) -> Self {
         Self {
             wrong: Some(Mutex::default()),
             ..self
@@ -57,7 +57,7 @@ impl Cache {
     }
 
     /// Returns the entries of a distrusted cache that were replaced by different ones.
-    pub fn wrong(self) -> Vec<PathBuf> {
+    pub(crate) fn wrong(self) -> Vec<PathBuf> {
         let wrong = self.wrong.map(Mutex::into_inner);
         wrong.map_or_else(Vec::new, |wrong| {
             wrong.unwrap_or_else(PoisonError::into_inner)
@@ -65,7 +65,7 @@ impl Cache {
     }
 
     /// Returns the cache in a directory, to be read and left as it is.
-    pub fn read_only(dir: &Path) -> Self {
+    pub(crate) fn read_only(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
             now: None,
@@ -79,7 +79,7 @@ impl Cache {
     }
 
     /// Returns the content of an entry that an earlier run made.
-    pub fn get(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
+    pub(crate) fn get(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
         match self.wrong {
             Some(_) => None,
             None => self.read(kind, name),
@@ -106,7 +106,7 @@ impl Cache {
     }
 
     /// Keeps an entry for later runs, if possible.
-    pub fn put(&self, kind: &str, name: &EntryName, content: &[&[u8]]) {
+    pub(crate) fn put(&self, kind: &str, name: &EntryName, content: &[&[u8]]) {
         if let Some(wrong) = &self.wrong
             && self
                 .read(kind, name)
@@ -140,7 +140,7 @@ impl Cache {
 
     /// Creates a file without a name, whose space is free again once the file is closed. After a crash before the name is gone,
     /// [`Cache::trim`] removes the file.
-    pub fn scratch(&self) -> Result<File> {
+    pub(crate) fn scratch(&self) -> Result<File> {
         durable::create_private_dir(&self.dir)?;
         let file = durable::temporary(&self.dir.join("scratch"))?;
         let (file, name) = file.into_parts();
@@ -149,7 +149,7 @@ impl Cache {
     }
 
     /// Removes an entry, if it is there.
-    pub fn remove(&self, kind: &str, name: &EntryName) {
+    pub(crate) fn remove(&self, kind: &str, name: &EntryName) {
         if self.now.is_some() {
             // An entry that stays is removed when the cache is full.
             let _ = fs::remove_file(self.path(kind, name));
@@ -158,7 +158,7 @@ impl Cache {
 
     /// Removes the entries that were unused for longest, until the rest is within a bound, and what a crash left. A file whose name and
     /// place are not those of an entry is not ours, and stays.
-    pub fn trim(&self, max: ByteSize) -> Result<()> {
+    pub(crate) fn trim(&self, max: ByteSize) -> Result<()> {
         let mut files = Vec::new();
         let walk = walkdir::WalkDir::new(&self.dir).follow_root_links(false);
         for entry in walk.into_iter().flatten() {

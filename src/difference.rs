@@ -30,7 +30,7 @@ pub struct Change {
     /// The name of the package.
     pub package: String,
     /// The way in which the package changes.
-    pub what: What,
+    pub(crate) what: What,
     /// The index groups: `amd64`, `all`, `source`, `installer-amd64`.
     pub groups: BTreeSet<String>,
     /// The versions that were published before.
@@ -42,7 +42,7 @@ pub struct Change {
 /// The way in which a package changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub(crate) enum What {
     /// The package was not there.
     Added,
     /// The package is no longer there.

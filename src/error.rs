@@ -134,7 +134,7 @@ impl Error {
 
     /// Returns whether this machine or the caller is the cause, so that every suite would fail in the same way: a full disk, a failing
     /// disk, a call to stop. Any other error is taken for the fault of the one suite that is being made, and costs no other suite.
-    pub fn is_of_the_machine(&self) -> bool {
+    pub(crate) fn is_of_the_machine(&self) -> bool {
         match self {
             Error::Io { source, .. } => !is_of_what_was_given(source),
             Error::Cancelled => true,

@@ -63,7 +63,7 @@ impl dyn Listener + '_ {
     }
 
     /// Says what was done.
-    pub fn info(&self, text: impl Into<String>) {
+    pub(crate) fn info(&self, text: impl Into<String>) {
         self.event(Event::Info(text.into()));
     }
 
@@ -76,7 +76,7 @@ impl dyn Listener + '_ {
     }
 
     /// Says what an operator should look at, and which error is the cause.
-    pub fn warn_of(&self, text: impl Into<String>, cause: impl Into<Error>) {
+    pub(crate) fn warn_of(&self, text: impl Into<String>, cause: impl Into<Error>) {
         self.event(Event::Warning(Warning {
             text: text.into(),
             cause: Some(cause.into()),

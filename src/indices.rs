@@ -60,7 +60,7 @@ impl IndexName {
     }
 
     /// Returns whether a suite can do without the index: many mirrors leave such files out, though the Release lists them.
-    pub fn is_optional(&self) -> bool {
+    pub(crate) fn is_optional(&self) -> bool {
         matches!(
             self.family(),
             Family::Contents | Family::Translations | Family::Dep11 | Family::Commands
@@ -68,7 +68,7 @@ impl IndexName {
     }
 
     /// Returns whether the index is written as a stream, in one compressed form, because it may be too large for memory.
-    pub fn is_stream(&self) -> bool {
+    pub(crate) fn is_stream(&self) -> bool {
         matches!(
             self,
             IndexName::Contents(..) | IndexName::SuiteContents(_) | IndexName::Icons(..)
@@ -121,7 +121,7 @@ impl IndexName {
     }
 
     /// Reads the path of a plain Packages or Sources.
-    pub fn parse_packages(path: &str) -> Option<IndexName> {
+    pub(crate) fn parse_packages(path: &str) -> Option<IndexName> {
         let (component, rest) = path.split_once('/')?;
         let component = Component::new(component).ok()?;
         if rest == "source/Sources" {
@@ -137,7 +137,7 @@ impl IndexName {
     }
 
     /// Reads the path of a plain index of one of the families that a suite can do without.
-    pub fn parse_optional(path: &str) -> Option<IndexName> {
+    pub(crate) fn parse_optional(path: &str) -> Option<IndexName> {
         let plain = |text: &str| {
             let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'@');
             (!text.is_empty() && text.bytes().all(known)).then(|| text.to_owned())
@@ -213,7 +213,11 @@ pub fn published(content: &Content) -> BTreeSet<IndexName> {
 ///
 /// If the archive's binary-ARCH indices do not hold the `Architecture: all` packages, or if it has none for an architecture, its binary-all
 /// is read as well.
-pub fn wanted(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet<IndexName> {
+pub(crate) fn wanted(
+    content: &Content,
+    input: &InputSpec,
+    release: &Release,
+) -> BTreeSet<IndexName> {
     let listed = |name: &IndexName| {
         let plain = name.to_string();
         ["", ".xz", ".gz", ".bz2", ".zst"]
@@ -295,7 +299,7 @@ fn optional(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet
 }
 
 /// Returns the path of an index without the suffix of its compression.
-pub fn plain_form(path: &str) -> &str {
+pub(crate) fn plain_form(path: &str) -> &str {
     let packed = [".xz", ".gz", ".bz2", ".zst", ".lzma", ".lz4"];
     let cut = packed.iter().find_map(|ext| path.strip_suffix(ext));
     cut.unwrap_or(path)

@@ -3,7 +3,7 @@
 //!
 //! A run is [`run::run`]: it holds the lock, and walks from the archives to the targets. See ARCHITECTURE.md for the house.
 
-pub mod cache;
+mod cache;
 pub mod cancel;
 mod chain;
 pub mod compress;
@@ -23,7 +23,7 @@ pub mod indices;
 mod layout;
 mod listing;
 pub mod lock;
-pub mod manifest;
+mod manifest;
 pub mod merge;
 pub mod names;
 pub mod openpgp;
@@ -36,7 +36,7 @@ pub mod run;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod signals;
-pub mod spec;
+mod spec;
 mod suite_report;
 mod text;
 pub mod units;

@@ -159,7 +159,7 @@ name!(
 
 impl Architecture {
     /// Returns whether the architecture is `all`.
-    pub fn is_all(&self) -> bool {
+    pub(crate) fn is_all(&self) -> bool {
         self.0 == "all"
     }
 }
@@ -180,7 +180,7 @@ impl SuiteName {
     }
 
     /// Returns how many directories the suite lies below `dists/`.
-    pub fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.0.split('/').count()
     }
 }

@@ -19,7 +19,7 @@ pub const ENDING: [Signal; 4] = [
 ];
 
 /// The signal by which a run tells the guardian of its push to give up.
-pub const GIVE_UP: Signal = Signal::SIGUSR1;
+pub(crate) const GIVE_UP: Signal = Signal::SIGUSR1;
 
 /// Blocks signals in this thread, and in those that it starts.
 pub fn block(signals: impl IntoIterator<Item = Signal>) -> io::Result<SigSet> {

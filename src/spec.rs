@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
 use crate::units::{ByteSize, TimeSpan};
 
-pub use rules::{Filter, Glob, Globs, InvalidGlob, Pin, Strategy};
+pub(crate) use rules::{Filter, Pin, Strategy};
+#[cfg(test)]
+pub(crate) use rules::{Glob, Globs};
 
 /// Everything that one merged suite depends on besides its inputs.
 #[derive(Debug, Clone)]
@@ -26,7 +28,7 @@ pub struct Spec {
     /// The settings that the indices depend on.
     pub content: Content,
     /// The settings that only the Release depends on.
-    pub release: ReleaseFields,
+    pub(crate) release: ReleaseFields,
     /// The time that a merge of the suite may take.
     pub timeout: TimeSpan,
 }
@@ -35,7 +37,7 @@ pub struct Spec {
 #[derive(Debug, Clone, Serialize)]
 pub struct Content {
     /// The inputs, highest priority first.
-    pub inputs: Vec<InputSpec>,
+    pub(crate) inputs: Vec<InputSpec>,
     /// The components of the suite.
     pub components: Vec<Component>,
     /// The architectures of the suite; with `all`, binary-all indices are published too.
@@ -45,24 +47,24 @@ pub struct Content {
     /// The languages whose translations are merged; all if the set is empty.
     pub languages: BTreeSet<String>,
     /// The way to find the input that a name belongs to.
-    pub strategy: Strategy,
+    pub(crate) strategy: Strategy,
     /// The pins that hold in the suite, in the order in which they are tried.
-    pub pins: Vec<NumberedPin>,
+    pub(crate) pins: Vec<NumberedPin>,
     /// The packages that must not be published.
-    pub bans: Bans,
+    pub(crate) bans: Bans,
     /// Published packages that need one of these are reported under the name of the list.
     pub watch: BTreeMap<PackageName, BTreeSet<PackageName>>,
     /// `true` if Contents are published beside the components too.
-    pub contents_beside_components: bool,
+    pub(crate) contents_beside_components: bool,
     /// The compressed forms to publish.
     pub forms: BTreeSet<Form>,
     /// The hashes by which the Release lists its files.
-    pub hashes: BTreeSet<HashKind>,
+    pub(crate) hashes: BTreeSet<HashKind>,
 }
 
 /// The settings of one input of a suite.
 #[derive(Debug, Clone, Serialize)]
-pub struct InputSpec {
+pub(crate) struct InputSpec {
     /// The archive that the input comes from.
     pub archive: ArchiveName,
     /// The archive's suite.
@@ -88,7 +90,7 @@ pub struct InputSpec {
 
 /// A pin, with its number in the configuration, from 1.
 #[derive(Debug, Clone, Serialize)]
-pub struct NumberedPin {
+pub(crate) struct NumberedPin {
     /// The number, for messages.
     #[serde(skip)]
     pub number: usize,
@@ -99,7 +101,7 @@ pub struct NumberedPin {
 
 /// The settings that only the Release of a suite depends on, and what is written beside its indices.
 #[derive(Debug, Clone, Serialize)]
-pub struct ReleaseFields {
+pub(crate) struct ReleaseFields {
     /// Release fields to set; the others come from the first input's Release.
     pub fields: BTreeMap<String, String>,
     /// The Valid-Until, counted from the Date; none if it is not set.
@@ -110,7 +112,7 @@ pub struct ReleaseFields {
 
 /// Packages that must not be published.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Bans {
+pub(crate) struct Bans {
     /// Banned by name, and with them whatever needs them.
     pub packages: BTreeSet<PackageName>,
     /// `true` if packages whose dependencies cannot be satisfied because of bans are left out as well.
@@ -163,7 +165,7 @@ impl Form {
 /// A kind of hash that a Release lists its files by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum HashKind {
+pub(crate) enum HashKind {
     /// MD5, in the section `MD5Sum`: for readers of old, it proves nothing.
     Md5,
     /// SHA-256
@@ -174,7 +176,7 @@ pub enum HashKind {
 
 impl HashKind {
     /// Returns the name of the hash's section in a Release, and of its directory under by-hash.
-    pub const fn section(self) -> &'static str {
+    pub(crate) const fn section(self) -> &'static str {
         match self {
             HashKind::Md5 => "MD5Sum",
             HashKind::Sha256 => "SHA256",
@@ -186,7 +188,7 @@ impl HashKind {
 /// The bounds on the patches of an index: if there are more than either allows, the oldest go first.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct PatchHistory {
+pub(crate) struct PatchHistory {
     /// At most so many; 0 for none at all.
     pub patches: usize,
     /// At most so large, all those of an index together, compressed.
@@ -205,12 +207,12 @@ impl Default for PatchHistory {
 impl Content {
     /// Returns the architectures that are name spaces of their own: all but `all`, which is made from the others, unless there is no
     /// other.
-    pub fn name_spaces(&self) -> Vec<&Architecture> {
+    pub(crate) fn name_spaces(&self) -> Vec<&Architecture> {
         name_spaces(&self.architectures)
     }
 
     /// Returns whether translations into a language are merged.
-    pub fn takes_language(&self, language: &str) -> bool {
+    pub(crate) fn takes_language(&self, language: &str) -> bool {
         self.languages.is_empty() || self.languages.contains(language)
     }
 
@@ -221,7 +223,7 @@ impl Content {
 }
 
 /// Returns those of a suite's architectures that are name spaces of their own.
-pub fn name_spaces(architectures: &[Architecture]) -> Vec<&Architecture> {
+pub(crate) fn name_spaces(architectures: &[Architecture]) -> Vec<&Architecture> {
     let spaces: Vec<_> = architectures.iter().filter(|a| !a.is_all()).collect();
     match spaces.is_empty() {
         true => architectures.iter().collect(),
@@ -230,7 +232,7 @@ pub fn name_spaces(architectures: &[Architecture]) -> Vec<&Architecture> {
 }
 
 /// Returns the digest of plain data, in hex.
-pub fn digest(value: &impl Serialize) -> String {
+pub(crate) fn digest(value: &impl Serialize) -> String {
     // JSON can hold all of it: no key of a map is anything but text.
     let text = serde_json::to_vec(value).unwrap_or_default();
     hex::encode(Sha256::digest(&text))

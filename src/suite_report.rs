@@ -34,7 +34,7 @@ pub struct BannedPackage {
 
 /// A source that speaks for packages of other archives. Its text is quoted, so that it can stand in a report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ForeignSource {
+pub(crate) struct ForeignSource {
     /// Its archive.
     pub archive: String,
     /// Its name.
@@ -48,7 +48,7 @@ pub struct ForeignSource {
 /// The claims by which a package is put on machines, or kept there, unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Unasked {
+pub(crate) enum Unasked {
     /// `Essential`
     Essential,
     /// `Important` or `Protected`
@@ -75,7 +75,7 @@ impl fmt::Display for Unasked {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Claimed {
     /// The claim.
-    pub claim: Unasked,
+    pub(crate) claim: Unasked,
     /// The package.
     pub package: String,
     /// Its archive.
@@ -122,13 +122,13 @@ pub struct SuiteReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unasked: Option<BTreeSet<Claimed>>,
     /// Published binaries for which no archive has the source: `package version (source version)`.
-    pub without_source: BTreeSet<String>,
+    pub(crate) without_source: BTreeSet<String>,
     /// The number of such binaries beyond these.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub without_source_further: usize,
+    pub(crate) without_source_further: usize,
     /// Sources that speak for packages of other archives: published without these names, or left out.
     #[serde(default)]
-    pub foreign_sources: BTreeSet<ForeignSource>,
+    pub(crate) foreign_sources: BTreeSet<ForeignSource>,
 }
 
 fn is_zero(number: &usize) -> bool {

@@ -4,7 +4,7 @@ use crate::deb822::Name;
 
 /// The package that a stanza belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackageKey<'a> {
+pub(crate) struct PackageKey<'a> {
     /// The package's name.
     pub name: Name<'a>,
     /// Its version.
@@ -37,7 +37,7 @@ impl<'a> Text<'a> {
     }
 
     /// Adds the stanza of a package, with the empty line that ends it.
-    pub fn push_package(
+    pub(crate) fn push_package(
         &mut self,
         key: PackageKey<'a>,
         stanza: impl IntoIterator<Item = &'a [u8]>,
@@ -47,7 +47,7 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the packages of the stanzas; `None` if the index is not one of packages.
-    pub fn keys(&self) -> Option<&[PackageKey<'a>]> {
+    pub(crate) fn keys(&self) -> Option<&[PackageKey<'a>]> {
         (self.keys.len() == self.stanza_ends.len()).then_some(&self.keys)
     }
 

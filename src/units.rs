@@ -88,7 +88,7 @@ impl TimeSpan {
     }
 
     /// Returns the span as the standard library's type.
-    pub const fn duration(self) -> Duration {
+    pub(crate) const fn duration(self) -> Duration {
         Duration::from_secs(self.0)
     }
 }
@@ -134,12 +134,12 @@ impl ByteSize {
     const WHAT: &str = "a size, such as `64 KiB` or `8 GiB`";
 
     /// Returns a size of so many bytes.
-    pub const fn from_bytes(bytes: u64) -> Self {
+    pub(crate) const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
     /// Returns the number of bytes.
-    pub const fn bytes(self) -> u64 {
+    pub(crate) const fn bytes(self) -> u64 {
         self.0
     }
 }
@@ -192,7 +192,7 @@ impl Percent {
     }
 
     /// Returns whether `after` is smaller than `before` by more than this share of `before`.
-    pub fn is_exceeded_by_shrinking(self, before: u64, after: u64) -> bool {
+    pub(crate) fn is_exceeded_by_shrinking(self, before: u64, after: u64) -> bool {
         let lost = before.saturating_sub(after);
         u128::from(lost) * 100 > u128::from(before) * u128::from(self.0)
     }

@@ -236,12 +236,12 @@ impl Uri {
     }
 
     /// Returns whether the URI carries a user name or a password.
-    pub fn has_credentials(&self) -> bool {
+    pub(crate) fn has_credentials(&self) -> bool {
         self.0.userinfo.is_some()
     }
 
     /// Returns the path on this machine, if the scheme is `file`.
-    pub fn file_path(&self) -> Option<PathBuf> {
+    pub(crate) fn file_path(&self) -> Option<PathBuf> {
         (self.0.scheme == Scheme::File).then(|| {
             let path = percent_decode_str(&self.0.path).collect();
             PathBuf::from(OsString::from_vec(path))

@@ -51,7 +51,7 @@ pub fn encode(piece: &[u8]) -> io::Result<Packed> {
 }
 
 /// Writes one member of all parts.
-pub fn assemble(parts: &[Packed], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn assemble(parts: &[Packed], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&HEADER)?;
     let mut checksum = Hasher::new();
     let mut plain = 0u64;
@@ -77,7 +77,7 @@ const STREAM_PIECES: usize = 8;
 /// A writer of one member, for a text that is too large for memory. Rayon's pool compresses pieces while the next ones
 /// are written. Without [`MemberWriter::finish`] the member has no end.
 #[derive(Debug)]
-pub struct MemberWriter<W> {
+pub(crate) struct MemberWriter<W> {
     out: W,
     waiting: Vec<u8>,
     /// The pieces that are being compressed, in their order.
@@ -93,7 +93,7 @@ type Begun = Receiver<(io::Result<Packed>, Vec<u8>)>;
 
 impl<W: Write> MemberWriter<W> {
     /// Begins a member.
-    pub fn new(mut out: W) -> io::Result<Self> {
+    pub(crate) fn new(mut out: W) -> io::Result<Self> {
         out.write_all(&HEADER)?;
         Ok(Self {
             out,
@@ -145,7 +145,7 @@ impl<W: Write> MemberWriter<W> {
     }
 
     /// Ends the member.
-    pub fn finish(mut self) -> io::Result<W> {
+    pub(crate) fn finish(mut self) -> io::Result<W> {
         if !self.waiting.is_empty() {
             self.begin_piece()?;
         }

@@ -34,7 +34,7 @@ const CUT_ONE_IN: u32 = 128;
 /// A file that cannot be compressed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot compress {what}")]
-pub struct CompressError {
+pub(crate) struct CompressError {
     /// The file.
     pub what: String,
     /// Why.
@@ -53,7 +53,7 @@ impl DomainError for CompressError {
 
 /// A run of whole stanzas.
 #[derive(Debug, Default)]
-pub struct Piece<'a> {
+pub(crate) struct Piece<'a> {
     /// The bytes of the piece, in slices.
     pub slices: Vec<&'a [u8]>,
     /// The number of bytes.
@@ -103,7 +103,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// Compresses all pieces; pieces that were compressed before are taken from the cache.
-    pub fn pack(&self, form: Form, cache: &Cache) -> io::Result<Vec<Packed>> {
+    pub(crate) fn pack(&self, form: Form, cache: &Cache) -> io::Result<Vec<Packed>> {
         let pack = |(piece, name): &(Piece<'_>, EntryName)| -> io::Result<Packed> {
             let known = cache.get(kind(form), name);
             if let Some(packed) = known.and_then(|entry| Packed::from_entry(&entry)) {
@@ -140,7 +140,7 @@ impl Packed {
 }
 
 /// Writes one file of compressed pieces.
-pub fn assemble(form: Form, pieces: &[Packed], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn assemble(form: Form, pieces: &[Packed], out: &mut impl Write) -> io::Result<()> {
     match form {
         Form::Xz => xz::assemble(pieces, out),
         Form::Gz => gz::assemble(pieces, out),

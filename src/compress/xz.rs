@@ -93,7 +93,7 @@ fn cut_out_block(mut stream: Vec<u8>, plain: u64) -> io::Result<Packed> {
 }
 
 /// Writes one stream of all blocks; with no block, the stream of an empty file.
-pub fn assemble(blocks: &[Packed], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn assemble(blocks: &[Packed], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&HEADER_MAGIC)?;
     out.write_all(&STREAM_FLAGS)?;
     out.write_all(&crc32fast::hash(&STREAM_FLAGS).to_le_bytes())?;

@@ -47,14 +47,6 @@ pub enum ConfigError {
         /// The faults, in the order of the file.
         problems: Vec<Problem>,
     },
-    /// A value cannot be used.
-    #[error("{key}: {why}")]
-    Unusable {
-        /// The key, `fetch.proxy`.
-        key: &'static str,
-        /// Why.
-        why: String,
-    },
 }
 
 impl DomainError for ConfigError {

@@ -20,13 +20,12 @@ use crate::openpgp::Signing;
 use crate::publish::{Guards, Retention};
 use crate::push::Target;
 use crate::spec;
-pub use crate::spec::{
-    Family, Filter, Form, Glob, Globs, HashKind, InvalidGlob, PatchHistory, Pin, Strategy,
-};
+pub use crate::spec::{Family, Form};
+pub(crate) use crate::spec::{Filter, HashKind, PatchHistory, Pin, Strategy};
+pub(crate) use crate::units::ByteSize;
 use crate::units::one_or_many;
-pub use crate::units::{ByteSize, Percent, TimeSpan};
+pub use crate::units::{Percent, TimeSpan};
 use crate::uri::{Scheme, Uri};
-pub use load::{ConfigError, Problem};
 
 /// The configuration: everything that an operator can set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,7 +40,7 @@ pub struct Config {
     pub priority: Vec<ArchiveName>,
     /// The way to find the archive that a name belongs to; a suite may have its own.
     #[serde(default)]
-    pub strategy: Strategy,
+    pub(crate) strategy: Strategy,
     /// The components that merged suites have.
     #[serde(default = "defaults::components")]
     pub components: Vec<Component>,
@@ -62,7 +61,7 @@ pub struct Config {
     pub bans: Bans,
     /// Names that belong to one archive, whatever order and strategy say; the first that matches decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pin: Vec<Pin>,
+    pub(crate) pin: Vec<Pin>,
     /// The keys that sign what is published.
     pub signing: Signing,
     /// The settings for publishing trees.
@@ -70,7 +69,7 @@ pub struct Config {
     pub publish: Publish,
     /// The bounds that a run crosses only if it is told to.
     #[serde(default)]
-    pub guards: Guards,
+    pub(crate) guards: Guards,
     /// The settings for fetching archives.
     #[serde(default)]
     pub fetch: fetch::Settings,
@@ -82,7 +81,7 @@ pub struct Config {
     pub cache: Cache,
     /// The text reports.
     #[serde(default)]
-    pub reports: Reports,
+    pub(crate) reports: Reports,
     /// The HTTP server of `aptmerge serve`.
     #[serde(default)]
     pub serve: Serve,
@@ -107,26 +106,26 @@ pub struct Archive {
     pub redirect: Option<Uri>,
     /// Refuse a Release whose Date is older than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_age: Option<TimeSpan>,
+    pub(crate) max_age: Option<TimeSpan>,
     /// `false` accepts a Release past its Valid-Until: for replaying old data. `max-age` counts all the same.
     #[serde(default = "defaults::yes")]
-    pub check_valid_until: bool,
+    pub(crate) check_valid_until: bool,
     /// `false` takes fields out of its packages by which these are installed or kept unasked: `Essential`, `Important`, `Protected`,
     /// `Priority: required` and `important`.
     #[serde(default = "defaults::yes")]
-    pub may_be_essential: bool,
+    pub(crate) may_be_essential: bool,
     /// `false` lets a merged suite be valid for longer than the archive's Release.
     #[serde(default = "defaults::yes")]
-    pub inherit_valid_until: bool,
+    pub(crate) inherit_valid_until: bool,
     /// Narrows the families that are taken from this archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indices: Option<BTreeSet<Family>>,
     /// If it is there, only these packages are taken from the archive; it is as if it had no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub include: Option<Filter>,
+    pub(crate) include: Option<Filter>,
     /// These packages are not taken from the archive, even if `include` names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exclude: Option<Filter>,
+    pub(crate) exclude: Option<Filter>,
 }
 
 impl Archive {
@@ -151,7 +150,7 @@ pub struct Suite {
     pub from: BTreeMap<ArchiveName, SuiteName>,
     /// The strategy, if it differs from the general one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
+    pub(crate) strategy: Option<Strategy>,
     /// Release fields to set; the others come from the first archive's Release.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub release: BTreeMap<String, String>,
@@ -186,18 +185,18 @@ pub struct Publish {
     /// The compressed forms to publish.
     pub compress: BTreeSet<Form>,
     /// The hashes by which a Release lists its files, and by which clients find them under by-hash; `sha256` is one of them.
-    pub hashes: BTreeSet<HashKind>,
+    pub(crate) hashes: BTreeSet<HashKind>,
     /// The time that files stay under by-hash after the last Release that named them.
-    pub by_hash: Retention,
+    pub(crate) by_hash: Retention,
     /// The Valid-Until of a Release, counted from its Date; none if it is not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<TimeSpan>,
     /// The patches beside Packages, Sources and Contents ("pdiff"), by which clients follow small changes.
-    pub pdiff: PatchHistory,
+    pub(crate) pdiff: PatchHistory,
     /// `true` if Contents are published beside the components too, for clients that look for them there: one for all components.
-    pub contents_beside_components: bool,
+    pub(crate) contents_beside_components: bool,
     /// `true` if the tree gets a `pool/NAME` symlink to each archive with a file: URI.
-    pub pool_links: bool,
+    pub(crate) pool_links: bool,
 }
 
 impl Default for Publish {
@@ -219,7 +218,7 @@ impl Default for Publish {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Merge {
     /// The time that the merge of one suite may take.
-    pub suite_timeout: TimeSpan,
+    pub(crate) suite_timeout: TimeSpan,
 }
 
 impl Default for Merge {
@@ -235,7 +234,7 @@ impl Default for Merge {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Cache {
     /// The most that compressed pieces of indices may take up on the disk.
-    pub max_size: ByteSize,
+    pub(crate) max_size: ByteSize,
 }
 
 impl Default for Cache {
@@ -249,7 +248,7 @@ impl Default for Cache {
 /// The text reports under `log/`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Reports {
+pub(crate) struct Reports {
     /// `NAME = [package, …]`: published packages that need one of these are listed in `log/NAME.txt`.
     pub watch: BTreeMap<PackageName, BTreeSet<PackageName>>,
 }
@@ -296,12 +295,12 @@ impl Config {
     }
 
     /// Returns the components of a merged suite.
-    pub fn components_of<'a>(&'a self, suite: &'a Suite) -> &'a [Component] {
+    pub(crate) fn components_of<'a>(&'a self, suite: &'a Suite) -> &'a [Component] {
         suite.components.as_deref().unwrap_or(&self.components)
     }
 
     /// Returns the architectures of a merged suite.
-    pub fn architectures_of<'a>(&'a self, suite: &'a Suite) -> &'a [Architecture] {
+    pub(crate) fn architectures_of<'a>(&'a self, suite: &'a Suite) -> &'a [Architecture] {
         suite
             .architectures
             .as_deref()

@@ -39,7 +39,7 @@ impl Config {
     }
 
     /// Returns the settings of publishing.
-    pub fn publishing(&self) -> publish::Settings {
+    pub(crate) fn publishing(&self) -> publish::Settings {
         let archives = self.archives.iter();
         let local = self.archives.values().filter(|_| self.publish.pool_links);
         let linked_pools =

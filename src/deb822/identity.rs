@@ -38,7 +38,7 @@ pub struct LongField {
 }
 
 /// Returns the fields that a merged suite takes over.
-pub fn inherited(release: &Release) -> Result<Vec<(String, String)>, LongField> {
+pub(crate) fn inherited(release: &Release) -> Result<Vec<(String, String)>, LongField> {
     let mut fields = Vec::new();
     for field in INHERITED {
         let Some(value) = release.field(field) else {

@@ -11,14 +11,16 @@ mod stanza;
 mod version;
 mod version_key;
 
-pub use name::{Name, is_valid_name};
+pub use name::Name;
+pub(crate) use name::is_valid_name;
 pub(crate) use relations::trim;
-pub use relations::{
-    Alternative, MAX_STRING_BYTES, Operator, alternatives, alternatives_of, check_relations,
-    clauses,
-};
+pub(crate) use relations::{MAX_STRING_BYTES, Operator, alternatives_of, check_relations};
+pub use relations::{alternatives, clauses};
+pub use release::Release;
 pub(crate) use release::format_date;
-pub use release::{IndexEntry, Release, ReleaseError};
-pub use stanza::{Field, Fields, LineNumbers, Stanza, Stanzas, SyntaxError, eq_name};
-pub use version::{compare_versions, is_valid_version};
-pub use version_key::version_key;
+pub(crate) use release::{IndexEntry, ReleaseError};
+pub use stanza::{Field, Stanzas, eq_name};
+pub(crate) use stanza::{LineNumbers, Stanza, SyntaxError};
+pub use version::compare_versions;
+pub(crate) use version::is_valid_version;
+pub(crate) use version_key::version_key;

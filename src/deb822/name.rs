@@ -18,7 +18,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Returns whether all characters are allowed in the name of a package.
-pub fn is_valid_name(name: &[u8]) -> bool {
+pub(crate) fn is_valid_name(name: &[u8]) -> bool {
     let is_of_names = |b: &u8| b.is_ascii_alphanumeric() || b".+-_".contains(b);
     name.first().is_some_and(u8::is_ascii_alphanumeric) && name.iter().all(is_of_names)
 }
@@ -34,7 +34,7 @@ impl<'a> Name<'a> {
     }
 
     /// Returns the name as the index writes it: to be shown or passed on, not to be compared.
-    pub fn as_written(self) -> &'a [u8] {
+    pub(crate) fn as_written(self) -> &'a [u8] {
         self.0
     }
 

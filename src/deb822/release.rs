@@ -61,7 +61,7 @@ pub enum ReleaseError {
 
 /// The facts that a Release states about one index file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct IndexEntry {
+pub(crate) struct IndexEntry {
     /// Its length in bytes.
     pub size: u64,
     /// Its SHA-256.
@@ -83,12 +83,12 @@ pub struct Release {
     /// The time until which it may be trusted.
     pub valid_until: Option<Timestamp>,
     /// The files that it lists, by path below the suite's directory.
-    pub entries: BTreeMap<String, IndexEntry>,
+    pub(crate) entries: BTreeMap<String, IndexEntry>,
 }
 
 impl Release {
     /// Parses the verified bytes of a Release.
-    pub fn parse(data: &[u8]) -> Result<Release, ReleaseError> {
+    pub(crate) fn parse(data: &[u8]) -> Result<Release, ReleaseError> {
         let mut stanzas = Stanzas::new(data);
         let (Some(stanza), None) = (stanzas.next(), stanzas.next()) else {
             return Err(ReleaseError::Stanzas(Stanzas::new(data).count()));
@@ -148,7 +148,7 @@ impl Release {
     }
 
     /// Returns whether a field says `yes`.
-    pub fn says_yes(&self, name: &str) -> bool {
+    pub(crate) fn says_yes(&self, name: &str) -> bool {
         self.field(name)
             .is_some_and(|v| v.eq_ignore_ascii_case("yes"))
     }
@@ -165,7 +165,7 @@ impl Release {
     }
 
     /// Returns whether the binary-ARCH indices hold the `Architecture: all` packages too, so that binary-all need not be read.
-    pub fn arch_indices_hold_all(&self) -> bool {
+    pub(crate) fn arch_indices_hold_all(&self) -> bool {
         !self.architectures().any(|a| a == "all")
             || self
                 .words("No-Support-for-Architecture-all")
@@ -174,7 +174,7 @@ impl Release {
 
     /// Returns the entries of the sections MD5Sum and SHA1. They are checked in our own trees and nowhere else: they prove nothing, so no
     /// archive is refused for them, but clients of our trees want them to be right.
-    pub fn weak_entries(&self) -> Result<BTreeMap<String, IndexEntry>, ReleaseError> {
+    pub(crate) fn weak_entries(&self) -> Result<BTreeMap<String, IndexEntry>, ReleaseError> {
         let mut entries = BTreeMap::new();
         if let Some(value) = self.field("MD5Sum") {
             section("MD5Sum", value, &mut entries, |e, hash| {

@@ -14,7 +14,7 @@ pub struct SyntaxError {
 
 impl SyntaxError {
     /// Returns an error at a byte offset of a file.
-    pub fn at(data: &[u8], offset: usize, why: impl Into<String>) -> Self {
+    pub(crate) fn at(data: &[u8], offset: usize, why: impl Into<String>) -> Self {
         Self {
             line: LineNumbers::new(data).at(offset),
             why: why.into(),
@@ -22,7 +22,7 @@ impl SyntaxError {
     }
 
     /// Returns the first place where a file is not UTF-8, as every index should be (Policy 5.1). Old stanzas are not, and readers cope.
-    pub fn not_utf8(data: &[u8]) -> Option<Self> {
+    pub(crate) fn not_utf8(data: &[u8]) -> Option<Self> {
         let error = std::str::from_utf8(data).err()?;
         let why = "this is not UTF-8, it is passed on as it is";
         Some(Self::at(data, error.valid_up_to(), why))
@@ -30,7 +30,7 @@ impl SyntaxError {
 }
 
 /// The line numbers of byte offsets in a file. Counting continues from the last offset, so that many look-ups read the file once.
-pub struct LineNumbers<'a> {
+pub(crate) struct LineNumbers<'a> {
     data: &'a [u8],
     offset: usize,
     line: usize,
@@ -40,7 +40,7 @@ pub struct LineNumbers<'a> {
 
 impl<'a> LineNumbers<'a> {
     /// Begins at the first line of a file.
-    pub fn new(data: &'a [u8]) -> Self {
+    pub(crate) fn new(data: &'a [u8]) -> Self {
         Self {
             data,
             offset: 0,
@@ -50,7 +50,7 @@ impl<'a> LineNumbers<'a> {
     }
 
     /// Returns the line of an offset, from 1.
-    pub fn at(&mut self, offset: usize) -> usize {
+    pub(crate) fn at(&mut self, offset: usize) -> usize {
         let offset = offset.min(self.data.len());
         let (from, to) = (self.offset.min(offset), self.offset.max(offset));
         let between = memchr::memchr_iter(b'\n', &self.data[from..to]).count();
@@ -145,7 +145,7 @@ pub struct Field<'a> {
     /// The value; inner newlines and the blanks that begin continuation lines stay.
     pub value: &'a [u8],
     /// The offset of the value in the stanza.
-    pub value_offset: usize,
+    pub(crate) value_offset: usize,
 }
 
 impl Fields<'_> {

@@ -67,7 +67,7 @@ pub fn compare_versions(a: &[u8], b: &[u8]) -> Ordering {
 }
 
 /// Returns whether all characters and the form are those of a version number (Policy 5.6.12).
-pub fn is_valid_version(version: &[u8]) -> bool {
+pub(crate) fn is_valid_version(version: &[u8]) -> bool {
     let (epoch, upstream, _) = split(version);
     !upstream.is_empty()
         && epoch.iter().all(u8::is_ascii_digit)

@@ -10,7 +10,7 @@ const END: u8 = 2;
 const LONG: u8 = u8::MAX;
 
 /// Returns the key of a version: two keys compare as [`super::compare_versions`] compares the versions.
-pub fn version_key(version: &[u8]) -> Vec<u8> {
+pub(crate) fn version_key(version: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(version.len() + 12);
     let (epoch, upstream, revision) = super::version::split(version);
     for part in [epoch, upstream, revision] {

@@ -18,16 +18,16 @@ use super::age::later;
 /// The SHA-256 of a plain text, as 64 lower-case hex digits: the name of an object of the spool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ObjectName(String);
+pub(crate) struct ObjectName(String);
 
 impl ObjectName {
     /// Returns the name of the object whose plain text has this digest.
-    pub fn new(sha256: [u8; 32]) -> Self {
+    pub(crate) fn new(sha256: [u8; 32]) -> Self {
         Self(hex::encode(sha256))
     }
 
     /// Returns the name as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
@@ -70,7 +70,7 @@ impl fmt::Display for ObjectName {
 
 /// An index in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredIndex {
+pub(crate) struct StoredIndex {
     /// SHA-256 of the plain text: the object's name.
     pub sha256: ObjectName,
     /// Length of the plain text.
@@ -80,7 +80,7 @@ pub struct StoredIndex {
 /// The copy of one archive's suite: a Release whose signature was verified, and its indices.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct SuiteCopy {
+pub(crate) struct SuiteCopy {
     /// The URI of the archive that the copy came from, without user and password: every user may be allowed to read a spool.
     pub uri: String,
     /// `true` if the Release came as an InRelease, `false` if it came as a Release with a Release.gpg.
@@ -148,14 +148,14 @@ impl SuiteCopy {
     }
 
     /// Parses the Release.
-    pub fn parse_release(&self) -> Result<Release, ReleaseError> {
+    pub(crate) fn parse_release(&self) -> Result<Release, ReleaseError> {
         Release::parse(self.release.as_bytes())
     }
 }
 
 /// A Release whose signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The Date of the Release, in seconds since 1970.
     pub date: i64,
     /// The URI of the archive that had the Release, without user and password.

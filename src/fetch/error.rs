@@ -263,7 +263,7 @@ impl From<Error> for FetchError {
 
 impl FetchError {
     /// Returns whether a mirror in the middle of its own sync would give this error: then the Release is worth fetching again.
-    pub fn may_be_mid_sync(&self) -> bool {
+    pub(crate) fn may_be_mid_sync(&self) -> bool {
         matches!(
             self,
             FetchError::Missing { .. }
@@ -282,7 +282,7 @@ impl FetchError {
     }
 
     /// Returns whether this machine is the cause, so that another URI or the copy in the spool is no way out.
-    pub fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         matches!(self, FetchError::Spool(_) | FetchError::Keyring { .. })
     }
 }

@@ -16,9 +16,8 @@ pub mod transport;
 mod unclaimed;
 mod update;
 
-pub use copy::{ObjectName, Seen, StoredIndex, SuiteCopy};
 pub use error::{FetchError, SpoolError};
-pub use refresh::refresh;
+pub(crate) use refresh::refresh;
 pub use settings::{Settings, Source, Sources};
-pub use spool::{Freshness, Spool, SpooledSuite};
-pub use update::FetchOptions;
+pub use spool::Spool;
+pub(crate) use update::FetchOptions;

@@ -28,7 +28,7 @@ use super::update::{FetchOptions, Found, SuiteFetch};
 ///
 /// A suite that cannot be refreshed keeps its last good copy, and the listener is warned. A suite that has no copy is absent from the
 /// spool: merged suites that need it cannot be made, and all others go on.
-pub fn refresh(
+pub(crate) fn refresh(
     workspace: &Workspace<'_>,
     sources: &Sources,
     suites: &[Spec],

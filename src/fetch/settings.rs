@@ -26,9 +26,9 @@ pub struct Source {
     /// Keyring files whose keys may sign the archive's Release.
     pub signed_by: Vec<PathBuf>,
     /// The greatest age of a Release by its Date.
-    pub max_age: Option<TimeSpan>,
+    pub(crate) max_age: Option<TimeSpan>,
     /// `false` accepts a Release past its Valid-Until. `max_age` counts all the same.
-    pub check_valid_until: bool,
+    pub(crate) check_valid_until: bool,
 }
 
 /// The bounds of fetching, whatever the archive.
@@ -36,7 +36,7 @@ pub struct Source {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
     /// The number of files that are fetched at once.
-    pub parallel: usize,
+    pub(crate) parallel: usize,
     /// The number of times that a request is repeated after a failure that may pass.
     pub retries: u32,
     /// The pause before the first repetition; it doubles with each.
@@ -48,13 +48,13 @@ pub struct Settings {
     /// The time that a server may be silent.
     pub timeout: TimeSpan,
     /// The least bytes per second, averaged over a minute: a slower transfer is given up.
-    pub minimum_speed: ByteSize,
+    pub(crate) minimum_speed: ByteSize,
     /// The time that one suite of an archive may take in all, every URI and repetition included.
-    pub suite_timeout: TimeSpan,
+    pub(crate) suite_timeout: TimeSpan,
     /// The most bytes that one index may have, unpacked.
-    pub max_index: ByteSize,
+    pub(crate) max_index: ByteSize,
     /// The most memory that the indices of one suite of an archive may take up when they are merged.
-    pub max_memory: ByteSize,
+    pub(crate) max_memory: ByteSize,
     /// An HTTP proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Uri>,

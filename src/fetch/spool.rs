@@ -38,7 +38,7 @@ use super::settings::Sources;
 
 /// The relation of a copy to what the archive has now.
 #[derive(Debug)]
-pub enum Freshness {
+pub(crate) enum Freshness {
     /// The archive has nothing newer.
     Current,
     /// The copy was fetched in this run.
@@ -51,7 +51,7 @@ pub enum Freshness {
 
 /// A copy, its freshness, and how far it is proven.
 #[derive(Debug)]
-pub struct SpooledSuite {
+pub(crate) struct SpooledSuite {
     /// The copy.
     pub copy: SuiteCopy,
     /// The freshness of the copy.
@@ -174,7 +174,7 @@ impl Spool {
     }
 
     /// Returns the copy of an archive's suite.
-    pub fn get(&self, archive: &ArchiveName, suite: &SuiteName) -> Option<&SpooledSuite> {
+    pub(crate) fn get(&self, archive: &ArchiveName, suite: &SuiteName) -> Option<&SpooledSuite> {
         self.suites.get(&(archive.clone(), suite.clone()))
     }
 
@@ -204,7 +204,7 @@ impl Spool {
     }
 
     /// Returns all copies.
-    pub fn iter(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &SpooledSuite)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&(ArchiveName, SuiteName), &SpooledSuite)> {
         self.suites.iter()
     }
 

@@ -1,14 +1,17 @@
 //! Archives with their indices in memory, and the merge of them.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::fs::File;
+use std::io::Write;
+use std::sync::{Mutex, OnceLock};
 
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
 use crate::config::Config;
+use crate::error::Result;
 use crate::indices::IndexName;
-use crate::merge::{Input, MemoryInput, MemorySink, SuiteMerge, merge_suite};
+use crate::merge::{Input, MemoryInput, Sink, SuiteMerge, Text, merge_suite};
 
 /// The indices of an archive, by name.
 pub(super) type Indices = BTreeMap<String, String>;
@@ -27,10 +30,41 @@ pub(super) fn merged(config: &Config, archives: &[Indices]) -> Indices {
     let merge = SuiteMerge::new(&spec, inputs.collect(), &Cancel::default());
     let sink = MemorySink::default();
     merge_suite(&merge, &sink).unwrap();
-    let texts = sink.into_texts().into_iter();
-    let text =
-        |(name, text): (IndexName, Vec<u8>)| (name.to_string(), String::from_utf8(text).unwrap());
-    texts.map(text).collect()
+    sink.0.into_inner().unwrap()
+}
+
+/// A sink that keeps every index in memory.
+#[derive(Default)]
+struct MemorySink(Mutex<Indices>);
+
+impl MemorySink {
+    fn take(&self, name: &IndexName, text: Vec<u8>) {
+        let text = String::from_utf8(text).unwrap();
+        let earlier = self.0.lock().unwrap().insert(name.to_string(), text);
+        assert_eq!(earlier, None, "{name} was made twice");
+    }
+}
+
+impl Sink for MemorySink {
+    fn text(&self, name: &IndexName, text: &Text<'_>) -> Result<()> {
+        self.take(name, text.iter().flat_map(|part| part.concat()).collect());
+        Ok(())
+    }
+
+    fn stream(
+        &self,
+        name: &IndexName,
+        produce: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
+        let mut text = Vec::new();
+        produce(&mut text)?;
+        self.take(name, text);
+        Ok(())
+    }
+
+    fn scratch(&self) -> Result<File> {
+        Ok(tempfile::tempfile().unwrap())
+    }
 }
 
 /// Returns the stanzas of an index, each with the newline of its last line, and without the empty line after it.

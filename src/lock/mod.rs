@@ -62,7 +62,7 @@ pub struct RunLock {
 
 /// The second lock, on the directory of the state; see the head of this module.
 #[derive(Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// `None` if the file system cannot lock directories.
     held: Option<Flock<File>>,
 }
@@ -121,7 +121,7 @@ impl RunLock {
     /// Takes the second lock, on the directory of the state, waiting for it as long as for the first.
     ///
     /// Only a run that held the first lock and lost its file can be in the way, or another run whose caller vouched for the lock.
-    pub fn claim(&self, directory: &Path) -> Result<Claim, LockError> {
+    pub(crate) fn claim(&self, directory: &Path) -> Result<Claim, LockError> {
         let unusable = |action| {
             move |source| LockError::Unusable {
                 action,

@@ -16,7 +16,7 @@ use super::readable;
 ///
 /// # Errors
 /// The fault, and its line.
-pub fn check_index(name: &IndexName, mut index: impl Read) -> Result<(), String> {
+pub(crate) fn check_index(name: &IndexName, mut index: impl Read) -> Result<(), String> {
     let kind = match name {
         IndexName::Packages(..) | IndexName::Installer(..) => Kind::Binary,
         IndexName::Sources(_) => Kind::Source,

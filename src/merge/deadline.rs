@@ -11,7 +11,7 @@ use crate::units::TimeSpan;
 
 /// The time at which a merge is given up.
 #[derive(Debug, Clone)]
-pub struct Deadline {
+pub(crate) struct Deadline {
     begun: Instant,
     pub(super) cancel: Cancel,
     pub(super) span: TimeSpan,
@@ -19,7 +19,7 @@ pub struct Deadline {
 
 impl Deadline {
     /// Returns a deadline that lies `span` after now, and comes at once if the token is cancelled.
-    pub fn after(span: TimeSpan, cancel: &Cancel) -> Self {
+    pub(crate) fn after(span: TimeSpan, cancel: &Cancel) -> Self {
         Self {
             begun: Instant::now(),
             cancel: cancel.clone(),

@@ -18,7 +18,7 @@ use super::deadline::Deadline;
 use super::error::MergeError;
 
 /// The digest of everything from which an index follows: equal keys mean equal indices.
-pub type DerivedKey = [u8; 32];
+pub(crate) type DerivedKey = [u8; 32];
 
 /// The description of an input: everything that is known of it without reading an index.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ pub struct SuiteMerge<'a> {
     /// The inputs, one for each that the spec names.
     pub inputs: Vec<Box<dyn Input + 'a>>,
     /// The time at which the merge is given up.
-    pub deadline: Deadline,
+    pub(crate) deadline: Deadline,
 }
 
 impl<'a> SuiteMerge<'a> {

@@ -30,7 +30,7 @@ mod places;
 mod plain_tar;
 mod queue;
 mod readable;
-pub mod reading;
+pub(crate) mod reading;
 pub mod rewrite;
 mod rules;
 mod selection;
@@ -45,20 +45,19 @@ pub(crate) use {
     contents::fuzz_contents, dep11::fuzz_dep11, entry::fuzz_entries, translations::fuzz_translation,
 };
 
-pub use crate::suite_report::{
-    BannedPackage, Claimed, ForeignSource, OlderFork, SuiteReport, Unasked,
-};
-pub use crate::text::{PackageKey, Text};
-pub use check::check_index;
+pub(crate) use crate::suite_report::{ForeignSource, SuiteReport};
+pub(crate) use crate::text::PackageKey;
+pub use crate::text::Text;
+pub(crate) use check::check_index;
 pub(crate) use contents::split as split_contents_line;
-pub use deadline::Deadline;
 pub use error::MergeError;
 pub use explain::{explain, known_names};
 pub use explanation::{
-    BuiltFrom, Fate, GroupExplanation, OwnedBy, Owner, PackageCopy, PackageKind, SuiteExplanation,
+    Fate, GroupExplanation, OwnedBy, PackageCopy, PackageKind, SuiteExplanation,
 };
-pub use input::{DerivedKey, IndexFacts, Input, InputFacts, Inputs, Sink, SuiteMerge};
-pub use memory::{MemoryInput, MemorySink};
+pub(crate) use input::{DerivedKey, IndexFacts, InputFacts};
+pub use input::{Input, Inputs, Sink, SuiteMerge};
+pub use memory::MemoryInput;
 pub use merged::merge_suite;
 pub(crate) use queue::in_flight as groups_in_flight;
 pub use readable::unreadable;
@@ -66,4 +65,4 @@ pub use rules::Exclusion;
 pub(crate) use unasked::news as news_unasked;
 
 /// The version of the merge: raised with every change of the output for the same inputs, so that suites are made anew.
-pub const MERGE_VERSION: u32 = 9;
+pub(crate) const MERGE_VERSION: u32 = 9;

@@ -29,7 +29,7 @@ enum Rule {
 
 /// An index that is being read.
 #[derive(Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     rule: Rule,
     /// The bytes of the present stanza so far, and the number of them that were searched for its end.
     part: Vec<u8>,
@@ -42,7 +42,7 @@ pub struct Reading {
 
 impl Reading {
     /// Begins to read an index, by the path of its plain form; returns `None` for an index of which apt reads no stanzas.
-    pub fn of(path: &str) -> Option<Reading> {
+    pub(crate) fn of(path: &str) -> Option<Reading> {
         let rule = match IndexName::parse(path)? {
             IndexName::Packages(..) => Rule::Packages,
             IndexName::Translation(..) => Rule::Translation,
@@ -61,7 +61,7 @@ impl Reading {
     }
 
     /// Reads the next part.
-    pub fn update(&mut self, text: &[u8]) {
+    pub(crate) fn update(&mut self, text: &[u8]) {
         self.part.extend_from_slice(text);
         let mut begin = 0;
         let mut from = self.searched;
@@ -85,7 +85,7 @@ impl Reading {
     }
 
     /// Returns the stanzas at which a client would stop, with the reasons: the first few, and the number of the others.
-    pub fn finish(mut self) -> Vec<String> {
+    pub(crate) fn finish(mut self) -> Vec<String> {
         let rest = std::mem::take(&mut self.part);
         self.judge(&rest);
         if self.untold > 0 {

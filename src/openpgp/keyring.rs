@@ -118,7 +118,7 @@ impl Keyring {
     }
 
     /// Returns the fingerprints of every key of some certificates, which are named by those of their primary keys.
-    pub fn fingerprints_of_keys(&self, certificates: &[String]) -> Vec<String> {
+    pub(crate) fn fingerprints_of_keys(&self, certificates: &[String]) -> Vec<String> {
         let named = |cert: &&Cert| certificates.contains(&cert.fingerprint().to_hex());
         let keys = self.certs.iter().filter(named).flat_map(Cert::keys);
         keys.map(|key| key.key().fingerprint().to_hex()).collect()

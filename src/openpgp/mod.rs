@@ -36,7 +36,7 @@ pub use error::Error;
 pub use keyring::Keyring;
 pub use sign::Signer;
 pub use signatures::Signed;
-pub use signing::{GpgKeys, Signing};
+pub use signing::Signing;
 pub use verify::Verified;
 
 /// The largest message, signature or keyring that is looked at: apt's own cap for an InRelease

@@ -20,7 +20,7 @@ pub struct Signing {
         deserialize_with = "one_or_many",
         skip_serializing_if = "Vec::is_empty"
     )]
-    pub key_file: Vec<PathBuf>,
+    pub(crate) key_file: Vec<PathBuf>,
 }
 
 /// Keys that gpg holds.

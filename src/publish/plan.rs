@@ -74,7 +74,7 @@ pub struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Compares specs and inputs with what is published. `keys` are the fingerprints of the keys that will sign.
-    pub fn new(
+    pub(crate) fn new(
         specs: &'a [Spec],
         settings: &'a Settings,
         inputs: &'a dyn Inputs,

@@ -14,19 +14,19 @@ pub struct Settings {
     /// The names of the archives, by pool.
     pub archives: BTreeMap<PoolName, ArchiveName>,
     /// The directories of local archives that the tree has links to, by pool.
-    pub linked_pools: BTreeMap<PoolName, PathBuf>,
+    pub(crate) linked_pools: BTreeMap<PoolName, PathBuf>,
     /// The bounds that a run crosses only if it is told to.
-    pub guards: Guards,
+    pub(crate) guards: Guards,
     /// The time that files stay under by-hash.
-    pub by_hash: Retention,
+    pub(crate) by_hash: Retention,
     /// The most that the cache may take up on the disk.
-    pub cache_size: ByteSize,
+    pub(crate) cache_size: ByteSize,
 }
 
 /// The bounds on the time that files stay under by-hash: files go when both are passed.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Retention {
+pub(crate) struct Retention {
     /// At least so many later generations of the suite.
     pub generations: u64,
     /// At least so many days.
@@ -45,9 +45,9 @@ impl Default for Retention {
 /// The bounds that a run crosses only if it is told to.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Guards {
+pub(crate) struct Guards {
     /// The share of its packages that a suite may lose in one run. The sources and the packages of all architectures count together.
-    pub max_shrink: Percent,
+    pub(crate) max_shrink: Percent,
 }
 
 impl Default for Guards {

@@ -49,7 +49,7 @@ const KEPT_BACK: [&str; 5] = [
 ];
 
 /// The exit code of a guardian that killed a transfer whose time was over; timeout(1) has the same.
-pub const OUT_OF_TIME: u8 = 124;
+pub(crate) const OUT_OF_TIME: u8 = 124;
 
 /// Guards a command; returns the exit code that it had, or 128 and the signal that killed it, or [`OUT_OF_TIME`].
 ///
@@ -116,7 +116,7 @@ pub fn become_transfer(guardian: Pid, program: &OsStr, arguments: &[OsString]) -
 }
 
 /// Becomes a command that the kernel kills when `parent` dies. Returns only if that fails.
-pub fn die_with(parent: Pid, command: &mut Command) -> io::Error {
+pub(crate) fn die_with(parent: Pid, command: &mut Command) -> io::Error {
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
         return error.into();
     }

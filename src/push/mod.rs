@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 pub use error::{Ended, PushError, PushFault, Unpublished};
 pub use record::{PushRecord, record_name};
-pub use target::Target;
+pub(crate) use target::Target;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result, chain};

@@ -26,7 +26,7 @@ pub struct Target {
     pub timeout: TimeSpan,
     /// The time that the target may be silent.
     #[serde(default = "defaults::push_io_timeout")]
-    pub io_timeout: TimeSpan,
+    pub(crate) io_timeout: TimeSpan,
     /// The program.
     #[serde(default = "defaults::rsync")]
     pub program: PathBuf,

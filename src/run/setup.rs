@@ -22,13 +22,13 @@ pub struct Setup {
     /// The suites to publish.
     pub suites: Vec<Spec>,
     /// The settings of publishing that no suite is made anew for.
-    pub publishing: publish::Settings,
+    pub(crate) publishing: publish::Settings,
     /// The keys that sign.
     pub signing: Signing,
     /// The names of the reports on packages that need others.
-    pub watches: BTreeSet<PackageName>,
+    pub(crate) watches: BTreeSet<PackageName>,
     /// The targets, in the order of pushing.
-    pub targets: Vec<Target>,
+    pub(crate) targets: Vec<Target>,
 }
 
 impl Setup {

@@ -83,7 +83,7 @@ impl Default for Limits {
 }
 
 /// A function that is told of something.
-pub type Hook<T> = Arc<dyn Fn(&T) + Send + Sync>;
+pub(crate) type Hook<T> = Arc<dyn Fn(&T) + Send + Sync>;
 
 /// The functions that are told what happens. They are called on the server's threads and should not block.
 #[derive(Clone, Default)]

@@ -184,7 +184,7 @@ impl Error {
     }
 
     /// Returns whether the same request may well succeed a moment later.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. }
             | Self::Timeout { .. }
@@ -198,7 +198,7 @@ impl Error {
     }
 
     /// Returns the time that the server asks us to wait before the next try.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
