@@ -42,7 +42,7 @@ pub trait DomainError: std::error::Error + Send + Sync + 'static {
     /// Returns the kind of the error.
     fn kind(&self) -> ErrorKind;
 
-    /// Returns what [`Error::is_of_the_machine`] says of the error.
+    /// Returns what `Error::is_of_the_machine` says of the error.
     fn is_of_the_machine(&self) -> bool {
         false
     }

@@ -4,7 +4,7 @@
 //! stream of many blocks ([`xz`]), or one member whose parts end in a full flush ([`gz`]). The content of a stanza decides where a piece
 //! is cut, not a fixed length: an inserted package changes the piece that it falls into, and no other. So a changed package costs one piece
 //! of each index that has it, which is most of what such a run costs. Pieces that were
-//! compressed before are found in the [`Cache`].
+//! compressed before are found in the `Cache`.
 
 pub mod gz;
 pub mod xz;

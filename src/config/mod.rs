@@ -1,7 +1,7 @@
 //! The configuration file, parsed once into types that cannot hold a wrong value.
 //!
 //! The structs here are the file: serde reads them, `config show` writes them again, and `resolve` turns them into the values that the
-//! rest of the program uses ([`crate::spec`]). The type of a value says what it may be ([`crate::names`], [`crate::units`]); `validate`
+//! rest of the program uses (`crate::spec`). The type of a value says what it may be ([`crate::names`], [`crate::units`]); `validate`
 //! checks values against each other. Both kinds of error carry file, line, column and key.
 
 mod load;

@@ -7,7 +7,7 @@
 //! both places that take a Release over call it: the fetch of an archive, and the publishing of a merged suite. A test compares the list
 //! with the apt that is installed.
 //!
-//! The inherited fields go into a text that aptmerge signs, so [`inherited`] bounds them: longer fields are refused when they are fetched,
+//! The inherited fields go into a text that aptmerge signs, so `inherited` bounds them: longer fields are refused when they are fetched,
 //! and blanks at the ends of lines, which signatures do not cover, are removed.
 
 use super::Release;

@@ -9,7 +9,7 @@
 //!   inodes of one name. So after locking, the path is looked at again: if it does not name the inode that was locked, the
 //!   lock is worthless and everything begins anew.
 //! - That alone would leave the first holder of a removed file at work beside the holder of the new one. So every run that
-//!   opens the state takes a second flock, on the directory of the state itself ([`RunLock::claim`]), even if it trusts its
+//!   opens the state takes a second flock, on the directory of the state itself (`RunLock::claim`), even if it trusts its
 //!   caller's word for the first. The second lock is always taken after the first, and nobody waits for the first while
 //!   holding the second, so there is no deadlock. On a file system that cannot lock directories (NFS), the first lock decides
 //!   alone.

@@ -2,7 +2,7 @@
 //!
 //! Its standard input and output are descriptors of the two locks; the transfer's output goes to its standard error. It
 //! starts the transfer in a process group of its own and watches four things: has the transfer ended, is the run that
-//! wants it still there, does it still want it ([`signals::GIVE_UP`]), and is its time over? If not, the guardian kills the whole group,
+//! wants it still there, does it still want it (`signals::GIVE_UP`), and is its time over? If not, the guardian kills the whole group,
 //! and stays, and the locks with it, until no process of the group is left.
 //!
 //! Guardian and transfer are a session without a terminal. So Ctrl-C and a hangup end the run alone, and the guardian sees to the
@@ -51,7 +51,7 @@ const KEPT_BACK: [&str; 5] = [
 /// The exit code of a guardian that killed a transfer whose time was over; timeout(1) has the same.
 pub(crate) const OUT_OF_TIME: u8 = 124;
 
-/// Guards a command; returns the exit code that it had, or 128 and the signal that killed it, or [`OUT_OF_TIME`].
+/// Guards a command; returns the exit code that it had, or 128 and the signal that killed it, or `OUT_OF_TIME`.
 ///
 /// `itself` is the program to start the second step with; `parent` is the process that wants the transfer, and `within` the time
 /// that it has.
