@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
-use std::sync::Mutex;
 
 use crate::error::Result;
 use crate::indices::IndexName;
@@ -23,15 +22,8 @@ use super::{commands, contents, dep11, translations};
 /// Merges a suite; gives every index that it publishes to the sink once.
 pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteReport> {
     let sink = &InTime { merge, sink };
-    let report = Mutex::new(SuiteReport::default());
     let (needed, claimable) = (Needed::default(), Claimable::default());
     let selection = Selection::new(merge.wanted());
-    let collect = |group: SuiteReport| {
-        report
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .absorb(group);
-    };
     let notes = Notes {
         needed: &needed,
         claimable: &claimable,
@@ -42,9 +34,8 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
     let binaries = of_binaries.map(|f| Binaries::new(merge, *f));
     let binaries: Vec<_> = binaries.collect::<Result<_>>()?;
     let groups: Vec<_> = binaries.iter().flat_map(Binaries::groups).collect();
-    queue::each(groups, |(group, collector)| {
-        collect(group.run(collector, notes, sink)?);
-        Ok(())
+    let mut reports = queue::each(groups, |(group, collector)| {
+        group.run(collector, notes, sink)
     })?;
     // The indices that follow from the binaries: the sources, which take longest, and binary-all.
     let mut rest: Vec<Box<dyn FnOnce() -> Result<SuiteReport> + Send>> = Vec::new();
@@ -57,10 +48,11 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
     for binaries in binaries {
         rest.push(Box::new(move || binaries.all(sink)));
     }
-    queue::each(rest, |group| {
-        collect(group()?);
-        Ok(())
-    })?;
+    reports.extend(queue::each(rest, |group| group())?);
+    let mut report = SuiteReport::default();
+    for group in reports {
+        report.absorb(group);
+    }
     let selected = selection.finish();
     let families: [(Family, FamilyMerge); 4] = [
         (Family::Contents, contents::merge),
@@ -71,16 +63,10 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
     for (family, merge_family) in families {
         if merge.spec.families.contains(&family) {
             let warnings = merge_family(merge, &selected, sink)?;
-            collect(SuiteReport {
-                warnings,
-                ..SuiteReport::default()
-            });
+            report.warnings.extend(warnings);
         }
     }
-    let report = report.into_inner();
-    Ok(report
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .bounded())
+    Ok(report.bounded())
 }
 
 /// A function that merges the indices of a family that speaks of published packages; it returns the warnings.
