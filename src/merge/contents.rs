@@ -61,13 +61,15 @@ pub(super) fn merge(
     });
     let warnings = queue::each(indices, |(name, sources)| {
         let make = || write_index(merge, selected, sink, &name, &sources);
-        // If an index for all components is divided among them, the component of each package matters, and the key does not have it.
-        if sources.iter().any(|s| s.only_component.is_some()) {
-            return make();
-        }
         let read: BTreeSet<_> = sources.iter().map(|s| s.index.clone()).collect();
         let read: Vec<_> = read.into_iter().collect();
-        let key = KeyOf::inputs(merge, &read).published(selected, [name.architecture()]);
+        let group = name.architecture();
+        let mut key = KeyOf::inputs(merge, &read).published(selected, [group]);
+        for source in &sources {
+            if let Some(component) = source.only_component {
+                key = key.divided(selected, source.rank, (group, component));
+            }
+        }
         unless_unchanged(sink, std::slice::from_ref(&name), key, make)
     })?;
     Ok(warnings.into_iter().flatten().collect())

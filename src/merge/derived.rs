@@ -1,8 +1,9 @@
 //! Keys of the indices that speak of published packages (Contents, Translation, DEP-11, Commands): digests of everything that such an index
 //! is made from.
 //!
-//! These indices depend on their inputs and on the names that were published, not on versions. Most runs change neither. Then the key is the
-//! one on record, and the index is taken over as it is, without being read.
+//! These indices depend on their inputs and on the names that were published, not on versions; where an index of all components is divided
+//! among them, also on the component of each package. Most runs change none of these. Then the key is the one on record, and the index is
+//! taken over as it is, without being read.
 
 use std::collections::BTreeSet;
 
@@ -45,6 +46,18 @@ impl KeyOf {
             self.text(group);
             self.0.update(selected.digest_of_group(group));
         }
+        self
+    }
+
+    /// Adds an input whose index of all components is divided among them, and the packages that were published in a component.
+    pub(super) fn divided(
+        mut self,
+        selected: &Selected,
+        rank: u16,
+        (group, component): (&str, u16),
+    ) -> Self {
+        self.0.update(rank.to_le_bytes());
+        self.0.update(selected.places.digest(group, component));
         self
     }
 

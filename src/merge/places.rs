@@ -2,7 +2,9 @@
 //!
 //! Indices that speak of packages by version, or that must be divided among the components, are compared with these places.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+
+use sha2::{Digest, Sha256};
 
 use crate::deb822::Name;
 
@@ -69,6 +71,23 @@ impl Places {
         names
             .and_then(|names| names.get(&*Name::new(name).folded()))
             .map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the digest of the names of a group that were published in a component, and of the archives that they are from.
+    pub(super) fn digest(&self, group: &str, component: u16) -> [u8; 32] {
+        let names = self.groups.get(group).into_iter().flatten();
+        let published = names.flat_map(|(name, places)| {
+            let here = places.iter().filter(|place| place.component == component);
+            here.map(move |place| (name, place.rank))
+        });
+        let mut hasher = Sha256::new();
+        for (name, rank) in published.collect::<BTreeSet<_>>() {
+            hasher.update(name);
+            hasher.update([b' ']);
+            hasher.update(rank.to_le_bytes());
+            hasher.update([b'\n']);
+        }
+        hasher.finalize().into()
     }
 
     /// Returns whether a package was published from an archive in a component, in whatever version.

@@ -7,7 +7,7 @@ use std::io::Read;
 use crate::common::apt::{field, stanzas, unxz};
 use crate::common::site::{Said, Site};
 use crate::common::state;
-use crate::common::upstream::{NEWER, Suite, gz, xz};
+use crate::common::upstream::{NEWER, NEWEST, Suite, gz, xz};
 
 const ALL: &str =
     r#"["packages", "sources", "installer", "contents", "translations", "dep11", "commands"]"#;
@@ -455,6 +455,57 @@ fn an_archive_with_one_contents_for_all_components_gives_each_its_own() {
 }
 
 #[test]
+fn contents_divided_among_components_are_taken_over_until_a_package_moves() {
+    let site = site();
+    configure(&site, r#"["main", "contrib"]"#, "");
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    main.unlist("main/Contents-");
+    main.unlist("contrib/Contents-");
+    let text = "usr/bin/a utils/main-only\nusr/bin/z contrib/utils/main-contrib\n";
+    main.add("Contents-amd64.gz", &gz(text.as_bytes()));
+    main.mention("Contents-amd64", text.as_bytes());
+    main.sign();
+    site.run(&[]).expect(0, &[]);
+    let root = site.root();
+    let derived = || state::published(&root)["suites"]["daedalus"]["derived"].clone();
+    let mut published = state::published(&root);
+    let divided = ["main/Contents-amd64", "contrib/Contents-amd64"];
+    for index in divided {
+        published["suites"]["daedalus"]["derived"][index]["warnings"] =
+            serde_json::json!(["from the record"]);
+    }
+    state::write_published(&root, &published);
+    // A stanza changes, and no package moves.
+    let (of_main, of_contrib) = (
+        "main/binary-amd64/Packages",
+        "contrib/binary-amd64/Packages",
+    );
+    let changed = main.index(of_main).replace(
+        "Package: main-only\n",
+        "Package: main-only\nOrigin: changed\n",
+    );
+    main.set("Date", NEWEST);
+    main.put_index(of_main, changed.as_bytes());
+    main.sign();
+    site.run(&[]).expect(0, &[]);
+    assert!(unxz(&suite_file(&site, &format!("{of_main}.xz"))).contains("changed"));
+    for index in divided {
+        let before = &published["suites"]["daedalus"]["derived"][index];
+        assert_eq!(&derived()[index], before, "{index}");
+    }
+    // All of contrib moves to main: the same names from the same archive.
+    let moved = format!("{}\n\n{}", changed.trim_end(), main.index(of_contrib));
+    main.set("Date", "Wed, 04 Feb 2026 00:00:00 UTC");
+    main.put_index(of_main, moved.as_bytes());
+    main.put_index(of_contrib, b"");
+    main.sign();
+    site.run(&["--allow-shrink"]).expect(0, &[]);
+    let contents = contents(&site, "main/Contents-amd64.gz");
+    assert!(contents.contains_key("usr/bin/z"), "{contents:?}");
+}
+
+#[test]
 fn contents_beside_the_components_are_not_read_where_there_are_others() {
     let site = site();
     let mut main = site.main();
@@ -509,7 +560,7 @@ fn files_of_no_family_are_named_once() {
     );
     // It goes as it came.
     let mut main = site.main();
-    main.set("Date", crate::common::upstream::NEWEST);
+    main.set("Date", NEWEST);
     main.unlist("main/foo");
     main.unlist("main/installer-amd64");
     main.unlist("odd");
