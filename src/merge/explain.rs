@@ -23,7 +23,7 @@ use super::load::{load, parse, wanted_sources};
 use super::owners;
 use super::readable;
 use super::rewrite::PoolStrings;
-use super::rules::{self, Drop, Outcome, Rules, lossy};
+use super::rules::{self, DropReason, Outcome, Rules, lossy};
 use super::sources::{self, Needed};
 use super::texts::pools;
 
@@ -201,7 +201,7 @@ impl Explainer<'_> {
         }
         for (entry, why) in outcome.dropped.iter().filter(|(e, _)| is_it(&e)) {
             let clause = match why {
-                Drop::Unsatisfied { clause, .. } => Some(clause.clone()),
+                DropReason::Unsatisfied { clause, .. } => Some(clause.clone()),
                 _ => None,
             };
             let chain = outcome.chain(why).collect();

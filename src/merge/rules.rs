@@ -229,7 +229,7 @@ pub enum Exclusion {
 
 /// The reason why an entry is not published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Drop {
+pub(crate) enum DropReason {
     /// The entry is banned by its own name.
     BannedName,
     /// The entry cannot be installed without this banned package.
@@ -249,7 +249,7 @@ pub(crate) struct Outcome<'a> {
     /// The published entries, in the order of publication: by name, version, architecture.
     pub(crate) kept: Vec<Entry<'a>>,
     /// Winners that a ban dropped.
-    pub(crate) dropped: Vec<(Entry<'a>, Drop)>,
+    pub(crate) dropped: Vec<(Entry<'a>, DropReason)>,
     /// Winners that no ban dropped and that apt cannot read.
     pub(crate) unreadable: Vec<Entry<'a>>,
     /// Entries that are hidden because their name belongs to another archive.
@@ -266,12 +266,12 @@ pub(crate) struct Outcome<'a> {
 
 impl Outcome<'_> {
     /// Returns the packages from a dropped package's dependency to the cause: each needs the next, and the last is banned by name.
-    pub(crate) fn chain<'s>(&'s self, why: &'s Drop) -> impl Iterator<Item = String> + 's {
+    pub(crate) fn chain<'s>(&'s self, why: &'s DropReason) -> impl Iterator<Item = String> + 's {
         let mut next = Some(why);
         std::iter::from_fn(move || match next.take()? {
-            Drop::BannedName => None,
-            Drop::BannedDependency(name) => Some(name.clone()),
-            Drop::Unsatisfied { by, .. } => {
+            DropReason::BannedName => None,
+            DropReason::BannedDependency(name) => Some(name.clone()),
+            DropReason::Unsatisfied { by, .. } => {
                 let (entry, why) = self.dropped.get(*by)?;
                 next = Some(why);
                 Some(entry.name.to_string())
@@ -361,12 +361,12 @@ fn older_fork(won: &[&Entry<'_>], lost: &[&Entry<'_>]) -> Option<OlderFork> {
         })
 }
 
-fn drop_reason(entry: &Entry<'_>, bans: &Bans) -> Option<Drop> {
+fn drop_reason(entry: &Entry<'_>, bans: &Bans) -> Option<DropReason> {
     if bans.packages.is_empty() {
         return None;
     }
     if is_banned(entry.name, bans) {
-        return Some(Drop::BannedName);
+        return Some(DropReason::BannedName);
     }
     [entry.pre_depends, entry.depends]
         .into_iter()
@@ -374,7 +374,7 @@ fn drop_reason(entry: &Entry<'_>, bans: &Bans) -> Option<Drop> {
             alternatives(field).find_map(|mut clause| {
                 let first = clause.clone().next()?.name;
                 let all_banned = clause.all(|a| is_banned(a.name, bans));
-                all_banned.then(|| Drop::BannedDependency(first.to_string()))
+                all_banned.then(|| DropReason::BannedDependency(first.to_string()))
             })
         })
 }

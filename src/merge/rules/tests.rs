@@ -296,12 +296,12 @@ fn transitive_bans_follow_what_was_satisfied_before_and_say_how() {
         let found = dropped.find(|(e, _)| e.name == Name::from(name));
         found.map(|(_, why)| why.clone()).unwrap()
     };
-    assert_eq!(why("cron"), Drop::BannedDependency("systemd".into()));
+    assert_eq!(why("cron"), DropReason::BannedDependency("systemd".into()));
     let chain = |name: &str| outcome.chain(&why(name)).collect::<Vec<_>>();
     assert_eq!(chain("login"), ["systemd"]);
     assert_eq!(chain("t1"), ["cron", "systemd"]);
     assert_eq!(chain("tied-a"), ["tied-b", "desk", "cron", "systemd"]);
-    let Drop::Unsatisfied { clause, .. } = why("desk") else {
+    let DropReason::Unsatisfied { clause, .. } = why("desk") else {
         panic!("desk is not banned itself");
     };
     assert_eq!(clause, "cron | elsewhere (>= 1)");

@@ -30,7 +30,7 @@ use std::collections::HashMap;
 use crate::deb822::{Name, alternatives, alternatives_of, clauses};
 
 use super::super::entry::Entry;
-use super::{Drop, Outcome, lossy};
+use super::{DropReason, Outcome, lossy};
 use offers::{Offer, Offers, Wanted};
 
 /// A clause that can be judged, of a package that was not dropped at first.
@@ -79,7 +79,7 @@ pub(super) fn drop_unsatisfied(outcome: &mut Outcome<'_>, exempt: &[u16]) {
         match clause.map(|number| &judge.clauses[number as usize]) {
             None => outcome.kept.push(entry),
             Some(clause) => {
-                let why = Drop::Unsatisfied {
+                let why = DropReason::Unsatisfied {
                     clause: lossy(clause.text),
                     by: places[clause.first as usize],
                 };
