@@ -99,7 +99,8 @@ pub(crate) fn refresh(
                         (Err(error), old.as_ref().and_then(|h| h.copy.newest.clone()))
                     }
                 };
-                let spooled = settle(&dir, &name, &suite, old, fetched, options.cancel, listener)?;
+                let spooled =
+                    choose_copy(&dir, &name, &suite, old, fetched, options.cancel, listener)?;
                 Ok(((name, suite), spooled))
             })
             .collect::<Result<Vec<_>>>()
@@ -155,7 +156,7 @@ fn copy_is_lost(
 }
 
 /// Chooses the copy that the run goes on with: the new one, or the last good one. Returns why there is none, if there is none.
-fn settle(
+fn choose_copy(
     dir: &std::path::Path,
     name: &ArchiveName,
     suite: &SuiteName,

@@ -214,7 +214,7 @@ impl SuiteFetch<'_> {
             .old
             .filter(|old| self.believes_unchanged && old.uri == uri.to_string());
         match self.release(&base, old.filter(|_| !unconditional))? {
-            Answer::Same => {
+            Answer::NotModified => {
                 let Some(old) = old else {
                     return Err(FetchError::NoRelease {
                         uri: base.to_string(),
@@ -236,7 +236,7 @@ impl SuiteFetch<'_> {
                     ..old.clone()
                 }))
             }
-            Answer::New(new) => {
+            Answer::Release(new) => {
                 let release = self.parse(&base, &new.verified.body)?;
                 self.check_name(&base, &release)?;
                 self.check_fields(&base, &release)?;

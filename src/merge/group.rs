@@ -12,7 +12,7 @@ use crate::spec::Family;
 
 use super::entry::{Entry, Kind};
 use super::input::SuiteMerge;
-use super::load::{Loaded, Wanted, parse};
+use super::load::{Loaded, WantedIndex, parse};
 use super::rules::{Owners, Rules, lossy};
 
 /// Returns the name of an index of binaries.
@@ -92,14 +92,14 @@ impl BinaryGroup<'_> {
     }
 
     /// Returns the wanted indices of one archive.
-    pub(super) fn wanted_of(&self, rank: usize) -> Vec<Wanted> {
+    pub(super) fn wanted_of(&self, rank: usize) -> Vec<WantedIndex> {
         let mut wanted = self.wanted();
         wanted.retain(|(of, _, _)| *of == rank);
         wanted
     }
 
     /// Returns the architecture's own indices, and the binary-all of each input that has one.
-    pub(super) fn wanted(&self) -> Vec<Wanted> {
+    pub(super) fn wanted(&self) -> Vec<WantedIndex> {
         let mut wanted = Vec::new();
         let all = Architecture::new("all").ok();
         for (number, component) in self.merge.spec.components.iter().enumerate() {

@@ -28,10 +28,10 @@ impl Loaded {
 }
 
 /// An index to read: the rank of the input, the number of the component, the name.
-pub(super) type Wanted = (usize, usize, IndexName);
+pub(super) type WantedIndex = (usize, usize, IndexName);
 
 /// Reads indices of all inputs, in parallel.
-pub(super) fn load(merge: &SuiteMerge<'_>, wanted: Vec<Wanted>) -> Result<Vec<Loaded>> {
+pub(super) fn load(merge: &SuiteMerge<'_>, wanted: Vec<WantedIndex>) -> Result<Vec<Loaded>> {
     wanted
         .into_par_iter()
         .filter_map(|(rank, component, name)| {
@@ -76,7 +76,7 @@ pub(super) fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
 }
 
 /// Returns the Sources of all inputs that are to be read.
-pub(super) fn wanted_sources(merge: &SuiteMerge<'_>) -> Vec<Wanted> {
+pub(super) fn wanted_sources(merge: &SuiteMerge<'_>) -> Vec<WantedIndex> {
     let mut wanted = Vec::new();
     for (number, component) in merge.spec.components.iter().enumerate() {
         let name = IndexName::Sources(component.clone());

@@ -14,7 +14,7 @@ use super::binaries::{Binaries, Notes};
 use super::claims::Claimable;
 use super::input::{DerivedKey, Sink, SuiteMerge};
 use super::queue;
-use super::selection::{Selected, Selection, Wanted};
+use super::selection::{Selected, Selection, WantedFacts};
 use super::source_group::source_group;
 use super::sources::Needed;
 use super::{commands, contents, dep11, translations};
@@ -74,11 +74,11 @@ type FamilyMerge = fn(&SuiteMerge<'_>, &Selected, &dyn Sink) -> Result<BTreeSet<
 
 impl SuiteMerge<'_> {
     /// Returns the facts about published packages that the merged families need.
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> WantedFacts {
         let has = |family| self.spec.families.contains(&family);
         let mut inputs = self.inputs.iter();
         let beside = |name: &IndexName| matches!(name, IndexName::SuiteContents(_));
-        Wanted {
+        WantedFacts {
             names: has(Family::Contents) || has(Family::Dep11) || has(Family::Commands),
             descriptions: has(Family::Translations),
             places: has(Family::Commands)

@@ -34,7 +34,7 @@ use crate::spec::Family;
 use super::entry::Entry;
 use super::group::BinaryGroup;
 use super::input::SuiteMerge;
-use super::load::{Loaded, Wanted, load};
+use super::load::{Loaded, WantedIndex, load};
 use super::rules::{Owner, Owners, Rules};
 
 /// Finds the owners of the packages, or the udebs, of a suite.
@@ -117,7 +117,7 @@ impl BinaryGroup<'_> {
     }
 
     /// Returns the indices that have these names for `all`.
-    pub(super) fn wanted_elsewhere(&self, elsewhere: &Elsewhere<'_>) -> Vec<Wanted> {
+    pub(super) fn wanted_elsewhere(&self, elsewhere: &Elsewhere<'_>) -> Vec<WantedIndex> {
         let architectures = self.merge.spec.name_spaces();
         let places: BTreeSet<_> = elsewhere.values().copied().collect();
         let groups = places.into_iter().filter_map(|(rank, number)| {

@@ -23,12 +23,12 @@ pub(crate) struct Selection {
     groups: Mutex<HashMap<String, Names>>,
     descriptions: Mutex<HashSet<Description>>,
     places: Mutex<Places>,
-    wanted: Wanted,
+    wanted: WantedFacts,
 }
 
 /// The facts that the merged families need from a selection; other facts are not gathered.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedFacts {
     /// Names and archives, for Contents and DEP-11.
     pub(crate) names: bool,
     /// Descriptions, for translations.
@@ -39,7 +39,7 @@ pub(crate) struct Wanted {
 
 impl Selection {
     /// Returns an empty selection that gathers the wanted facts.
-    pub(crate) fn new(wanted: Wanted) -> Self {
+    pub(crate) fn new(wanted: WantedFacts) -> Self {
         Self {
             wanted,
             ..Self::default()

@@ -24,12 +24,12 @@ const RELEASE_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// A signed Release as it came, or the answer that it has not changed.
 pub(super) enum Answer {
-    Same,
-    New(Box<New>),
+    NotModified,
+    Release(Box<SignedRelease>),
 }
 
 /// A signed Release that differs from the copy in the spool.
-pub(super) struct New {
+pub(super) struct SignedRelease {
     pub(super) verified: Verified,
     pub(super) inline: bool,
     pub(super) validators: Conditions,
@@ -60,7 +60,7 @@ impl SuiteFetch<'_> {
         let uri = base.join("InRelease")?;
         let mut signed = Vec::new();
         match self.get(&uri, &conditions(true), &mut signed)? {
-            Fetched::NotModified => return Ok(Answer::Same),
+            Fetched::NotModified => return Ok(Answer::NotModified),
             Fetched::Stored { validators, .. } => {
                 let verified = self
                     .keyring
@@ -73,7 +73,7 @@ impl SuiteFetch<'_> {
         let uri = base.join("Release")?;
         let mut body = Vec::new();
         let validators = match self.get(&uri, &conditions(false), &mut body)? {
-            Fetched::NotModified => return Ok(Answer::Same),
+            Fetched::NotModified => return Ok(Answer::NotModified),
             Fetched::NotFound => {
                 return Err(FetchError::NoRelease {
                     uri: base.to_string(),
@@ -107,7 +107,7 @@ impl SuiteFetch<'_> {
         for warning in &verified.warnings {
             self.listener.info(format!("{uri}: {warning}"));
         }
-        Answer::New(Box::new(New {
+        Answer::Release(Box::new(SignedRelease {
             verified,
             inline,
             validators,

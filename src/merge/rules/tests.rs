@@ -356,7 +356,7 @@ fn a_version_that_remains_must_be_one_that_the_clause_allows() {
 }
 
 /// An alternative: name, operator and version.
-type Wanted = (String, Option<(&'static str, u8)>);
+type Relation = (String, Option<(&'static str, u8)>);
 
 /// A package of a model: the fields of its stanza, before it is written as text.
 #[derive(Debug, Clone)]
@@ -364,7 +364,7 @@ struct Model {
     name: String,
     version: u8,
     /// Clauses of alternatives.
-    depends: Vec<Vec<Wanted>>,
+    depends: Vec<Vec<Relation>>,
     provides: Vec<(String, Option<u8>)>,
 }
 
@@ -377,7 +377,7 @@ impl Model {
             let all: Vec<_> = self.provides.iter().map(one).collect();
             more += &format!("Provides: {}\n", all.join(", "));
         }
-        let one = |(n, v): &Wanted| v.map_or(n.clone(), |(o, v)| format!("{n}({o} {v})"));
+        let one = |(n, v): &Relation| v.map_or(n.clone(), |(o, v)| format!("{n}({o} {v})"));
         let clause = |c: &Vec<_>| c.iter().map(one).collect::<Vec<_>>().join(" | ");
         let clauses: Vec<_> = self.depends.iter().map(clause).collect();
         // The first clause is a Pre-Depends.
@@ -387,7 +387,7 @@ impl Model {
         stanza(&self.name, &self.version.to_string(), &more)
     }
 
-    fn satisfies(&self, (name, wanted): &Wanted) -> bool {
+    fn satisfies(&self, (name, wanted): &Relation) -> bool {
         let allows = |version: Option<u8>| {
             wanted.is_none_or(|(operator, wanted)| {
                 version.is_some_and(|version| match operator {
@@ -409,7 +409,7 @@ fn relation() -> impl proptest::strategy::Strategy<Value = (String, Option<u8>)>
     ("[a-h]", proptest::option::weighted(0.3, 1u8..4))
 }
 
-fn wanted() -> impl proptest::strategy::Strategy<Value = Wanted> {
+fn wanted() -> impl proptest::strategy::Strategy<Value = Relation> {
     let operator = proptest::sample::select(vec!["<<", "<=", "=", ">=", ">>"]);
     ("[a-h]", proptest::option::weighted(0.4, (operator, 1u8..4)))
 }

@@ -31,7 +31,7 @@ use crate::deb822::{Name, alternatives, alternatives_of, clauses};
 
 use super::super::entry::Entry;
 use super::{DropReason, Outcome, lossy};
-use offers::{Offer, Offers, Wanted};
+use offers::{Offer, Offers, Relation};
 
 /// A clause that can be judged, of a package that was not dropped at first.
 struct Clause<'a> {
@@ -117,7 +117,7 @@ impl<'a> Judge<'a> {
     fn new(winners: &[Entry<'a>], first_dropped: usize, exempt: &[u16]) -> Self {
         let (names, by_name) = offers_by_name(winners);
         let mut relations: HashMap<_, u32> = HashMap::new();
-        let mut wanted: Vec<Vec<Wanted<'_>>> = vec![Vec::new(); by_name.len()];
+        let mut wanted: Vec<Vec<Relation<'_>>> = vec![Vec::new(); by_name.len()];
         let mut written: Vec<(u32, &[u8], Vec<u32>)> = Vec::new();
         let judged = winners.iter().take(first_dropped).enumerate();
         for (owner, entry) in judged.filter(|(_, e)| !exempt.contains(&e.rank)) {

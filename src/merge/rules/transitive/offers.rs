@@ -16,7 +16,7 @@ pub(super) struct Offer<'a> {
 }
 
 /// A relation of a name: its number, and the restriction of the version.
-pub(super) type Wanted<'a> = (u32, Option<(Operator, &'a [u8])>);
+pub(super) type Relation<'a> = (u32, Option<(Operator, &'a [u8])>);
 
 /// The highest rank (the least number) and the first of some packages.
 type Best = (u16, u32);
@@ -53,7 +53,7 @@ impl Offers {
     /// Sorts the packages. For each relation that any of them satisfies, notes the best that do.
     pub(super) fn new(
         offers: &[Offer<'_>],
-        wanted: &[Wanted<'_>],
+        wanted: &[Relation<'_>],
         best: &mut [Option<Best>],
     ) -> Self {
         if wanted.is_empty() {
