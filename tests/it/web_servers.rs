@@ -203,7 +203,7 @@ fn what_is_no_base_is_refused_and_no_password_is_published() {
         ("https://me:secret@mirror.example/x", "password"),
         (
             "https://mirror.example/a b",
-            "a character that a URI cannot have",
+            "a character that a URI cannot have; write it percent-encoded",
         ),
         (
             "https://mirror.example/\\n}",
