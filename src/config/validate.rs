@@ -445,7 +445,7 @@ fn push(config: &Config, findings: &mut Findings) {
             findings.add(
                 &["push"],
                 format!("two targets are called `{}`", target.name),
-                "each has a record of its own in state/push/, by its name",
+                "each has a record of its own, state/push-NAME.json",
             );
         }
         if target.rsync.is_empty() || target.rsync.starts_with('-') {

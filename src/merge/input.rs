@@ -60,7 +60,7 @@ pub trait Input: Sync {
         Ok(())
     }
 
-    /// Returns whether the input has an index. If it has binary-all, the packages of that are read for every architecture.
+    /// Returns whether the input has an index.
     fn has(&self, name: &IndexName) -> bool {
         self.facts().indices.contains_key(name)
     }
@@ -147,7 +147,7 @@ impl SuiteMerge<'_> {
         self.spec_of(rank).map_or("", |input| input.pool.as_str())
     }
 
-    /// Returns whether an index is read from an input.
+    /// Returns whether an index is read from an input: the input has it, and the spec takes its family from there.
     pub(super) fn reads(&self, rank: usize, name: &IndexName) -> bool {
         let takes = |input: &InputSpec| input.families.contains(&name.family());
         self.spec.inputs.get(rank).is_some_and(takes)

@@ -11,7 +11,7 @@ use crate::units::TimeSpan;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Target {
-    /// The target's name, in messages and in `state/push/`.
+    /// The target's name, in messages and in the names of its records, `state/push-NAME.json`.
     pub name: PackageName,
     /// A target of rsync's: a path, `host:path`, `host::module/path` or `rsync://host/module/path`.
     pub rsync: String,
