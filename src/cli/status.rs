@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use aptmerge::deb822::is_ahead;
 use aptmerge::error::{Result, chain};
-use aptmerge::publish::{Served, is_ahead, served};
+use aptmerge::publish::{Served, served};
 use aptmerge::push::{PushRecord, record_name};
 use aptmerge::run::{KeptCopy, RefusedSuite, RunRecord, UnclaimedFiles};
 use aptmerge::workspace::{SuiteRecord, View};

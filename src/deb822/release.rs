@@ -1,6 +1,7 @@
 //! Release files: the fields of an archive's suite, and the sizes and digests of its indices.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -10,6 +11,14 @@ use super::stanza::{Stanza, Stanzas, SyntaxError};
 
 /// The most entries a Release may have; Debian's largest have some thousands.
 const MAX_ENTRIES: usize = 200_000;
+
+/// The longest time that a Release may be dated ahead of our clock (apt's own bound).
+const MAX_AHEAD: Duration = Duration::from_secs(10);
+
+/// Returns whether a Date lies so far in the future that clients refuse its Release.
+pub fn is_ahead(date: Timestamp, now: Timestamp) -> bool {
+    date > now.checked_add(MAX_AHEAD).unwrap_or(Timestamp::MAX)
+}
 
 /// The reasons why a Release cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -151,6 +160,16 @@ impl Release {
     pub(crate) fn says_yes(&self, name: &str) -> bool {
         self.field(name)
             .is_some_and(|v| v.eq_ignore_ascii_case("yes"))
+    }
+
+    /// Returns whether the Release is that of a suite, by its Suite or its Codename. `buster/updates` may call itself `buster`, as apt
+    /// allows.
+    pub fn is_of(&self, suite: &str) -> bool {
+        let parent = suite.rsplit_once('/').map(|(parent, _)| parent);
+        let mut names = ["Suite", "Codename"]
+            .map(|field| self.field(field))
+            .into_iter();
+        names.any(|name| name.is_some() && (name == Some(suite) || name == parent))
     }
 
     /// Returns the components that the Release names. Old security archives write `updates/main` for `main`; the last part counts.

@@ -8,14 +8,14 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::cancel::Cancel;
-use crate::deb822::{IndexEntry, MAX_STRING_BYTES, Release};
+use crate::deb822::{IndexEntry, MAX_STRING_BYTES, Release, is_ahead};
 use crate::decode::{Compression, Limited, decoder};
 use crate::durable;
 use crate::hashing::{Digests, Hasher};
@@ -26,14 +26,6 @@ use crate::pdiff::index::{DiffIndex, Hashed};
 use crate::spec::HashKind;
 
 use super::patched::{self, Tried};
-
-/// The longest time that a Release may be dated ahead of our clock (apt's own bound).
-const MAX_AHEAD: Duration = Duration::from_secs(10);
-
-/// Returns whether a Date lies so far in the future that clients refuse its Release.
-pub fn is_ahead(date: Timestamp, now: Timestamp) -> bool {
-    date > now.checked_add(MAX_AHEAD).unwrap_or(Timestamp::MAX)
-}
 
 /// The options of a check.
 #[derive(Debug, Clone, Copy)]
@@ -248,13 +240,7 @@ fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -
     if let Some(until) = release.valid_until.filter(|until| *until < now) {
         problem(format!("it has expired on {until}"));
     }
-    let parent = name.rsplit_once('/').map_or(name, |(parent, _)| parent);
-    let known_as = |field: &str| {
-        release
-            .field(field)
-            .is_some_and(|v| v == name || v == parent)
-    };
-    if !known_as("Suite") && !known_as("Codename") {
+    if !release.is_of(name) {
         problem(format!("neither its Suite nor its Codename is `{name}`"));
     }
     // apt's cache holds each of these fields as one string.

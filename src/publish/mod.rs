@@ -50,7 +50,7 @@ mod validity;
 mod whole;
 mod writer;
 
-pub use check::{CheckOptions, TreeReport, check_tree, is_ahead};
+pub use check::{CheckOptions, TreeReport, check_tree};
 pub use error::{Ending, Guard, PublishError};
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::deb822::is_ahead;
 use crate::error::Result;
 use crate::events::Listener;
 use crate::merge::{Input, Inputs, MERGE_VERSION};
@@ -10,7 +11,6 @@ use crate::spec::{Spec, digest};
 use crate::workspace::{Generation, SuiteRecord, Workspace};
 use jiff::Timestamp;
 
-use super::check::is_ahead;
 use super::link::{Served, served};
 use super::settings::Settings;
 use super::validity::{self, Bound};

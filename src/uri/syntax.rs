@@ -75,7 +75,11 @@ pub(super) fn check_encoded(text: &str) -> Result<(), &'static str> {
             }
             b'%' | b'?' => {}
             _ if byte.is_ascii_alphanumeric() || PATH_MARKS.contains(&byte) => {}
-            _ => return Err("it has a character that a URI cannot have; write it percent-encoded, a blank as %20"),
+            _ => {
+                return Err(
+                    "it has a character that a URI cannot have; write it percent-encoded, a blank as %20",
+                );
+            }
         }
     }
     Ok(())

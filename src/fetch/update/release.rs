@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::deb822::{Release, identity};
+use crate::deb822::{Release, identity, is_ahead};
 use crate::fetch::FetchError;
-use crate::fetch::age::{self, later};
+use crate::fetch::age;
 use crate::fetch::copy::SuiteCopy;
 use crate::fetch::transport::{self, Conditions, Fetched};
 use crate::openpgp::Verified;
@@ -15,9 +15,6 @@ use super::SuiteFetch;
 
 /// The most bytes that a Release may have (apt's own bound).
 const MAX_RELEASE_BYTES: u64 = 10_000_000;
-
-/// The longest time that a Release may be dated ahead of our clock (apt's own bound).
-const MAX_AHEAD: Duration = Duration::from_secs(10);
 
 /// The longest time that a Release, or its signature, may take to arrive: real ones have some hundred kilobytes.
 const RELEASE_TIME: Duration = Duration::from_secs(5 * 60);
@@ -144,20 +141,17 @@ impl SuiteFetch<'_> {
         })
     }
 
-    /// Refuses a Release of a suite that was not asked for. `buster/updates` may call itself `buster`, as apt allows.
+    /// Refuses a Release of a suite that was not asked for.
     pub(super) fn check_name(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
-        let asked = self.suite.as_str();
-        let parent = asked.rsplit_once('/').map(|(parent, _)| parent);
-        let (suite, codename) = (release.field("Suite"), release.field("Codename"));
-        let fits = |name: Option<&str>| name.is_some_and(|n| n == asked || Some(n) == parent);
-        if fits(suite) || fits(codename) {
+        if release.is_of(self.suite.as_str()) {
             return Ok(());
         }
+        let field = |name| quoted(release.field(name).unwrap_or_default());
         Err(FetchError::OtherSuite {
             uri: base.to_string(),
-            suite: quoted(suite.unwrap_or_default()),
-            codename: quoted(codename.unwrap_or_default()),
-            expected: asked.to_owned(),
+            suite: field("Suite"),
+            codename: field("Codename"),
+            expected: self.suite.to_string(),
         })
     }
 
@@ -174,7 +168,7 @@ impl SuiteFetch<'_> {
     pub(super) fn check_age(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
         let now = self.options.now;
         let uri = base.to_string();
-        if release.date > later(now, MAX_AHEAD) {
+        if is_ahead(release.date, now) {
             let date = release.date.to_string();
             return Err(FetchError::Future { uri, date });
         }
