@@ -6,8 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::programs::copy_program;
-use crate::common::site::{Said, Site};
+use crate::common::programs::{Said, copy_program};
+use crate::common::site::Site;
 use crate::common::upstream::NEWER;
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
@@ -507,16 +507,7 @@ fn a_clock_that_went_back() {
     let site = Site::published();
     let before = site.served();
     site.news();
-    let config = site.path("aptmerge.toml");
-    let run = |flags: &[&str]| {
-        let out = Command::new(env!("CARGO_BIN_EXE_aptmerge"))
-            .args(["run", "--clock", "2026-02-20T00:00:00Z", "-c"])
-            .arg(&config)
-            .args(flags)
-            .output()
-            .unwrap();
-        Said::of(&out)
-    };
+    let run = |flags: &[&str]| site.run(&[&["--clock", "2026-02-20T00:00:00Z"], flags].concat());
     run(&[]).expect(
         1,
         &[

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+
+use crate::common::programs::{APTMERGE, Said, aptmerge_in, top};
 
 /// Where a change was meant, `UPDATE_SNAPSHOTS=1 cargo test --test it config::` writes the expected texts anew.
 fn hold_against(path: &Path, found: &str) -> Result<(), String> {
@@ -19,12 +21,8 @@ fn hold_against(path: &Path, found: &str) -> Result<(), String> {
     ))
 }
 
-fn manifest() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn fixtures(kind: &str) -> (PathBuf, Vec<String>) {
-    let dir = manifest().join("fixtures/config").join(kind);
+    let dir = top().join("fixtures/config").join(kind);
     let mut names: Vec<String> = fs::read_dir(&dir)
         .unwrap()
         .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.to_owned()))
@@ -34,25 +32,11 @@ fn fixtures(kind: &str) -> (PathBuf, Vec<String>) {
     (dir, names)
 }
 
-fn aptmerge(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_aptmerge"))
-        .args(arguments)
-        .current_dir(dir)
-        .env_remove("APTMERGE_CONFIG")
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
 fn show(dir: &Path, file: &str) -> String {
-    let shown = aptmerge(dir, &["--config", file, "config", "show"]);
-    let stderr = text(&shown.stderr);
-    assert!(shown.status.success(), "{file}: {stderr}");
-    assert_eq!(stderr, "", "{file}");
-    text(&shown.stdout)
+    let shown = aptmerge_in(dir, &["--config", file, "config", "show"]);
+    shown.expect(0, &[]);
+    assert_eq!(shown.stderr, "", "{file}");
+    shown.stdout
 }
 
 #[test]
@@ -60,10 +44,10 @@ fn every_wrong_file_is_refused_with_its_place_and_reason() {
     let (dir, names) = fixtures("invalid");
     let mut failures = Vec::new();
     for name in &names {
-        let shown = aptmerge(&dir, &["--config", name, "config", "show"]);
-        let stderr = text(&shown.stderr);
-        if shown.status.code() != Some(78) {
-            failures.push(format!("{name}: exit {:?}", shown.status.code()));
+        let shown = aptmerge_in(&dir, &["--config", name, "config", "show"]);
+        let stderr = shown.stderr;
+        if shown.code != Some(78) {
+            failures.push(format!("{name}: exit {:?}", shown.code));
         }
         if !shown.stdout.is_empty() {
             failures.push(format!("{name}: something on stdout"));
@@ -95,7 +79,7 @@ fn every_wrong_file_is_refused_with_its_place_and_reason() {
 #[test]
 fn a_wrong_file_stops_every_verb_before_it_does_anything() {
     let dir = tempfile::tempdir().unwrap();
-    let wrong = manifest().join("fixtures/config/invalid/doubled-pool.toml");
+    let wrong = top().join("fixtures/config/invalid/doubled-pool.toml");
     fs::copy(wrong, dir.path().join("a.toml")).unwrap();
     for verb in [
         &["run"][..],
@@ -110,12 +94,8 @@ fn a_wrong_file_stops_every_verb_before_it_does_anything() {
         &["config", "redirects"],
         &["lock", "--", "true"],
     ] {
-        let out = aptmerge(dir.path(), &[&["-c", "a.toml"], verb].concat());
-        assert_eq!(out.status.code(), Some(78), "{verb:?}");
-        assert!(
-            text(&out.stderr).contains("a.toml:6:8: archives.devuan.pool: "),
-            "{verb:?}"
-        );
+        let said = aptmerge_in(dir.path(), &[&["-c", "a.toml"], verb].concat());
+        said.expect(78, &["a.toml:6:8: archives.devuan.pool: "]);
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
@@ -164,14 +144,8 @@ fn a_file_that_is_missing_or_unreadable_is_named() {
         (".", "Is a directory"),
         ("latin1.toml", "UTF-8"),
     ] {
-        let out = aptmerge(dir.path(), &["-c", file, "run"]);
-        let stderr = text(&out.stderr);
-        assert_eq!(out.status.code(), Some(78), "{stderr}");
-        assert!(stderr.contains("cannot read the configuration"), "{stderr}");
-        assert!(
-            stderr.contains(file) && stderr.contains(expected),
-            "{stderr}"
-        );
+        let words = ["cannot read the configuration", file, expected];
+        aptmerge_in(dir.path(), &["-c", file, "run"]).expect(78, &words);
     }
 }
 
@@ -179,20 +153,15 @@ fn a_file_that_is_missing_or_unreadable_is_named() {
 fn the_environment_names_the_file_and_the_option_wins() {
     let (dir, _) = fixtures("valid");
     let run = |variable: &str, arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_aptmerge"))
-            .args(arguments)
-            .current_dir(&dir)
-            .env("APTMERGE_CONFIG", variable)
-            .output()
-            .unwrap()
+        let mut command = Command::new(APTMERGE);
+        command.args(arguments).current_dir(&dir);
+        Said::of(&command.env("APTMERGE_CONFIG", variable).output().unwrap())
     };
-    let out = run("minimal.toml", &["config", "show"]);
-    assert_eq!(text(&out.stdout), show(&dir, "minimal.toml"));
-    let out = run("none.toml", &["config", "show", "-c", "sketch.toml"]);
-    assert_eq!(text(&out.stdout), show(&dir, "sketch.toml"));
-    let out = run("none.toml", &["config", "show"]);
-    assert_eq!(out.status.code(), Some(78));
-    assert!(text(&out.stderr).contains("none.toml"));
+    let said = run("minimal.toml", &["config", "show"]);
+    assert_eq!(said.stdout, show(&dir, "minimal.toml"));
+    let said = run("none.toml", &["config", "show", "-c", "sketch.toml"]);
+    assert_eq!(said.stdout, show(&dir, "sketch.toml"));
+    run("none.toml", &["config", "show"]).expect(78, &["none.toml"]);
 }
 
 #[test]
@@ -201,15 +170,13 @@ fn check_looks_at_the_files_that_the_configuration_names() {
 
     let dir = tempfile::tempdir().unwrap();
     fs::copy(
-        manifest().join("fixtures/config/valid/minimal.toml"),
+        top().join("fixtures/config/valid/minimal.toml"),
         dir.path().join("a.toml"),
     )
     .unwrap();
     fs::create_dir(dir.path().join("keyrings")).unwrap();
-    let check = || aptmerge(dir.path(), &["-c", "a.toml", "config", "check"]);
-    let out = check();
-    assert_eq!(out.status.code(), Some(78));
-    let said = text(&out.stdout);
+    let check = || aptmerge_in(dir.path(), &["-c", "a.toml", "config", "check"]);
+    let said = check().expect(78, &[]).stdout.clone();
     for expected in [
         "a.toml: archives.devuan.signed-by: ",
         "a.toml: archives.debian.signed-by: ",
@@ -219,7 +186,7 @@ fn check_looks_at_the_files_that_the_configuration_names() {
     ] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
-    let keys = manifest().join("fixtures/keys");
+    let keys = top().join("fixtures/keys");
     fs::copy(
         keys.join("main.gpg"),
         dir.path().join("keyrings/debian.gpg"),
@@ -233,22 +200,18 @@ fn check_looks_at_the_files_that_the_configuration_names() {
     let key = dir.path().join("signing.key");
     fs::copy(keys.join("publish-a.secret.asc"), &key).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    let out = check();
-    assert_eq!(out.status.code(), Some(78));
-    let said = text(&out.stdout);
+    let said = check().expect(78, &[]).stdout.clone();
     assert!(
         said.contains("signing.key") && !said.contains("signed-by"),
         "{said}"
     );
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    let out = check();
-    assert_eq!(text(&out.stdout), "a.toml: good\n");
-    assert!(out.status.success());
+    assert_eq!(check().expect(0, &[]).stdout, "a.toml: good\n");
 }
 
 #[test]
 fn help_is_what_it_was() {
-    let dir = manifest().join("tests/it/snapshots");
+    let dir = top().join("tests/it/snapshots");
     let mut failures = Vec::new();
     for verb in [
         &[][..],
@@ -270,17 +233,17 @@ fn help_is_what_it_was() {
         if verb == ["serve"] && !cfg!(feature = "serve") {
             continue;
         }
-        let out = Command::new(env!("CARGO_BIN_EXE_aptmerge"))
+        let out = Command::new(APTMERGE)
             .args(verb)
             .arg("--help")
             .env_remove("APTMERGE_CONFIG")
             .env("COLUMNS", "100")
             .output()
             .unwrap();
-        assert!(out.status.success() && out.stderr.is_empty(), "{verb:?}");
+        let said = Said::of(&out);
+        assert_eq!(said.expect(0, &[]).stderr, "", "{verb:?}");
         let name = [&["help"], verb].concat().join("-");
-        let found = text(&out.stdout);
-        if let Err(difference) = hold_against(&dir.join(format!("{name}.txt")), &found) {
+        if let Err(difference) = hold_against(&dir.join(format!("{name}.txt")), &said.stdout) {
             failures.push(difference);
         }
     }
@@ -297,8 +260,7 @@ fn a_command_line_that_makes_no_sense_is_no_configuration_error() {
         &["run", "--clock", "noon"],
         &["run", "--lock-wait", "long"],
     ] {
-        let out = aptmerge(manifest(), arguments);
-        assert_eq!(out.status.code(), Some(2), "{arguments:?}");
-        assert!(out.stdout.is_empty(), "{arguments:?}");
+        let said = aptmerge_in(top(), arguments);
+        assert_eq!(said.expect(2, &[]).stdout, "", "{arguments:?}");
     }
 }

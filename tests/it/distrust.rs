@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::programs::has;
-use crate::common::site::{Said, Site};
+use crate::common::programs::{Said, has};
+use crate::common::site::Site;
 use crate::common::state;
 use crate::common::upstream::{gz, signing_time, stanza, xz};
 use base64::prelude::{BASE64_STANDARD, Engine as _};

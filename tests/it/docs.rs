@@ -8,9 +8,7 @@ use std::process::Command;
 
 use aptmerge::config::Config;
 
-fn top() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::common::programs::{APTMERGE, Said, top};
 
 /// Every page, by its path.
 fn pages() -> Vec<(PathBuf, String)> {
@@ -69,16 +67,11 @@ fn the_commands_of_the_readme_say_what_it_shows() {
     let demo = place.path().join("target/demo");
     fs::create_dir_all(&demo).unwrap();
     let made = Command::new(top().join("scripts/demo"))
-        .arg(format!("--program={}", env!("CARGO_BIN_EXE_aptmerge")))
+        .arg(format!("--program={APTMERGE}"))
         .arg(&demo)
-        .output()
-        .unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stdout)
-    );
-    let programs = Path::new(env!("CARGO_BIN_EXE_aptmerge")).parent().unwrap();
+        .output();
+    Said::of(&made.unwrap()).expect(0, &[]);
+    let programs = Path::new(APTMERGE).parent().unwrap();
     symlink(programs, place.path().join("target/debug")).unwrap();
 
     let readme = fs::read_to_string(top().join("README.md")).unwrap();

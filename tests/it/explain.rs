@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::common::apt::field;
+use crate::common::programs::APTMERGE;
 use crate::common::site::{DAEDALUS, Site};
 use crate::common::upstream::{NEWER, stanza};
 use serde_json::{Value, json};
@@ -284,9 +285,8 @@ fn it_needs_no_lock_and_changes_nothing() {
     assert!(said.contains("aptmerge fetch"), "{said}");
     assert!(!site.path("site").exists());
     site.ok(&["fetch"]);
-    let program = env!("CARGO_BIN_EXE_aptmerge");
     let config = site.path("aptmerge.toml");
-    let inner = [program, "-c", config.to_str().unwrap(), "explain", "archy"];
+    let inner = [APTMERGE, "-c", config.to_str().unwrap(), "explain", "archy"];
     site.ok(&[&["lock", "--"], &inner[..]].concat());
     // Damage is told, and left for a run to mend.
     let objects: Vec<_> = walkdir::WalkDir::new(site.path("site/spool/objects"))

@@ -5,7 +5,8 @@ use std::fs;
 use std::io::Read;
 
 use crate::common::apt::{field, stanzas, unxz};
-use crate::common::site::{Said, Site};
+use crate::common::programs::Said;
+use crate::common::site::Site;
 use crate::common::state;
 use crate::common::upstream::{NEWER, NEWEST, Suite, gz, xz};
 

@@ -2,10 +2,9 @@
 //!
 //! The faults are made by `scripts/faults/run` and the clients by `scripts/clients`, which have long forms; see docs/reliability.md.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::programs::has;
+use crate::common::programs::{APTMERGE, Said, has, top};
 
 /// Runs a script of ours on the program; it has to end well, and says by itself what it skips.
 #[track_caller]
@@ -13,22 +12,17 @@ fn holds(script: &str, arguments: &[&str]) {
     if !has("python3") {
         return;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("scripts")
-        .join(script);
-    let output = Command::new(path)
+    let output = Command::new(top().join("scripts").join(script))
         .args(arguments)
-        .args(["--program", env!("CARGO_BIN_EXE_aptmerge")])
+        .args(["--program", APTMERGE])
         .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (told, errors) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{script}: {told}{errors}");
-    if errors.contains("skipped: ") {
-        eprint!("{errors}");
+        .output();
+    let said = Said::of(&output.unwrap());
+    said.expect(0, &[]);
+    if said.stderr.contains("skipped: ") {
+        eprint!("{}", said.stderr);
     } else {
-        assert!(told.ends_with("it holds\n"), "{told}");
+        assert!(said.stdout.ends_with("it holds\n"), "{said:?}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! `scripts/import-amprolla` carries over what a configuration of amprolla's says, and names what it cannot.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
-use crate::common::programs::has;
+use crate::common::gnupg::Gnupg;
+use crate::common::programs::{Said, has, top};
+use crate::common::site::{Site, fixtures};
 use aptmerge::config::{Config, Family, Form};
 use serde::Deserialize;
 
@@ -24,20 +25,12 @@ struct Note {
     text: String,
 }
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(name)
-}
-
 /// Calls the script in a directory.
-fn script(args: &[&str], dir: &Path) -> Output {
-    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/import-amprolla"))
-        .args(args)
-        .current_dir(dir)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .output()
-        .unwrap()
+fn script(args: &[&str], dir: &Path) -> Said {
+    let mut command = Command::new(top().join("scripts/import-amprolla"));
+    command.args(args).current_dir(dir);
+    let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output();
+    Said::of(&output.unwrap())
 }
 
 /// Imports a file of the fixtures; `None` without Python.
@@ -45,10 +38,10 @@ fn import_fixture(name: &str) -> Option<(Config, Imported)> {
     if !has("python3") {
         return None;
     }
-    let path = fixture("import").join(name);
-    let output = script(&["--json", path.to_str().unwrap()], Path::new("/"));
-    assert!(output.status.success(), "{output:?}");
-    let imported: Imported = serde_json::from_slice(&output.stdout).unwrap();
+    let path = fixtures().join("import").join(name);
+    let said = script(&["--json", path.to_str().unwrap()], Path::new("/"));
+    said.expect(0, &[]);
+    let imported: Imported = serde_json::from_str(&said.stdout).unwrap();
     assert!(imported.usable);
     let config = Config::parse(&imported.toml, Path::new("/etc/x/aptmerge.toml"))
         .unwrap_or_else(|e| panic!("{e}\n{}", imported.toml));
@@ -85,15 +78,6 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 fn strings(items: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
     items.into_iter().map(|i| i.to_string()).collect()
-}
-
-fn aptmerge(args: &[&str], dir: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_aptmerge"))
-        .args(args)
-        .current_dir(dir)
-        .env_remove("APTMERGE_CONFIG")
-        .output()
-        .unwrap()
 }
 
 #[test]
@@ -375,27 +359,19 @@ fn what_cannot_be_run_is_refused_with_its_line() {
         ),
     ] {
         fs::write(place.path().join("config.py"), content).unwrap();
-        let output = script(&["config.py"], place.path());
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
-        assert!(stderr.contains(expected), "{expected}: {stderr}");
-        assert!(output.stdout.is_empty());
+        let said = script(&["config.py"], place.path());
+        assert_eq!(said.expect(1, &[expected]).stdout, "");
     }
-    let output = script(&["gone.py"], place.path());
-    assert_eq!(output.status.code(), Some(1));
+    script(&["gone.py"], place.path()).expect(1, &[]);
     // A file that says nothing: what came out is shown, and that it is of no use.
     fs::write(place.path().join("config.py"), "print('hello')\n").unwrap();
-    let output = script(&["config.py"], place.path());
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    for expected in [
+    let said = script(&["config.py"], place.path());
+    let words = [
         "hello",
         "repos and repo_order give no archive",
         "error: the configuration cannot be used",
-    ] {
-        assert!(stderr.contains(expected), "{expected}: {stderr}");
-    }
-    assert!(!String::from_utf8(output.stdout).unwrap().contains("hello"));
+    ];
+    assert!(!said.expect(1, &words).stdout.contains("hello"));
 }
 
 #[test]
@@ -403,58 +379,36 @@ fn another_root_takes_the_place_of_theirs() {
     if !has("python3") {
         return;
     }
-    let path = fixture("import/whole.py");
-    let output = script(
+    let path = fixtures().join("import/whole.py");
+    let said = script(
         &["--root", "/srv/beside", path.to_str().unwrap()],
         Path::new("/"),
     );
-    assert_eq!(output.status.code(), Some(0));
-    let toml = String::from_utf8(output.stdout).unwrap();
-    let config = Config::parse(&toml, &path).unwrap();
+    said.expect(0, &[]);
+    let config = Config::parse(&said.stdout, &path).unwrap();
     assert_eq!(config.root, Path::new("/srv/beside"));
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.starts_with("line 4: cpunm"), "{stderr}");
+    assert!(said.stderr.starts_with("line 4: cpunm"), "{said:?}");
 }
 
 /// The whole way: import, put the keyrings where the notes say, check, run.
 #[test]
 fn what_came_out_runs_once_the_keyrings_are_there() {
-    if !has("python3") || !has("gpg") {
+    if !has("python3") {
         return;
     }
-    let place = tempfile::Builder::new()
-        .prefix("imp")
-        .tempdir_in("/tmp")
-        .unwrap();
-    let dir = place.path();
-    let gnupg = dir.join("gnupg");
-    fs::create_dir(&gnupg).unwrap();
-    fs::set_permissions(&gnupg, fs::Permissions::from_mode(0o700)).unwrap();
-    let secret = fixture("keys/publish-a.secret.asc");
-    let gpg = |args: &[&str]| {
-        let output = Command::new("gpg")
-            .args(["--batch", "--quiet", "--homedir"])
-            .arg(&gnupg)
-            .args(args)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    gpg(&["--import", secret.to_str().unwrap()]);
-    let listed = gpg(&["--with-colons", "--list-secret-keys"]);
-    let fingerprint = listed
-        .lines()
-        .find_map(|l| l.strip_prefix("fpr:"))
-        .unwrap()
-        .trim_matches(':');
+    let Some(gnupg) = Gnupg::new() else { return };
+    let site = Site::bare();
+    let dir = site.dir();
+    gnupg.import(&site.path("keys/publish-a.secret.asc"));
+    let fingerprint = gnupg.fingerprints("publish-a").remove(0);
+    let home = gnupg.home().display();
 
-    let archives = fixture("archives");
+    let archives = fixtures().join("archives");
     let (archives, dir_text) = (archives.display(), dir.display());
     let theirs = format!(
         "
 mergedir = '{dir_text}/merged-volatile'
-gpgdir = '{dir_text}/gnupg'
+gpgdir = '{home}'
 signingkey = '{fingerprint}'
 banpkgs = {{'systemd', 'systemd-sysv'}}
 distrolabel = 'Example'
@@ -477,32 +431,23 @@ arches = ['source', 'binary-all', 'binary-amd64']
 "
     );
     fs::write(dir.join("config.py"), theirs).unwrap();
-    let output = script(&["config.py"], dir);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    fs::write(dir.join("aptmerge.toml"), &output.stdout).unwrap();
+    let imported = script(&["config.py"], dir);
+    site.write_config(&imported.expect(0, &[]).stdout);
 
-    let output = aptmerge(&["-c", "aptmerge.toml", "config", "check"], dir);
-    assert_eq!(output.status.code(), Some(78));
-    let stdout = String::from_utf8(output.stdout).unwrap();
+    let said = site.aptmerge(&["config", "check"]);
+    said.expect(78, &[]);
     fs::create_dir(dir.join("keyrings")).unwrap();
     for (name, key) in [
         ("overlay", "overlay"),
         ("security", "security"),
         ("debian", "main"),
     ] {
-        assert!(stdout.contains(&format!("keyrings/{name}.gpg")), "{stdout}");
-        let keyring = dir.join(format!("keyrings/{name}.gpg"));
-        fs::copy(fixture(&format!("keys/{key}.gpg")), keyring).unwrap();
+        let keyring = format!("keyrings/{name}.gpg");
+        assert!(said.stdout.contains(&keyring), "{said:?}");
+        fs::copy(site.path(format!("keys/{key}.gpg")), dir.join(keyring)).unwrap();
     }
-    let output = aptmerge(&["-c", "aptmerge.toml", "config", "check"], dir);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let output = aptmerge(&["-c", "aptmerge.toml", "run"], dir);
-    let _ = Command::new("gpgconf")
-        .arg("--homedir")
-        .arg(&gnupg)
-        .args(["--kill", "gpg-agent"])
-        .output();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    site.ok(&["config", "check"]);
+    site.ok(&["run"]);
     let dists = dir.join("merged/dists");
     let release = fs::read_to_string(dists.join("stable/Release")).unwrap();
     for field in [

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::programs::{copy_program, has};
-use crate::common::site::{Said, Site};
+use crate::common::programs::{Said, copy_program, has};
+use crate::common::site::Site;
 use crate::common::upstream::{NEWER, stanza};
 
 /// Returns the modes of everything below a site's root. Names that are digests are taken for one: they differ from run to run, since

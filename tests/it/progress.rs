@@ -14,7 +14,7 @@ use aptmerge::publish::Allowances;
 use aptmerge::run::RunOptions;
 use aptmerge::workspace::Workspace;
 
-use crate::common::programs::{has, write_script};
+use crate::common::programs::{APTMERGE, has, write_script};
 use crate::common::site::Site;
 use crate::common::web::{Mirror, Request};
 
@@ -309,7 +309,7 @@ fn every_task_ends_with_all_that_was_expected() {
     let options = RunOptions {
         clock: &|| "2026-03-01T00:00:00Z".parse().unwrap(),
         allow: Allowances::default(),
-        guardian: env!("CARGO_BIN_EXE_aptmerge").into(),
+        guardian: APTMERGE.into(),
         listener: &heard,
         cancel: &Cancel::default(),
     };

@@ -138,7 +138,7 @@ fn the_same_key_by_another_name_signs_nothing_anew() {
         format!("gpg = {{ keys = [\"{key}\"], homedir = \"{home}\" }}")
     };
     let secret = site.path("keys/publish-a.secret.asc");
-    gnupg.gpg(&["--import", secret.to_str().unwrap()], b"");
+    gnupg.import(&secret);
     let copy = site.path("keys/elsewhere.asc");
     std::fs::copy(&secret, &copy).unwrap();
     let user = "publish-a@archive.example";

@@ -49,6 +49,11 @@ impl Gnupg {
         output.stdout
     }
 
+    /// Imports a file of keys.
+    pub(crate) fn import(&self, file: &Path) {
+        self.gpg(&["--import"], &fs::read(file).unwrap());
+    }
+
     /// Makes a key with a signing subkey, and returns both fingerprints.
     pub(crate) fn key(&self, name: &str) -> (String, String) {
         let plain = ["--pinentry-mode", "loopback", "--passphrase", ""];

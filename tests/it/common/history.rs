@@ -10,8 +10,8 @@ use std::process::Command;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::programs::APTMERGE;
-use super::site::{Said, Site, files};
+use super::programs::{APTMERGE, Said};
+use super::site::{Site, files};
 use super::upstream::{lay_out, sums};
 
 /// Numbers that look random, by a seed (xorshift*).

@@ -5,14 +5,59 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The program that is tested.
 pub(crate) const APTMERGE: &str = env!("CARGO_BIN_EXE_aptmerge");
 
+/// Returns the directory of this project.
+pub(crate) fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// Names the test that a process was started for.
 const ALONE: &str = "APTMERGE_TEST_ALONE";
+
+/// The exit code and the output of a command.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Said {
+    pub(crate) fn of(output: &Output) -> Said {
+        Said {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Asserts the exit code, and that every one of some words is in the error output.
+    #[track_caller]
+    pub(crate) fn expect(&self, code: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.stderr, self.stdout);
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "`{word}` is not in:\n{}",
+                self.stderr
+            );
+        }
+        self
+    }
+}
+
+/// Calls the program in a directory, without a configuration that the environment names.
+pub(crate) fn aptmerge_in(dir: &Path, arguments: &[&str]) -> Said {
+    let mut command = Command::new(APTMERGE);
+    command.args(arguments).current_dir(dir);
+    let output = command.env_remove("APTMERGE_CONFIG").output();
+    Said::of(&output.unwrap())
+}
 
 /// Says that a test is skipped, and for the lack of what.
 #[track_caller]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::apt::{Server, stanzas, unxz};
-use super::programs::{APTMERGE, write_script};
+use super::programs::{APTMERGE, Said, top, write_script};
 use super::upstream::{NEWER, NEWEST, Suite, gunzip, stanza};
 
 /// The beginning of a configuration of all archives.
@@ -129,7 +129,7 @@ const FIRST_RUN: &str = "2026-03-01T00:00:00Z";
 
 /// Returns the directory of the fixtures.
 pub(crate) fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+    top().join("fixtures")
 }
 
 /// Makes a directory to work in: in memory where there is such a place, since a run forces every file out to the disk.
@@ -172,38 +172,6 @@ pub(crate) struct Site {
     /// The number of commands so far, where each is an hour later than the one before.
     hours: Option<AtomicI64>,
     binary: PathBuf,
-}
-
-/// The exit code and the output of a command.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Said {
-    pub(crate) fn of(output: &Output) -> Said {
-        Said {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// Asserts the exit code, and that every one of some words is in the error output.
-    #[track_caller]
-    pub(crate) fn expect(&self, code: i32, words: &[&str]) -> &Self {
-        assert_eq!(self.code, Some(code), "{}{}", self.stderr, self.stdout);
-        for word in words {
-            assert!(
-                self.stderr.contains(word),
-                "`{word}` is not in:\n{}",
-                self.stderr
-            );
-        }
-        self
-    }
 }
 
 impl Site {
@@ -423,7 +391,7 @@ impl Site {
 
     // ------------------------------------------------------------------------------------------ the program
 
-    /// Returns a call of the program.
+    /// Returns a call of the program; its clock is the site's, unless the arguments set it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command
@@ -432,7 +400,8 @@ impl Site {
             .args(arguments)
             .stdin(Stdio::null())
             .env_remove("APTMERGE_CONFIG");
-        if let Some(hours) = &self.hours {
+        let hours = self.hours.as_ref();
+        if let Some(hours) = hours.filter(|_| !arguments.contains(&"--clock")) {
             let hours = 1 + hours.fetch_add(1, Ordering::Relaxed);
             let first: Timestamp = FIRST_RUN.parse().unwrap();
             let now = first + jiff::SignedDuration::from_hours(hours);

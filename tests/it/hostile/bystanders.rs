@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::catalogue::{PACKAGES, run};
-use crate::common::site::{Said, Site, files};
+use crate::common::programs::Said;
+use crate::common::site::{Site, files};
 use crate::common::upstream::{NEWER, NEWEST, stanza};
 
 /// Two suites: `daedalus` of overlay and main, with an alias, and `fixes` of overlay alone.

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::programs::has;
-use crate::common::site::{Said, Site};
+use crate::common::programs::{Said, has};
+use crate::common::site::Site;
 use crate::common::upstream::{NEWER, Suite};
 
 /// The address space that a run may have: a bomb that is unpacked into memory does not fit.

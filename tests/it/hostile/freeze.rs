@@ -5,8 +5,8 @@ use std::fs;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::common::apt::{Apt, field};
-use crate::common::programs::has;
-use crate::common::site::{Said, Site};
+use crate::common::programs::{Said, has};
+use crate::common::site::Site;
 use crate::common::upstream::{NEWER, stanza};
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
@@ -25,13 +25,7 @@ fn release_date(time: Timestamp) -> String {
 
 /// A call at a set time.
 fn at(site: &Site, time: Timestamp, arguments: &[&str]) -> Said {
-    let out = std::process::Command::new(env!("CARGO_BIN_EXE_aptmerge"))
-        .args(arguments)
-        .arg("--config")
-        .arg(site.path("aptmerge.toml"))
-        .args(["--clock", &time.to_string()])
-        .output();
-    Said::of(&out.unwrap())
+    site.aptmerge(&[arguments, &["--clock", &time.to_string()]].concat())
 }
 
 /// Signs main anew, as of a time, for so long.

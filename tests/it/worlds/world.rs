@@ -9,7 +9,8 @@ use aptmerge::deb822::compare_versions;
 use md5::{Digest as _, Md5};
 
 use crate::common::history::Random;
-use crate::common::site::{Said, Site};
+use crate::common::programs::Said;
+use crate::common::site::Site;
 use crate::common::upstream::lay_out;
 
 pub(crate) const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
