@@ -147,8 +147,7 @@ fn a_record_without_manifests_gets_them_with_the_next_generation() {
     }
     state::write_published(&site.root(), &old);
     fs::remove_dir_all(site.root().join("state/manifests")).unwrap();
-    let said = site.expect(0, &["run", "-v", "--clock", FIRST]);
-    assert!(said.contains("nothing changed"), "{said}");
+    site.run_without_news(&["--clock", FIRST]);
     converges(&site);
 }
 
@@ -161,8 +160,7 @@ fn a_suite_whose_manifest_is_gone_is_made_anew() {
         said.contains("suite daedalus-security: it is new"),
         "{said}"
     );
-    let again = site.expect(0, &["run", "-v", "--clock", THIRD]);
-    assert!(again.contains("nothing changed"), "{again}");
+    site.run_without_news(&["--clock", THIRD]);
 }
 
 #[test]

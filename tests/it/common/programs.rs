@@ -36,6 +36,12 @@ impl Said {
         }
     }
 
+    /// Returns the outcome that a run with `--json` wrote.
+    #[track_caller]
+    pub(crate) fn outcome(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
     /// Asserts the exit code, and that every one of some words is in the error output.
     #[track_caller]
     pub(crate) fn expect(&self, code: i32, words: &[&str]) -> &Self {

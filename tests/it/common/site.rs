@@ -419,6 +419,19 @@ impl Site {
         self.aptmerge(&[&["run"], options].concat())
     }
 
+    /// Runs, which has to succeed and to publish nothing; returns what it said.
+    #[track_caller]
+    pub(crate) fn run_without_news(&self, options: &[&str]) -> Said {
+        let said = self.run(&[&["--json"], options].concat());
+        said.expect(0, &[]);
+        let outcome = said.outcome();
+        for field in ["changed", "removed"] {
+            assert_eq!(outcome[field], serde_json::json!([]), "{said:?}");
+        }
+        assert_eq!(outcome["links-changed"], false, "{said:?}");
+        said
+    }
+
     /// Calls the program and expects an exit code; returns all that it wrote.
     #[track_caller]
     pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> String {
