@@ -36,7 +36,7 @@ pub mod run;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod signals;
-mod spec;
+pub mod spec;
 mod suite_report;
 mod text;
 pub mod units;

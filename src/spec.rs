@@ -14,9 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
 use crate::units::{ByteSize, TimeSpan};
 
-pub(crate) use rules::{Filter, Pin, Strategy};
-#[cfg(test)]
-pub(crate) use rules::{Glob, Globs};
+pub use rules::{Filter, Glob, Globs, InvalidGlob, Pin, Strategy};
 
 /// Everything that one merged suite depends on besides its inputs.
 #[derive(Debug, Clone)]
@@ -28,7 +26,7 @@ pub struct Spec {
     /// The settings that the indices depend on.
     pub content: Content,
     /// The settings that only the Release depends on.
-    pub(crate) release: ReleaseFields,
+    pub release: ReleaseFields,
     /// The time that a merge of the suite may take.
     pub timeout: TimeSpan,
 }
@@ -37,7 +35,7 @@ pub struct Spec {
 #[derive(Debug, Clone, Serialize)]
 pub struct Content {
     /// The inputs, highest priority first.
-    pub(crate) inputs: Vec<InputSpec>,
+    pub inputs: Vec<InputSpec>,
     /// The components of the suite.
     pub components: Vec<Component>,
     /// The architectures of the suite; with `all`, binary-all indices are published too.
@@ -47,24 +45,24 @@ pub struct Content {
     /// The languages whose translations are merged; all if the set is empty.
     pub languages: BTreeSet<String>,
     /// The way to find the input that a name belongs to.
-    pub(crate) strategy: Strategy,
+    pub strategy: Strategy,
     /// The pins that hold in the suite, in the order in which they are tried.
-    pub(crate) pins: Vec<NumberedPin>,
+    pub pins: Vec<NumberedPin>,
     /// The packages that must not be published.
-    pub(crate) bans: Bans,
+    pub bans: Bans,
     /// Published packages that need one of these are reported under the name of the list.
     pub watch: BTreeMap<PackageName, BTreeSet<PackageName>>,
     /// `true` if Contents are published beside the components too.
-    pub(crate) contents_beside_components: bool,
+    pub contents_beside_components: bool,
     /// The compressed forms to publish.
     pub forms: BTreeSet<Form>,
     /// The hashes by which the Release lists its files.
-    pub(crate) hashes: BTreeSet<HashKind>,
+    pub hashes: BTreeSet<HashKind>,
 }
 
 /// The settings of one input of a suite.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct InputSpec {
+pub struct InputSpec {
     /// The archive that the input comes from.
     pub archive: ArchiveName,
     /// The archive's suite.
@@ -90,7 +88,7 @@ pub(crate) struct InputSpec {
 
 /// A pin, with its number in the configuration, from 1.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct NumberedPin {
+pub struct NumberedPin {
     /// The number, for messages.
     #[serde(skip)]
     pub number: usize,
@@ -101,7 +99,7 @@ pub(crate) struct NumberedPin {
 
 /// The settings that only the Release of a suite depends on, and what is written beside its indices.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct ReleaseFields {
+pub struct ReleaseFields {
     /// Release fields to set; the others come from the first input's Release.
     pub fields: BTreeMap<String, String>,
     /// The Valid-Until, counted from the Date; none if it is not set.
@@ -112,7 +110,7 @@ pub(crate) struct ReleaseFields {
 
 /// Packages that must not be published.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Bans {
+pub struct Bans {
     /// Banned by name, and with them whatever needs them.
     pub packages: BTreeSet<PackageName>,
     /// `true` if packages whose dependencies cannot be satisfied because of bans are left out as well.
@@ -165,7 +163,7 @@ impl Form {
 /// A kind of hash that a Release lists its files by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum HashKind {
+pub enum HashKind {
     /// MD5, in the section `MD5Sum`: for readers of old, it proves nothing.
     Md5,
     /// SHA-256
@@ -176,7 +174,7 @@ pub(crate) enum HashKind {
 
 impl HashKind {
     /// Returns the name of the hash's section in a Release, and of its directory under by-hash.
-    pub(crate) const fn section(self) -> &'static str {
+    pub const fn section(self) -> &'static str {
         match self {
             HashKind::Md5 => "MD5Sum",
             HashKind::Sha256 => "SHA256",
@@ -188,7 +186,7 @@ impl HashKind {
 /// The bounds on the patches of an index: if there are more than either allows, the oldest go first.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(crate) struct PatchHistory {
+pub struct PatchHistory {
     /// At most so many; 0 for none at all.
     pub patches: usize,
     /// At most so large, all those of an index together, compressed.
@@ -207,12 +205,12 @@ impl Default for PatchHistory {
 impl Content {
     /// Returns the architectures that are name spaces of their own: all but `all`, which is made from the others, unless there is no
     /// other.
-    pub(crate) fn name_spaces(&self) -> Vec<&Architecture> {
+    pub fn name_spaces(&self) -> Vec<&Architecture> {
         name_spaces(&self.architectures)
     }
 
     /// Returns whether translations into a language are merged.
-    pub(crate) fn takes_language(&self, language: &str) -> bool {
+    pub fn takes_language(&self, language: &str) -> bool {
         self.languages.is_empty() || self.languages.contains(language)
     }
 
@@ -223,7 +221,7 @@ impl Content {
 }
 
 /// Returns those of a suite's architectures that are name spaces of their own.
-pub(crate) fn name_spaces(architectures: &[Architecture]) -> Vec<&Architecture> {
+pub fn name_spaces(architectures: &[Architecture]) -> Vec<&Architecture> {
     let spaces: Vec<_> = architectures.iter().filter(|a| !a.is_all()).collect();
     match spaces.is_empty() {
         true => architectures.iter().collect(),
@@ -232,7 +230,7 @@ pub(crate) fn name_spaces(architectures: &[Architecture]) -> Vec<&Architecture> 
 }
 
 /// Returns the digest of plain data, in hex.
-pub(crate) fn digest(value: &impl Serialize) -> String {
+pub fn digest(value: &impl Serialize) -> String {
     // JSON can hold all of it: no key of a map is anything but text.
     let text = serde_json::to_vec(value).unwrap_or_default();
     hex::encode(Sha256::digest(&text))

@@ -15,7 +15,7 @@ use crate::names::{Architecture, ArchiveName, SuiteName};
 /// The way to choose the archive that a name belongs to if several archives have the name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Strategy {
+pub enum Strategy {
     /// The first archive in `priority` that has the name.
     #[default]
     Order,
@@ -29,7 +29,7 @@ pub(crate) enum Strategy {
 /// nothing, and the next is tried.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Pin {
+pub struct Pin {
     /// Names of binary packages and udebs.
     #[serde(default, skip_serializing_if = "Globs::is_empty")]
     pub packages: Globs,
@@ -48,12 +48,12 @@ pub(crate) struct Pin {
 
 impl Pin {
     /// Returns whether the pin holds in a merged suite.
-    pub(crate) fn is_for_suite(&self, suite: &SuiteName) -> bool {
+    pub fn is_for_suite(&self, suite: &SuiteName) -> bool {
         self.suites.as_ref().is_none_or(|all| all.contains(suite))
     }
 
     /// Returns whether the pin holds for an architecture; `None` stands for sources.
-    pub(crate) fn is_for_architecture(&self, architecture: Option<&Architecture>) -> bool {
+    pub fn is_for_architecture(&self, architecture: Option<&Architecture>) -> bool {
         self.architectures
             .as_ref()
             .is_none_or(|all| architecture.is_some_and(|one| all.contains(one)))
@@ -63,7 +63,7 @@ impl Pin {
 /// Packages of one archive; a package is among them if any of the lists has a match for it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(crate) struct Filter {
+pub struct Filter {
     /// Names of binary packages and udebs.
     #[serde(skip_serializing_if = "Globs::is_empty")]
     pub packages: Globs,
@@ -80,7 +80,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// Returns whether no package can match.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         [
             &self.packages,
             &self.sources,
@@ -96,12 +96,12 @@ impl Filter {
 /// names, sections and priorities are for apt what they are in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Glob(globset::Glob);
+pub struct Glob(globset::Glob);
 
 /// The reason why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no pattern: {why}")]
-pub(crate) struct InvalidGlob {
+pub struct InvalidGlob {
     text: String,
     why: String,
 }
@@ -146,7 +146,7 @@ impl From<Glob> for String {
 /// A list of patterns, ready to be held against names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Glob>", into = "Vec<Glob>")]
-pub(crate) struct Globs {
+pub struct Globs {
     globs: Vec<Glob>,
     set: GlobSet,
 }
@@ -181,12 +181,12 @@ impl From<Globs> for Vec<Glob> {
 
 impl Globs {
     /// Returns whether there is no pattern.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.globs.is_empty()
     }
 
     /// Returns whether one of the patterns matches a name.
-    pub(crate) fn is_match(&self, name: &[u8]) -> bool {
+    pub fn is_match(&self, name: &[u8]) -> bool {
         !self.globs.is_empty()
             && self
                 .set

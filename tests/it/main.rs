@@ -27,6 +27,7 @@ mod growth;
 mod hostile;
 mod import;
 mod incremental;
+mod inputs;
 mod lock;
 mod lock_file;
 mod manifest;
