@@ -15,6 +15,7 @@ use super::all::Collector;
 use super::claims::Claimable;
 use super::describe::describe;
 use super::entry::Entry;
+use super::faults::Told;
 use super::group::{BinaryGroup, binary_name, group_name};
 use super::input::{Sink, SuiteMerge};
 use super::load::{load, odd_texts};
@@ -24,9 +25,6 @@ use super::rules::{self, Owners, lossy};
 use super::selection::Selection;
 use super::sources::Needed;
 use super::texts::{pools, published, texts};
-
-/// The number of packages of one group that the report names as unreadable for apt.
-const MAX_TOLD: usize = 5;
 
 /// The notes that the groups of binaries leave for the indices that follow from them.
 #[derive(Clone, Copy)]
@@ -162,26 +160,24 @@ impl BinaryGroup<'_> {
         Ok(report)
     }
 
-    /// Returns the warnings about packages that apt cannot read: the first [`MAX_TOLD`] by name, then the number of the others.
+    /// Returns the warnings about packages that apt cannot read: the first few by name, then the number of the others.
     fn unreadable(&self, entries: &[Entry<'_>]) -> Vec<String> {
-        let told = entries.iter().take(MAX_TOLD).map(|entry| {
-            let archive = self.merge.archive(entry.rank);
-            format!(
-                "`{}` {} of {archive} ({}) is left out, since no client could read any package with it: {}",
-                quoted(&entry.name.to_string()),
-                quoted(&lossy(entry.version)),
-                group_name(self.family, self.architecture.as_str()),
-                readable::unreadable(entry.raw).unwrap_or_default()
-            )
-        });
-        let mut told: Vec<_> = told.collect();
-        if let Some(more) = entries.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
-            let group = group_name(self.family, self.architecture.as_str());
-            told.push(format!(
-                "{more} further packages of {group} that apt cannot read are left out"
-            ));
+        let group = group_name(self.family, self.architecture.as_str());
+        let mut told = Told::default();
+        for entry in entries {
+            told.tell(|| {
+                let archive = self.merge.archive(entry.rank);
+                format!(
+                    "`{}` {} of {archive} ({group}) is left out, since no client could read any package with it: {}",
+                    quoted(&entry.name.to_string()),
+                    quoted(&lossy(entry.version)),
+                    readable::unreadable(entry.raw).unwrap_or_default()
+                )
+            });
         }
-        told
+        told.finish(|more| {
+            format!("{more} further packages of {group} that apt cannot read are left out")
+        })
     }
 
     /// Returns the published packages that are installed or kept unasked.

@@ -9,7 +9,7 @@ use crate::deb822::LineNumbers;
 pub(super) const MAX_TOLD: usize = 5;
 
 /// The first few of many faults.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Told {
     words: Vec<String>,
     further: usize,
@@ -25,11 +25,10 @@ impl Told {
         }
     }
 
-    /// Returns the texts; `noun` names the faults that are only counted: `faulty stanzas`.
-    pub(super) fn finish(mut self, label: &str, noun: &str) -> Vec<String> {
+    /// Returns the texts, and the one that `further` gives for the number of faults that are only counted.
+    pub(super) fn finish(mut self, further: impl FnOnce(usize) -> String) -> Vec<String> {
         if self.further > 0 {
-            let further = format!("{label}: {} further {noun}", self.further);
-            self.words.push(further);
+            self.words.push(further(self.further));
         }
         self.words
     }
@@ -65,8 +64,9 @@ impl<'a> Faults<'a> {
 
     /// Returns the texts.
     pub(super) fn finish(self) -> Vec<String> {
-        let noun = format!("faulty {}s", self.noun);
-        self.told.finish(self.label, &noun)
+        let (label, noun) = (self.label, self.noun);
+        let further = |number| format!("{label}: {number} further faulty {noun}s");
+        self.told.finish(further)
     }
 }
 

@@ -8,13 +8,11 @@ use crate::deb822::{Stanza, eq_name};
 use crate::indices::IndexName;
 use crate::quoted::quoted;
 
+use super::faults::Told;
 use super::readable;
 
 /// The most bytes of a stanza that apt can read.
 const MAX_READ_BYTES: usize = 1 << 20;
-
-/// The number of faults of an index that are reported with their text.
-const MAX_TOLD: usize = 5;
 
 /// The checks for one kind of index.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +34,7 @@ pub(crate) struct Reading {
     searched: usize,
     /// `true` if the present stanza is already reported as too long, and is skipped.
     passes_over: bool,
-    faults: Vec<String>,
-    untold: usize,
+    told: Told,
 }
 
 impl Reading {
@@ -55,8 +52,7 @@ impl Reading {
             part: Vec::new(),
             searched: 0,
             passes_over: false,
-            faults: Vec::new(),
-            untold: 0,
+            told: Told::default(),
         })
     }
 
@@ -88,13 +84,8 @@ impl Reading {
     pub(crate) fn finish(mut self) -> Vec<String> {
         let rest = std::mem::take(&mut self.part);
         self.judge(&rest);
-        if self.untold > 0 {
-            self.faults.push(format!(
-                "no client can read {} further stanzas of it",
-                self.untold
-            ));
-        }
-        self.faults
+        let further = |number| format!("no client can read {number} further stanzas of it");
+        self.told.finish(further)
     }
 
     fn judge(&mut self, stanza: &[u8]) {
@@ -109,18 +100,18 @@ impl Reading {
         let Some(why) = self.fault(stanza) else {
             return;
         };
-        if self.faults.len() == MAX_TOLD {
-            self.untold += 1;
-            return;
-        }
-        let name = value(stanza, "Package").unwrap_or_default();
-        let version = value(stanza, "Version").unwrap_or_default();
-        let text = |bytes| quoted(&String::from_utf8_lossy(bytes));
-        self.faults.push(format!(
-            "no client can read any package with `{}` {}: {why}",
-            text(name),
-            text(version)
-        ));
+        self.told.tell(|| {
+            let text = |field| {
+                quoted(&String::from_utf8_lossy(
+                    value(stanza, field).unwrap_or_default(),
+                ))
+            };
+            format!(
+                "no client can read any package with `{}` {}: {why}",
+                text("Package"),
+                text("Version")
+            )
+        });
     }
 
     fn fault(&self, stanza: &[u8]) -> Option<String> {

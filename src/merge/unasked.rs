@@ -15,8 +15,7 @@ use std::ops::Range;
 use crate::deb822::{Field, Stanza, eq_name, trim};
 use crate::suite_report::{Claimed, MAX_UNASKED, SuiteReport, Unasked};
 
-/// The number of new claims that are reported by name.
-const MAX_TOLD: usize = 5;
+use super::faults::Told;
 
 /// The claims of a stanza.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,30 +101,31 @@ pub(crate) fn news(before: Option<&SuiteReport>, after: &SuiteReport) -> Vec<Str
     let known: BTreeSet<_> = before.iter().map(claim_and_package).collect();
     // Beyond the bound there is no record, so nobody knows whether a claim is new.
     let end = before.last().filter(|_| before.len() >= MAX_UNASKED);
-    let news: Vec<_> = after
+    let news = after
         .iter()
         .filter(|claimed| end.is_none_or(|end| *claimed < end))
-        .filter(|claimed| !known.contains(&claim_and_package(claimed)))
-        .collect();
-    let mut told: Vec<_> = news
-        .iter()
-        .take(MAX_TOLD)
-        .map(|Claimed { claim, package, archive }| {
+        .filter(|claimed| !known.contains(&claim_and_package(claimed)));
+    let mut told = Told::default();
+    for Claimed {
+        claim,
+        package,
+        archive,
+    } in news
+    {
+        told.tell(|| {
             format!("`{package}` of {archive} is now {claim} (may-be-essential = false in [archives.{archive}] takes that out)")
-        })
-        .collect();
-    if let Some(more) = news.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
-        told.push(format!(
-            "{more} further packages that are installed or kept unasked are new"
-        ));
+        });
     }
-    told
+    told.finish(|more| {
+        format!("{more} further packages that are installed or kept unasked are new")
+    })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::faults::MAX_TOLD;
     use super::*;
 
     fn claims(raw: &str) -> Vec<Unasked> {

@@ -228,9 +228,11 @@ impl<'a> Lines<'a> {
 
     /// Returns the faults of the index.
     pub(super) fn faults(self) -> Vec<String> {
-        let mut told = self.told.finish(&self.label, "faulty lines");
+        let label = self.label;
+        let further = |number| format!("{label}: {number} further faulty lines");
+        let mut told = self.told.finish(further);
         if self.is_sorted_here {
-            told.push(format!("{}: its lines are not sorted by path", self.label));
+            told.push(format!("{label}: its lines are not sorted by path"));
         }
         told
     }

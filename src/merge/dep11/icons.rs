@@ -57,7 +57,8 @@ pub(super) fn icons(
                 &mut told,
             )
             .map_err(Error::io("merge the icons of", &label))?;
-            warnings.extend(told.finish(&label, "files that are no icons"));
+            let further = |number| format!("{label}: {number} further files that are no icons");
+            warnings.extend(told.finish(further));
         }
         archive
             .finish()
