@@ -181,6 +181,12 @@ impl HashKind {
             HashKind::Sha512 => "SHA512",
         }
     }
+
+    /// Returns the path under by-hash of a file that has this hash.
+    pub(crate) fn by_hash(self, path: &str, hash: &str) -> String {
+        let dir = path.rfind('/').map_or("", |end| &path[..=end]);
+        format!("{dir}by-hash/{}/{hash}", self.section())
+    }
 }
 
 /// The bounds on the patches of an index: if there are more than either allows, the oldest go first.

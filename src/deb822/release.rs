@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::hashing::Digests;
 use crate::quoted::quoted;
 
 use super::stanza::{Stanza, Stanzas, SyntaxError};
@@ -81,6 +82,15 @@ pub(crate) struct IndexEntry {
     pub md5: Option<[u8; 16]>,
     /// Its SHA-1; only [`Release::weak_entries`] fills it.
     pub sha1: Option<[u8; 20]>,
+}
+
+impl IndexEntry {
+    /// Returns whether SHA-256 and SHA-512 are those of a file, as far as the Release has them; it has one of them at least.
+    pub(crate) fn has_hashes(&self, found: &Digests) -> bool {
+        let sha256_fits = self.sha256.is_none_or(|hash| hash == found.sha256);
+        let sha512_fits = self.sha512.is_none_or(|hash| Some(hash) == found.sha512);
+        sha256_fits && sha512_fits && (self.sha256.is_some() || self.sha512.is_some())
+    }
 }
 
 /// A parsed Release file.

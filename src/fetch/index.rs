@@ -14,6 +14,7 @@ use crate::durable;
 use crate::error::Error;
 use crate::events::Progress;
 use crate::hashing::{Digests, Hasher, HashingWriter};
+use crate::spec::HashKind;
 use crate::uri::Uri;
 
 use super::FetchError;
@@ -134,18 +135,14 @@ impl IndexFetch<'_> {
     fn download(&self, path: &str, uri: &Uri, entry: &IndexEntry) -> Result<File, FetchError> {
         let mut candidates = Vec::new();
         if self.release.says_yes("Acquire-By-Hash") {
-            let dir = path.rfind('/').map_or("", |end| &path[..=end]);
-            if let Some(hash) = entry.sha512 {
-                candidates.push(
-                    self.base
-                        .join(&format!("{dir}by-hash/SHA512/{}", hex::encode(hash)))?,
-                );
-            }
-            if let Some(hash) = entry.sha256 {
-                candidates.push(
-                    self.base
-                        .join(&format!("{dir}by-hash/SHA256/{}", hex::encode(hash)))?,
-                );
+            let hashes = [
+                (HashKind::Sha512, entry.sha512.map(hex::encode)),
+                (HashKind::Sha256, entry.sha256.map(hex::encode)),
+            ];
+            for (kind, hash) in hashes {
+                if let Some(hash) = hash {
+                    candidates.push(self.base.join(&kind.by_hash(path, &hash))?);
+                }
             }
         }
         let by_hash = candidates.len();
@@ -289,14 +286,10 @@ fn check(
             unpacked,
         });
     }
-    let sha256_fits = expected.sha256.is_none_or(|hash| hash == found.sha256);
-    let sha512_fits = expected
-        .sha512
-        .is_none_or(|hash| Some(hash) == found.sha512);
-    if !sha256_fits || !sha512_fits || (expected.sha256.is_none() && expected.sha512.is_none()) {
-        return Err(FetchError::WrongHash { uri, unpacked });
+    match expected.has_hashes(found) {
+        true => Ok(()),
+        false => Err(FetchError::WrongHash { uri, unpacked }),
     }
-    Ok(())
 }
 
 /// Returns whether the decoder refused a stream because it is longer than allowed.

@@ -387,10 +387,7 @@ fn check_index(
         ];
         for (kind, hash) in listed.into_iter().filter(|_| by_hash) {
             let Some(hash) = hash else { continue };
-            let hashed = file
-                .with_file_name("by-hash")
-                .join(kind.section())
-                .join(hash);
+            let hashed = dir.join(kind.by_hash(path, &hash));
             // Archives list MD5Sum without by-hash/MD5Sum, and no client asks for by-hash/MD5Sum where there is a better one.
             if kind == HashKind::Md5 && !hashed.exists() {
                 continue;
@@ -504,11 +501,7 @@ fn compare(found: &Digests, expected: &IndexEntry) -> Result<(), String> {
             found.length, expected.size
         ));
     }
-    let sha256_fits = expected.sha256.is_none_or(|hash| hash == found.sha256);
-    let sha512_fits = expected
-        .sha512
-        .is_none_or(|hash| Some(hash) == found.sha512);
-    if !sha256_fits || !sha512_fits {
+    if !expected.has_hashes(found) {
         return Err("its hash is not the one in the Release".into());
     }
     let md5_fits = expected.md5.is_none_or(|hash| Some(hash) == found.md5);

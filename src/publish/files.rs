@@ -27,11 +27,8 @@ pub(super) fn by_hash_paths(
     digest: &FileDigest,
     hashes: &BTreeSet<HashKind>,
 ) -> impl Iterator<Item = String> {
-    let dir = path.rfind('/').map_or("", |end| &path[..=end]);
-    hashes.iter().filter_map(move |kind| {
-        let hash = digest.hash(*kind)?;
-        Some(format!("{dir}by-hash/{}/{hash}", kind.section()))
-    })
+    let by_hash = move |kind: &HashKind| Some(kind.by_hash(path, &digest.hash(*kind)?));
+    hashes.iter().filter_map(by_hash)
 }
 
 /// The writer of a suite's indices, which carries on those that did not change.

@@ -12,6 +12,7 @@ use std::path::Path;
 use crate::deb822::{IndexEntry, Release};
 use crate::error::{Error, Result};
 use crate::listing;
+use crate::spec::HashKind;
 use crate::workspace::{Generation, Layout};
 
 use super::check::{check_contents, indices};
@@ -108,8 +109,8 @@ fn lacks(dir: &Path, release: &Release) -> Result<Option<String>> {
         |path: &Path, entry: &IndexEntry| Ok::<_, Error>(size(path)? == Some(entry.size));
     for (plain, forms) in indices(release) {
         let mut is_there = false;
-        for (path, _, entry) in forms {
-            let path = dir.join(path);
+        for (name, _, entry) in forms {
+            let path = dir.join(name);
             // An empty plain file need not be there.
             is_there |= entry.size == 0;
             if size(&path)?.is_none() {
@@ -119,11 +120,9 @@ fn lacks(dir: &Path, release: &Release) -> Result<Option<String>> {
             if !is_as_listed(&path, entry)? {
                 return Ok(Some(format!("{} is cut off", path.display())));
             }
-            let hashed = entry.sha256.filter(|_| by_hash).map(|hash| {
-                let by_hash = path.with_file_name("by-hash");
-                by_hash.join("SHA256").join(hex::encode(hash))
-            });
-            if let Some(path) = hashed
+            let hashed = entry.sha256.filter(|_| by_hash);
+            if let Some(hash) = hashed
+                && let path = dir.join(HashKind::Sha256.by_hash(name, &hex::encode(hash)))
                 && !is_as_listed(&path, entry)?
             {
                 return Ok(Some(format!("{} is not there", path.display())));
