@@ -18,8 +18,8 @@ use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;
 use super::compare::Comparison;
+use super::hard_links;
 use super::release::{FileDigest, hasher};
-use super::sync;
 
 /// Returns the by-hash paths of a file: one for each hash that its Release lists.
 pub(super) fn by_hash_paths(
@@ -137,7 +137,7 @@ impl Writer<'_> {
         {
             return Ok(false);
         }
-        self.place(path, digest, |target| sync::link_file(&old, target))?;
+        self.place(path, digest, |target| hard_links::link_file(&old, target))?;
         Ok(true)
     }
 
@@ -158,7 +158,7 @@ impl Writer<'_> {
             if let Some(dir) = by_hash.parent() {
                 durable::create_dir(dir)?;
             }
-            sync::link_file(&target, &by_hash)?;
+            hard_links::link_file(&target, &by_hash)?;
             self.note(name, digest.into())?;
         }
         self.note(path.to_owned(), digest.into())?;

@@ -35,8 +35,8 @@ use crate::events::Listener;
 use crate::workspace::{Generation, Layout, PRODUCTION, VOLATILE, Workspace, is_damaged};
 
 use super::error::PublishError;
-use super::whole::{self, Holds};
-use super::{sync, trees};
+use super::whole::{self, State};
+use super::{hard_links, trees};
 
 /// The tree that the link serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +91,9 @@ pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result
         }
         Served::Volatile => {
             if layout.production().is_dir() {
-                sync::sync_tree(&layout.production())?;
+                hard_links::sync_tree(&layout.production())?;
             }
-            if let Some(lacks) = settle(workspace, listener)? {
+            if let Some(lacks) = record_volatile(workspace, listener)? {
                 go_back(workspace, lacks, listener)?;
                 return Ok(false);
             }
@@ -106,7 +106,10 @@ pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result
 }
 
 /// Makes the record describe what is in volatile; returns what volatile lacks, if it is not whole.
-fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Option<String>> {
+fn record_volatile(
+    workspace: &mut Workspace<'_>,
+    listener: &dyn Listener,
+) -> Result<Option<String>> {
     let tree = workspace.layout().volatile();
     let going_on = "the last run died after its swap; finishing what it began";
     let staged = match workspace.staged() {
@@ -117,27 +120,27 @@ fn settle(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result<Opti
         staged => staged?,
     };
     if let Some(staged) = staged {
-        match whole::holds(&tree, &staged)? {
-            Holds::It => {
+        match whole::compare(&tree, &staged)? {
+            State::Whole => {
                 listener.warn(going_on);
                 drop(workspace.adopt_staged(staged)?);
                 return Ok(None);
             }
-            Holds::Not(lacks) => return Ok(Some(lacks)),
-            Holds::Another(_) => {}
+            State::Lacks(lacks) => return Ok(Some(lacks)),
+            State::OtherDates(_) => {}
         }
     }
-    match whole::holds(&tree, workspace.published())? {
+    match whole::compare(&tree, workspace.published())? {
         // The record was adopted before the run died.
-        Holds::It => listener.warn(going_on),
-        Holds::Another(dates) => {
+        State::Whole => listener.warn(going_on),
+        State::OtherDates(dates) => {
             listener.warn(format!(
                 "{going_on}; nothing is on record of what is in {}, so every suite is merged anew",
                 tree.display()
             ));
             workspace.distrust_published(&dates)?;
         }
-        Holds::Not(lacks) => return Ok(Some(lacks)),
+        State::Lacks(lacks) => return Ok(Some(lacks)),
     }
     Ok(None)
 }
@@ -181,6 +184,6 @@ pub(super) fn finish_changes(
 
 /// Does the rest once the swap is done and the new generation is recorded: brings production up to it, and swaps back.
 pub(super) fn finish(layout: &Layout) -> Result<()> {
-    sync::mirror(&layout.volatile(), &layout.production())?;
+    hard_links::mirror(&layout.volatile(), &layout.production())?;
     swap(layout, PRODUCTION)
 }

@@ -20,10 +20,10 @@ use crate::pdiff::index::{DiffIndex, Entry, Hashed};
 use crate::spec::PatchHistory;
 
 use super::files::Writer;
+use super::hard_links;
 use super::patched::{self, Tried, unpack};
 use super::proof;
 use super::release::FileDigest;
-use super::sync;
 
 /// The number of hex digits of a hash that name a patch.
 const NAME_DIGITS: usize = 20;
@@ -167,7 +167,7 @@ impl<'a> Patches<'a> {
                 durable::create_dir(dir)?;
             }
             if fs::read(self.old(&entry)).is_ok_and(|old| old == packed) {
-                sync::link_file(&self.old(&entry), &target)?;
+                hard_links::link_file(&self.old(&entry), &target)?;
             } else {
                 durable::write_file(&target, &packed, Some(self.writer.modified))?;
             }
@@ -195,7 +195,7 @@ impl<'a> Patches<'a> {
         let dir = self.writer.new.join(&self.dir);
         durable::create_dir(&dir)?;
         for entry in &index.entries {
-            sync::link_file(&self.old(entry), &self.new_file(entry))?;
+            hard_links::link_file(&self.old(entry), &self.new_file(entry))?;
             self.note(entry)?;
         }
         self.write_list(index)

@@ -25,7 +25,7 @@ use super::plan::{Action, Allowances, Plan, SuitePlan, links};
 use super::pool::place_pool;
 use super::refused::{Refused, for_suite};
 use super::suite::SuiteStage;
-use super::{link, sync, trees};
+use super::{hard_links, link, trees};
 
 /// The options for building a generation, and for checking it.
 #[derive(Clone, Copy)]
@@ -167,7 +167,7 @@ impl<'p> Plan<'p> {
             kept,
             damaged: found.damaged.into_keys().collect(),
         };
-        self.settle(&mut built, 0, listener)?;
+        self.tell_refused(&mut built, 0, listener)?;
         self.place_links(&mut built.generation, &volatile)?;
         let _syncing = listener.progress(Task::Sync);
         let suites = built.generation.suites.keys();
@@ -194,7 +194,7 @@ impl<'p> Plan<'p> {
 
     /// Warns of the suites that were refused, except the first `told` of them. If nothing else would change, the run ends with the last
     /// one's reason.
-    fn settle(&self, built: &mut Built, told: usize, listener: &dyn Listener) -> Result<()> {
+    fn tell_refused(&self, built: &mut Built, told: usize, listener: &dyn Listener) -> Result<()> {
         let has_news = !built.changed.is_empty() || !self.removed.is_empty() || self.links_changed;
         // A tree without a suite serves nobody.
         let has_news = has_news && !built.generation.suites.is_empty();
@@ -224,7 +224,7 @@ impl<'p> Plan<'p> {
             .keys()
             .filter(|path| !generation.links.contains_key(*path))
         {
-            sync::remove(&volatile.join(path))?;
+            hard_links::remove(&volatile.join(path))?;
         }
         let outside: BTreeSet<&str> = suites
             .values()
@@ -234,7 +234,7 @@ impl<'p> Plan<'p> {
             match path.strip_prefix("pool/") {
                 Some(pool) => {
                     let place = volatile.join(path);
-                    sync::remove(&place)?;
+                    hard_links::remove(&place)?;
                     place_pool(&place, pool, Path::new(target), &outside)?;
                 }
                 None => place_alias(&volatile.join(path), target)?,
@@ -395,7 +395,7 @@ impl Staged<'_> {
                 let checked = made.and_then(|record| {
                     let generation = &mut self.built.generation;
                     generation.suites.insert(fault.suite.to_string(), record);
-                    sync::sync_tree(&tree)?;
+                    hard_links::sync_tree(&tree)?;
                     check(generation, &fault.suite)
                 });
                 match checked {
@@ -424,9 +424,9 @@ impl Staged<'_> {
             self.built.changed.retain(|suite| *suite != fault.suite);
             self.built.refused.push(fault);
         }
-        self.plan.settle(&mut self.built, told, listener)?;
+        self.plan.tell_refused(&mut self.built, told, listener)?;
         self.plan.place_links(&mut self.built.generation, &tree)?;
-        sync::sync_tree(&tree)?;
+        hard_links::sync_tree(&tree)?;
         Ok(Checked(self.built))
     }
 }

@@ -29,7 +29,7 @@ use super::error::{Guard, PublishError};
 use super::files::{Writer, Written};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
-use super::{by_hash, readback, sync, validity};
+use super::{by_hash, hard_links, readback, validity};
 
 /// One suite, on its way from production to volatile.
 pub(super) struct SuiteStage<'a> {
@@ -155,7 +155,7 @@ impl SuiteStage<'_> {
         for path in manifest.files.keys() {
             let old = self.old.join(path);
             if old.symlink_metadata().is_ok_and(|m| m.is_file()) {
-                sync::link_file(&old, &self.new.join(path))?;
+                hard_links::link_file(&old, &self.new.join(path))?;
             }
         }
         Ok(SuiteRecord {
@@ -177,7 +177,7 @@ impl SuiteStage<'_> {
     pub(super) fn clear(&self) -> Result<()> {
         // Directories have the same names below volatile as below production.
         let to_old = |path: &Path| path.strip_prefix(&self.new).map(|rest| self.old.join(rest));
-        sync::remove_tree(&self.new, &|path| {
+        hard_links::remove_tree(&self.new, &|path| {
             to_old(path).is_ok_and(|path| self.is_other_suite(&path))
         })
     }
@@ -416,7 +416,7 @@ impl SuiteStage<'_> {
             if let Some(dir) = new.parent() {
                 durable::create_dir(dir)?;
             }
-            sync::link_file(&old, &new)?;
+            hard_links::link_file(&old, &new)?;
             let file = ManifestFile::at(&new, before.files[path].digests.clone())?;
             manifest.files.insert(path.clone(), file);
         }

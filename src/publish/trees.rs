@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::manifest::Comparison;
 use crate::workspace::{Generation, Workspace};
 
-use super::sync;
+use super::hard_links;
 
 /// The state of the trees before a generation is built.
 pub(super) struct Found {
@@ -132,7 +132,7 @@ pub(super) fn strays(tree: &Path, generation: &Generation) -> Result<Vec<PathBuf
 /// Removes what lies in the directories above the suites of a generation and is none of it.
 pub(super) fn clear_strays(tree: &Path, generation: &Generation) -> Result<()> {
     let strays = strays(tree, generation)?;
-    strays.iter().try_for_each(|path| sync::remove(path))
+    strays.iter().try_for_each(|path| hard_links::remove(path))
 }
 
 /// Removes the suites and links of one generation that another one does not have.
@@ -154,7 +154,7 @@ pub(super) fn remove_gone(tree: &Path, before: &Generation, after: &Generation) 
             .map(|name| tree.join("dists").join(name));
         let others: BTreeSet<PathBuf> = others.filter(|other| other.starts_with(&dir)).collect();
         if is_reached(&dir) && is_real(&dir) {
-            sync::remove_tree(&dir, &|path| others.contains(path))?;
+            hard_links::remove_tree(&dir, &|path| others.contains(path))?;
             dir.parent().map_or(Ok(()), durable::sync_dir)?;
         }
     }
@@ -164,14 +164,14 @@ pub(super) fn remove_gone(tree: &Path, before: &Generation, after: &Generation) 
         .filter(|link| !after.links.contains_key(*link));
     for link in gone.map(|link| tree.join(link)) {
         if is_reached(&link) && (link.is_symlink() || link.starts_with(tree.join("pool"))) {
-            sync::remove(&link)?;
+            hard_links::remove(&link)?;
             link.parent().map_or(Ok(()), durable::sync_dir)?;
         }
     }
     Ok(())
 }
 
-/// Makes `to` equal to `from` as [`sync::mirror`] does, where `to` holds the generation `before`: looks at the suites alone that are not kept,
+/// Makes `to` equal to `from` as [`hard_links::mirror`] does, where `to` holds the generation `before`: looks at the suites alone that are not kept,
 /// and at the directories above them.
 pub(super) fn mirror_changes(
     from: &Path,
@@ -182,7 +182,7 @@ pub(super) fn mirror_changes(
 ) -> Result<()> {
     let above = above(after);
     if !above.iter().all(|dir| is_real(&to.join(dir))) {
-        return sync::mirror(from, to);
+        return hard_links::mirror(from, to);
     }
     remove_gone(to, before, after)?;
     let suites = after.suites.keys().filter(|suite| !kept.contains(*suite));
@@ -204,14 +204,14 @@ fn mirror_entry(from: &Path, to: &Path) -> Result<()> {
             return Ok(());
         }
         if is_real(to) {
-            sync::remove(to)?;
+            hard_links::remove(to)?;
         }
         return durable::symlink(&wanted, to);
     }
     if !is_real(to) {
-        sync::remove(to)?;
+        hard_links::remove(to)?;
     }
-    sync::mirror(from, to)
+    hard_links::mirror(from, to)
 }
 
 /// Returns whether there is a directory at a path, and no symlink to one.
@@ -226,14 +226,14 @@ pub(super) fn force_out<'a>(
     suites: impl Iterator<Item = &'a String>,
 ) -> Result<()> {
     for suite in suites {
-        sync::sync_tree(&tree.join("dists").join(suite))?;
+        hard_links::sync_tree(&tree.join("dists").join(suite))?;
     }
     let pools = generation
         .links
         .keys()
         .filter(|link| link.starts_with("pool/"));
     for pool in pools {
-        sync::sync_tree(&tree.join(pool))?;
+        hard_links::sync_tree(&tree.join(pool))?;
     }
     let above = above(generation);
     above

@@ -20,20 +20,20 @@ use super::readback;
 
 /// The result of comparing a tree with a generation.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(super) enum State {
     /// The tree is whole, and its suites have the recorded Dates.
-    It,
+    Whole,
     /// The tree is whole, and some suites are of another generation: the Dates of all, in seconds since 1970.
-    Another(BTreeMap<String, i64>),
+    OtherDates(BTreeMap<String, i64>),
     /// The tree is not whole: what it lacks.
-    Not(String),
+    Lacks(String),
 }
 
 /// Compares a tree with a generation.
-pub(super) fn holds(tree: &Path, generation: &Generation) -> Result<Holds> {
+pub(super) fn compare(tree: &Path, generation: &Generation) -> Result<State> {
     let suites = suites(tree)?;
     if suites.is_empty() {
-        return Ok(Holds::Not(format!(
+        return Ok(State::Lacks(format!(
             "there is no suite in {}",
             tree.display()
         )));
@@ -41,11 +41,11 @@ pub(super) fn holds(tree: &Path, generation: &Generation) -> Result<Holds> {
     let named = generation.suites.keys().find(|n| !suites.contains(*n));
     if let Some(name) = named {
         let path = tree.join("dists").join(name).join("InRelease");
-        return Ok(Holds::Not(format!("{} is not there", path.display())));
+        return Ok(State::Lacks(format!("{} is not there", path.display())));
     }
     for link in generation.links.keys().map(|link| tree.join(link)) {
         if size(&link)?.is_none() {
-            return Ok(Holds::Not(format!("{} is not there", link.display())));
+            return Ok(State::Lacks(format!("{} is not there", link.display())));
         }
     }
     let mut dates = BTreeMap::new();
@@ -53,25 +53,25 @@ pub(super) fn holds(tree: &Path, generation: &Generation) -> Result<Holds> {
         let dir = tree.join("dists").join(name);
         let found = readback::release(&dir)?;
         let Some(release) = found.release.filter(|_| found.faults.is_empty()) else {
-            return Ok(Holds::Not(found.faults.join("; ")));
+            return Ok(State::Lacks(found.faults.join("; ")));
         };
         if let Some(lacks) = lacks(&dir, &release)? {
-            return Ok(Holds::Not(lacks));
+            return Ok(State::Lacks(lacks));
         }
         dates.insert(name.clone(), release.date.as_second());
     }
     let recorded = generation.suites.iter();
     let recorded = recorded.map(|(name, record)| (name, record.date));
     if recorded.eq(dates.iter().map(|(name, date)| (name, *date))) {
-        return Ok(Holds::It);
+        return Ok(State::Whole);
     }
-    Ok(Holds::Another(dates))
+    Ok(State::OtherDates(dates))
 }
 
 /// Returns whether production is the generation, to the last byte: production may have been left half synced.
 pub(super) fn is_production(layout: &Layout, generation: &Generation) -> Result<bool> {
     let tree = layout.production();
-    if generation.suites.is_empty() || holds(&tree, generation)? != Holds::It {
+    if generation.suites.is_empty() || compare(&tree, generation)? != State::Whole {
         return Ok(false);
     }
     let mut dirs = generation.suites.keys().map(|n| tree.join("dists").join(n));
