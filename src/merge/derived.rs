@@ -27,8 +27,10 @@ impl KeyOf {
         key.0.update(MERGE_VERSION.to_le_bytes());
         for name in names {
             key.text(&name.to_string());
-            for (settings, input) in merge.spec.inputs.iter().zip(&merge.inputs) {
+            let inputs = merge.spec.inputs.iter().zip(&merge.inputs).enumerate();
+            for (rank, (settings, input)) in inputs {
                 let index = input.facts().indices.get(name);
+                let index = index.filter(|_| merge.reads(rank, name));
                 key.text(settings.pool.as_str());
                 key.text(&index.map(|i| hex::encode(i.sha256)).unwrap_or_default());
             }

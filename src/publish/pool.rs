@@ -17,13 +17,15 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
+use nix::libc::ELOOP;
 use percent_encoding::percent_decode_str;
 
 use crate::durable;
-use crate::error::Result;
+use crate::error::{Error, Result, is_of_what_was_given};
 use crate::merge::rewrite::{is_hidden, is_package_file};
 
 /// The length of the longest path that a system call takes, with the NUL at its end.
@@ -41,12 +43,13 @@ pub(super) fn place_pool(
     outside: &BTreeSet<&str>,
 ) -> Result<()> {
     durable::create_dir(place)?;
-    if let Ok(entries) = std::fs::read_dir(archive.join("pool")) {
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            if name != "_" && !is_hidden(name.as_encoded_bytes()) {
-                durable::symlink(&entry.path(), &place.join(name))?;
-            }
+    let theirs = archive.join("pool");
+    let entries = unless_failing(std::fs::read_dir(&theirs), "list", &theirs)?;
+    for entry in entries.into_iter().flatten() {
+        let entry = entry.map_err(Error::io("list", &theirs))?;
+        let name = entry.file_name();
+        if name != "_" && !is_hidden(name.as_encoded_bytes()) {
+            durable::symlink(&entry.path(), &place.join(name))?;
         }
     }
     let prefix = format!("{pool}/");
@@ -67,7 +70,7 @@ fn place_file(place: &Path, path: &Path, archive: &Path) -> Result<()> {
     };
     let link = place.join(&path);
     let is_too_long = link.as_os_str().len() + SPARE_BYTES > PATH_BYTES;
-    if is_too_long || !is_own_file(archive, &path) || link.is_symlink() {
+    if is_too_long || link.is_symlink() || !is_own_file(archive, &path)? {
         return Ok(());
     }
     if let Some(directory) = link.parent() {
@@ -91,14 +94,28 @@ fn plain(path: &Path) -> Option<PathBuf> {
 }
 
 /// Returns whether a path leads to a regular file of the archive that is not hidden in it.
-fn is_own_file(archive: &Path, path: &Path) -> bool {
-    let (Ok(root), Ok(file)) = (archive.canonicalize(), archive.join(path).canonicalize()) else {
-        return false;
+fn is_own_file(archive: &Path, path: &Path) -> Result<bool> {
+    let resolved = |path: &Path| unless_failing(path.canonicalize(), "resolve", path);
+    let (Some(root), Some(file)) = (resolved(archive)?, resolved(&archive.join(path))?) else {
+        return Ok(false);
     };
     let Ok(inner) = file.strip_prefix(&root) else {
-        return false;
+        return Ok(false);
     };
     let mut parts = inner.components();
     let is_plain = parts.all(|part| !is_hidden(part.as_os_str().as_encoded_bytes()));
-    is_plain && file.metadata().is_ok_and(|metadata| metadata.is_file())
+    Ok(is_plain && file.metadata().is_ok_and(|metadata| metadata.is_file()))
+}
+
+/// Returns what the system found, `None` if an archive has nothing there for us; a disk that fails is an error, since the tree would
+/// lose links.
+fn unless_failing<T>(found: io::Result<T>, action: &'static str, path: &Path) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) if is_of_what_was_given(&error) || error.raw_os_error() == Some(ELOOP) => {
+            Ok(None)
+        }
+        Err(error) => Err(Error::io(action, path)(error)),
+    }
 }

@@ -371,6 +371,9 @@ impl Staged<'_> {
             .collect();
         drop(checking);
         cancel.check()?;
+        if let Some(fault) = faults.iter().find(|fault| fault.why.is_of_the_machine()) {
+            return Err(fault.why.clone());
+        }
         let mut lasting = Vec::new();
         for mut fault in faults {
             let planned = self.plan.suites.iter().find(|s| *s.name == fault.suite);
