@@ -76,7 +76,6 @@ pub(crate) enum Error {
     Corrupt {
         /// The compression that the name told.
         compression: Compression,
-        /// The decoder's own error.
         #[source]
         source: io::Error,
     },

@@ -9,11 +9,8 @@ use sha2::{Digest, Sha256, Sha512};
 /// The length and hashes of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Digests {
-    /// The number of bytes.
     pub length: u64,
-    /// The SHA-256.
     pub sha256: [u8; 32],
-    /// The SHA-512, if it was asked for.
     pub sha512: Option<[u8; 64]>,
     /// The MD5, if it was asked for: for old readers; it proves nothing.
     pub md5: Option<[u8; 16]>,

@@ -74,7 +74,6 @@ impl fmt::Display for Unasked {
 /// A package that claims something. Format 0 of the records has lists of its fields, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Claimed {
-    /// The claim.
     pub(crate) claim: Unasked,
     /// The package.
     pub package: String,

@@ -5,11 +5,8 @@ use crate::deb822::Name;
 /// The package that a stanza belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PackageKey<'a> {
-    /// The package's name.
     pub name: Name<'a>,
-    /// Its version.
     pub version: &'a [u8],
-    /// The pool of the package's archive.
     pub pool: &'a str,
 }
 

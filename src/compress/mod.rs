@@ -35,9 +35,7 @@ const CUT_ONE_IN: u32 = 128;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot compress {what}")]
 pub(crate) struct CompressError {
-    /// The file.
     pub what: String,
-    /// Why.
     pub source: io::Error,
 }
 
@@ -56,7 +54,6 @@ impl DomainError for CompressError {
 pub(crate) struct Piece<'a> {
     /// The bytes of the piece, in slices.
     pub slices: Vec<&'a [u8]>,
-    /// The number of bytes.
     pub length: u64,
 }
 

@@ -67,7 +67,6 @@ pub struct Config {
     /// The settings for publishing trees.
     #[serde(default)]
     pub publish: Publish,
-    /// The bounds that a run crosses only if it is told to.
     #[serde(default)]
     pub(crate) guards: Guards,
     /// The settings for fetching archives.
@@ -79,7 +78,6 @@ pub struct Config {
     /// The bounds of the cache that makes later runs cheap.
     #[serde(default)]
     pub cache: Cache,
-    /// The text reports.
     #[serde(default)]
     pub(crate) reports: Reports,
     /// The HTTP server of `aptmerge serve`.

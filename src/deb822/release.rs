@@ -72,11 +72,8 @@ pub enum ReleaseError {
 /// The facts that a Release states about one index file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct IndexEntry {
-    /// Its length in bytes.
     pub size: u64,
-    /// Its SHA-256.
     pub sha256: Option<[u8; 32]>,
-    /// Its SHA-512.
     pub sha512: Option<[u8; 64]>,
     /// Its MD5; only [`Release::weak_entries`] fills it.
     pub md5: Option<[u8; 16]>,

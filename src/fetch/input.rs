@@ -14,13 +14,10 @@ use super::object::{object_path, open_object, read_object, unreadable_object};
 
 /// The copy of an archive's suite, as an input of a merge.
 pub(super) struct SpoolInput<'a> {
-    /// The directory of the spool.
     pub(super) spool: &'a Path,
     /// `true` if nothing in the spool may be changed.
     pub(super) read_only: bool,
-    /// The archive and its suite.
     pub(super) of: &'a (ArchiveName, SuiteName),
-    /// The copy.
     pub(super) copy: &'a SuiteCopy,
     /// The copy as an input.
     pub(super) facts: &'a InputFacts,

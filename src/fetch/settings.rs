@@ -35,7 +35,6 @@ pub struct Source {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
-    /// The number of files that are fetched at once.
     pub(crate) parallel: usize,
     /// The number of times that a request is repeated after a failure that may pass.
     pub retries: u32,

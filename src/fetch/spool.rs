@@ -52,9 +52,7 @@ pub(crate) enum Freshness {
 /// A copy, its freshness, and how far it is proven.
 #[derive(Debug)]
 pub(crate) struct SpooledSuite {
-    /// The copy.
     pub copy: SuiteCopy,
-    /// The freshness of the copy.
     pub freshness: Freshness,
     /// The copy as an input.
     pub(super) facts: InputFacts,

@@ -58,7 +58,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// The options of a fetch besides the configuration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FetchOptions<'a> {
-    /// The present time.
     pub now: Timestamp,
     /// Lets an archive change its Origin, Label, Codename or NotAutomatic.
     pub allow_identity_change: bool,

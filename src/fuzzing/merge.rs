@@ -70,7 +70,6 @@ struct Package {
     version: usize,
     architecture: usize,
     is_banned: bool,
-    /// The binaries that the source lists.
     builds: &'static [&'static str],
     /// Name and version of the source that the package was built from.
     source: (usize, usize),

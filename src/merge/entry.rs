@@ -48,7 +48,6 @@ pub(crate) struct Entry<'a> {
     insertion: Insertion,
     /// The rank of its archive: the place in the order, 0 first.
     pub(crate) rank: u16,
-    /// The number of its component among those of the merged suite.
     pub(crate) component: u16,
 }
 

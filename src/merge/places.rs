@@ -21,7 +21,6 @@ pub(crate) struct Places {
 struct Place {
     /// The archive's place in the order, 0 first.
     rank: u16,
-    /// The component's place in those of the suite.
     component: u16,
     version: Box<[u8]>,
 }

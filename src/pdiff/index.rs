@@ -12,9 +12,7 @@ use crate::deb822::{Stanzas, eq_name};
 /// Hash and length of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Hashed {
-    /// The SHA-256 of the file.
     pub sha256: [u8; 32],
-    /// The length of the file in bytes.
     pub size: u64,
 }
 

@@ -24,7 +24,6 @@ use super::release::FileDigest;
 
 /// The indices of a suite as they are served now.
 pub(super) struct Comparison<'a> {
-    /// The names of the archives, by pool.
     pub(super) archives: &'a BTreeMap<PoolName, ArchiveName>,
     /// The suite's directory.
     pub(super) old: &'a Path,
@@ -34,7 +33,6 @@ pub(super) struct Comparison<'a> {
     /// `true` if the outlines of new indices are kept for later runs.
     pub(super) keeps: bool,
     pub(super) changes: Changes,
-    /// The warnings to give.
     pub(super) warnings: Mutex<BTreeSet<String>>,
 }
 

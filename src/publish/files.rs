@@ -61,17 +61,13 @@ pub(super) struct Writer<'a> {
 
 /// The result of writing a suite.
 pub(super) struct Written {
-    /// The files of the suite.
     pub(super) files: BTreeMap<String, FileDigest>,
     /// The manifest of the suite, as far as it is written.
     pub(super) manifest: Manifest,
     /// The records of what the indices that describe published packages were made from.
     pub(super) derived: BTreeMap<String, DerivedRecord>,
-    /// The lists of patches that are proven.
     pub(super) proven: BTreeMap<String, String>,
-    /// The changes of the suite.
     pub(super) changes: Changes,
-    /// The warnings to give.
     pub(super) warnings: BTreeSet<String>,
 }
 

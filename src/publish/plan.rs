@@ -44,7 +44,6 @@ pub enum Action {
 pub struct SuitePlan<'a> {
     /// The name of the suite.
     pub name: &'a SuiteName,
-    /// The spec of the suite.
     pub(super) spec: &'a Spec,
     /// The action that the suite needs.
     pub action: Action,
@@ -54,7 +53,6 @@ pub struct SuitePlan<'a> {
     pub(super) release: String,
     /// The latest Valid-Until that the suite may have.
     pub(super) bound: Option<Bound>,
-    /// The record of what is published of the suite now.
     pub(super) record: Option<&'a SuiteRecord>,
 }
 

@@ -15,7 +15,6 @@ pub struct Settings {
     pub archives: BTreeMap<PoolName, ArchiveName>,
     /// The directories of local archives that the tree has links to, by pool.
     pub(crate) linked_pools: BTreeMap<PoolName, PathBuf>,
-    /// The bounds that a run crosses only if it is told to.
     pub(crate) guards: Guards,
     /// The time that files stay under by-hash.
     pub(crate) by_hash: Retention,

@@ -51,7 +51,6 @@ pub(super) struct Rsync<'a> {
     target: &'a Target,
     guardian: &'a Path,
     cancel: &'a Cancel,
-    /// The time when the whole push has to be done.
     deadline: Option<Instant>,
 }
 

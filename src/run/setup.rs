@@ -27,7 +27,6 @@ pub struct Setup {
     pub signing: Signing,
     /// The names of the reports on packages that need others.
     pub(crate) watches: BTreeSet<PackageName>,
-    /// The targets, in the order of pushing.
     pub(crate) targets: Vec<Target>,
 }
 
