@@ -6,8 +6,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Returns the time that is later by so much, or the last time that there is.
+pub(crate) fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
 
 /// The reason why a quantity cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

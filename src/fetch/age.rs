@@ -1,18 +1,12 @@
 //! The age of a Release, judged by its own Valid-Until and by the archive's `max-age`.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::deb822::Release;
-use crate::units::TimeSpan;
+use crate::units::{TimeSpan, later};
 
 use super::FetchError;
 use super::settings::Source;
-
-pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
-    time.checked_add(by).unwrap_or(Timestamp::MAX)
-}
 
 /// Returns why a Release is too old, by its own Valid-Until or by the archive's `max-age`.
 pub(super) fn fault(

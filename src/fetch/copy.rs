@@ -11,9 +11,8 @@ use crate::deb822::{IndexEntry, Release, ReleaseError, identity};
 use crate::decode::Compression;
 use crate::indices::IndexName;
 use crate::merge::{IndexFacts, InputFacts};
+use crate::units::later;
 use crate::workspace::Record;
-
-use super::age::later;
 
 /// The SHA-256 of a plain text, as 64 lower-case hex digits: the name of an object of the spool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use crate::error::Result;
 use crate::merge::Input;
 use crate::spec::{Content, Spec};
+use crate::units::later;
 
 use super::error::{Ending, PublishError};
 
@@ -34,10 +35,6 @@ pub(super) struct Bound {
     archive: String,
     upstream: String,
     until: Timestamp,
-}
-
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 impl Bound {
