@@ -63,9 +63,20 @@ pub(crate) fn quoted_output(output: &[u8]) -> String {
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty());
-    let mut last: Vec<String> = lines.rev().take(QUOTED_LINES).map(quoted).collect();
+    let mut last: Vec<String> = lines.rev().take(QUOTED_LINES).map(both_ends).collect();
     last.reverse();
     last.join("; ")
+}
+
+/// Quotes a line; a long one loses its middle, since a program's reason stands behind the path.
+fn both_ends(line: &str) -> String {
+    let length = line.chars().count();
+    if length <= QUOTED {
+        return quoted(line);
+    }
+    let head: String = line.chars().take(QUOTED / 2).collect();
+    let tail: String = line.chars().skip(length - QUOTED / 2).collect();
+    format!("{}…{}", quoted(&head), quoted(&tail))
 }
 
 #[cfg(test)]
@@ -80,6 +91,10 @@ mod tests {
         );
         let many: String = (0..100).map(|n| format!("{n}\n")).collect();
         assert!(quoted_output(many.as_bytes()).starts_with("90; 91; "));
+        let long = format!("cannot open {}: Permission denied", "/x".repeat(500));
+        let shown = quoted_output(long.as_bytes());
+        assert!(shown.starts_with("cannot open /x/x") && shown.ends_with("/x: Permission denied"));
+        assert_eq!(shown.chars().count(), QUOTED + 1);
     }
 
     #[test]
