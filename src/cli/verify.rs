@@ -69,7 +69,6 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
             &CheckOptions {
                 keyring: &keyring,
                 now: context.now(),
-                known: None,
                 cancel: &Cancel::default(),
             },
         )

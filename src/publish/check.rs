@@ -1,13 +1,12 @@
 //! The check of a tree, which reads it as a client does, from InRelease down.
 //!
-//! Before a swap, the check reads only new files. A file that has the inode of production's file, and that the Releases of both trees list
-//! alike, was checked when it was made. `verify` reads all files.
+//! Before a swap, the check reads only new files ([`super::known`]). `verify` reads all files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -25,6 +24,7 @@ use crate::openpgp::Keyring;
 use crate::pdiff::index::{DiffIndex, Hashed};
 use crate::spec::HashKind;
 
+use super::known::Known;
 use super::patched::{self, Tried};
 
 /// The options of a check.
@@ -34,40 +34,8 @@ pub struct CheckOptions<'a> {
     pub keyring: &'a Keyring,
     /// The present time.
     pub now: Timestamp,
-    /// A tree that was checked before: a file that is the same file as one of that tree, and that the Releases of both list alike, is
-    /// not read again.
-    pub known: Option<&'a Path>,
     /// The token that is asked before each index whether to go on; the report of a cancelled check lacks what was not read.
     pub cancel: &'a Cancel,
-}
-
-/// A suite that was checked before.
-struct Known {
-    dir: PathBuf,
-    entries: BTreeMap<String, IndexEntry>,
-}
-
-impl Known {
-    fn open(tree: &Path, suite: &str) -> Option<Known> {
-        let dir = tree.join("dists").join(suite);
-        let mut release =
-            Release::parse(&durable::read_regular(&dir.join("Release")).ok()?).ok()?;
-        add_weak_hashes(&dir, &mut release);
-        let entries = release.entries.into_iter().collect();
-        Some(Known { dir, entries })
-    }
-
-    /// Returns whether a file was checked before and is still listed in the same way.
-    fn has(&self, path: &str, file: &Path, listed: [(&str, Option<&IndexEntry>); 2]) -> bool {
-        let mut listed = listed.into_iter();
-        listed.all(|(path, entry)| self.entries.get(path) == entry)
-            && is_same_file(file, &self.dir.join(path))
-    }
-}
-
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    let inode = |path: &Path| path.symlink_metadata().map(|m| (m.dev(), m.ino())).ok();
-    inode(a).is_some() && inode(a) == inode(b)
 }
 
 /// The result of a check.
@@ -144,29 +112,35 @@ pub fn check_tree(tree: &Path, options: &CheckOptions<'_>) -> TreeReport {
             .problems
             .push(format!("{}: there is no suite in it", dists.display()));
     }
-    report.absorb(check_suites(tree, suites.into_iter().collect(), options))
+    let suites = suites
+        .into_par_iter()
+        .map(|name| check_suite(tree, &name, None, options))
+        .reduce(TreeReport::default, TreeReport::absorb);
+    report.absorb(suites)
 }
 
-/// Checks the given suites of a tree.
-pub(super) fn check_suites(
+/// Checks a suite of a tree. Of one that is `known` as it is published, only what is new is read, and no patch is applied: that was done
+/// when the patch was made.
+pub(super) fn check_suite(
     tree: &Path,
-    suites: Vec<String>,
+    name: &str,
+    known: Option<&Known<'_>>,
     options: &CheckOptions<'_>,
 ) -> TreeReport {
-    suites
-        .into_par_iter()
-        .map(|name| {
-            let dir = tree.join("dists").join(&name);
-            check_suite(&name, &dir, options).unwrap_or_else(TreeReport::problem)
-        })
-        .reduce(TreeReport::default, TreeReport::absorb)
+    let dir = tree.join("dists").join(name);
+    try_check(name, &dir, known, options).unwrap_or_else(TreeReport::problem)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     durable::read_regular(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<TreeReport, String> {
+fn try_check(
+    name: &str,
+    dir: &Path,
+    known: Option<&Known<'_>>,
+    options: &CheckOptions<'_>,
+) -> Result<TreeReport, String> {
     let now = SystemTime::from(options.now);
     let refused = |path: &Path, e: crate::openpgp::Error| {
         format!("{}: {}", path.display(), crate::error::chain(&e))
@@ -221,14 +195,8 @@ fn check_suite(name: &str, dir: &Path, options: &CheckOptions<'_>) -> Result<Tre
     report
         .problems
         .extend(signed_by_problem(dir, &release, &keys));
-    let known = options.known.and_then(|tree| Known::open(tree, name));
-    Ok(report.absorb(check_files(
-        dir,
-        &mut release,
-        known.as_ref(),
-        options.known.is_none(),
-        options.cancel,
-    )))
+    let files = check_files(dir, &mut release, known, known.is_none(), options.cancel);
+    Ok(report.absorb(files))
 }
 
 fn release_problems(name: &str, dir: &Path, release: &Release, now: Timestamp) -> Vec<String> {
@@ -295,7 +263,7 @@ pub(super) fn indices(release: &Release) -> BTreeMap<&str, Vec<(&str, Compressio
 fn check_files(
     dir: &Path,
     release: &mut Release,
-    known: Option<&Known>,
+    known: Option<&Known<'_>>,
     applies_patches: bool,
     cancel: &Cancel,
 ) -> TreeReport {
@@ -348,7 +316,7 @@ fn check_index(
     plain: &str,
     forms: &[(&str, Compression, &IndexEntry)],
     by_hash: bool,
-    known: Option<&Known>,
+    known: Option<&Known<'_>>,
 ) -> TreeReport {
     let mut report = TreeReport::default();
     let listed_plain = forms
@@ -364,8 +332,8 @@ fn check_index(
             continue;
         }
         present += 1;
-        let listed = [(*path, Some(*entry)), (plain, listed_plain)];
-        let checked = match known.is_some_and(|known| known.has(path, &file, listed)) {
+        let is_known = known.is_some_and(|k| k.has(path, &file, entry, (plain, listed_plain)));
+        let checked = match is_known {
             true => Ok(Vec::new()),
             false => check_file(&file, *compression, entry, listed_plain, reading.take()),
         };

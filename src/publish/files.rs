@@ -113,7 +113,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Carries a file on as it is served now, if the file is there in the length that its Release lists, and as the manifest has it.
+    /// Carries a file on as it is served now, if the file is there in the length that its Release lists, and as the manifest has it. A
+    /// manifest that was made by reading may have another digest than the Release.
     pub(super) fn carry(&self, path: &str) -> Result<bool> {
         let Some(digest) = self.listed.get(path) else {
             return Ok(false);
@@ -125,12 +126,10 @@ impl Writer<'_> {
         {
             return Ok(false);
         }
-        if self
-            .before
-            .files
-            .get(path)
-            .is_some_and(|file| !file.is_at(&old))
-        {
+        let is_other = |file: &ManifestFile| {
+            file.digests.sha256 != hex::encode(digest.sha256) || !file.is_at(&old)
+        };
+        if self.before.files.get(path).is_some_and(is_other) {
             return Ok(false);
         }
         self.place(path, digest, |target| hard_links::link_file(&old, target))?;

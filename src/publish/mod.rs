@@ -31,6 +31,7 @@ mod compare;
 mod error;
 mod files;
 mod hard_links;
+mod known;
 mod lines;
 mod link;
 mod outline;

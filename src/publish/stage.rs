@@ -13,14 +13,16 @@ use crate::difference::Difference;
 use crate::durable;
 use crate::error::Result;
 use crate::events::{Listener, Task};
+use crate::manifest::Manifest;
 use crate::merge;
 use crate::names::SuiteName;
 use crate::openpgp::Signer;
 use crate::units::ByteSize;
 use crate::workspace::{Generation, Layout, SuiteRecord, VOLATILE, Workspace};
 
-use super::check::{CheckOptions, check_suites};
+use super::check::{CheckOptions, check_suite};
 use super::error::PublishError;
+use super::known::Known;
 use super::plan::{Action, Allowances, Plan, SuitePlan, links};
 use super::pool::place_pool;
 use super::refused::{Refused, for_suite};
@@ -336,15 +338,21 @@ impl Staged<'_> {
         let options = CheckOptions {
             keyring: &keyring,
             now,
-            known: Some(&production),
             cancel,
         };
+        let unpublished = Manifest::default();
         let told = self.built.refused.len();
         let check = |generation: &Generation, suite: &SuiteName| {
             for_suite(suite, || {
-                let mut problems = check_suites(&tree, vec![suite.to_string()], &options).problems;
+                let name = suite.as_str();
+                let published = self.plan.published.suites.get(name);
+                let known = Known {
+                    dir: production.join("dists").join(name),
+                    manifest: published.map_or(&unpublished, |record| &record.manifest),
+                };
+                let mut problems = check_suite(&tree, name, Some(&known), &options).problems;
                 cancel.check()?;
-                let found = trees::compare(&tree, generation, suite.as_str())?;
+                let found = trees::compare(&tree, generation, name)?;
                 problems.extend(found.wrong);
                 let foreign = found.foreign.into_iter();
                 problems.extend(foreign.map(|path| format!("{path}: nothing put it there")));
