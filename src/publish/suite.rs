@@ -413,9 +413,6 @@ impl SuiteStage<'_> {
         retained.retain(|path, _| before.files[path].has_size_of(&self.old.join(path)));
         for path in retained.keys() {
             let (old, new) = (self.old.join(path), self.new.join(path));
-            if let Some(dir) = new.parent() {
-                durable::create_dir(dir)?;
-            }
             hard_links::link_file(&old, &new)?;
             let file = ManifestFile::at(&new, before.files[path].digests.clone())?;
             manifest.files.insert(path.clone(), file);

@@ -19,7 +19,7 @@ use crate::manifest::Manifest;
 use crate::suite_report::SuiteReport;
 
 use super::error::StateError;
-use super::record::{Record, parse, read_json, to_text, write_json};
+use super::record::{Record, parse, read_json, read_text, to_text, write_json};
 
 /// One published state of the tree.
 #[derive(Debug, Clone, Default)]
@@ -209,10 +209,8 @@ pub(super) fn read(path: &Path) -> Result<Option<(Generation, Vec<String>)>> {
 }
 
 fn read_suite(path: &Path) -> Result<Option<SuiteRecord>> {
-    let text = match durable::read_regular(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", path)(error)),
+    let Some(text) = read_text(path)? else {
+        return Ok(None);
     };
     let is_named_so = path.file_stem().and_then(|stem| stem.to_str()) == Some(&digest(&text));
     match is_named_so {

@@ -35,12 +35,17 @@ struct Written<'a, T> {
 
 /// Reads a record; `None` where there is none.
 pub(crate) fn read_json<T: Record>(path: &Path) -> Result<Option<T>> {
-    let text = match durable::read_regular(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", path)(error)),
-    };
-    parse(path, &text).map(Some)
+    let text = read_text(path)?;
+    text.map(|text| parse(path, &text)).transpose()
+}
+
+/// Reads the text of a record; `None` where there is none.
+pub(super) fn read_text(path: &Path) -> Result<Option<Vec<u8>>> {
+    match durable::read_regular(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
 }
 
 /// Reads a record from the text of a file.
