@@ -1,4 +1,5 @@
-//! What an operator can do about an error, if that is known. Settings, flags and commands are named here, and in no error.
+//! Hints: the things that an operator can do about an error, as far as they are known. Settings, flags and commands are named here, and in no
+//! error.
 
 mod fetch;
 mod lock;

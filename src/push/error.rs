@@ -73,7 +73,7 @@ pub enum Ended {
     With(ExitStatus),
     /// By itself, since the target was silent for too long.
     Silent(ExitStatus),
-    /// It was killed after the time that the push may take.
+    /// By being killed, after the time that the push may take.
     OutOfTime(TimeSpan),
 }
 

@@ -1,3 +1,5 @@
+//! Each error that an operator can do something about has its hint, and each kind of error its exit code.
+
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
