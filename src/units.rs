@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -222,31 +221,36 @@ impl fmt::Display for Percent {
     }
 }
 
-/// Reads one path, or a list of paths.
-pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<PathBuf>, D::Error> {
+/// Reads one path or name, or a list of them.
+pub(crate) fn one_or_many<'de, D, T>(input: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: From<String>,
+{
     struct OneOrMany;
 
     impl<'de> Visitor<'de> for OneOrMany {
-        type Value = Vec<PathBuf>;
+        type Value = Vec<String>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a path in quotes, or a list of paths")
+            f.write_str("a text in quotes, or a list of texts")
         }
 
-        fn visit_str<E>(self, one: &str) -> Result<Vec<PathBuf>, E> {
-            Ok(vec![one.into()])
+        fn visit_str<E>(self, one: &str) -> Result<Vec<String>, E> {
+            Ok(vec![one.to_owned()])
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<PathBuf>, A::Error> {
-            let mut paths = Vec::new();
-            while let Some(path) = items.next_element()? {
-                paths.push(path);
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<String>, A::Error> {
+            let mut texts = Vec::new();
+            while let Some(text) = items.next_element()? {
+                texts.push(text);
             }
-            Ok(paths)
+            Ok(texts)
         }
     }
 
-    input.deserialize_any(OneOrMany)
+    let texts = input.deserialize_any(OneOrMany)?;
+    Ok(texts.into_iter().map(T::from).collect())
 }
 
 #[cfg(test)]

@@ -124,6 +124,21 @@ pub struct Archive {
     /// These packages are not taken from the archive, even if `include` names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) exclude: Option<Filter>,
+    /// Settings of single suites of the archive, by the path that they have below its `dists/`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) suites: BTreeMap<SuiteName, ArchiveSuite>,
+}
+
+/// The settings of one suite of an archive.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ArchiveSuite {
+    /// Names that its Release may give as Suite or Codename besides its own; an empty one stands for a Release that gives neither.
+    #[serde(
+        deserialize_with = "one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub called: Vec<String>,
 }
 
 impl Archive {

@@ -1,12 +1,12 @@
 //! Resolves the configuration into the specs of its suites.
 
-use crate::fetch::{Source, Sources};
+use crate::fetch::{Source, SourceSuite, Sources};
 use crate::names::SuiteName;
 use crate::publish;
 use crate::run::Setup;
 use crate::spec::{self, Content, InputSpec, NumberedPin, ReleaseFields, Spec};
 
-use super::{Archive, ArchiveName, Config, Suite};
+use super::{Archive, ArchiveName, ArchiveSuite, Config, Suite};
 
 impl Config {
     /// Returns everything that a run works on.
@@ -29,6 +29,7 @@ impl Config {
                 signed_by: archive.signed_by.clone(),
                 max_age: archive.max_age,
                 check_valid_until: archive.check_valid_until,
+                suites: archive.suites.iter().map(source_suite).collect(),
             };
             (name.clone(), source)
         });
@@ -121,4 +122,12 @@ impl Config {
             bounds_validity: archive.check_valid_until && archive.inherit_valid_until,
         }
     }
+}
+
+/// Returns what fetching knows of a suite that the configuration has settings for.
+fn source_suite((name, suite): (&SuiteName, &ArchiveSuite)) -> (SuiteName, SourceSuite) {
+    let source = SourceSuite {
+        called: suite.called.clone(),
+    };
+    (name.clone(), source)
 }

@@ -200,6 +200,16 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             "an archive without a key is not fetched; name the file that holds the keys of its Release",
         );
     }
+    for suite in archive.suites.keys() {
+        let mut taken = config.suites.values().flat_map(|merged| &merged.from);
+        if !taken.any(|(from, upstream)| from.as_str() == name && upstream == suite) {
+            findings.add(
+                &["archives", name, "suites", suite.as_str()],
+                format!("no suite takes `{suite}` from `{name}`"),
+                "name suites of the archive as they are in `from` of [suites], or take the table out",
+            );
+        }
+    }
     let same_pool = config
         .archives
         .iter()

@@ -173,10 +173,19 @@ impl Release {
     /// allows.
     pub fn is_of(&self, suite: &str) -> bool {
         let parent = suite.rsplit_once('/').map(|(parent, _)| parent);
+        let mut names = [Some(suite), parent].into_iter().flatten();
+        names.any(|name| self.is_called(name))
+    }
+
+    /// Returns whether the Release gives a name as its Suite or its Codename; it gives the empty name if it has neither.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
         let mut names = ["Suite", "Codename"]
             .map(|field| self.field(field))
             .into_iter();
-        names.any(|name| name.is_some() && (name == Some(suite) || name == parent))
+        match name {
+            "" => names.all(|name| name.is_none()),
+            name => names.any(|other| other == Some(name)),
+        }
     }
 
     /// Returns the components that the Release names. Old security archives write `updates/main` for `main`; the last part counts.

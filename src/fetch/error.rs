@@ -54,16 +54,16 @@ pub enum FetchError {
         source: ReleaseError,
     },
     /// The Release is of another suite.
-    #[error(
-        "{uri}: this is the Release of Suite `{suite}`, Codename `{codename}`, and not of `{expected}`"
-    )]
+    #[error("{uri}: this is the Release of {}, and not of `{expected}`", called(.suite.as_ref(), .codename.as_ref()))]
     OtherSuite {
         /// The file.
         uri: String,
+        /// The archive.
+        archive: String,
         /// Its Suite.
-        suite: String,
+        suite: Option<String>,
         /// Its Codename.
-        codename: String,
+        codename: Option<String>,
         /// The suite that was asked for.
         expected: String,
     },
@@ -305,4 +305,14 @@ impl DomainError for FetchError {
 /// Returns a number of bytes in MiB, rounded up.
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+/// Returns in words how a Release calls its suite.
+fn called(suite: Option<&String>, codename: Option<&String>) -> String {
+    match (suite, codename) {
+        (Some(suite), Some(codename)) => format!("Suite `{suite}`, Codename `{codename}`"),
+        (Some(suite), None) => format!("Suite `{suite}`"),
+        (None, Some(codename)) => format!("Codename `{codename}`"),
+        (None, None) => "a suite without Suite and Codename".to_owned(),
+    }
 }

@@ -18,6 +18,6 @@ mod update;
 
 pub use error::{FetchError, SpoolError};
 pub(crate) use refresh::refresh;
-pub use settings::{Settings, Source, Sources};
+pub use settings::{Settings, Source, SourceSuite, Sources};
 pub use spool::Spool;
 pub(crate) use update::FetchOptions;

@@ -74,6 +74,7 @@ pub(crate) fn refresh(
                         name: &name,
                         source,
                         suite: &suite,
+                        settings_of_suite: source.suite(&suite),
                         keyring,
                         transport: &transport,
                         spool: &dir,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::ArchiveName;
+use crate::names::{ArchiveName, SuiteName};
 use crate::units::{ByteSize, TimeSpan};
 use crate::uri::Uri;
 
@@ -29,6 +29,22 @@ pub struct Source {
     pub(crate) max_age: Option<TimeSpan>,
     /// `false` accepts a Release past its Valid-Until. `max_age` counts all the same.
     pub(crate) check_valid_until: bool,
+    /// The settings of single suites.
+    pub(crate) suites: BTreeMap<SuiteName, SourceSuite>,
+}
+
+impl Source {
+    /// Returns the settings of a suite.
+    pub(super) fn suite(&self, name: &SuiteName) -> SourceSuite {
+        self.suites.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// The settings for fetching one suite of an archive.
+#[derive(Debug, Clone, Default)]
+pub struct SourceSuite {
+    /// Names that its Release may give as Suite or Codename besides its own; an empty one stands for a Release that gives neither.
+    pub(crate) called: Vec<String>,
 }
 
 /// The bounds of fetching, whatever the archive.

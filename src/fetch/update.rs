@@ -33,7 +33,7 @@ use super::copy::{Seen, StoredIndex, SuiteCopy, seconds};
 use super::index::{IndexFetch, planned_bytes};
 use super::memory::{self, Estimate};
 use super::object::{has_object, object_path, open_object, unreadable_object};
-use super::settings::{Settings, Source};
+use super::settings::{Settings, Source, SourceSuite};
 use super::transport::{self, Transport};
 use super::unclaimed::unclaimed;
 use crate::uri::Uri;
@@ -73,6 +73,7 @@ pub(super) struct SuiteFetch<'a> {
     pub(super) name: &'a ArchiveName,
     pub(super) source: &'a Source,
     pub(super) suite: &'a SuiteName,
+    pub(super) settings_of_suite: SourceSuite,
     pub(super) keyring: &'a Keyring,
     pub(super) transport: &'a Transport,
     pub(super) spool: &'a Path,

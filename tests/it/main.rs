@@ -32,6 +32,7 @@ mod lock;
 mod lock_file;
 mod manifest;
 mod merge;
+mod odd_releases;
 mod openpgp;
 mod owner;
 #[cfg(feature = "serve")]

@@ -44,7 +44,20 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
         FetchError::Identity { .. } => {
             "if the archive announced that change, run once with --allow-identity-change"
         }
-        FetchError::OtherSuite { .. } => "check `from` of the suites that use it",
+        FetchError::OtherSuite {
+            archive,
+            suite,
+            codename,
+            expected,
+            ..
+        } => {
+            let called = suite.as_ref().or(codename.as_ref());
+            return Some(format!(
+                "check `from` of the suites that use it; if the archive calls it so on purpose, set called = \"{}\" in {}",
+                called.map_or("", |name| name),
+                table_of_suite(archive, expected)
+            ));
+        }
         FetchError::NothingWanted { .. } => {
             "check `components`, `architectures` and `indices` against what the archive has"
         }
@@ -94,4 +107,14 @@ fn uri(error: &UriError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// Returns the table that holds the settings of a suite of an archive, as one writes it in the configuration.
+fn table_of_suite(archive: &str, suite: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let key = |name: &str| match name.bytes().all(is_bare) {
+        true => name.to_owned(),
+        false => format!("\"{name}\""),
+    };
+    format!("[archives.{}.suites.{}]", key(archive), key(suite))
 }

@@ -143,12 +143,14 @@ impl SuiteFetch<'_> {
 
     /// Refuses a Release of a suite that was not asked for.
     pub(super) fn check_name(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
-        if release.is_of(self.suite.as_str()) {
+        let mut called = self.settings_of_suite.called.iter();
+        if release.is_of(self.suite.as_str()) || called.any(|name| release.is_called(name)) {
             return Ok(());
         }
-        let field = |name| quoted(release.field(name).unwrap_or_default());
+        let field = |name| release.field(name).map(quoted);
         Err(FetchError::OtherSuite {
             uri: base.to_string(),
+            archive: self.name.to_string(),
             suite: field("Suite"),
             codename: field("Codename"),
             expected: self.suite.to_string(),
