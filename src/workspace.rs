@@ -71,14 +71,13 @@
 
 mod error;
 mod generation;
+mod owner;
 mod record;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -95,6 +94,7 @@ pub use crate::durable::SymlinkedDirectory;
 pub use crate::layout::{Layout, PRODUCTION, VOLATILE};
 pub(crate) use generation::split_input;
 pub use generation::{DerivedRecord, Generation, InputRecord, LastReferenced, SuiteRecord};
+pub use owner::check_owner;
 pub use record::Record;
 pub(crate) use record::{read_json, write_json};
 
@@ -266,7 +266,7 @@ impl View {
             Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 StateError::Private {
                     path: layout.state(),
-                    owner: owner_of(&layout.state()),
+                    owner: owner::owner_of(&layout.state()),
                 }
                 .into()
             }
@@ -289,13 +289,6 @@ impl View {
     pub fn read_state<T: Record>(&self, name: &str) -> Result<Option<T>> {
         read_json(&self.layout.state().join(name))
     }
-}
-
-/// Returns the name, or the number, of the user that a path belongs to.
-fn owner_of(path: &Path) -> Option<String> {
-    let uid = Uid::from_raw(path.metadata().ok()?.uid());
-    let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
-    Some(name.unwrap_or_else(|| format!("#{uid}")))
 }
 
 fn published_path(layout: &Layout) -> PathBuf {

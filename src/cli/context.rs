@@ -12,6 +12,7 @@ use aptmerge::error::{Error, Result};
 use aptmerge::events::{Event, Hidden, Listener, Progress, Task};
 use aptmerge::lock::{Holder, RunLock};
 use aptmerge::quoted::{unsteered, unsteered_json};
+use aptmerge::workspace::check_owner;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -128,8 +129,9 @@ impl Context {
         PathBuf::from("/proc/self/exe")
     }
 
-    /// Takes the lock; fails if another run holds it.
+    /// Takes the lock; fails if another run holds it, or if the site belongs to another user.
     pub(super) fn lock(&self, config: &Config, options: &LockOptions) -> Result<RunLock> {
+        check_owner(&config.root)?;
         // If the lock lies below the root, the first run has to make the root before it can take the lock.
         std::fs::create_dir_all(&config.root)
             .map_err(Error::io("create the root", &config.root))?;

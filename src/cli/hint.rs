@@ -107,6 +107,14 @@ fn state(error: &StateError) -> Option<String> {
             Some(owner) => format!("run it as that user: sudo -u '{owner}' aptmerge …"),
             None => "run it as the user that runs aptmerge".into(),
         }),
+        StateError::Foreign { root, owner, .. } => Some(format!(
+            "run it as that user: sudo -u '{owner}' aptmerge …; if the site is to change hands: chown -R USER '{}'",
+            root.display()
+        )),
+        StateError::Mixed { root, owner, .. } => Some(format!(
+            "give it back, as root: chown -R '{owner}' '{}'",
+            root.display()
+        )),
         _ => None,
     }
 }

@@ -36,18 +36,49 @@ pub enum StateError {
         /// The name of that user, or `#` and the number.
         owner: Option<String>,
     },
+    /// The site belongs to another user, who could not go on with files of this one.
+    #[error(
+        "{root} belongs to the user {owner}, and files of {user} in it would stop that user's runs"
+    )]
+    Foreign {
+        /// The root.
+        root: PathBuf,
+        /// The name of the owner, or `#` and the number.
+        owner: String,
+        /// The name of the user of this process.
+        user: String,
+    },
+    /// A run by another user left its files in a site.
+    #[error(
+        "{path} belongs to the user {other}, and {root} to {owner}: a run by {other} has made it"
+    )]
+    Mixed {
+        /// The root.
+        root: PathBuf,
+        /// The directory that another user made.
+        path: PathBuf,
+        /// The name of the owner of the root, or `#` and the number.
+        owner: String,
+        /// The name of the other user.
+        other: String,
+    },
 }
 
 impl DomainError for StateError {
     fn kind(&self) -> ErrorKind {
         match self {
             StateError::Damaged { .. } | StateError::Newer { .. } => ErrorKind::Damaged,
-            StateError::Private { .. } => ErrorKind::Forbidden,
+            StateError::Private { .. } | StateError::Foreign { .. } | StateError::Mixed { .. } => {
+                ErrorKind::Forbidden
+            }
         }
     }
 
     fn is_of_the_machine(&self) -> bool {
-        matches!(self, StateError::Newer { .. })
+        !matches!(
+            self,
+            StateError::Damaged { .. } | StateError::Private { .. }
+        )
     }
 }
 

@@ -78,40 +78,50 @@ fn give_away(path: &Path) {
     }
 }
 
-#[test]
-fn an_ordinary_user_is_enough() {
+/// Returns a small site with a program of its own that every user can execute; `None`, said aloud, where there is no other user to run it.
+fn site_for_others() -> Option<Site> {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: not root, so every other test shows it");
-        return;
+        eprintln!("skipped: not root, so nobody else can be asked");
+        return None;
     }
     if !has("setpriv") {
-        return;
+        return None;
     }
     let mut site = Site::new();
     let binary = site.path("aptmerge");
     copy_program(&binary);
     fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
     site.use_binary(binary);
+    Some(site)
+}
+
+/// The number of the user and of the group `nobody`.
+const NOBODY: u32 = 65534;
+
+/// Calls a command as another user, without any privilege.
+fn as_user(user: u32, group: u32, inner: &Command) -> Said {
+    let out = Command::new("setpriv")
+        .arg(format!("--reuid={user}"))
+        .arg(format!("--regid={group}"))
+        .args(["--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+        .args(["--no-new-privs", "--"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_remove("APTMERGE_CONFIG")
+        .env("HOME", "/nonexistent")
+        .current_dir("/")
+        .output();
+    Said::of(&out.unwrap())
+}
+
+#[test]
+fn an_ordinary_user_is_enough() {
+    let Some(site) = site_for_others() else {
+        return;
+    };
     fs::create_dir(site.root()).unwrap();
     give_away(&site.path("."));
-    let as_nobody = |arguments: &[&str]| {
-        let inner = site.command(arguments);
-        let out = Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .args([
-                "--inh-caps=-all",
-                "--bounding-set=-all",
-                "--no-new-privs",
-                "--",
-            ])
-            .arg(inner.get_program())
-            .args(inner.get_args())
-            .env_remove("APTMERGE_CONFIG")
-            .env("HOME", "/nonexistent")
-            .current_dir("/")
-            .output();
-        Said::of(&out.unwrap())
-    };
+    let as_nobody = |arguments: &[&str]| as_user(NOBODY, NOBODY, &site.command(arguments));
     let said = as_nobody(&["run"]);
     said.expect(0, &[]);
     assert_eq!(said.stderr, "");
@@ -121,6 +131,126 @@ fn an_ordinary_user_is_enough() {
     as_nobody(&["run"]).expect(0, &[]);
     let text = site.index("dists/daedalus/main/binary-amd64/Packages");
     assert!(text.contains("Package: newcomer\n"));
+}
+
+/// Returns everything below a site's root, with its owner, its mode and its time.
+fn everything(site: &Site) -> Vec<(PathBuf, u32, u32, (i64, i64))> {
+    let walk = walkdir::WalkDir::new(site.root()).sort_by_file_name();
+    let entries = walk.into_iter().map(|entry| {
+        let entry = entry.unwrap();
+        let found = entry.path().symlink_metadata().unwrap();
+        let time = (found.mtime(), found.mtime_nsec());
+        (entry.into_path(), found.uid(), found.mode(), time)
+    });
+    entries.collect()
+}
+
+#[test]
+fn root_writes_nothing_into_a_site_of_another_user() {
+    let Some(site) = site_for_others() else {
+        return;
+    };
+    fs::create_dir(site.root()).unwrap();
+    give_away(&site.path("."));
+    let writing: [&[&str]; 8] = [
+        &["run"],
+        &["run", "--dry-run"],
+        &["fetch"],
+        &["merge"],
+        &["publish"],
+        &["run", "--no-lock-i-am-sure"],
+        &["run", "--lock-wait", "1"],
+        &["lock", "--", "true"],
+    ];
+    let nobody = nix::unistd::User::from_uid(NOBODY.into()).unwrap();
+    let owner = nobody.map_or(format!("#{NOBODY}"), |user| user.name);
+    let refuses = |site: &Site| {
+        let before = everything(site);
+        for arguments in writing {
+            let hint = format!("hint: run it as that user: sudo -u '{owner}' aptmerge");
+            let belongs = format!("belongs to the user {owner}");
+            let said = site.aptmerge(arguments);
+            said.expect(1, &[&belongs, &hint]);
+        }
+        assert_eq!(everything(site), before);
+    };
+    refuses(&site);
+    as_user(NOBODY, NOBODY, &site.command(&["run"])).expect(0, &[]);
+    refuses(&site);
+    // What only reads is for root as well, and leaves no trace.
+    let before = everything(&site);
+    for arguments in [
+        &["status"][..],
+        &["verify"],
+        &["explain", "overlay-only"],
+        &["config", "check"],
+        &["config", "show"],
+        &["config", "redirects", "nginx"],
+    ] {
+        site.expect(0, arguments);
+    }
+    assert_eq!(everything(&site), before);
+    // The user of the site goes on.
+    as_user(NOBODY, NOBODY, &site.command(&["run"])).expect(0, &[]);
+}
+
+#[test]
+fn a_root_directory_of_the_administrator_belongs_to_who_has_the_state() {
+    let Some(site) = site_for_others() else {
+        return;
+    };
+    give_away(&site.path("."));
+    // As `install -d -o root -g aptmerge -m 2775` makes it.
+    fs::create_dir(site.root()).unwrap();
+    std::os::unix::fs::chown(site.root(), Some(0), Some(NOBODY)).unwrap();
+    fs::set_permissions(site.root(), fs::Permissions::from_mode(0o2775)).unwrap();
+    as_user(NOBODY, NOBODY, &site.command(&["run"])).expect(0, &[]);
+    site.run(&[]).expect(1, &["belongs to the user"]);
+    // Another member of the group has no part in the state.
+    let said = as_user(65433, NOBODY, &site.command(&["run"]));
+    said.expect(1, &["belongs to the user"]);
+    as_user(NOBODY, NOBODY, &site.command(&["run"])).expect(0, &[]);
+}
+
+#[test]
+fn a_site_that_root_has_spoilt_says_how_it_is_given_back() {
+    let Some(site) = site_for_others() else {
+        return;
+    };
+    site.run(&[]).expect(0, &[]);
+    give_away(&site.path("archives"));
+    give_away(&site.path("keys"));
+    std::os::unix::fs::chown(site.root(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let said = as_user(NOBODY, NOBODY, &site.command(&["run"]));
+    said.expect(1, &["state belongs to the user root", "hint: give it back"]);
+    let hint = said.stderr.split("as root: ").nth(1).unwrap();
+    let given = Command::new("sh").args(["-c", hint]).output().unwrap();
+    assert!(given.status.success(), "{hint}");
+    as_user(NOBODY, NOBODY, &site.command(&["run"])).expect(0, &[]);
+}
+
+#[test]
+fn an_owner_whom_a_user_namespace_does_not_know_refuses_nobody() {
+    let Some(site) = site_for_others() else {
+        return;
+    };
+    let namespace = ["--user", "--map-root-user", "--"];
+    let can = Command::new("unshare").args(namespace).arg("true").output();
+    if !can.is_ok_and(|done| done.status.success()) {
+        eprintln!("skipped: no right to make a user namespace");
+        return;
+    }
+    fs::create_dir(site.root()).unwrap();
+    std::os::unix::fs::chown(site.root(), Some(1234), Some(1234)).unwrap();
+    fs::set_permissions(site.root(), fs::Permissions::from_mode(0o777)).unwrap();
+    let inner = site.command(&["run"]);
+    let out = Command::new("unshare")
+        .args(namespace)
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .output();
+    Said::of(&out.unwrap()).expect(0, &[]);
+    site.run(&[]).expect(1, &["belongs to the user #1234"]);
 }
 
 #[test]
@@ -159,17 +289,9 @@ fn a_command_under_the_lock_keeps_its_callers_umask() {
 
 #[test]
 fn a_user_who_may_start_no_threads_is_told_so() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: not root, so nobody else has processes here");
+    let Some(site) = site_for_others() else {
         return;
-    }
-    if !has("setpriv") {
-        return;
-    }
-    let site = Site::new();
-    let binary = site.path("aptmerge");
-    copy_program(&binary);
-    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    };
     // A user of its own: the system counts the processes of each.
     let out = Command::new("bash")
         .args([
@@ -177,7 +299,7 @@ fn a_user_who_may_start_no_threads_is_told_so() {
             "ulimit -u 1; exec setpriv --reuid=65433 --regid=65433 --clear-groups -- \"$@\"",
             "-",
         ])
-        .arg(&binary)
+        .arg(site.path("aptmerge"))
         .args(["run", "--config", "/nonexistent"])
         .output()
         .unwrap();
@@ -218,28 +340,14 @@ fn what_could_hold_the_lock_or_tell_of_an_archive_is_for_the_owner_alone() {
 
 #[test]
 fn another_user_can_neither_hold_the_lock_nor_read_the_state() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: not root, so nobody else can be asked");
+    let Some(site) = site_for_others() else {
         return;
-    }
-    if !has("setpriv") || !has("flock") {
-        return;
-    }
-    let mut site = Site::new();
-    let binary = site.path("aptmerge");
-    copy_program(&binary);
-    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
-    site.use_binary(binary);
-    site.run(&[]).expect(0, &[]);
-    let as_nobody = |inner: Command| {
-        let out = Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
-            .arg(inner.get_program())
-            .args(inner.get_args())
-            .env_remove("APTMERGE_CONFIG")
-            .output();
-        Said::of(&out.unwrap())
     };
+    if !has("flock") {
+        return;
+    }
+    site.run(&[]).expect(0, &[]);
+    let as_nobody = |inner: Command| as_user(NOBODY, NOBODY, &inner);
     let hold = |path: &Path| {
         let mut flock = Command::new("flock");
         flock.arg("-n").arg(path).arg("true");
