@@ -169,10 +169,12 @@ pub enum FetchError {
         limit: usize,
     },
     /// An index that the Release lists is not there.
-    #[error("{uri}: the Release lists this file, and it is not there")]
+    #[error("{uri}: the Release lists this file, and {}", missing(*.is_refused))]
     Missing {
         /// The file.
         uri: String,
+        /// `true` if the server answered with 403, as object stores do for a file that is not there.
+        is_refused: bool,
     },
     /// An index has the wrong length.
     #[error("{uri}: it has {found} bytes{unpacked}, the Release says {expected}")]
@@ -299,6 +301,14 @@ impl DomainError for FetchError {
 
     fn is_of_the_machine(&self) -> bool {
         matches!(self, FetchError::Spool(error) if error.is_of_the_machine())
+    }
+}
+
+/// Returns the rest of a sentence about a missing file.
+fn missing(is_refused: bool) -> &'static str {
+    match is_refused {
+        true => "the server refuses it with status 403, as object stores do for what is not there",
+        false => "it is not there",
     }
 }
 

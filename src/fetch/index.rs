@@ -83,6 +83,7 @@ impl IndexFetch<'_> {
         }
         Err(refusal.unwrap_or(FetchError::Missing {
             uri: self.base.join(self.plain)?.to_string(),
+            is_refused: false,
         }))
     }
 
@@ -147,6 +148,7 @@ impl IndexFetch<'_> {
         }
         let by_hash = candidates.len();
         candidates.push(uri.clone());
+        let mut is_refused = false;
         for (at, candidate) in candidates.into_iter().enumerate() {
             let file = tempfile::tempfile_in(self.spool)
                 .map_err(Error::io("create a temporary file in", self.spool))?;
@@ -165,6 +167,10 @@ impl IndexFetch<'_> {
             match fetched {
                 Ok(Fetched::NotFound) => continue,
                 Ok(Fetched::NotModified | Fetched::Stored { .. }) => {}
+                Err(transport::Error::Denied { status: 403, .. }) => {
+                    is_refused = at == by_hash;
+                    continue;
+                }
                 // Some servers do not let by-hash be read. The file under the plain name is checked against the same hash.
                 Err(transport::Error::Denied { .. } | transport::Error::Status { .. })
                     if at < by_hash =>
@@ -181,6 +187,7 @@ impl IndexFetch<'_> {
         }
         Err(FetchError::Missing {
             uri: uri.to_string(),
+            is_refused,
         })
     }
 

@@ -47,6 +47,7 @@ mod rules;
 mod serve;
 mod spec;
 mod ssh;
+mod stores;
 mod told;
 mod transfer;
 mod transport;

@@ -28,6 +28,11 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
         FetchError::Signature { source, .. } => return openpgp::hint(source),
         FetchError::Keyring { source, .. } => return openpgp::hint(source),
         FetchError::Spool(error) => return super::of(error),
+        FetchError::Missing {
+            is_refused: true, ..
+        } => {
+            "if the archive has the file, look at its permissions there; if it wants a user and a password, put them into the URI"
+        }
         FetchError::Stale { .. } => {
             "the mirror or the archive has stopped being updated; to replay old data on purpose, take max-age out of the archive"
         }
@@ -82,6 +87,13 @@ pub(super) fn transport(error: &transport::Error) -> Option<String> {
     use transport::Error;
     let hint = match error {
         Error::Denied { status: 407, .. } => "the proxy wants a user and a password in its URI",
+        Error::Denied {
+            status: 403,
+            credentials: false,
+            ..
+        } => {
+            "object stores answer so for what is not there: check the URI and `from`; if the archive wants a user and a password, put them into the URI: https://USER:PASSWORD@HOST/"
+        }
         Error::Denied {
             credentials: false, ..
         } => {

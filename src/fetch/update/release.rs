@@ -32,8 +32,19 @@ pub(super) struct SignedRelease {
     pub(super) validators: Conditions,
 }
 
+/// Returns whether the server answered with 403.
+fn is_refused(error: &FetchError) -> bool {
+    matches!(
+        error,
+        FetchError::Transport(transport::Error::Denied { status: 403, .. })
+    )
+}
+
 impl SuiteFetch<'_> {
     /// Fetches InRelease, or else Release with Release.gpg; hands on only what the verifier returned.
+    ///
+    /// Object stores answer 403 for what is not there, so an InRelease that is refused may well be missing. If there is no Release
+    /// either, the refusal is the better reason.
     pub(super) fn release(
         &self,
         base: &Uri,
@@ -56,26 +67,29 @@ impl SuiteFetch<'_> {
         };
         let uri = base.join("InRelease")?;
         let mut signed = Vec::new();
-        match self.get(&uri, &conditions(true), &mut signed)? {
-            Fetched::NotModified => return Ok(Answer::NotModified),
-            Fetched::Stored { validators, .. } => {
+        let mut refusal = None;
+        match self.get(&uri, &conditions(true), &mut signed) {
+            Ok(Fetched::NotModified) => return Ok(Answer::NotModified),
+            Ok(Fetched::Stored { validators, .. }) => {
                 let verified = self
                     .keyring
                     .verify_inline(&signed, now)
                     .map_err(refused(&uri))?;
                 return Ok(self.answer(&uri, verified, true, validators));
             }
-            Fetched::NotFound => {}
+            Ok(Fetched::NotFound) => {}
+            Err(error) if is_refused(&error) => refusal = Some(error),
+            Err(error) => return Err(error),
         }
+        let mut no_release = || {
+            let uri = base.to_string();
+            Err(refusal.take().unwrap_or(FetchError::NoRelease { uri }))
+        };
         let uri = base.join("Release")?;
         let mut body = Vec::new();
         let validators = match self.get(&uri, &conditions(false), &mut body)? {
             Fetched::NotModified => return Ok(Answer::NotModified),
-            Fetched::NotFound => {
-                return Err(FetchError::NoRelease {
-                    uri: base.to_string(),
-                });
-            }
+            Fetched::NotFound => return no_release(),
             Fetched::Stored { validators, .. } => validators,
         };
         let signature_uri = base.join("Release.gpg")?;
@@ -83,9 +97,7 @@ impl SuiteFetch<'_> {
         if let Fetched::NotFound =
             self.get(&signature_uri, &Conditions::default(), &mut signature)?
         {
-            return Err(FetchError::NoRelease {
-                uri: base.to_string(),
-            });
+            return no_release();
         }
         let verified = self
             .keyring
