@@ -3,6 +3,7 @@
 //! The rules are those of deb822(5) and Debian Policy 5.1. They are applied strictly where a lenient reader and apt could see different
 //! stanzas in one file.
 
+mod date;
 pub mod identity;
 mod name;
 mod relations;
@@ -11,12 +12,13 @@ mod stanza;
 mod version;
 mod version_key;
 
+pub(crate) use date::format_date;
+pub use date::parse_date;
 pub use name::Name;
 pub(crate) use name::is_valid_name;
 pub(crate) use relations::trim;
 pub(crate) use relations::{MAX_STRING_BYTES, Operator, alternatives_of, check_relations};
 pub use relations::{alternatives, clauses};
-pub(crate) use release::format_date;
 pub(crate) use release::{IndexEntry, ReleaseError};
 pub use release::{Release, is_ahead};
 pub use stanza::{Field, Stanzas, eq_name};

@@ -88,6 +88,22 @@ pub(crate) fn has(program: &str) -> bool {
     found
 }
 
+/// Returns a Python that has a module of a Debian package; says so, or fails, if there is none.
+#[track_caller]
+pub(crate) fn python_with(module: &str, package: &str) -> Option<&'static str> {
+    // Debian's package is for the interpreter of Debian.
+    let pythons = ["python3", "/usr/bin/python3"];
+    let import = format!("import {module}");
+    let found = pythons.into_iter().find(|python| {
+        let output = Command::new(python).args(["-c", &import]).output();
+        output.is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        skipped(package);
+    }
+    found
+}
+
 /// Returns true in a process that was started for this test alone. Anywhere else, runs the test in such a process and expects that it passes.
 #[track_caller]
 pub(crate) fn is_alone(test: &str) -> bool {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::catalogue::{PACKAGES, run};
 use crate::common::apt::Apt;
-use crate::common::programs::{has, skipped};
+use crate::common::programs::{has, python_with};
 use crate::common::site::Site;
 use crate::common::state;
 use crate::common::upstream::{NEWER, NEWEST, Suite, gz, stanza};
@@ -181,13 +181,7 @@ fn components_are_those_of_the_archive_that_has_the_package() {
     let script = "import sys, yaml\n\
         for loader in [yaml.SafeLoader] + ([yaml.CSafeLoader] if yaml.__with_libyaml__ else []):\n\
         \x20   print([d.get('Package') for d in yaml.load_all(open(sys.argv[1]), Loader=loader)][1:])\n";
-    // Debian's package is for the interpreter of Debian.
-    let has_yaml = |python: &&str| {
-        let output = Command::new(python).args(["-c", "import yaml"]).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    let Some(python) = ["python3", "/usr/bin/python3"].into_iter().find(has_yaml) else {
-        skipped("python3-yaml");
+    let Some(python) = python_with("yaml", "python3-yaml") else {
         return;
     };
     let output = Command::new(python)
