@@ -86,6 +86,30 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Returns the name of the kind, as programs read it; the names are a promise to users.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::Usage => "usage",
+            ErrorKind::Config => "config",
+            ErrorKind::LockHeld => "lock-held",
+            ErrorKind::NotFound => "not-found",
+            ErrorKind::Forbidden => "forbidden",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Upstream => "upstream",
+            ErrorKind::Damaged => "damaged",
+            ErrorKind::Machine => "machine",
+            ErrorKind::Signing => "signing",
+            ErrorKind::Check => "check",
+            ErrorKind::Push => "push",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Unfinished => "unfinished",
+            ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Internal => "internal",
+        }
+    }
+}
+
 impl<T: DomainError> From<T> for Error {
     fn from(error: T) -> Self {
         Error::Domain(Arc::new(error))

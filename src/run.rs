@@ -14,12 +14,15 @@ use crate::cancel::Cancel;
 use crate::error::{DomainError, Error, ErrorKind, Result};
 use crate::events::{Listener, Task};
 use crate::fetch::{self, FetchOptions, Spool};
-use crate::publish::{self, Allowances, Served, StageOptions};
+use crate::openpgp::Signer;
+use crate::publish::{self, Allowances, Plan, Served, StageOptions};
 use crate::push::{self, PushOptions};
 use crate::report;
 use crate::workspace::Workspace;
 
-pub use outcome::{KeptCopy, Outcome, RefusedSuite, RunRecord, UnclaimedFiles};
+pub use outcome::{
+    Fetched, FetchedSuite, KeptCopy, Outcome, RefusedSuite, RunRecord, UnclaimedFiles,
+};
 pub use setup::Setup;
 
 /// The options of a run that are not in the configuration.
@@ -111,6 +114,55 @@ pub fn fetch_spool(
     Ok(spool)
 }
 
+/// Says what a run would publish of the spool: the plan, and the outcome that the run would have. Fails where the run would.
+pub fn foretell<'a>(
+    workspace: &'a Workspace<'_>,
+    setup: &'a Setup,
+    spool: &'a Spool,
+    options: &RunOptions<'_>,
+) -> Result<(Plan<'a>, Outcome)> {
+    let now = later_than_published(workspace, options)?;
+    let signer = setup.signing.signer()?;
+    let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
+    plan.tell_bounds(options.listener);
+    let served = workspace.published();
+    let outcome = match plan.is_empty() {
+        true => Outcome::unchanged(spool, served),
+        false => {
+            let foreseen = plan.compare(workspace, staging(&signer, options))?;
+            Outcome::foreseen(spool, foreseen, served)
+        }
+    };
+    Ok((plan, outcome))
+}
+
+/// Merges the spool into volatile and checks it, and publishes nothing.
+pub fn merge_spool(
+    workspace: &Workspace<'_>,
+    setup: &Setup,
+    spool: &Spool,
+    options: &RunOptions<'_>,
+) -> Result<Outcome> {
+    let now = (options.clock)();
+    let signer = setup.signing.signer()?;
+    let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
+    plan.tell_bounds(options.listener);
+    let staging = staging(&signer, options);
+    let checked = plan
+        .stage(workspace, staging)?
+        .check(workspace, staging, now)?;
+    Ok(Outcome::merged(spool, &checked, workspace.published()))
+}
+
+fn staging<'a>(signer: &'a Signer, options: &'a RunOptions<'_>) -> StageOptions<'a> {
+    StageOptions {
+        signer,
+        allow: options.allow,
+        listener: options.listener,
+        cancel: options.cancel,
+    }
+}
+
 /// Runs the steps from the merge to the sync, which ends with the swap back. Nothing before the swap touches the tree that is served.
 pub fn publish_spool(
     workspace: &mut Workspace<'_>,
@@ -131,12 +183,7 @@ pub fn publish_spool(
         return Ok(Outcome::unchanged(spool, workspace.published()));
     }
     listener.step("merge");
-    let staging = StageOptions {
-        signer: &signer,
-        allow: options.allow,
-        listener,
-        cancel: options.cancel,
-    };
+    let staging = staging(&signer, options);
     let staged = plan.stage(workspace, staging)?;
     listener.step("check");
     let checked = staged.check(workspace, staging, (options.clock)().max(now))?;

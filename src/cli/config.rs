@@ -1,14 +1,18 @@
 //! `config`: validates the configuration, prints what is in force, and writes web server rules from it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aptmerge::config::Config;
-use aptmerge::error::Result;
+use aptmerge::config::{Config, Problem};
+use aptmerge::error::{Result, chain};
 use aptmerge::openpgp::Keyring;
 use clap::Subcommand;
+use serde::Serialize;
 
-use super::context::{Context, exit};
+use super::context::Context;
 use super::error::CliError;
+use super::exit;
+use super::failure;
 use super::redirects::{Server, redirects};
 
 #[derive(Debug, Subcommand)]
@@ -27,48 +31,116 @@ pub(super) enum ConfigVerb {
 
 pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
     match verb {
-        ConfigVerb::Check => check(context, &context.config()?),
+        ConfigVerb::Check => return check(context),
+        ConfigVerb::Show if context.json => context.print_json(&context.config()?),
         ConfigVerb::Show => {
             let text =
                 toml::to_string(&context.config()?).map_err(|e| CliError::Usage(e.to_string()))?;
             context.print(&text);
-            Ok(ExitCode::SUCCESS)
         }
         ConfigVerb::Redirects { server } => {
-            context.print(&redirects(&context.config()?, *server)?);
-            Ok(ExitCode::SUCCESS)
+            let rules = redirects(&context.config()?, *server)?;
+            match context.json {
+                true => context.print_json(&Rules { rules }),
+                false => context.print(&rules),
+            }
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The document that `config redirects --json` prints.
+#[derive(Serialize)]
+struct Rules {
+    rules: String,
+}
+
+/// The document that `config check --json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Verdict {
+    file: PathBuf,
+    is_usable: bool,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+/// Returns a fault that has no line of its own.
+fn about(key: String, message: String) -> Problem {
+    Problem {
+        line: 0,
+        column: 0,
+        key,
+        message,
+        hint: None,
     }
 }
 
-/// Checks what loading cannot see: the files that the configuration names.
-fn check(context: &Context, config: &Config) -> Result<ExitCode> {
-    let mut problems = Vec::new();
+fn check(context: &Context) -> Result<ExitCode> {
+    let (problems, warnings) = match context.config() {
+        Ok(config) => look(&config),
+        // Then the faults are the answer.
+        Err(error) if context.json && !failure::problems(&error).is_empty() => {
+            (failure::problems(&error), Vec::new())
+        }
+        Err(error) => return Err(error),
+    };
+    let verdict = Verdict {
+        file: context.config_path().to_owned(),
+        is_usable: problems.is_empty(),
+        problems,
+        warnings,
+    };
+    if context.json {
+        context.print_json(&verdict);
+    } else {
+        print(context, &verdict);
+    }
+    Ok(match verdict.is_usable {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(exit::CONFIG),
+    })
+}
+
+fn print(context: &Context, verdict: &Verdict) {
+    let file = verdict.file.display();
+    let say = |before: &str, problem: &Problem| {
+        let Problem { key, message, .. } = problem;
+        context.print(&format!("{before}: {key}: {message}"));
+        if let Some(hint) = &problem.hint {
+            context.print(&format!("  hint: {hint}"));
+        }
+    };
+    for warning in &verdict.warnings {
+        say("warning", warning);
+    }
+    for problem in &verdict.problems {
+        say(&file.to_string(), problem);
+    }
+    if verdict.is_usable {
+        context.print(&format!("{file}: good"));
+    }
+}
+
+/// Looks for what loading cannot see, in the files that the configuration names; returns problems and warnings.
+fn look(config: &Config) -> (Vec<Problem>, Vec<Problem>) {
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     for (name, archive) in &config.archives {
-        let said = match Keyring::load(&archive.signed_by) {
+        let key = format!("archives.{name}.signed-by");
+        match Keyring::load(&archive.signed_by) {
             Ok(keyring) => {
-                for line in keyring.left_out() {
-                    context.print(&format!("warning: archives.{name}.signed-by: {line}"));
-                }
-                continue;
+                let lines = keyring.left_out().iter();
+                warnings.extend(lines.map(|line| about(key.clone(), line.to_string())));
             }
-            Err(error) => aptmerge::error::chain(&error),
-        };
-        problems.push(format!("archives.{name}.signed-by: {said}"));
+            Err(error) => problems.push(about(key, chain(&error))),
+        }
     }
     let signing = config
         .signing
         .signer()
         .and_then(|signer| signer.certificates());
     if let Err(error) = signing {
-        problems.push(format!("signing: {}", aptmerge::error::chain(&error)));
+        problems.push(about("signing".into(), chain(&error)));
     }
-    for problem in &problems {
-        context.print(&format!("{}: {problem}", context.config_path().display()));
-    }
-    if problems.is_empty() {
-        context.print(&format!("{}: good", context.config_path().display()));
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(ExitCode::from(exit::CONFIG))
+    (problems, warnings)
 }

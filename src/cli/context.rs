@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
 use aptmerge::events::{Event, Hidden, Listener, Progress, Task};
-use aptmerge::lock::{Holder, RunLock};
+use aptmerge::lock::{Holder, LockError, RunLock};
 use aptmerge::quoted::{unsteered, unsteered_json};
 use aptmerge::workspace::check_owner;
 use clap::Args;
@@ -19,37 +19,10 @@ use serde::Serialize;
 
 use super::Global;
 use super::error::CliError;
+use super::exit;
+use super::failure::Failure;
 use super::hint;
 use super::progress::Bars;
-
-/// The exit codes; docs/operating.md lists them.
-pub(super) mod exit {
-    use aptmerge::error::ErrorKind;
-
-    /// Failed, and nothing new is served.
-    pub(in crate::cli) const FAILED: u8 = 1;
-    /// The command line makes no sense.
-    pub(in crate::cli) const USAGE: u8 = 2;
-    /// Done, but some archive was kept at its last good copy, or a suite as it was published.
-    pub(in crate::cli) const KEPT: u8 = 3;
-    /// Something new is served, but what comes after it (sync, push) failed; the next run finishes it.
-    pub(in crate::cli) const UNFINISHED: u8 = 4;
-    /// The lock is held (EX_TEMPFAIL of sysexits).
-    pub(in crate::cli) const LOCKED: u8 = 75;
-    /// The configuration cannot be used (EX_CONFIG of sysexits).
-    pub(in crate::cli) const CONFIG: u8 = 78;
-
-    /// Returns the code for a kind of error.
-    pub(in crate::cli) fn code(kind: ErrorKind) -> u8 {
-        match kind {
-            ErrorKind::Usage => USAGE,
-            ErrorKind::Unfinished => UNFINISHED,
-            ErrorKind::LockHeld => LOCKED,
-            ErrorKind::Config => CONFIG,
-            _ => FAILED,
-        }
-    }
-}
 
 /// How a verb takes the lock.
 #[derive(Debug, Clone, Args)]
@@ -77,6 +50,8 @@ pub(super) struct Context {
     clock: Option<Timestamp>,
     /// `true` if a part of the answer could not be written.
     is_unwritten: Arc<AtomicBool>,
+    /// `true` once something new is served.
+    has_published: Arc<AtomicBool>,
     /// The progress bars, if there is a person to watch them.
     bars: Option<Arc<Bars>>,
 }
@@ -98,6 +73,7 @@ impl Context {
             json: global.json,
             clock: global.clock,
             is_unwritten: Arc::default(),
+            has_published: Arc::default(),
             bars: Bars::on_terminal(global.quiet).map(Arc::new),
         }
     }
@@ -172,16 +148,24 @@ impl Context {
             let mut out = std::io::stdout().lock();
             written = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
         });
-        if let Some(error) = failure_to_write(written) {
+        if let Some(error) = written.err().filter(matters) {
             self.is_unwritten.store(true, Ordering::Relaxed);
-            self.say(&error);
+            self.say_failure(&Failure::of(&unwritten(error)));
         }
     }
 
-    /// Returns the exit code: 1 instead of 0 if a part of the answer could not be written.
+    /// Notes that something new is served: what fails from here on does not undo it.
+    pub(super) fn has_published(&self) {
+        self.has_published.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the exit code: another one than 0 if a part of the answer could not be written.
     pub(super) fn close(&self, code: ExitCode) -> ExitCode {
         if code == ExitCode::SUCCESS && self.is_unwritten.load(Ordering::Relaxed) {
-            return ExitCode::from(exit::FAILED);
+            return ExitCode::from(match self.has_published.load(Ordering::Relaxed) {
+                true => exit::UNFINISHED,
+                false => exit::FAILED,
+            });
         }
         code
     }
@@ -189,7 +173,7 @@ impl Context {
     pub(super) fn print_json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
             Ok(text) => self.print_shown(&unsteered_json(&text)),
-            Err(error) => self.say(&format!("error: {error}")),
+            Err(error) => self.say_failure(&Failure::of(&unwritten(error.into()))),
         }
     }
 
@@ -207,58 +191,125 @@ impl Context {
         }
     }
 
-    fn say(&self, text: &str) {
+    /// Says something on stderr: a line of JSON, or words.
+    fn say(&self, said: &Said<'_>) {
+        let text = match self.json {
+            true => said.as_line(),
+            false => format!("aptmerge: {}", unsteered(&said.in_words())),
+        };
         self.above_bars(|| {
-            let _ = writeln!(std::io::stderr(), "aptmerge: {}", unsteered(text));
+            let _ = writeln!(std::io::stderr(), "{text}");
         });
+    }
+
+    fn say_failure(&self, failure: &Failure) {
+        self.say(&Said::Error(failure));
     }
 
     /// Says what failed, why, and what to do; returns the exit code.
     pub(super) fn fail(&self, error: &Error) -> ExitCode {
-        let mut text = format!("error: {error}");
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            text.push_str(&format!("\n  caused by: {cause}"));
-            source = cause.source();
+        let failure = Failure::of(error);
+        if !(self.quiet && is_held_by_a_run_under_way(error)) {
+            self.say_failure(&failure);
         }
-        if let Some(hint) = hint::of(error) {
-            text.push_str(&format!("\n  hint: {hint}"));
-        }
-        self.say(&text);
-        ExitCode::from(exit::code(error.kind()))
+        ExitCode::from(failure.exit_code)
     }
 }
 
-/// Returns the message about output that could not be written; `None` if only its reader has gone away.
-fn failure_to_write(written: std::io::Result<()>) -> Option<String> {
-    let error = written.err()?;
-    (error.kind() != ErrorKind::BrokenPipe)
-        .then(|| format!("error: cannot write to stdout: {error}"))
+/// The time after which a holder of the lock hangs rather than works.
+const HANGS_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Returns whether the lock is held, by somebody who took it not too long ago.
+fn is_held_by_a_run_under_way(error: &Error) -> bool {
+    match error.downcast_ref() {
+        Some(LockError::Held {
+            since: Some(since), ..
+        }) => since.elapsed().is_ok_and(|held| held < HANGS_AFTER),
+        _ => false,
+    }
+}
+
+/// Something that is said on stderr.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum Said<'a> {
+    Step {
+        message: &'a str,
+    },
+    Info {
+        message: &'a str,
+    },
+    Warning {
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The hint as it stands behind the message in words.
+        #[serde(skip)]
+        behind: String,
+    },
+    Error(&'a Failure),
+}
+
+impl Said<'_> {
+    fn in_words(&self) -> String {
+        match self {
+            Said::Step { message } => format!("step: {message}"),
+            Said::Info { message } => (*message).to_owned(),
+            Said::Warning {
+                message, behind, ..
+            } => format!("warning: {message}{behind}"),
+            Said::Error(failure) => failure.in_words(),
+        }
+    }
+
+    /// Returns what is said as one line of JSON.
+    fn as_line(&self) -> String {
+        let text = serde_json::to_string(self).unwrap_or_default(); // text and numbers can always be written
+        unsteered_json(&text).into_owned()
+    }
+}
+
+/// Returns whether output is missing for another reason than that its reader has gone away.
+fn matters(error: &std::io::Error) -> bool {
+    error.kind() != ErrorKind::BrokenPipe
+}
+
+fn unwritten(error: std::io::Error) -> Error {
+    CliError::Unwritten(error.to_string()).into()
 }
 
 /// Prints help, the version, or what is wrong with the command line; gives the exit code.
 pub(super) fn answer(answer: &clap::Error) -> ExitCode {
-    let written = answer.print().and_then(|()| std::io::stdout().flush());
-    if let (0, Some(error)) = (answer.exit_code(), failure_to_write(written)) {
-        let _ = writeln!(std::io::stderr(), "aptmerge: {error}");
-        return ExitCode::from(exit::FAILED);
+    let fails = answer.use_stderr();
+    // The command line was not understood, so nothing else says that JSON is wanted.
+    let mut arguments = std::env::args_os().take_while(|argument| argument != "--");
+    if fails && arguments.any(|argument| argument == "--json") {
+        let failure = Failure::of_usage(answer);
+        let _ = writeln!(std::io::stderr(), "{}", Said::Error(&failure).as_line());
+        return ExitCode::from(exit::USAGE);
     }
-    match answer.exit_code() {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::from(exit::USAGE),
+    let written = answer.print().and_then(|()| std::io::stdout().flush());
+    match (fails, written.err().filter(matters)) {
+        (true, _) => ExitCode::from(exit::USAGE),
+        (false, None) => ExitCode::SUCCESS,
+        (false, Some(error)) => {
+            let failure = Failure::of(&unwritten(error));
+            let _ = writeln!(std::io::stderr(), "aptmerge: {}", failure.in_words());
+            ExitCode::from(exit::FAILED)
+        }
     }
 }
 
 impl Listener for Context {
     fn event(&self, event: Event) {
         match event {
-            Event::Step(step) if self.verbose => self.say(&format!("step: {step}")),
-            Event::Info(text) if self.verbose => self.say(&text),
-            Event::Warning(warning) if !self.quiet => self.say(&format!(
-                "warning: {}{}",
-                warning.text,
-                hint::behind(&warning)
-            )),
+            Event::Step(step) if self.verbose => self.say(&Said::Step { message: step }),
+            Event::Info(text) if self.verbose => self.say(&Said::Info { message: &text }),
+            Event::Warning(warning) if !self.quiet => self.say(&Said::Warning {
+                message: &warning.text,
+                hint: warning.cause.as_ref().and_then(hint::of),
+                behind: hint::behind(&warning),
+            }),
             _ => {}
         }
     }
@@ -267,37 +318,6 @@ impl Listener for Context {
         match &self.bars {
             Some(bars) => Box::new(bars.begin(&task)),
             None => Box::new(Hidden),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use aptmerge::error::ErrorKind;
-
-    use super::exit;
-
-    #[test]
-    fn each_kind_of_error_has_its_exit_code() {
-        for (kind, code) in [
-            (ErrorKind::Usage, 2),
-            (ErrorKind::Config, 78),
-            (ErrorKind::LockHeld, 75),
-            (ErrorKind::NotFound, 1),
-            (ErrorKind::Forbidden, 1),
-            (ErrorKind::Refused, 1),
-            (ErrorKind::Upstream, 1),
-            (ErrorKind::Damaged, 1),
-            (ErrorKind::Machine, 1),
-            (ErrorKind::Signing, 1),
-            (ErrorKind::Check, 1),
-            (ErrorKind::Push, 1),
-            (ErrorKind::Timeout, 1),
-            (ErrorKind::Unfinished, 4),
-            (ErrorKind::Cancelled, 1),
-            (ErrorKind::Internal, 1),
-        ] {
-            assert_eq!(exit::code(kind), code, "{kind:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The errors of the command line itself.
 
+use std::io;
+
 use aptmerge::error::{DomainError, ErrorKind};
 
 /// The reason why a verb cannot do what it was asked for.
@@ -21,6 +23,17 @@ pub(super) enum CliError {
         "the clock of this machine is wrong: no key and no signature can be of the time that it shows"
     )]
     Clock,
+    /// The answer cannot be written; the reason stands in the message, so that it is one line.
+    #[error("cannot write to stdout: {0}")]
+    Unwritten(String),
+    /// A command that is to run under the lock cannot be started.
+    #[error("cannot run {program}")]
+    NotStarted {
+        /// The command.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl DomainError for CliError {
@@ -28,7 +41,12 @@ impl DomainError for CliError {
         match self {
             CliError::Usage(_) => ErrorKind::Usage,
             CliError::NoPackage { .. } => ErrorKind::NotFound,
-            CliError::Clock => ErrorKind::Machine,
+            CliError::NotStarted { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ErrorKind::NotFound
+            }
+            CliError::Clock | CliError::Unwritten(_) | CliError::NotStarted { .. } => {
+                ErrorKind::Machine
+            }
         }
     }
 }

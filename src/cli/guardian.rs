@@ -11,6 +11,7 @@ use clap::Args;
 use nix::unistd::Pid;
 
 use super::context::Context;
+use super::error::CliError;
 
 #[derive(Debug, Args)]
 pub(super) struct GuardArgs {
@@ -45,5 +46,9 @@ pub(super) fn guard(args: &GuardArgs) -> Result<ExitCode> {
 pub(super) fn become_transfer(args: &GuardArgs) -> Result<ExitCode> {
     let (program, arguments) = (&args.command[0], &args.command[1..]);
     let error = guardian::become_transfer(Pid::from_raw(args.parent), program, arguments);
-    Err(failed(&args.command)(error))
+    Err(CliError::NotStarted {
+        program: program.to_string_lossy().into_owned(),
+        source: error,
+    }
+    .into())
 }

@@ -86,7 +86,10 @@ fn disk(source: &io::Error) -> Option<String> {
         ErrorKind::FileTooLarge => {
             "raise the limit of the caller (ulimit -f), or that of the file system"
         }
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+        ErrorKind::ReadOnlyFilesystem => {
+            "that file system is mounted for reading only: mount it for writing; and see why it is not (dmesg), for the kernel does that to a disk that fails"
+        }
+        ErrorKind::PermissionDenied => {
             "the user that runs aptmerge must be able to write below `root`"
         }
         _ => return None,
@@ -145,7 +148,7 @@ fn unfinished(error: &Unfinished) -> Option<String> {
 
 fn cli(error: &CliError) -> Option<String> {
     match error {
-        CliError::Usage(_) => None,
+        CliError::Usage(_) | CliError::Unwritten(_) | CliError::NotStarted { .. } => None,
         CliError::NoPackage { nearest, .. } => Some(match nearest {
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None => {

@@ -32,6 +32,7 @@ pub(super) fn lock(context: &Context, args: &LockArgs, callers_umask: Mode) -> R
     // The command gets signals as if we were not there: those of a terminal reach it by themselves, and we pass on the others.
     let held = signals::block(signals::ENDING).map_err(Error::io("start", &args.command[0]))?;
     let mut command = Command::new(Context::itself())
+        .args(context.json.then_some("--json"))
         .arg(TRANSFER_COMMAND)
         .arg(std::process::id().to_string())
         .arg("--")

@@ -3,7 +3,9 @@
 mod config;
 mod context;
 mod error;
+mod exit;
 mod explain;
+mod failure;
 mod guardian;
 mod hint;
 mod lock;

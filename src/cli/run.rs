@@ -5,17 +5,19 @@ use std::process::ExitCode;
 
 use aptmerge::cancel::Cancel;
 use aptmerge::difference::Difference;
-use aptmerge::error::Result;
+use aptmerge::error::{Result, chain};
 use aptmerge::events::Listener;
 use aptmerge::fetch::Spool;
-use aptmerge::publish::{self, Action, Allowances, Plan, StageOptions};
+use aptmerge::publish::{self, Action, Allowances, Plan};
 use aptmerge::push::{PushOptions, push_all};
-use aptmerge::run::{self as cycle, Outcome, RunOptions};
+use aptmerge::run::{self as cycle, Fetched, Outcome, RunOptions};
 use aptmerge::workspace::Workspace;
 use clap::Args;
+use serde::Serialize;
 
-use super::context::{Context, LockOptions, exit};
+use super::context::{Context, LockOptions};
 use super::error::CliError;
+use super::exit;
 
 /// What an operator allows for once.
 #[derive(Debug, Clone, Copy, Args)]
@@ -103,24 +105,12 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let setup = config.setup();
     if args.dry_run {
         let spool = cycle::fetch_spool(&workspace, &setup, &options)?;
-        let signer = setup.signing.signer()?;
-        let now = context.now();
-        let plan = setup.plan(&spool, &signer, &workspace, now, options.allow.rebuild)?;
-        plan.tell_bounds(context);
-        let (difference, refused) = plan.compare(&workspace, &cancel)?;
-        let listener: &dyn Listener = context;
-        for refused in &refused {
-            listener.warn(format!("{}; it would stay as it is", refused.in_words()));
+        let (plan, outcome) = cycle::foretell(&workspace, &setup, &spool, &options)?;
+        match context.json {
+            true => context.print_json(&outcome),
+            false => context.print(&describe(&plan, &outcome.difference)),
         }
-        if context.json {
-            context.print_json(&difference);
-        } else {
-            context.print(&describe(&plan, &difference));
-        }
-        return Ok(match refused.is_empty() {
-            true => code_of_spool(&spool),
-            false => ExitCode::from(exit::KEPT),
-        });
+        return Ok(code(&outcome));
     }
     let outcome = cycle::run(&mut workspace, &setup, &options)?;
     Ok(finish(context, &outcome))
@@ -138,40 +128,38 @@ pub(super) fn fetch(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     if let Some(last) = absent.pop() {
         let listener: &dyn Listener = context;
         for error in absent {
-            listener.warn(aptmerge::error::chain(&error));
+            listener.warn(chain(&error));
         }
         return Err(last);
     }
-    Ok(code_of_spool(&spool))
+    let fetched = Fetched::new(&spool);
+    if context.json {
+        context.print_json(&fetched);
+    }
+    Ok(match fetched.kept.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(exit::KEPT),
+    })
 }
 
 pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let config = context.config()?;
     let lock = context.lock(&config, &args.lock)?;
     let mut workspace = Workspace::open(&lock, &config.root)?;
+    let clock = || context.now();
+    let cancel = Cancel::default();
+    let options = options(context, &clock, &cancel, args.allow);
     publish::recover(&mut workspace, context)?;
     let setup = config.setup();
     let spool = Spool::load(&workspace, &setup.sources, &setup.suites, context.now())?;
     spool.tell_kept(context);
-    let allow = Allowances::from(args.allow);
-    let now = context.now();
-    let signer = setup.signing.signer()?;
-    let plan = setup.plan(&spool, &signer, &workspace, now, allow.rebuild)?;
-    plan.tell_bounds(context);
-    let staging = StageOptions {
-        signer: &signer,
-        allow,
-        listener: context,
-        cancel: &Cancel::default(),
-    };
-    let staged = plan.stage(&workspace, staging)?;
-    let checked = staged.check(&workspace, staging, now)?;
-    let code = match checked.refused().is_empty() {
-        true => code_of_spool(&spool),
-        false => ExitCode::from(exit::KEPT),
-    };
-    context.tell(&describe(&plan, &BTreeMap::new()));
-    Ok(code)
+    let outcome = cycle::merge_spool(&workspace, &setup, &spool, &options)?;
+    if context.json {
+        context.print_json(&outcome);
+    } else {
+        context.tell(&format!("merged: {}", names(&outcome.changed)));
+    }
+    Ok(code(&outcome))
 }
 
 pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
@@ -220,11 +208,28 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
         cancel: Cancel::default(),
     };
     let failures = push_all(&workspace, &config.push, &options, context);
+    if context.json {
+        let targets = config.push.iter().map(|target| target.name.to_string());
+        context.print_json(&Pushed {
+            generation: workspace.published().number,
+            targets: targets.collect(),
+            failed_pushes: failures.iter().map(|error| chain(error)).collect(),
+        });
+    }
     Ok(if failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(exit::FAILED)
     })
+}
+
+/// The document that `push --json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Pushed {
+    generation: u64,
+    targets: Vec<String>,
+    failed_pushes: Vec<String>,
 }
 
 /// The name of the things that are published besides suites.
@@ -258,30 +263,44 @@ fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> Stri
     lines.join("\n")
 }
 
-fn code_of_spool(spool: &Spool) -> ExitCode {
-    match spool.kept().next() {
-        Some(_) => ExitCode::from(exit::KEPT),
-        None => ExitCode::SUCCESS,
+/// Returns the names of suites, or the word for none.
+fn names(suites: &[String]) -> String {
+    match suites.is_empty() {
+        true => "nothing".to_owned(),
+        false => suites.join(", "),
     }
 }
 
+/// Returns the exit code of an outcome.
+fn code(outcome: &Outcome) -> ExitCode {
+    let is_kept = !outcome.kept.is_empty() || !outcome.refused.is_empty();
+    ExitCode::from(match (outcome.failed_pushes.is_empty(), is_kept) {
+        (false, _) => exit::UNFINISHED,
+        (true, true) => exit::KEPT,
+        (true, false) => 0,
+    })
+}
+
 fn finish(context: &Context, outcome: &Outcome) -> ExitCode {
+    if outcome.has_published() {
+        context.has_published();
+    }
     if context.json {
         context.print_json(outcome);
     } else if outcome.has_published() {
-        let mut suites: Vec<_> = outcome
+        let suites: Vec<_> = outcome
             .changed
             .iter()
             .chain(&outcome.removed)
-            .map(String::as_str)
+            .cloned()
             .collect();
-        if suites.is_empty() {
-            suites.push(LINKS);
-        }
+        let what = match suites.is_empty() {
+            true => LINKS.to_owned(),
+            false => names(&suites),
+        };
         context.tell(&format!(
-            "published generation {}: {}",
-            outcome.generation,
-            suites.join(", ")
+            "published generation {}: {what}",
+            outcome.generation
         ));
         for (suite, difference) in &outcome.difference {
             context.tell(&format!("  {suite}: {}", difference.summary()));
@@ -292,10 +311,5 @@ fn finish(context: &Context, outcome: &Outcome) -> ExitCode {
             outcome.generation
         ));
     }
-    let is_kept = !outcome.kept.is_empty() || !outcome.refused.is_empty();
-    ExitCode::from(match (outcome.failed_pushes.is_empty(), is_kept) {
-        (false, _) => exit::UNFINISHED,
-        (true, true) => exit::KEPT,
-        (true, false) => 0,
-    })
+    code(outcome)
 }

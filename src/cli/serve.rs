@@ -1,5 +1,6 @@
 //! `serve`: the link over HTTP, with the pool redirects.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use aptmerge::events::{Event, Listener};
 use aptmerge::serve::{Access, Hooks, Limits, Pool, PoolTarget, Site, Stop, bind};
 use aptmerge::workspace::Layout;
 use clap::Args;
+use serde::Serialize;
 
 use super::context::Context;
 use super::hint;
@@ -18,6 +20,13 @@ pub(super) struct ServeArgs {
     /// Address and port to listen on, instead of the configured ones; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+}
+
+/// The document that `serve --json` prints once it listens.
+#[derive(Serialize)]
+struct Serving {
+    link: PathBuf,
+    url: String,
 }
 
 /// Returns the place of an archive's packages: its `redirect`, its first http(s) URI, or its directory here.
@@ -49,10 +58,11 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<ExitCode> {
     let local = listener
         .local_addr()
         .map_err(Error::io("listen on", address))?;
-    context.print(&format!(
-        "serving {} on http://{local}/",
-        config.root.join("merged").display()
-    ));
+    let (link, url) = (config.root.join("merged"), format!("http://{local}/"));
+    match context.json {
+        true => context.print_json(&Serving { link, url }),
+        false => context.print(&format!("serving {} on {url}", link.display())),
+    }
     // The hooks outlive this function's borrow of the context, so they get one of their own.
     let log = Arc::new(context.clone());
     let errors = Arc::clone(&log);

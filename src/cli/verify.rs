@@ -11,7 +11,8 @@ use aptmerge::publish::{CheckOptions, TreeReport, check_tree};
 use aptmerge::workspace::{Layout, View};
 use clap::Args;
 
-use super::context::{Context, exit};
+use super::context::Context;
+use super::exit;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::fetch;
+pub use load::{ConfigError, Problem};
+
 pub use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
 use crate::openpgp::Signing;
 use crate::publish::{Guards, Retention};

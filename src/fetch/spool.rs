@@ -61,6 +61,11 @@ pub(crate) struct SpooledSuite {
 }
 
 impl SpooledSuite {
+    /// Returns the Date of the copy's Release.
+    pub(crate) fn date(&self) -> Timestamp {
+        self.facts.date
+    }
+
     /// Returns a copy with what a merge asks of it.
     pub(super) fn new(
         archive: &ArchiveName,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use crate::error::{DomainError, ErrorKind};
 
@@ -16,6 +17,8 @@ pub enum LockError {
         path: PathBuf,
         /// The words that the holder wrote into the file.
         holder: String,
+        /// The time when the holder took the lock, if it wrote its words.
+        since: Option<SystemTime>,
     },
     /// A run that does not hold the lock file is at work on the state.
     #[error(

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -16,6 +16,9 @@ const MAX_REPLACED: u32 = 100;
 
 /// The beginning of the words of every holder.
 const HOLDER: &[u8] = b"pid ";
+
+/// The words for a holder that wrote none.
+const NAMELESS: &str = "a process that did not write its name";
 
 /// The time to wait for a process that only looks who holds the lock.
 const LOOK_TAKES: Duration = Duration::from_millis(2);
@@ -30,8 +33,8 @@ const GROUP_WRITES: u32 = 0o020;
 pub(super) enum Attempt {
     /// The lock is ours.
     Locked(Flock<File>),
-    /// Somebody else holds the lock; the text says who.
-    Busy(String),
+    /// Somebody else holds the lock; the text says who, and the time since when, if the holder wrote its words.
+    Busy(String, Option<SystemTime>),
 }
 
 /// Takes the lock, if nobody holds it.
@@ -64,7 +67,12 @@ pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
                 // A process that only looks holds a shared lock, for an instant. A holder's lock is exclusive.
                 match Flock::lock(file, FlockArg::LockSharedNonblock) {
                     Ok(_) => {}
-                    Err((mut file, _)) => return Ok(Attempt::Busy(read_holder(&mut file))),
+                    Err((mut file, _)) => {
+                        let since = file.metadata().and_then(|meta| meta.modified()).ok();
+                        let holder = read_holder(&mut file);
+                        let since = since.filter(|_| holder != NAMELESS);
+                        return Ok(Attempt::Busy(holder, since));
+                    }
                 }
                 shared = true;
                 std::thread::sleep(LOOK_TAKES);
@@ -74,7 +82,8 @@ pub(super) fn try_lock(path: &Path) -> Result<Attempt, LockError> {
         }
     }
     if shared {
-        return Ok(Attempt::Busy("somebody who shares it with others".into()));
+        let somebody = "somebody who shares it with others".into();
+        return Ok(Attempt::Busy(somebody, None));
     }
     Err(LockError::Unstable {
         path: path.to_owned(),
@@ -184,7 +193,7 @@ fn read_holder(file: &mut File) -> String {
         .collect();
     match read {
         Ok(_) if line.as_bytes().starts_with(HOLDER) => line,
-        _ => "a process that did not write its name".to_owned(),
+        _ => NAMELESS.to_owned(),
     }
 }
 

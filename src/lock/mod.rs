@@ -93,11 +93,12 @@ impl RunLock {
                         deadline,
                     });
                 }
-                Attempt::Busy(holder) => {
+                Attempt::Busy(holder, since) => {
                     if passed(deadline) {
                         return Err(LockError::Held {
                             path: path.to_owned(),
                             holder,
+                            since,
                         });
                     }
                     std::thread::sleep(RETRY_EVERY.min(wait));

@@ -30,6 +30,7 @@ mod check;
 mod compare;
 mod error;
 mod files;
+mod foreseen;
 mod hard_links;
 mod known;
 mod lines;
@@ -53,6 +54,7 @@ mod writer;
 
 pub use check::{CheckOptions, TreeReport, check_tree};
 pub use error::{Ending, Guard, PublishError};
+pub use foreseen::Foreseen;
 pub use link::{Served, recover, served};
 pub use plan::{Action, Allowances, Plan};
 pub use refused::Refused;

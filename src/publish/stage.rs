@@ -9,7 +9,6 @@ use rayon::prelude::*;
 
 use crate::cache::Cache;
 use crate::cancel::Cancel;
-use crate::difference::Difference;
 use crate::durable;
 use crate::error::Result;
 use crate::events::{Listener, Task};
@@ -64,6 +63,20 @@ struct Built {
     kept: BTreeSet<String>,
     /// The suites that production did not hold as their manifests have them.
     damaged: BTreeSet<String>,
+}
+
+impl Built {
+    fn tell_refused(
+        &mut self,
+        plan: &Plan<'_>,
+        told: usize,
+        listener: &dyn Listener,
+    ) -> Result<()> {
+        let has_changed = !self.changed.is_empty();
+        let suites = self.generation.suites.keys();
+        let there = suites.map(String::as_str).collect();
+        plan.tell_refused(&mut self.refused, has_changed, &there, told, listener)
+    }
 }
 
 /// A generation that is served from production.
@@ -169,7 +182,7 @@ impl<'p> Plan<'p> {
             kept,
             damaged: found.damaged.into_keys().collect(),
         };
-        self.tell_refused(&mut built, 0, listener)?;
+        built.tell_refused(self, 0, listener)?;
         self.place_links(&mut built.generation, &volatile)?;
         let _syncing = listener.progress(Task::Sync);
         let suites = built.generation.suites.keys();
@@ -194,19 +207,25 @@ impl<'p> Plan<'p> {
         trees::remove_gone(volatile, self.published, &configured)
     }
 
-    /// Warns of the suites that were refused, except the first `told` of them. If nothing else would change, the run ends with the last
-    /// one's reason.
-    fn tell_refused(&self, built: &mut Built, told: usize, listener: &dyn Listener) -> Result<()> {
-        let has_news = !built.changed.is_empty() || !self.removed.is_empty() || self.links_changed;
+    /// Warns of the suites that were refused, except the first `told` of them; `there` are the suites that the generation has. If nothing
+    /// else would change, the run ends with the last one's reason.
+    pub(super) fn tell_refused(
+        &self,
+        refused: &mut Vec<Refused>,
+        has_changed: bool,
+        there: &BTreeSet<&str>,
+        told: usize,
+        listener: &dyn Listener,
+    ) -> Result<()> {
+        let has_news = has_changed || !self.removed.is_empty() || self.links_changed;
         // A tree without a suite serves nobody.
-        let has_news = has_news && !built.generation.suites.is_empty();
+        let has_news = has_news && !there.is_empty();
         let last = match has_news {
             true => None,
-            false => built.refused.pop(),
+            false => refused.pop(),
         };
-        for refused in built.refused.iter().skip(told) {
-            let is_published = built.generation.suites.contains_key(refused.suite.as_str());
-            refused.tell(is_published, listener);
+        for refused in refused.iter().skip(told) {
+            refused.tell(there.contains(refused.suite.as_str()), listener);
         }
         last.map_or(Ok(()), |last| Err(last.why))
     }
@@ -245,7 +264,7 @@ impl<'p> Plan<'p> {
         trees::clear_strays(volatile, generation)
     }
 
-    fn suite_stage<'a>(
+    pub(super) fn suite_stage<'a>(
         &'a self,
         suite: &'a SuitePlan<'p>,
         layout: &Layout,
@@ -265,36 +284,6 @@ impl<'p> Plan<'p> {
             number: self.published.number.saturating_add(1),
             is_damaged: false,
         }
-    }
-
-    /// Returns what the planned generation would change in each suite that would be made anew, as the run will record it, and the
-    /// suites that cannot be made. Writes nothing.
-    pub fn compare(
-        &self,
-        workspace: &Workspace<'_>,
-        cancel: &Cancel,
-    ) -> Result<(BTreeMap<String, Difference>, Vec<Refused>)> {
-        let layout = workspace.layout();
-        let cache = Cache::read_only(&layout.cache());
-        let changed = self.suites.iter().filter(|s| s.action != Action::Keep);
-        let (mut differences, mut refused) = (BTreeMap::new(), Vec::new());
-        for suite in changed {
-            let stage = self.suite_stage(suite, layout, &cache, Allowances::default(), cancel);
-            let difference = match suite.action {
-                // The suite's indices stay as they are.
-                Action::Sign(_) => Ok(Difference::default()),
-                _ => for_suite(suite.name, || stage.compare()),
-            };
-            match difference {
-                Ok(difference) => drop(differences.insert(suite.name.to_string(), difference)),
-                Err(why) if why.is_of_the_machine() => return Err(why),
-                Err(why) => refused.push(Refused {
-                    suite: suite.name.clone(),
-                    why,
-                }),
-            }
-        }
-        Ok((differences, refused))
     }
 }
 
@@ -435,7 +424,7 @@ impl Staged<'_> {
             self.built.changed.retain(|suite| *suite != fault.suite);
             self.built.refused.push(fault);
         }
-        self.plan.tell_refused(&mut self.built, told, listener)?;
+        self.built.tell_refused(self.plan, told, listener)?;
         self.plan.place_links(&mut self.built.generation, &tree)?;
         hard_links::sync_tree(&tree)?;
         Ok(Checked(self.built))
@@ -458,6 +447,16 @@ fn made_again(suite: &SuiteName, problems: &[String]) -> String {
 }
 
 impl Checked {
+    /// Returns the number of the generation.
+    pub fn number(&self) -> u64 {
+        self.0.generation.number
+    }
+
+    /// Returns the suites that changed.
+    pub fn changed(&self) -> &[SuiteName] {
+        &self.0.changed
+    }
+
     /// Returns the suites that stay as they are published.
     pub fn refused(&self) -> &[Refused] {
         &self.0.refused

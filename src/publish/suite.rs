@@ -18,8 +18,8 @@ use crate::error::Result;
 use crate::events::{Listener, Silent, Task};
 use crate::indices;
 use crate::manifest::{FileDigests, Manifest, ManifestFile};
-use crate::merge::{self, SuiteMerge, SuiteReport};
-use crate::openpgp::Signer;
+use crate::merge::{self, Input, SuiteMerge, SuiteReport};
+use crate::openpgp::{Signed, Signer};
 use crate::spec::HashKind;
 use crate::workspace::{DerivedRecord, InputRecord, LastReferenced, SuiteRecord};
 
@@ -46,6 +46,21 @@ pub(super) struct SuiteStage<'a> {
     /// `true` if production does not hold the suite as its manifest has it.
     pub(super) is_damaged: bool,
 }
+
+/// Everything that a suite is made from, once nothing of it was refused.
+struct Prepared<'a> {
+    inputs: Vec<Box<dyn Input + 'a>>,
+    /// The Release that is served.
+    old_release: Option<Release>,
+    /// The fields of the new Release by which clients know the suite.
+    identity: Vec<(String, String)>,
+    valid_until: Option<Timestamp>,
+    /// The Release that is served, if a key of ours has signed it.
+    proven: Option<Release>,
+}
+
+/// The text that a dry run signs to see whether the keys can; its signature is thrown away.
+const TRIAL: &str = "A trial of the signing keys; nothing is published.\n";
 
 impl SuiteStage<'_> {
     /// Returns whether a directory of production belongs to another suite, whose name begins with this one's.
@@ -129,21 +144,63 @@ impl SuiteStage<'_> {
         }
     }
 
-    /// Returns what making the suite anew would change; writes nothing.
-    pub(super) fn compare(&self) -> Result<Difference> {
+    /// Looks at everything that a suite is made from and held against, and refuses what can be refused before anything is merged.
+    fn prepare(&self, signer: &Signer, listener: &dyn Listener) -> Result<Prepared<'_>> {
+        let spec = self.suite.spec;
         let inputs = self.plan.inputs(self.suite)?;
-        let old_release = self.old_release(&Silent)?;
-        let served = self.served(old_release.as_ref());
-        let comparer = Comparer {
-            comparison: self.comparison(&served, false),
-            derived: self.derived(),
+        let old_release = self.old_release(listener)?;
+        let inherited = release::inherited(&spec.content, &inputs)?;
+        let identity = release::identity(self.suite.name, &spec.release.fields, inherited);
+        let valid_until = validity::until(spec, self.suite.bound.as_ref(), self.plan.now)?;
+        let proven = self.proven(old_release.as_ref(), signer, listener)?;
+        // A Date that nothing proves must not stop the suite for ever.
+        let dated = match self.allow.rebuild {
+            true => old_release.as_ref(),
+            false => proven.as_ref(),
         };
-        let merge = SuiteMerge::new(self.suite.spec, inputs, self.cancel);
-        let report = merge::merge_suite(&merge, &comparer)?;
-        let published = indices::published(&self.suite.spec.content);
-        comparer.comparison.gone(&published);
-        let changes = comparer.comparison.changes;
-        Ok(changes.finish(old_release.is_none(), &report))
+        self.guard_date(dated)?;
+        self.guard_identity(old_release.as_ref(), &identity)?;
+        Ok(Prepared {
+            inputs,
+            old_release,
+            identity,
+            valid_until,
+            proven,
+        })
+    }
+
+    /// Returns the record of what is published if only the signature is made anew, and all else is carried on.
+    fn carried(&self, proven: Option<&Release>) -> Option<&SuiteRecord> {
+        match self.suite.action {
+            // A suite that only needs a new signature is merged anew if it is not proven, or not all there.
+            Action::Sign(_) if proven.is_some() && !self.is_damaged => self.suite.record,
+            _ => None,
+        }
+    }
+
+    /// Returns what making the suite anew would change, or the reason why it would be refused; writes nothing.
+    pub(super) fn compare(&self, signer: &Signer) -> Result<Difference> {
+        let prepared = self.prepare(signer, &Silent)?;
+        let old_release = prepared.old_release;
+        let difference = match self.carried(prepared.proven.as_ref()) {
+            Some(_) => Difference::default(),
+            None => {
+                let served = self.served(old_release.as_ref());
+                let comparer = Comparer {
+                    comparison: self.comparison(&served, false),
+                    derived: self.derived(),
+                };
+                let merge = SuiteMerge::new(self.suite.spec, prepared.inputs, self.cancel);
+                let report = merge::merge_suite(&merge, &comparer)?;
+                let published = indices::published(&self.suite.spec.content);
+                comparer.comparison.gone(&published);
+                let changes = comparer.comparison.changes;
+                self.guard_shrinking(&report, &changes)?;
+                changes.finish(old_release.is_none(), &report)
+            }
+        };
+        self.signed(signer, TRIAL)?;
+        Ok(difference)
     }
 
     /// Links the suite as it is published.
@@ -187,28 +244,15 @@ impl SuiteStage<'_> {
         let plan = self.plan;
         let spec = self.suite.spec;
         let content = &spec.content;
-        let inputs = plan.inputs(self.suite)?;
-        let old_release = self.old_release(listener)?;
-        let inherited = release::inherited(content, &inputs)?;
-        let identity = release::identity(self.suite.name, &spec.release.fields, inherited);
-        let valid_until = validity::until(spec, self.suite.bound.as_ref(), plan.now)?;
-        let proven = self.proven(old_release.as_ref(), signer, listener)?;
-        // A Date that nothing proves must not stop the suite for ever.
-        let dated = match self.allow.rebuild {
-            true => old_release.as_ref(),
-            false => proven.as_ref(),
-        };
-        self.guard_date(dated)?;
-        self.guard_identity(old_release.as_ref(), &identity)?;
+        let Prepared {
+            inputs,
+            old_release,
+            identity,
+            valid_until,
+            proven,
+        } = self.prepare(signer, listener)?;
         let listed = self.listed(proven.as_ref());
-        // A suite that only needs a new signature is merged anew if it is not proven, or not all there.
-        let carried = match self.suite.action {
-            Action::Sign(_) => {
-                let is_whole = proven.is_some() && !self.is_damaged;
-                self.suite.record.filter(|_| is_whole)
-            }
-            _ => None,
-        };
+        let carried = self.carried(proven.as_ref());
         let progress = listener.progress(Task::Merge {
             suite: self.suite.name.to_string(),
         });
@@ -368,14 +412,19 @@ impl SuiteStage<'_> {
         Ok(())
     }
 
+    /// Signs a text with the Date of the suite.
+    fn signed(&self, signer: &Signer, text: &str) -> Result<Signed> {
+        let at = SystemTime::from(self.plan.now);
+        let signed = signer.sign(text.as_bytes(), at);
+        signed.map_err(|source| {
+            let suite = self.suite.name.to_string();
+            PublishError::Signing { suite, source }.into()
+        })
+    }
+
     fn sign(&self, signer: &Signer, text: &str, manifest: &mut Manifest) -> Result<()> {
         let at = SystemTime::from(self.plan.now);
-        let signed = signer
-            .sign(text.as_bytes(), at)
-            .map_err(|source| PublishError::Signing {
-                suite: self.suite.name.to_string(),
-                source,
-            })?;
+        let signed = self.signed(signer, text)?;
         for (name, data) in [
             ("Release", text.as_bytes()),
             ("Release.gpg", &signed.detached),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::difference::Difference;
 use crate::fetch::Spool;
-use crate::publish::Published;
+use crate::publish::{Checked, Foreseen, Published, Refused};
 use crate::workspace::{Generation, Record, split_input};
 
 /// The outcome of a run.
@@ -48,6 +48,94 @@ pub struct Outcome {
 impl Outcome {
     /// Returns the outcome of a run that publishes nothing.
     pub(super) fn unchanged(spool: &Spool, served: &Generation) -> Outcome {
+        let Fetched {
+            kept, unclaimed, ..
+        } = Fetched::new(spool);
+        Outcome {
+            generation: served.number,
+            kept,
+            unclaimed,
+            ..Outcome::default()
+        }
+    }
+
+    /// Returns the outcome of a run that published `served`.
+    pub(super) fn new(spool: &Spool, published: Published, served: &Generation) -> Outcome {
+        let changed: Vec<_> = published.changed.iter().map(ToString::to_string).collect();
+        let difference =
+            |name: &String| Some((name.clone(), served.suites.get(name)?.difference.clone()));
+        Outcome {
+            difference: changed.iter().filter_map(difference).collect(),
+            changed,
+            removed: published.removed,
+            links_changed: published.links_changed,
+            refused: RefusedSuite::all(&published.refused),
+            ..Outcome::unchanged(spool, served)
+        }
+    }
+
+    /// Returns the outcome that a run would have.
+    pub(super) fn foreseen(spool: &Spool, foreseen: Foreseen, served: &Generation) -> Outcome {
+        Outcome {
+            generation: foreseen.number,
+            changed: foreseen.differences.keys().cloned().collect(),
+            difference: foreseen.differences,
+            removed: foreseen.removed,
+            links_changed: foreseen.links_changed,
+            refused: RefusedSuite::all(&foreseen.refused),
+            ..Outcome::unchanged(spool, served)
+        }
+    }
+
+    /// Returns the outcome of a merge that is not published.
+    pub(super) fn merged(spool: &Spool, checked: &Checked, served: &Generation) -> Outcome {
+        Outcome {
+            generation: checked.number(),
+            changed: checked.changed().iter().map(ToString::to_string).collect(),
+            refused: RefusedSuite::all(checked.refused()),
+            ..Outcome::unchanged(spool, served)
+        }
+    }
+
+    /// Returns whether something new was published.
+    pub fn has_published(&self) -> bool {
+        !self.changed.is_empty() || !self.removed.is_empty() || self.links_changed
+    }
+}
+
+/// The outcome of a fetch by itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fetched {
+    /// The copies that there are.
+    pub archives: Vec<FetchedSuite>,
+    /// The archives' suites of which the last good copy was kept.
+    pub kept: Vec<KeptCopy>,
+    /// The archives' suites that have files of no family of indices.
+    pub unclaimed: Vec<UnclaimedFiles>,
+}
+
+/// The copy of an archive's suite.
+#[derive(Debug, Serialize)]
+pub struct FetchedSuite {
+    /// The archive.
+    pub archive: String,
+    /// Its suite.
+    pub suite: String,
+    /// The Date of its Release.
+    pub date: String,
+}
+
+impl Fetched {
+    /// Returns what is in the spool.
+    pub fn new(spool: &Spool) -> Fetched {
+        let archives = spool
+            .iter()
+            .map(|((archive, suite), spooled)| FetchedSuite {
+                archive: archive.to_string(),
+                suite: suite.to_string(),
+                date: spooled.date().to_string(),
+            });
         let kept = spool.kept().map(|((archive, suite), why)| KeptCopy {
             archive: archive.to_string(),
             suite: suite.to_string(),
@@ -58,36 +146,11 @@ impl Outcome {
             suite: suite.to_string(),
             files: s.copy.unclaimed.len(),
         });
-        Outcome {
-            generation: served.number,
+        Fetched {
+            archives: archives.collect(),
             kept: kept.collect(),
             unclaimed: unclaimed.filter(|unclaimed| unclaimed.files > 0).collect(),
-            ..Outcome::default()
         }
-    }
-
-    /// Returns the outcome of a run that published `served`.
-    pub(super) fn new(spool: &Spool, published: Published, served: &Generation) -> Outcome {
-        let refused = published.refused.iter().map(|refused| RefusedSuite {
-            suite: refused.suite.to_string(),
-            why: refused.in_words(),
-        });
-        let changed: Vec<_> = published.changed.iter().map(ToString::to_string).collect();
-        let difference =
-            |name: &String| Some((name.clone(), served.suites.get(name)?.difference.clone()));
-        Outcome {
-            difference: changed.iter().filter_map(difference).collect(),
-            changed,
-            removed: published.removed,
-            links_changed: published.links_changed,
-            refused: refused.collect(),
-            ..Outcome::unchanged(spool, served)
-        }
-    }
-
-    /// Returns whether something new was published.
-    pub fn has_published(&self) -> bool {
-        !self.changed.is_empty() || !self.removed.is_empty() || self.links_changed
     }
 }
 
@@ -110,6 +173,16 @@ pub struct RefusedSuite {
     pub suite: String,
     /// The reason.
     pub why: String,
+}
+
+impl RefusedSuite {
+    fn all(refused: &[Refused]) -> Vec<RefusedSuite> {
+        let named = refused.iter().map(|refused| RefusedSuite {
+            suite: refused.suite.to_string(),
+            why: refused.in_words(),
+        });
+        named.collect()
+    }
 }
 
 /// An archive's suite whose Release lists files that belong to no family of indices.

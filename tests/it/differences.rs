@@ -34,7 +34,15 @@ fn foretold(history: &History, options: &[&str]) -> Value {
         assert_eq!(before, after, "{}, {}", path.display(), history.story());
     }
     let outcome = history.json("site", &[&["run"], options].concat());
-    assert_eq!(foretold, outcome["difference"], "{}", history.story());
+    for (key, said) in outcome.as_object().unwrap() {
+        let is_foretold = !["recovered", "failed-pushes"].contains(&key.as_str());
+        assert!(
+            !is_foretold || foretold[key] == *said,
+            "{key}: {foretold} {outcome}, {}",
+            history.story()
+        );
+    }
+    let foretold = foretold["difference"].clone();
     let record = fs::read(history.path("site/state/last-run.json")).unwrap();
     let record: Value = serde_json::from_slice(&record).unwrap();
     assert_eq!(foretold, record["outcome"]["difference"]);

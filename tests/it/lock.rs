@@ -307,7 +307,7 @@ fn a_command_under_the_lock_gives_its_exit_code() {
         site.expect(code, &["lock", "--", "sh", "-c", &format!("exit {code}")]);
     }
     site.expect(128 + 9, &["lock", "--", "sh", "-c", "kill -9 $$"]);
-    let told = site.expect(1, &["lock", "--", "/there/is/no/such/program"]);
+    let told = site.expect(127, &["lock", "--", "/there/is/no/such/program"]);
     assert!(told.contains("/there/is/no/such/program"), "{told}");
     // Its input and output are those of the command.
     let output = site.aptmerge(&["lock", "--", "sh", "-c", "echo out; echo err >&2"]);

@@ -8,6 +8,7 @@
 #[cfg_attr(not(feature = "serve"), expect(dead_code))]
 mod common;
 
+mod answers;
 #[cfg(feature = "serve")]
 mod apt;
 mod bad_input;
@@ -23,6 +24,7 @@ mod families;
 mod faults;
 mod fetch;
 mod floors;
+mod foretold;
 mod growth;
 mod hostile;
 mod import;
