@@ -46,6 +46,23 @@ impl IndexName {
         }
     }
 
+    /// Returns the index of the same kind in another component; an index beside the components is of all of them.
+    #[must_use]
+    pub(crate) fn within(&self, component: &Component) -> IndexName {
+        let c = component.clone();
+        match self.clone() {
+            IndexName::Packages(_, a) => IndexName::Packages(c, a),
+            IndexName::Installer(_, a) => IndexName::Installer(c, a),
+            IndexName::Sources(_) => IndexName::Sources(c),
+            IndexName::Contents(_, of) => IndexName::Contents(c, of),
+            IndexName::Translation(_, language) => IndexName::Translation(c, language),
+            IndexName::Dep11(_, a) => IndexName::Dep11(c, a),
+            IndexName::Icons(_, size) => IndexName::Icons(c, size),
+            IndexName::Commands(_, a) => IndexName::Commands(c, a),
+            IndexName::SuiteContents(of) => IndexName::SuiteContents(of),
+        }
+    }
+
     /// Returns the family of the index.
     pub fn family(&self) -> Family {
         match self {
@@ -225,16 +242,16 @@ pub(crate) fn wanted(
             .any(|ext| release.entries.contains_key(&format!("{plain}{ext}")))
     };
     let mut names = BTreeSet::new();
-    for name in published(content) {
+    let published = published(content);
+    for name in published.iter().flat_map(|ours| theirs(input, ours)) {
         if !input.families.contains(&name.family()) {
             continue;
         }
+        let all_for = |a| all_architecture(a).filter(|_| input.takes_all_for(a.as_str()));
         let all = match &name {
-            IndexName::Packages(c, a) => {
-                all_architecture(a).map(|all| IndexName::Packages(c.clone(), all))
-            }
+            IndexName::Packages(c, a) => all_for(a).map(|all| IndexName::Packages(c.clone(), all)),
             IndexName::Installer(c, a) => {
-                all_architecture(a).map(|all| IndexName::Installer(c.clone(), all))
+                all_for(a).map(|all| IndexName::Installer(c.clone(), all))
             }
             _ => None,
         };
@@ -244,7 +261,7 @@ pub(crate) fn wanted(
         if of_all && !only_all {
             continue; // made from the other architectures
         }
-        let has_it = listed(&name);
+        let has_it = takes(input, &name) && listed(&name);
         if let Some(all) = all
             && (!has_it || !release.arch_indices_hold_all())
             && listed(&all)
@@ -263,7 +280,6 @@ pub(crate) fn wanted(
 ///
 /// Contents beside the components are read only if the archive has none of that kind within them: otherwise they only repeat these.
 fn optional(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet<IndexName> {
-    let components = &content.components;
     let architectures = &content.architectures;
     let is_configured = |name: &str| architectures.iter().any(|a| a.as_str() == name);
     let takes_contents = |of: &str| {
@@ -279,12 +295,12 @@ fn optional(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet
         .entries
         .keys()
         .filter_map(|path| IndexName::parse_optional(plain_form(path)))
-        .filter(|name| content.has_component(name.component()))
+        .filter(|name| has_component(content, input, name) && takes(input, name))
         .filter(|name| input.families.contains(&name.family()))
         .collect();
     let within_components = |of: &str| {
-        let mut names = components.iter();
-        names.any(|c| listed.contains(&IndexName::Contents(c.clone(), of.to_owned())))
+        let is_within = |name: &IndexName| matches!(name, IndexName::Contents(_, o) if o == of);
+        listed.iter().any(is_within)
     };
     let wanted = |name: &IndexName| match name {
         IndexName::Contents(_, of) => takes_contents(of),
@@ -296,6 +312,45 @@ fn optional(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet
         _ => true,
     };
     listed.iter().filter(|name| wanted(name)).cloned().collect()
+}
+
+/// Returns the indices of an input, by their names there, that go into one of a suite's.
+pub(crate) fn theirs(input: &InputSpec, ours: &IndexName) -> Vec<IndexName> {
+    match ours.component() {
+        Some(component) => {
+            let components = input.theirs(component).into_iter();
+            components.map(|theirs| ours.within(theirs)).collect()
+        }
+        None => vec![ours.clone()],
+    }
+}
+
+/// Returns the name under which an index of an input is published.
+pub(crate) fn ours(input: &InputSpec, theirs: &IndexName) -> Option<IndexName> {
+    match theirs.component() {
+        Some(component) => Some(theirs.within(input.ours(component)?)),
+        None => Some(theirs.clone()),
+    }
+}
+
+/// Returns whether a suite has the component that an index of one of its inputs is published in.
+pub(crate) fn has_component(content: &Content, input: &InputSpec, theirs: &IndexName) -> bool {
+    ours(input, theirs).is_some_and(|ours| content.has_component(ours.component()))
+}
+
+/// Returns whether the architecture of an index is one that is taken from its input. What holds for all architectures always is.
+pub(crate) fn takes(input: &InputSpec, theirs: &IndexName) -> bool {
+    let of = match theirs {
+        IndexName::Packages(_, a)
+        | IndexName::Installer(_, a)
+        | IndexName::Dep11(_, a)
+        | IndexName::Commands(_, a) => a.as_str(),
+        IndexName::Contents(_, of) | IndexName::SuiteContents(of) => {
+            of.strip_prefix("udeb-").unwrap_or(of)
+        }
+        IndexName::Sources(_) | IndexName::Translation(..) | IndexName::Icons(..) => return true,
+    };
+    matches!(of, "all" | "source") || input.takes(of)
 }
 
 /// Returns the path of an index without the suffix of its compression.

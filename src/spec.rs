@@ -4,6 +4,7 @@
 //! made anew if the digest of its spec or of one of its inputs differs from what is on record. A digest covers a struct as a whole, so a
 //! new setting cannot be forgotten: what must not matter stands outside of [`Content`] and [`ReleaseFields`].
 
+mod components;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
 use crate::units::{ByteSize, TimeSpan};
 
+pub use components::ComponentMap;
 pub use rules::{Filter, Glob, Globs, InvalidGlob, Pin, Strategy};
 
 /// Everything that one merged suite depends on besides its inputs.
@@ -71,6 +73,12 @@ pub struct InputSpec {
     pub pool: PoolName,
     /// The families of indices that are taken from the input.
     pub families: BTreeSet<Family>,
+    /// The architectures whose packages are taken from the input; all of the suite's if it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub architectures: Option<BTreeSet<Architecture>>,
+    /// The components that are taken from the input; those of the suite, under the same names, if it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub components: Option<ComponentMap>,
     /// `true` if bans do not touch the input's packages.
     pub is_exempt: bool,
     /// `false` takes fields out of the input's packages by which these are installed or kept unasked.
@@ -205,6 +213,35 @@ impl Default for PatchHistory {
             patches: 12,
             max_size: ByteSize::from_bytes(4 << 20),
         }
+    }
+}
+
+impl InputSpec {
+    /// Returns the components of the input that are published in one of the suite's.
+    pub fn theirs<'a>(&'a self, ours: &'a Component) -> Vec<&'a Component> {
+        match &self.components {
+            Some(map) => map.theirs(ours).collect(),
+            None => vec![ours],
+        }
+    }
+
+    /// Returns the component that a component of the input is published in, if it is one of the suite's.
+    pub fn ours<'a>(&'a self, theirs: &'a Component) -> Option<&'a Component> {
+        match &self.components {
+            Some(map) => map.ours(theirs),
+            None => Some(theirs),
+        }
+    }
+
+    /// Returns whether the input has a part in the packages of an architecture.
+    pub fn takes(&self, architecture: &str) -> bool {
+        let narrowed = self.architectures.as_ref();
+        narrowed.is_none_or(|taken| taken.contains(architecture))
+    }
+
+    /// Returns whether the input's binary-all has a part in the packages of an architecture.
+    pub fn takes_all_for(&self, architecture: &str) -> bool {
+        self.takes(architecture) || self.takes("all")
     }
 }
 

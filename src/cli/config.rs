@@ -5,8 +5,12 @@ use std::process::ExitCode;
 
 use aptmerge::config::{Config, Problem};
 use aptmerge::error::{Result, chain};
+use aptmerge::fetch::Spool;
+use aptmerge::merge::{self, Inputs};
 use aptmerge::openpgp::Keyring;
+use aptmerge::workspace::View;
 use clap::Subcommand;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::context::Context;
@@ -78,7 +82,7 @@ fn about(key: String, message: String) -> Problem {
 
 fn check(context: &Context) -> Result<ExitCode> {
     let (problems, warnings) = match context.config() {
-        Ok(config) => look(&config),
+        Ok(config) => look(&config, context.now()),
         // Then the faults are the answer.
         Err(error) if context.json && !failure::problems(&error).is_empty() => {
             (failure::problems(&error), Vec::new())
@@ -123,7 +127,7 @@ fn print(context: &Context, verdict: &Verdict) {
 }
 
 /// Looks for what loading cannot see, in the files that the configuration names; returns problems and warnings.
-fn look(config: &Config) -> (Vec<Problem>, Vec<Problem>) {
+fn look(config: &Config, now: Timestamp) -> (Vec<Problem>, Vec<Problem>) {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     for (name, archive) in &config.archives {
         let key = format!("archives.{name}.signed-by");
@@ -142,5 +146,23 @@ fn look(config: &Config) -> (Vec<Problem>, Vec<Problem>) {
     if let Err(error) = signing {
         problems.push(about("signing".into(), chain(&error)));
     }
+    warnings.extend(absent(config, now));
     (problems, warnings)
+}
+
+/// Returns what the suites ask of their archives and these do not have, as far as copies of the archives are here to tell.
+fn absent(config: &Config, now: Timestamp) -> Vec<Problem> {
+    let setup = config.setup();
+    let view = View::open(&config.root);
+    let spool = view.and_then(|view| Spool::view(&view, &setup.sources, &setup.suites, now));
+    let Ok(spool) = spool else {
+        return Vec::new(); // nothing was fetched yet, or a run will say what is wrong with it
+    };
+    let told = setup.suites.iter().flat_map(|spec| {
+        let inputs = spool.inputs(&spec.content);
+        let told = inputs.map_or_else(|_| Default::default(), |i| merge::absent(&spec.content, &i));
+        let lines = told.into_iter();
+        lines.map(|line| about(format!("suites.{}", spec.name), line))
+    });
+    told.collect()
 }

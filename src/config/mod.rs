@@ -22,8 +22,8 @@ use crate::openpgp::Signing;
 use crate::publish::{Guards, Retention};
 use crate::push::Target;
 use crate::spec;
+pub(crate) use crate::spec::{ComponentMap, Filter, HashKind, PatchHistory, Pin, Strategy};
 pub use crate::spec::{Family, Form};
-pub(crate) use crate::spec::{Filter, HashKind, PatchHistory, Pin, Strategy};
 pub(crate) use crate::units::ByteSize;
 use crate::units::one_or_many;
 pub use crate::units::{Percent, TimeSpan};
@@ -120,6 +120,12 @@ pub struct Archive {
     /// Narrows the families that are taken from this archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indices: Option<BTreeSet<Family>>,
+    /// Narrows the architectures whose packages are taken from this archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) architectures: Option<BTreeSet<Architecture>>,
+    /// The components that are taken from this archive, and those that they are published in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) components: Option<ComponentMap>,
     /// If it is there, only these packages are taken from the archive; it is as if it had no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) include: Option<Filter>,
@@ -307,6 +313,12 @@ impl Config {
             let upstream = suite.from.get(name)?;
             Some((name, self.archives.get(name)?, upstream))
         })
+    }
+
+    /// Returns the merged suites that an archive has a part in.
+    pub(crate) fn suites_of<'a>(&'a self, archive: &'a str) -> impl Iterator<Item = &'a Suite> {
+        let suites = self.suites.values();
+        suites.filter(move |suite| suite.from.contains_key(archive))
     }
 
     /// Returns the components of a merged suite.

@@ -114,6 +114,8 @@ impl Config {
             suite: upstream.clone(),
             pool: archive.pool.clone(),
             families,
+            architectures: archive.architectures.clone(),
+            components: archive.components.clone(),
             is_exempt: self.bans.exempt.contains(name),
             may_be_essential: archive.may_be_essential,
             include: archive.include.clone(),

@@ -1,6 +1,7 @@
 //! Checks that the values of a configuration do not contradict each other.
 
 mod rules;
+mod taken;
 
 use std::collections::BTreeSet;
 
@@ -210,6 +211,7 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             );
         }
     }
+    taken::taken(config, name, archive, findings);
     let same_pool = config
         .archives
         .iter()

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::deb822::{IndexEntry, Release, ReleaseError, identity};
 use crate::decode::Compression;
-use crate::indices::IndexName;
-use crate::merge::{IndexFacts, InputFacts};
+use crate::indices::{IndexName, plain_form};
+use crate::merge::{IndexFacts, InputFacts, Offers};
 use crate::units::later;
 use crate::workspace::Record;
 
@@ -143,6 +143,7 @@ impl SuiteCopy {
             valid_until: valid_until
                 .map(|(signed, fetched)| signed.max(later(fetched, LEAST_VALIDITY))),
             indices: indices.collect(),
+            offers: offers(&release),
         })
     }
 
@@ -150,6 +151,24 @@ impl SuiteCopy {
     pub(crate) fn parse_release(&self) -> Result<Release, ReleaseError> {
         Release::parse(self.release.as_bytes())
     }
+}
+
+/// Returns what a Release says that its archive has, by its fields or by the indices that it lists.
+fn offers(release: &Release) -> Offers {
+    let mut offers = Offers {
+        components: release.components().map(str::to_owned).collect(),
+        // Some name the sources as one.
+        architectures: release
+            .architectures()
+            .filter(|a| *a != "source")
+            .map(str::to_owned)
+            .collect(),
+    };
+    let paths = release.entries.keys().map(|path| plain_form(path));
+    for name in paths.filter_map(IndexName::parse_packages) {
+        offers.add(&name);
+    }
+    offers
 }
 
 /// A Release whose signature was verified.

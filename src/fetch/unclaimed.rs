@@ -11,17 +11,19 @@ use std::collections::BTreeSet;
 use crate::deb822::Release;
 use crate::indices::plain_form;
 use crate::names::Component;
-use crate::spec::Content;
+use crate::spec::{Content, InputSpec};
 
 /// Returns the files of no family that an archive's Release lists, in the components of the suites that are made from it and beside the
 /// components. Each file appears once, by the path of its plain form.
-pub(super) fn unclaimed(suites: &[&Content], release: &Release) -> BTreeSet<String> {
-    let components: BTreeSet<&Component> = suites.iter().flat_map(|s| &s.components).collect();
-    let configured: BTreeSet<&str> = suites
-        .iter()
-        .flat_map(|s| &s.architectures)
-        .map(|a| a.as_str())
-        .collect();
+pub(super) fn unclaimed(suites: &[(&Content, &InputSpec)], release: &Release) -> BTreeSet<String> {
+    let mut components: BTreeSet<&Component> = BTreeSet::new();
+    let mut configured: BTreeSet<&str> = BTreeSet::new();
+    for (content, input) in suites {
+        let ours = content.components.iter();
+        components.extend(ours.flat_map(|component| input.theirs(component)));
+        let architectures = content.architectures.iter().map(|a| a.as_str());
+        configured.extend(architectures.filter(|a| *a == "all" || input.takes(a)));
+    }
     let architectures: BTreeSet<&str> = release
         .architectures()
         .chain(configured.iter().copied())

@@ -486,8 +486,7 @@ impl SuiteFetch<'_> {
     }
 
     fn unclaimed(&self, release: &Release) -> BTreeSet<String> {
-        let suites: Vec<_> = self.merged().map(|(content, _)| content).collect();
-        unclaimed(&suites, release)
+        unclaimed(&self.merged().collect::<Vec<_>>(), release)
     }
 
     fn wanted(&self, release: &Release) -> BTreeSet<IndexName> {

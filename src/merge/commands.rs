@@ -15,7 +15,7 @@ use crate::quoted::steers;
 use super::Text;
 use super::derived::side_by_side;
 use super::faults::Faults;
-use super::input::{Sink, SuiteMerge};
+use super::input::{Part, Sink, SuiteMerge};
 use super::selection::Selected;
 
 pub(super) fn merge(
@@ -23,12 +23,12 @@ pub(super) fn merge(
     selected: &Selected,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    let indices = merge.ranks_by_optional_index(&|name| match name {
+    let indices = merge.optional_indices(&|name| match name {
         IndexName::Commands(_, architecture) => selected.group(architecture.as_str()).is_some(),
         _ => false,
     });
-    side_by_side(indices, |(name, ranks)| {
-        one_index(merge, selected, sink, &name, &ranks)
+    side_by_side(indices, |(name, parts)| {
+        one_index(merge, selected, sink, &name, &parts)
     })
 }
 
@@ -48,7 +48,7 @@ fn one_index(
     selected: &Selected,
     sink: &dyn Sink,
     name: &IndexName,
-    ranks: &[usize],
+    parts: &[Part],
 ) -> Result<BTreeSet<String>> {
     let components = &merge.spec.components;
     let Some(component) = name.component() else {
@@ -59,7 +59,7 @@ fn one_index(
     };
     let architecture = name.architecture();
     let mut warnings = BTreeSet::new();
-    let loaded = merge.read_of(ranks, name)?;
+    let loaded = merge.read_all(parts)?;
     let mut kept = Vec::new();
     for (rank, label, data) in &loaded {
         let mut faults = Faults::new(label, data, "stanza");

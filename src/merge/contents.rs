@@ -61,8 +61,10 @@ pub(super) fn merge(
     });
     let warnings = queue::each(indices, |(name, sources)| {
         let make = || write_index(merge, selected, sink, &name, &sources);
-        let read: BTreeSet<_> = sources.iter().map(|s| s.index.clone()).collect();
-        let read: Vec<_> = read.into_iter().collect();
+        let parts = sources
+            .iter()
+            .map(|s| (usize::from(s.rank), s.index.clone()));
+        let read = [(name.clone(), parts.collect())];
         let group = name.architecture();
         let mut key = KeyOf::inputs(merge, &read).published(selected, [group]);
         for source in &sources {

@@ -27,7 +27,7 @@ use crate::quoted::quoted;
 use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::faults::Faults;
-use super::input::{Sink, SuiteMerge};
+use super::input::{Part, Sink, SuiteMerge};
 use super::selection::Selected;
 use document::Document;
 use icons::icons;
@@ -37,28 +37,28 @@ pub(super) fn merge(
     selected: &Selected,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    let indices = merge.ranks_by_optional_index(&|name| match name {
+    let indices = merge.optional_indices(&|name| match name {
         IndexName::Dep11(_, architecture) => selected.group(architecture.as_str()).is_some(),
         IndexName::Icons(..) => true,
         _ => false,
     });
     // A reader takes the Components files of one architecture together, whatever component of the suite they are of.
-    let mut readers: BTreeMap<String, Vec<(IndexName, Vec<usize>)>> = BTreeMap::new();
-    for (name, ranks) in indices {
+    let mut readers: BTreeMap<String, Vec<(IndexName, Vec<Part>)>> = BTreeMap::new();
+    for (name, parts) in indices {
         let reader = match &name {
             IndexName::Dep11(_, architecture) => architecture.to_string(),
             _ => name.to_string(),
         };
-        readers.entry(reader).or_default().push((name, ranks));
+        readers.entry(reader).or_default().push((name, parts));
     }
     side_by_side(readers, |(_, indices)| {
         let names: Vec<_> = indices.iter().map(|(name, _)| name.clone()).collect();
-        let key = KeyOf::inputs(merge, &names);
-        if let [(name @ IndexName::Icons(..), ranks)] = &indices[..] {
+        let key = KeyOf::inputs(merge, &indices);
+        if let [(name @ IndexName::Icons(..), parts)] = &indices[..] {
             let architectures = &merge.spec.architectures;
             let key = key.published(selected, architectures.iter().map(|a| a.as_str()));
             return unless_unchanged(sink, &names, key, || {
-                icons(merge, selected, sink, name, ranks)
+                icons(merge, selected, sink, name, parts)
             });
         }
         let group = names.first().map_or("", |name| name.architecture());
@@ -95,12 +95,12 @@ fn components(
     merge: &SuiteMerge<'_>,
     selected: &Selected,
     sink: &dyn Sink,
-    indices: &[(IndexName, Vec<usize>)],
+    indices: &[(IndexName, Vec<Part>)],
 ) -> Result<BTreeSet<String>> {
     let mut warnings = BTreeSet::new();
     let mut loaded: Vec<Read> = Vec::new();
-    for (number, (name, ranks)) in indices.iter().enumerate() {
-        let read = merge.read_of(ranks, name)?.into_iter();
+    for (number, (_, parts)) in indices.iter().enumerate() {
+        let read = merge.read_all(parts)?.into_iter();
         loaded.extend(read.map(|(rank, label, data)| (number, rank, label, data)));
     }
     // A higher archive gets its identifiers before a lower one is read, in whatever component.

@@ -14,24 +14,28 @@ use crate::error::Result;
 use crate::indices::IndexName;
 
 use super::MERGE_VERSION;
-use super::input::{DerivedKey, Sink, SuiteMerge};
+use super::input::{DerivedKey, Part, Sink, SuiteMerge};
 use super::selection::Selected;
 
 /// A builder for the key of an index.
 pub(super) struct KeyOf(Sha256);
 
 impl KeyOf {
-    /// Begins a key with the indices of these names in all inputs.
-    pub(super) fn inputs(merge: &SuiteMerge<'_>, names: &[IndexName]) -> Self {
+    /// Begins a key with indices, each with the indices of the inputs that it is made from.
+    pub(super) fn inputs(merge: &SuiteMerge<'_>, indices: &[(IndexName, Vec<Part>)]) -> Self {
         let mut key = Self(Sha256::new());
         key.0.update(MERGE_VERSION.to_le_bytes());
-        for name in names {
+        for input in &merge.spec.inputs {
+            key.text(input.pool.as_str());
+        }
+        for (name, parts) in indices {
             key.text(&name.to_string());
-            let inputs = merge.spec.inputs.iter().zip(&merge.inputs).enumerate();
-            for (rank, (settings, input)) in inputs {
-                let index = input.facts().indices.get(name);
-                let index = index.filter(|_| merge.reads(rank, name));
-                key.text(settings.pool.as_str());
+            key.0.update((parts.len() as u64).to_le_bytes());
+            for (rank, part) in parts {
+                let input = merge.inputs.get(*rank);
+                let index = input.and_then(|input| input.facts().indices.get(part));
+                key.0.update((*rank as u64).to_le_bytes());
+                key.text(&part.to_string());
                 key.text(&index.map(|i| hex::encode(i.sha256)).unwrap_or_default());
             }
         }

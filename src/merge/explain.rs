@@ -249,7 +249,6 @@ impl Explainer<'_> {
 
     /// Returns copies in indices that the spool holds for other suites: of components or architectures that this suite does not have.
     fn not_merged(&self) -> Result<Vec<GroupExplanation>> {
-        let components = &self.merge.spec.components;
         let architectures = &self.merge.spec.architectures;
         let mut groups: Vec<GroupExplanation> = Vec::new();
         for (rank, input) in self.merge.inputs.iter().enumerate() {
@@ -262,7 +261,7 @@ impl Explainer<'_> {
                 let Some(component) = name.component() else {
                     continue;
                 };
-                if is_merged && components.contains(component) {
+                if is_merged && self.merge.reads(rank, name) {
                     continue;
                 }
                 let loaded = load(self.merge, vec![(rank, 0, name.clone())])?;

@@ -103,18 +103,17 @@ impl BinaryGroup<'_> {
         let mut wanted = Vec::new();
         let all = Architecture::new("all").ok();
         for (number, component) in self.merge.spec.components.iter().enumerate() {
-            for rank in 0..self.merge.inputs.len() {
-                let own = binary_name(self.family, component.clone(), self.architecture.clone());
-                if self.merge.reads(rank, &own) {
-                    wanted.push((rank, number, own));
-                }
-                let Some(all) = all.clone().filter(|_| !self.architecture.is_all()) else {
-                    continue;
+            for (rank, input) in self.merge.spec.inputs.iter().enumerate() {
+                let of = |architecture: &Architecture| {
+                    let name = binary_name(self.family, component.clone(), architecture.clone());
+                    self.merge.parts(rank, &name).into_iter()
                 };
-                let all = binary_name(self.family, component.clone(), all);
-                if self.merge.reads(rank, &all) {
-                    wanted.push((rank, number, all));
-                }
+                let own = of(self.architecture);
+                wanted.extend(own.map(|name| (rank, number, name)));
+                let is_beside =
+                    !self.architecture.is_all() && input.takes_all_for(self.architecture.as_str());
+                let all = all.as_ref().filter(|_| is_beside).map(of);
+                wanted.extend(all.into_iter().flatten().map(|name| (rank, number, name)));
             }
         }
         wanted

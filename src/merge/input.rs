@@ -33,6 +33,17 @@ pub struct InputFacts {
     pub valid_until: Option<Timestamp>,
     /// The indices.
     pub indices: BTreeMap<IndexName, IndexFacts>,
+    /// The components and architectures that the input has, whether or not a suite takes them.
+    pub offers: Offers,
+}
+
+/// The components and architectures of packages and sources that an input has, by their names there.
+#[derive(Debug, Clone, Default)]
+pub struct Offers {
+    /// The components.
+    pub components: BTreeSet<String>,
+    /// The architectures, with `all` where its packages stand in an index of their own.
+    pub architectures: BTreeSet<String>,
 }
 
 /// The plain text of an index, without the text.
@@ -105,6 +116,9 @@ pub trait Sink: Sync {
     }
 }
 
+/// An index of an input: the place of the input in the order, and the name that the index has there.
+pub(super) type Part = (usize, IndexName);
+
 /// One merge: a suite and its inputs, highest priority first.
 pub struct SuiteMerge<'a> {
     /// The suite's name.
@@ -147,11 +161,33 @@ impl SuiteMerge<'_> {
         self.spec_of(rank).map_or("", |input| input.pool.as_str())
     }
 
-    /// Returns whether an index is read from an input: the input has it, and the spec takes its family from there.
-    pub(super) fn reads(&self, rank: usize, name: &IndexName) -> bool {
-        let takes = |input: &InputSpec| input.families.contains(&name.family());
+    /// Returns whether an index is read from an input, by its name there: the input has it, and the spec takes it.
+    pub(super) fn reads(&self, rank: usize, theirs: &IndexName) -> bool {
+        let takes = |input: &InputSpec| {
+            input.families.contains(&theirs.family())
+                && indices::takes(input, theirs)
+                && indices::has_component(self.spec, input, theirs)
+        };
         self.spec.inputs.get(rank).is_some_and(takes)
-            && self.inputs.get(rank).is_some_and(|input| input.has(name))
+            && self.inputs.get(rank).is_some_and(|input| input.has(theirs))
+    }
+
+    /// Returns the indices that are read from an input for one of the suite's, by their names in the input.
+    pub(super) fn parts(&self, rank: usize, ours: &IndexName) -> Vec<IndexName> {
+        let input = self.spec.inputs.get(rank);
+        let names = input.map_or_else(Vec::new, |input| indices::theirs(input, ours));
+        let read = names.into_iter().filter(|name| self.reads(rank, name));
+        read.collect()
+    }
+
+    /// Returns the indices that are read from all inputs for one of the suite's.
+    pub(super) fn parts_of_all(&self, ours: &IndexName) -> Vec<Part> {
+        let ranks = 0..self.inputs.len();
+        let parts = ranks.flat_map(|rank| {
+            let names = self.parts(rank, ours).into_iter();
+            names.map(move |name| (rank, name))
+        });
+        parts.collect()
     }
 
     /// Returns the archive of an input.
@@ -160,35 +196,37 @@ impl SuiteMerge<'_> {
             .map_or("", |input| input.archive.as_str())
     }
 
-    /// Reads an index of some inputs; returns the place of each in the order, the index's name in messages, and the text.
-    pub(super) fn read_of(
-        &self,
-        ranks: &[usize],
-        name: &IndexName,
-    ) -> Result<Vec<(u16, String, Vec<u8>)>> {
+    /// Reads indices of inputs; returns the place of each input in the order, the index's name in messages, and the text.
+    pub(super) fn read_all(&self, parts: &[Part]) -> Result<Vec<(u16, String, Vec<u8>)>> {
         let mut read = Vec::new();
-        for &rank in ranks {
+        for (rank, name) in parts {
             self.in_time()?;
-            if let Some(input) = self.inputs.get(rank)
+            if let Some(input) = self.inputs.get(*rank)
                 && let Some(data) = input.read(name)?
             {
-                read.push((rank as u16, input.describe(name), data));
+                read.push((*rank as u16, input.describe(name), data));
             }
         }
         Ok(read)
     }
 
-    /// Returns the wanted optional indices in the suite's components, each with the inputs that have it.
-    pub(super) fn ranks_by_optional_index(
+    /// Returns the wanted optional indices in the suite's components, each with the indices that it is made from.
+    pub(super) fn optional_indices(
         &self,
         wanted: &dyn Fn(&IndexName) -> bool,
-    ) -> BTreeMap<IndexName, Vec<usize>> {
-        let mut indices: BTreeMap<IndexName, Vec<usize>> = BTreeMap::new();
-        for (rank, input) in self.inputs.iter().enumerate() {
+    ) -> BTreeMap<IndexName, Vec<Part>> {
+        let mut indices: BTreeMap<IndexName, Vec<Part>> = BTreeMap::new();
+        let inputs = self.inputs.iter().zip(&self.spec.inputs).enumerate();
+        for (rank, (input, settings)) in inputs {
             let names = input.facts().indices.keys();
-            for name in names.filter(|name| name.is_optional() && self.reads(rank, name)) {
-                if self.spec.has_component(name.component()) && wanted(name) {
-                    indices.entry(name.clone()).or_default().push(rank);
+            for theirs in names.filter(|name| name.is_optional() && self.reads(rank, name)) {
+                if let Some(ours) = indices::ours(settings, theirs)
+                    && wanted(&ours)
+                {
+                    indices
+                        .entry(ours)
+                        .or_default()
+                        .push((rank, theirs.clone()));
                 }
             }
         }
@@ -198,7 +236,7 @@ impl SuiteMerge<'_> {
     /// Returns how many indices the merge makes, as far as its inputs tell.
     pub fn expected(&self) -> u64 {
         let takes = |name: &IndexName| self.spec.families.contains(&name.family());
-        let optional = self.ranks_by_optional_index(&takes).into_keys();
+        let optional = self.optional_indices(&takes).into_keys();
         let mut names = indices::published(self.spec);
         for name in optional {
             match name {

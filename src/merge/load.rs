@@ -80,9 +80,8 @@ pub(super) fn wanted_sources(merge: &SuiteMerge<'_>) -> Vec<WantedIndex> {
     let mut wanted = Vec::new();
     for (number, component) in merge.spec.components.iter().enumerate() {
         let name = IndexName::Sources(component.clone());
-        let ranks = 0..merge.inputs.len();
-        let ranks = ranks.filter(|rank| merge.reads(*rank, &name));
-        wanted.extend(ranks.map(|rank| (rank, number, name.clone())));
+        let parts = merge.parts_of_all(&name).into_iter();
+        wanted.extend(parts.map(|(rank, name)| (rank, number, name)));
     }
     wanted
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::indices::IndexName;
 
-use super::input::{IndexFacts, Input, InputFacts};
+use super::input::{IndexFacts, Input, InputFacts, Offers};
 
 /// An input whose indices are in memory.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ impl MemoryInput {
             size: text.len() as u64,
         };
         let indices = texts.iter().map(|(name, text)| (name.clone(), facts(text)));
+        let mut offers = Offers::default();
+        texts.keys().for_each(|name| offers.add(name));
         Self {
             facts: InputFacts {
                 name: name.to_owned(),
@@ -33,6 +35,7 @@ impl MemoryInput {
                 date,
                 valid_until: None,
                 indices: indices.collect(),
+                offers,
             },
             texts,
         }

@@ -10,6 +10,7 @@ use crate::spec::Family;
 use crate::suite_report::SuiteReport;
 use crate::text::Text;
 
+use super::absent::absent;
 use super::binaries::{Binaries, Notes};
 use super::claims::Claimable;
 use super::input::{DerivedKey, Sink, SuiteMerge};
@@ -49,7 +50,10 @@ pub fn merge_suite(merge: &SuiteMerge<'_>, sink: &dyn Sink) -> Result<SuiteRepor
         rest.push(Box::new(move || binaries.all(sink)));
     }
     reports.extend(queue::each(rest, |group| group())?);
-    let mut report = SuiteReport::default();
+    let mut report = SuiteReport {
+        warnings: absent(merge.spec, &merge.inputs),
+        ..SuiteReport::default()
+    };
     for group in reports {
         report.absorb(group);
     }

@@ -5,6 +5,7 @@
 //! follow from the binaries. Each merged index is handed to a sink while the bytes that it is made of are in memory: stanzas are passed on
 //! as slices of the input, and only a path in each is rewritten.
 
+mod absent;
 mod all;
 mod binaries;
 mod check;
@@ -48,6 +49,7 @@ pub(crate) use {
 pub(crate) use crate::suite_report::{ForeignSource, SuiteReport};
 pub(crate) use crate::text::PackageKey;
 pub use crate::text::Text;
+pub use absent::absent;
 pub(crate) use check::check_index;
 pub(crate) use contents::split as split_contents_line;
 pub use error::MergeError;
@@ -55,7 +57,7 @@ pub use explain::{explain, known_names};
 pub use explanation::{
     Fate, GroupExplanation, OwnedBy, PackageCopy, PackageKind, SuiteExplanation,
 };
-pub(crate) use input::{DerivedKey, IndexFacts, InputFacts};
+pub(crate) use input::{DerivedKey, IndexFacts, InputFacts, Offers};
 pub use input::{Input, Inputs, Sink, SuiteMerge};
 pub use memory::MemoryInput;
 pub use merged::merge_suite;

@@ -20,12 +20,11 @@ use md5::{Digest, Md5};
 use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, eq_name};
 use crate::error::Result;
 use crate::indices::IndexName;
-use crate::names::Component;
 
 use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::faults::Faults;
-use super::input::{Sink, SuiteMerge};
+use super::input::{Part, Sink, SuiteMerge};
 use super::readable::MAX_STANZA_BYTES;
 use super::selection::Selected;
 
@@ -56,30 +55,21 @@ pub(super) fn merge(
     selected: &Selected,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
-    let components = &merge.spec.components;
-    let mut languages: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-    for (rank, input) in merge.inputs.iter().enumerate() {
-        let names = input.facts().indices.keys();
-        for name in names.filter(|name| merge.reads(rank, name)) {
-            if let IndexName::Translation(component, language) = name
-                && let Some(number) = components.iter().position(|c| c == component)
-                && merge.spec.takes_language(language)
-            {
-                let numbers = languages.entry(language.clone()).or_default();
-                numbers.insert(number);
-            }
-        }
+    let of_language = |name: &IndexName| match name {
+        IndexName::Translation(_, language) => merge.spec.takes_language(language),
+        _ => false,
+    };
+    let mut languages: BTreeMap<String, Vec<(IndexName, Vec<Part>)>> = BTreeMap::new();
+    for (name, parts) in merge.optional_indices(&of_language) {
+        let language = name.architecture().to_owned();
+        languages.entry(language).or_default().push((name, parts));
     }
     let owners = Owners::new(selected);
-    side_by_side(languages, |(language, numbers)| {
-        let of =
-            |component: &Component| IndexName::Translation(component.clone(), language.clone());
-        let read: Vec<_> = components.iter().map(of).collect();
-        let written = numbers.iter().filter_map(|n| read.get(*n).cloned());
-        let written: Vec<_> = written.collect();
-        let key = KeyOf::inputs(merge, &read).descriptions(selected);
-        unless_unchanged(sink, &written, key, || {
-            one_language(merge, selected, &owners, sink, &language, &numbers)
+    side_by_side(languages, |(language, indices)| {
+        let names: Vec<_> = indices.iter().map(|(name, _)| name.clone()).collect();
+        let key = KeyOf::inputs(merge, &indices).descriptions(selected);
+        unless_unchanged(sink, &names, key, || {
+            one_language(merge, selected, &owners, sink, &language, &indices)
         })
     })
 }
@@ -91,23 +81,22 @@ fn one_language(
     owners: &Owners<'_>,
     sink: &dyn Sink,
     language: &str,
-    numbers: &BTreeSet<usize>,
+    indices: &[(IndexName, Vec<Part>)],
 ) -> Result<BTreeSet<String>> {
     let components = &merge.spec.components;
     let mut warnings = BTreeSet::new();
-    let mut loaded = Vec::new();
-    for (rank, input) in merge.inputs.iter().enumerate() {
-        for component in components {
-            merge.in_time()?;
-            let name = IndexName::Translation(component.clone(), language.to_owned());
-            if !merge.reads(rank, &name) {
-                continue;
-            }
-            if let Some(data) = input.read(&name)? {
-                loaded.push((rank as u16, input.describe(&name), data));
-            }
-        }
+    let mut parts: Vec<(usize, usize, &IndexName)> = Vec::new();
+    for (name, of_it) in indices {
+        let number = components.iter().position(|c| name.component() == Some(c));
+        let number = number.unwrap_or_default();
+        parts.extend(of_it.iter().map(|(rank, part)| (*rank, number, part)));
     }
+    // A higher archive is read before a lower one, in the order of the components.
+    parts.sort();
+    let parts = parts
+        .into_iter()
+        .map(|(rank, _, part)| (rank, part.clone()));
+    let loaded = merge.read_all(&parts.collect::<Vec<_>>())?;
     let mut stanzas: HashMap<usize, Chosen<'_>> = HashMap::new();
     for (rank, label, data) in &loaded {
         merge.in_time()?;
@@ -139,11 +128,11 @@ fn one_language(
         }
         warnings.extend(faults.finish());
     }
-    for &number in numbers {
+    for (index, _) in indices {
         let mut published: Vec<_> = selected
             .descriptions
             .iter()
-            .filter(|(component, ..)| usize::from(*component) == number)
+            .filter(|(component, ..)| components.get(usize::from(*component)) == index.component())
             .filter_map(|(_, name, md5, _)| {
                 let key = (Name::new(name), &md5[..]);
                 let chosen = stanzas.get(owners.numbers.get(&key)?)?;
@@ -156,8 +145,7 @@ fn one_language(
         for (_, raw) in published {
             text.push([raw, b"\n\n"]);
         }
-        let name = IndexName::Translation(components[number].clone(), language.to_owned());
-        sink.text(&name, &text)?;
+        sink.text(index, &text)?;
     }
     Ok(warnings)
 }

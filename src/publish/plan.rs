@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::deb822::is_ahead;
 use crate::error::Result;
 use crate::events::Listener;
+use crate::indices::has_component;
 use crate::merge::{Input, Inputs, MERGE_VERSION};
 use crate::names::SuiteName;
 use crate::spec::{Spec, digest};
@@ -203,10 +204,11 @@ struct Digests {
 impl Digests {
     /// Returns the digests of a spec, its inputs, and the keys that sign.
     fn new(spec: &Spec, inputs: &[Box<dyn Input + '_>], keys: &[String]) -> Digests {
-        let indices = inputs.iter().map(|input| {
+        let content = &spec.content;
+        let indices = inputs.iter().zip(&content.inputs).map(|(input, settings)| {
             let indices = input.facts().indices.iter();
             // Indices that only other suites read from the same input do not matter here.
-            let indices = indices.filter(|(name, _)| spec.content.has_component(name.component()));
+            let indices = indices.filter(|(name, _)| has_component(content, settings, name));
             let indices =
                 indices.map(|(name, index)| (name.to_string(), hex::encode(index.sha256)));
             indices.collect::<BTreeMap<_, _>>()

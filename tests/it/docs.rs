@@ -134,8 +134,13 @@ fn keys(prefix: &str, table: &toml::Table, found: &mut BTreeSet<String>) {
             toml::Value::Array(items) => items.first().and_then(toml::Value::as_table),
             _ => None,
         };
-        let has_free_keys =
-            ["suites.*.from", "suites.*.release", "reports.watch"].contains(&&path[..]);
+        let has_free_keys = [
+            "archives.*.components",
+            "suites.*.from",
+            "suites.*.release",
+            "reports.watch",
+        ]
+        .contains(&&path[..]);
         match inner {
             Some(inner) if !has_free_keys => keys(&path, inner, found),
             _ => _ = found.insert(path),

@@ -50,6 +50,7 @@ mod serve;
 mod spec;
 mod ssh;
 mod stores;
+mod taken;
 mod told;
 mod transfer;
 mod transport;

@@ -64,7 +64,7 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
             ));
         }
         FetchError::NothingWanted { .. } => {
-            "check `components`, `architectures` and `indices` against what the archive has"
+            "check `components`, `architectures` and `indices`, general and of the archive, against what its Release lists"
         }
         FetchError::TooManyWanted { .. } => {
             "name the `languages` that are wanted, or narrow `indices` of the archive"

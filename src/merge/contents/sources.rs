@@ -12,6 +12,7 @@ use super::super::selection::Selected;
 pub(super) struct Source {
     /// The archive's place in the order.
     pub(super) rank: u16,
+    /// The index by its name in the archive.
     pub(super) index: IndexName,
     /// For an index of all components: the component from which packages are taken.
     pub(super) only_component: Option<u16>,
@@ -25,7 +26,7 @@ pub(super) fn of_published(
     let components = &merge.spec.components;
     let beside = merge.spec.contents_beside_components;
     let mut published: BTreeMap<IndexName, Vec<Source>> = BTreeMap::new();
-    let read = merge.ranks_by_optional_index(&|name| match name {
+    let read = merge.optional_indices(&|name| match name {
         IndexName::Contents(_, of) | IndexName::SuiteContents(of) => selected.group(of).is_some(),
         _ => false,
     });
@@ -34,31 +35,31 @@ pub(super) fn of_published(
         let mut names = components.iter();
         names.any(|c| {
             let name = IndexName::Contents(c.clone(), of.to_owned());
-            merge.reads(rank, &name)
+            !merge.parts(rank, &name).is_empty()
         })
     };
-    for (index, ranks) in &read {
-        for &rank in ranks {
+    for (ours, parts) in &read {
+        for (rank, theirs) in parts {
             let mut add = |name: IndexName, only_component| {
                 published.entry(name).or_default().push(Source {
-                    rank: rank as u16,
-                    index: index.clone(),
+                    rank: *rank as u16,
+                    index: theirs.clone(),
                     only_component,
                 });
             };
-            match index {
-                IndexName::SuiteContents(of) if within(rank, of) => {}
+            match ours {
+                IndexName::SuiteContents(of) if within(*rank, of) => {}
                 IndexName::SuiteContents(of) => {
                     for (number, component) in components.iter().enumerate() {
                         let name = IndexName::Contents(component.clone(), of.clone());
                         add(name, Some(number as u16));
                     }
                     if beside {
-                        add(index.clone(), None);
+                        add(ours.clone(), None);
                     }
                 }
                 IndexName::Contents(_, of) => {
-                    add(index.clone(), None);
+                    add(ours.clone(), None);
                     if beside {
                         add(IndexName::SuiteContents(of.clone()), None);
                     }

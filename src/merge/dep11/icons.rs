@@ -8,7 +8,7 @@ use crate::indices::IndexName;
 use crate::quoted::quoted;
 
 use super::super::faults::Told;
-use super::super::input::{Sink, SuiteMerge};
+use super::super::input::{Part, Sink, SuiteMerge};
 use super::super::plain_tar::PlainTar;
 use super::super::selection::Selected;
 
@@ -26,26 +26,26 @@ pub(super) fn icons(
     selected: &Selected,
     sink: &dyn Sink,
     name: &IndexName,
-    ranks: &[usize],
+    parts: &[Part],
 ) -> Result<BTreeSet<String>> {
     let mut warnings = BTreeSet::new();
     let architectures = &merge.spec.architectures;
     sink.stream(name, &mut |out| {
         let mut archive = tar::Builder::new(out);
         let mut seen = BTreeSet::new();
-        for &rank in ranks {
-            let Some(input) = merge.inputs.get(rank) else {
+        for (rank, part) in parts {
+            let Some(input) = merge.inputs.get(*rank) else {
                 continue;
             };
-            let Some(opened) = input.open(name)? else {
+            let Some(opened) = input.open(part)? else {
                 continue;
             };
-            let label = input.describe(name);
+            let label = input.describe(part);
             let is_published = |file: &[u8]| {
                 let package = file.split(|b| *b == b'_').next().unwrap_or_default();
                 architectures
                     .iter()
-                    .any(|a| selected.has(a.as_str(), package, rank as u16))
+                    .any(|a| selected.has(a.as_str(), package, *rank as u16))
             };
             let mut told = Told::default();
             copy_icons(
