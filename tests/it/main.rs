@@ -34,6 +34,8 @@ mod lock;
 mod lock_file;
 mod manifest;
 mod merge;
+#[cfg(feature = "serve")]
+mod odd;
 mod odd_releases;
 mod openpgp;
 mod owner;
