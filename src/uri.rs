@@ -13,11 +13,11 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-pub(crate) use syntax::redact;
 use syntax::{
     check_encoded, encode_leniently, is_dot_segment, local_authority, remove_dot_segments,
     split_authority,
 };
+pub(crate) use syntax::{redact, without_passwords};
 
 /// The characters that are not encoded in a segment: RFC 3986 section 2.3, "unreserved". `+` is not among them: a path may
 /// have it unencoded (section 3.3), but some servers before object stores read it as a blank.
@@ -367,9 +367,10 @@ impl<'de> Deserialize<'de> for Uri {
 }
 
 impl Serialize for Uri {
-    /// Writes the URI with its credentials.
+    /// Writes the URI with a mark in the place of its credentials, which makes it one that cannot be read again.
     fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
-        output.collect_str(&format_args!("{}{}", self.to_proxy(), self.0.path))
+        let text = format!("{}{}", self.to_proxy(), self.0.path);
+        output.serialize_str(&without_passwords(&text))
     }
 }
 

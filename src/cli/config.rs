@@ -69,6 +69,10 @@ struct Verdict {
     warnings: Vec<Problem>,
 }
 
+/// The warning about an archive whose packages no client can fetch.
+pub(super) const OUT_OF_REACH: &str = "it is not set, and every URI has a user or a password, so clients are led nowhere for packages of this archive";
+pub(super) const REDIRECT_HINT: &str = "set it to a URI that clients can use";
+
 /// Returns a fault that has no line of its own.
 fn about(key: String, message: String) -> Problem {
     Problem {
@@ -138,6 +142,14 @@ fn look(config: &Config, now: Timestamp) -> (Vec<Problem>, Vec<Problem>) {
             }
             Err(error) => problems.push(about(key, chain(&error))),
         }
+    }
+    for name in config.without_redirect() {
+        let key = format!("archives.{name}.redirect");
+        let hint = Some(REDIRECT_HINT.to_owned());
+        warnings.push(Problem {
+            hint,
+            ..about(key, OUT_OF_REACH.to_owned())
+        });
     }
     let signing = config
         .signing

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use aptmerge::cancel::Cancel;
+use aptmerge::config::Config;
 use aptmerge::difference::Difference;
 use aptmerge::error::{Result, chain};
 use aptmerge::events::Listener;
@@ -15,6 +16,7 @@ use aptmerge::workspace::Workspace;
 use clap::Args;
 use serde::Serialize;
 
+use super::config::{OUT_OF_REACH, REDIRECT_HINT};
 use super::context::{Context, LockOptions};
 use super::error::CliError;
 use super::exit;
@@ -113,7 +115,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
         return Ok(code(&outcome));
     }
     let outcome = cycle::run(&mut workspace, &setup, &options)?;
-    Ok(finish(context, &outcome))
+    Ok(finish(context, &config, &outcome))
 }
 
 pub(super) fn fetch(context: &Context, args: &StepArgs) -> Result<ExitCode> {
@@ -177,7 +179,7 @@ pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
         recovered,
         ..cycle::publish_spool(&mut workspace, &setup, &spool, &options)?
     };
-    Ok(finish(context, &outcome))
+    Ok(finish(context, &config, &outcome))
 }
 
 pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
@@ -281,9 +283,14 @@ fn code(outcome: &Outcome) -> ExitCode {
     })
 }
 
-fn finish(context: &Context, outcome: &Outcome) -> ExitCode {
+fn finish(context: &Context, config: &Config, outcome: &Outcome) -> ExitCode {
     if outcome.has_published() {
         context.has_published();
+        let listener: &dyn Listener = context;
+        for name in config.without_redirect() {
+            let key = format!("archives.{name}.redirect");
+            listener.warn(format!("{key}: {OUT_OF_REACH}\n  hint: {REDIRECT_HINT}"));
+        }
     }
     if context.json {
         context.print_json(outcome);

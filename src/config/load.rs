@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{DomainError, ErrorKind};
+use crate::uri::without_passwords;
 
 use super::read::{Fault, Value};
 use super::{Config, validate};
@@ -25,6 +26,17 @@ pub struct Problem {
     pub message: String,
     /// The thing that an operator can do about the fault.
     pub hint: Option<String>,
+}
+
+impl Problem {
+    /// Returns the problem without passwords: the file is repeated where it is wrong.
+    fn shown(self) -> Self {
+        Problem {
+            key: without_passwords(&self.key),
+            message: without_passwords(&self.message),
+            ..self
+        }
+    }
 }
 
 /// The reason why a configuration cannot be used.
@@ -94,9 +106,9 @@ impl Config {
 
     /// Reads and checks the text of a configuration file; `path` is the file's path, and relative paths count from its directory.
     pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
-        let invalid = |problems| ConfigError::Invalid {
+        let invalid = |problems: Vec<Problem>| ConfigError::Invalid {
             path: path.to_owned(),
-            problems,
+            problems: problems.into_iter().map(Problem::shown).collect(),
         };
         let document = DeTable::parse(text).map_err(|e| invalid(vec![syntax_problem(text, &e)]))?;
         let document = Spanned::new(document.span(), DeValue::Table(document.into_inner()));
@@ -160,7 +172,9 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
     let (line, column) = error.span().map_or((0, 0), |s| position(text, s.start));
     let at = error.span().and_then(|s| text.get(s));
-    let at = at.filter(|at| !at.is_empty() && !at.contains('\n') && at.len() <= MAX_QUOTED_BYTES);
+    // A URI may have a password in it, which ends where the parser gave up.
+    let is_plain = |at: &&str| !at.is_empty() && !at.contains(['\n', '/', '@']);
+    let at = at.filter(|at| is_plain(at) && at.len() <= MAX_QUOTED_BYTES);
     Problem {
         line,
         column,

@@ -334,6 +334,14 @@ impl Config {
             .unwrap_or(&self.architectures)
     }
 
+    /// Returns the archives whose packages no client can fetch: every URI has a password, and there is no `redirect`.
+    pub fn without_redirect(&self) -> impl Iterator<Item = &ArchiveName> {
+        let archives = self.archives.iter();
+        let out_of_reach =
+            archives.filter(|(_, a)| a.elsewhere().is_none() && a.directory().is_none());
+        out_of_reach.map(|(name, _)| name)
+    }
+
     /// Returns the architectures of a merged suite that are name spaces of their own.
     pub fn name_spaces_of<'a>(&'a self, suite: &'a Suite) -> Vec<&'a Architecture> {
         spec::name_spaces(self.architectures_of(suite))

@@ -134,14 +134,26 @@ pub(super) fn remove_dot_segments(path: &str) -> String {
 
 /// Returns the text without the part that may be a user and a password, however malformed the rest is.
 pub(crate) fn redact(text: &str) -> String {
-    let text = match text.split_once('?') {
-        Some((text, _)) => format!("{text}?…"),
-        None => text.to_owned(),
+    let text = hidden(text);
+    match text.split_once('?') {
+        Some((front, _)) => quoted(&format!("{front}?…")),
+        None => quoted(&text),
+    }
+}
+
+/// Returns a text of any kind without what may be users and passwords: in each word, what stands before an `@`.
+pub(crate) fn without_passwords(text: &str) -> String {
+    let words = text.split_inclusive(|c: char| c.is_whitespace() || "\"'`".contains(c));
+    words.fold(String::with_capacity(text.len()), |shown, word| {
+        shown + &hidden(word)
+    })
+}
+
+/// Returns a word without what stands before its last `@`, except for a scheme.
+fn hidden(word: &str) -> String {
+    let Some(at) = word.rfind('@') else {
+        return word.to_owned();
     };
-    let Some(at) = text.rfind('@') else {
-        return quoted(&text);
-    };
-    let (front, back) = text.split_at(at);
-    let slashes = front.find("//").map_or(0, |slashes| slashes + 2);
-    quoted(&format!("{}…{back}", &front[..slashes]))
+    let slashes = word[..at].find("//").map_or(0, |slashes| slashes + 2);
+    format!("{}…{}", &word[..slashes], &word[at..])
 }

@@ -106,7 +106,9 @@ fn what_is_shown_loads_again_and_shows_the_same() {
     let elsewhere = tempfile::tempdir().unwrap();
     for name in &names {
         let once = show(&dir, name);
-        fs::write(elsewhere.path().join(name), &once).unwrap();
+        // Passwords are not shown, and what stands in their place cannot be read.
+        let whole = once.replace("//…@", "//user:secret@");
+        fs::write(elsewhere.path().join(name), whole).unwrap();
         assert_eq!(show(elsewhere.path(), name), once, "{name}");
     }
     assert!(names.len() >= 5, "{names:?}");
@@ -263,4 +265,44 @@ fn a_command_line_that_makes_no_sense_is_no_configuration_error() {
         let said = aptmerge_in(top(), arguments);
         assert_eq!(said.expect(2, &[]).stdout, "", "{arguments:?}");
     }
+}
+
+#[test]
+fn no_password_of_the_file_is_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = "root = \"site\"\npriority = [\"a\"]\narchitectures = [\"amd64\"]\n[suites.x]\nfrom = { a = \"x\" }\n\
+                 [signing]\nkey-file = \"k\"\n[archives.a]\npool = \"A\"\n";
+    let good = "signed-by = \"k\"\nuris = [\"https://mirror.example/\"]\n";
+    let call = |end: &str, verb: &str| {
+        let file = dir.path().join("a.toml");
+        fs::write(file, format!("{start}{end}")).unwrap();
+        let said = aptmerge_in(dir.path(), &["-c", "a.toml", "config", verb]);
+        let all = said.stdout.clone() + &said.stderr;
+        assert!(!all.contains("S3CRET"), "{end}: {all}");
+        said
+    };
+    for uri in [
+        "https://user:S3CRET@h/",
+        "https://user:S3CRET?@h/",
+        "https://user:S3CRET#@h/",
+        "https://user:S3CRET@h:99999/",
+        "https://us@er:S3CRET/a@h/",
+        "ftp://user:S3CRET@h/",
+        "user:S3CRET@h/",
+    ] {
+        for end in [
+            format!("signed-by = \"k\"\nuris = {uri}"),
+            format!("signed-by = \"k\"\nuris = \"{uri}\""),
+            format!("signed-by = \"k\"\nuris = [\"{uri}\", 3]"),
+            format!("{good}redirect = \"{uri}\""),
+            format!("{good}[fetch]\nparallel = \"{uri}\""),
+        ] {
+            call(&end, "check").expect(78, &["a.toml:"]);
+        }
+    }
+    let private = "signed-by = \"k\"\nuris = [\"https://user:S3CRET@mirror.example/\"]\n";
+    let shown = call(private, "show");
+    shown.expect(0, &[]);
+    let expected = "uris = [\"https://…@mirror.example/\"]";
+    assert!(shown.stdout.contains(expected), "{}", shown.stdout);
 }

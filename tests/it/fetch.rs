@@ -116,8 +116,20 @@ fn a_password_stays_in_the_configuration() {
     let config = fs::read_to_string(site.path("aptmerge.toml")).unwrap();
     site.write_config(&config.replace("\"http://", "\"http://robot:S3CRET@"));
     let first = site.run(&["-v"]);
-    first.expect(0, &["fetched main bookworm"]);
+    let led_nowhere =
+        "archives.main.redirect: it is not set, and every URI has a user or a password";
+    first.expect(
+        0,
+        &[
+            "fetched main bookworm",
+            led_nowhere,
+            "set it to a URI that clients can use",
+        ],
+    );
+    let checked = site.aptmerge(&["config", "check"]);
+    assert!(checked.stdout.contains(led_nowhere), "{}", checked.stdout);
     let second = site.run_without_news(&["-v"]);
+    assert!(!second.stderr.contains(led_nowhere), "{}", second.stderr);
     let status = site.aptmerge(&["status"]);
     let json = site.aptmerge(&["status", "--json"]);
     for said in [first, second, status, json] {
