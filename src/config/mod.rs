@@ -110,6 +110,9 @@ pub struct Archive {
     /// `false` accepts a Release past its Valid-Until: for replaying old data. `max-age` counts all the same.
     #[serde(default = "defaults::yes")]
     pub(crate) check_valid_until: bool,
+    /// `true` takes another Release of the Date of the last one, if it is not an older one: for archives that publish twice in a second.
+    #[serde(default)]
+    pub(crate) may_repeat_date: bool,
     /// `false` takes fields out of its packages by which these are installed or kept unasked: `Essential`, `Important`, `Protected`,
     /// `Priority: required` and `important`.
     #[serde(default = "defaults::yes")]
@@ -147,6 +150,9 @@ pub(crate) struct ArchiveSuite {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub called: Vec<String>,
+    /// `true` takes a Release without a Date that apt can read; the time of its signature stands for the Date.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub may_be_undated: bool,
 }
 
 impl Archive {

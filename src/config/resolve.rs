@@ -29,6 +29,7 @@ impl Config {
                 signed_by: archive.signed_by.clone(),
                 max_age: archive.max_age,
                 check_valid_until: archive.check_valid_until,
+                may_repeat_date: archive.may_repeat_date,
                 suites: archive.suites.iter().map(source_suite).collect(),
             };
             (name.clone(), source)
@@ -130,6 +131,7 @@ impl Config {
 fn source_suite((name, suite): (&SuiteName, &ArchiveSuite)) -> (SuiteName, SourceSuite) {
     let source = SourceSuite {
         called: suite.called.clone(),
+        may_be_undated: suite.may_be_undated,
     };
     (name.clone(), source)
 }

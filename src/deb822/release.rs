@@ -97,6 +97,8 @@ pub struct Release {
     fields: BTreeMap<String, (String, String)>,
     /// The time at which it was made.
     pub date: Timestamp,
+    /// The reason why `date` is not its own Date, but the time of its signature.
+    pub(crate) undated: Option<ReleaseError>,
     /// The time until which it may be trusted.
     pub valid_until: Option<Timestamp>,
     /// The files that it lists, by path below the suite's directory.
@@ -106,6 +108,16 @@ pub struct Release {
 impl Release {
     /// Parses the verified bytes of a Release.
     pub(crate) fn parse(data: &[u8]) -> Result<Release, ReleaseError> {
+        let release = Self::parse_upstream(data, Timestamp::MIN)?;
+        match release.undated {
+            Some(why) => Err(why),
+            None => Ok(release),
+        }
+    }
+
+    /// Parses the verified bytes of an archive's Release, which was signed at a time. This time stands for a Date that is missing or that
+    /// apt cannot read.
+    pub(crate) fn parse_upstream(data: &[u8], signed: Timestamp) -> Result<Release, ReleaseError> {
         let mut stanzas = Stanzas::new(data);
         let (Some(stanza), None) = (stanzas.next(), stanzas.next()) else {
             return Err(ReleaseError::Stanzas(Stanzas::new(data).count()));
@@ -146,13 +158,18 @@ impl Release {
                 .get(name)
                 .map(|(_, value): &(String, String)| value.as_str())
         };
-        let date = date_field("Date", text("date").ok_or(ReleaseError::Missing("Date"))?)?;
+        let date = text("date").ok_or(ReleaseError::Missing("Date"));
+        let (date, undated) = match date.and_then(|date| date_field("Date", date)) {
+            Ok(date) => (date, None),
+            Err(why) => (signed, Some(why)),
+        };
         let valid_until = text("valid-until")
             .map(|v| date_field("Valid-Until", v))
             .transpose()?;
         Ok(Release {
             fields,
             date,
+            undated,
             valid_until,
             entries,
         })

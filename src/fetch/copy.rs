@@ -91,6 +91,12 @@ pub(crate) struct SuiteCopy {
     /// The signatures of the Release, in base64: they are verified again when the archive says that nothing has changed.
     #[serde(default)]
     pub signature: String,
+    /// The time of the newest signature, in seconds since 1970; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<i64>,
+    /// The digests of the Releases of the same Date that this one has replaced, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
     /// The time of the fetch, in seconds since 1970.
     pub fetched: i64,
     /// A newer Release that was seen, whose indices could not be fetched.
@@ -149,7 +155,12 @@ impl SuiteCopy {
 
     /// Parses the Release.
     pub(crate) fn parse_release(&self) -> Result<Release, ReleaseError> {
-        Release::parse(self.release.as_bytes())
+        let body = self.release.as_bytes();
+        let signed = self.signed.map(Timestamp::from_second);
+        match signed {
+            Some(Ok(signed)) => Release::parse_upstream(body, signed),
+            _ => Release::parse(body),
+        }
     }
 }
 

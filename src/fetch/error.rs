@@ -122,13 +122,39 @@ pub enum FetchError {
         /// The failures of the other URIs.
         failures: Vec<(String, FetchError)>,
     },
+    /// The Release has no Date that apt can read.
+    #[error("{uri}: the Release is refused")]
+    Undated {
+        /// The file.
+        uri: String,
+        /// The archive.
+        archive: String,
+        /// The suite that was asked for.
+        suite: String,
+        /// Why.
+        source: ReleaseError,
+    },
     /// The Release has the Date of one seen before, and other content.
     #[error("{uri}: the Release of {date} is not the one of the same Date seen before")]
     SameDate {
         /// The file.
         uri: String,
+        /// The archive.
+        archive: String,
         /// Its Date.
         date: String,
+    },
+    /// The Release has the Date of the copy, and is older.
+    #[error(
+        "{uri}: the Release of {date} {why} the one of the same Date seen before: a rollback, or a mirror that lags"
+    )]
+    Replayed {
+        /// The file.
+        uri: String,
+        /// Its Date.
+        date: String,
+        /// `was signed before`, or another reason.
+        why: &'static str,
     },
     /// The archive calls itself something else than before.
     #[error("{uri}: the Release changed its {field} from `{from}` to `{to}`")]

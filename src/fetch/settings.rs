@@ -29,6 +29,8 @@ pub struct Source {
     pub(crate) max_age: Option<TimeSpan>,
     /// `false` accepts a Release past its Valid-Until. `max_age` counts all the same.
     pub(crate) check_valid_until: bool,
+    /// `true` if another Release of the Date of the last one may follow it.
+    pub(crate) may_repeat_date: bool,
     /// The settings of single suites.
     pub(crate) suites: BTreeMap<SuiteName, SourceSuite>,
 }
@@ -45,6 +47,8 @@ impl Source {
 pub struct SourceSuite {
     /// Names that its Release may give as Suite or Codename besides its own; an empty one stands for a Release that gives neither.
     pub(crate) called: Vec<String>,
+    /// `true` if its Release may have no Date that apt can read.
+    pub(crate) may_be_undated: bool,
 }
 
 /// The bounds of fetching, whatever the archive.

@@ -7,6 +7,7 @@
 
 mod newest;
 mod release;
+mod succession;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -39,6 +40,7 @@ use super::unclaimed::unclaimed;
 use crate::uri::Uri;
 pub(super) use newest::Found;
 use release::Answer;
+use succession::Successor;
 
 /// The most bytes, unpacked, of an index that is merged in memory: real ones have some fifty megabytes.
 const MAX_TEXT: (u64, &str) = (512 << 20, "the 512 MiB that an index of its kind may have");
@@ -220,7 +222,7 @@ impl SuiteFetch<'_> {
                         uri: base.to_string(),
                     });
                 };
-                let release = self.parse(&base, old.release.as_bytes())?;
+                let release = self.parsed(&base, old.parse_release())?;
                 self.check_age(&base, &release)?;
                 let indices = self.indices(&base, &release, Some(old), &*progress)?;
                 let unclaimed = self.unclaimed(&release);
@@ -237,12 +239,19 @@ impl SuiteFetch<'_> {
                 }))
             }
             Answer::Release(new) => {
-                let release = self.parse(&base, &new.verified.body)?;
+                let body = &new.verified.body;
+                let signed = Timestamp::try_from(new.verified.signed).unwrap_or(Timestamp::MIN);
+                let release = self.parsed(&base, Release::parse_upstream(body, signed))?;
                 self.check_name(&base, &release)?;
                 self.check_fields(&base, &release)?;
                 self.check_age(&base, &release)?;
                 self.note(uri, &release);
-                self.check_against_old(&base, &release, &new.verified.body)?;
+                let successor = Successor {
+                    release: &release,
+                    body,
+                    signed: seconds(signed),
+                };
+                let replaced = self.check_against_old(&base, &successor)?;
                 let indices = self.indices(&base, &release, None, &*progress)?;
                 let signature = BASE64_STANDARD.encode(&new.verified.signature);
                 Ok(Some(SuiteCopy {
@@ -259,6 +268,8 @@ impl SuiteFetch<'_> {
                         })
                         .map_or(seconds(self.options.now), |old| old.fetched),
                     signature,
+                    signed: Some(seconds(signed)),
+                    replaced,
                     newest: None,
                     signers: new.verified.signers,
                     // The fields were checked to be UTF-8 when the Release was parsed.

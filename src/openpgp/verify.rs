@@ -22,6 +22,8 @@ pub struct Verified {
     pub signature: Vec<u8>,
     /// The certificates (fingerprints of primary keys, upper-case hexadecimal) with a good signature, each once.
     pub signers: Vec<String>,
+    /// The time of the newest of these signatures, as its maker gives it.
+    pub signed: SystemTime,
     /// A line for each signature that was passed over.
     pub warnings: Vec<String>,
 }
@@ -104,10 +106,17 @@ impl Keyring {
         };
         let mut problems = signatures.unreadable;
         let mut signers = Vec::new();
+        let mut signed = SystemTime::UNIX_EPOCH;
         for signature in &signatures.readable {
             match judge.judge(signature) {
-                Ok(signer) if signers.contains(&signer) => {}
-                Ok(signer) => signers.push(signer),
+                Ok(signer) => {
+                    signed = signature
+                        .signature_creation_time()
+                        .map_or(signed, |time| signed.max(time));
+                    if !signers.contains(&signer) {
+                        signers.push(signer);
+                    }
+                }
                 Err(bad @ Error::BadSignature { .. }) => return Err(bad),
                 Err(problem) => problems.push(problem),
             }
@@ -117,6 +126,7 @@ impl Keyring {
         }
         Ok(Verdict {
             signers,
+            signed,
             warnings: problems.iter().map(warning).collect(),
         })
     }
@@ -124,6 +134,7 @@ impl Keyring {
 
 struct Verdict {
     signers: Vec<String>,
+    signed: SystemTime,
     warnings: Vec<String>,
 }
 
@@ -133,6 +144,7 @@ impl Verdict {
             body,
             signature,
             signers: self.signers,
+            signed: self.signed,
             warnings: self.warnings,
         }
     }

@@ -213,6 +213,25 @@ fn a_body_arrives_with_its_validators_and_they_are_sent_back() {
 }
 
 #[test]
+fn a_file_that_may_change_within_its_second_has_no_validators() {
+    for (date, is_settled) in [
+        ("Sat, 04 Jul 2026 12:00:00 GMT", false),
+        ("Sat, 04 Jul 2026 12:00:59 GMT", false),
+        ("Sat, 04 Jul 2026 12:01:00 GMT", true),
+        ("yesterday", true),
+    ] {
+        let head = format!("Date: {date}\r\nETag: \"v1\"\r\nLast-Modified: {STAMP}\r\n");
+        let server = Server::start(vec![say("200 OK", &head, "hello")]);
+        let (fetched, _) = fetch(quick(), &server.uri("/x"));
+        let Fetched::Stored { validators, .. } = fetched.unwrap() else {
+            panic!("not stored")
+        };
+        assert_eq!(validators.etag.is_some(), is_settled, "{date}");
+        assert_eq!(validators.last_modified.is_some(), is_settled, "{date}");
+    }
+}
+
+#[test]
 fn not_modified_is_no_answer_without_a_copy() {
     let server = Server::start(vec![say("304 Not Modified", "", "")]);
     let error = failure(quick(), &server.uri("/x"));

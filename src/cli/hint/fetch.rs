@@ -63,6 +63,17 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
                 table_of_suite(archive, expected)
             ));
         }
+        FetchError::Undated { archive, suite, .. } => {
+            return Some(format!(
+                "if the archive has no Date that apt can read, set may-be-undated = true in {}: the time of the signature then stands for it",
+                table_of_suite(archive, suite)
+            ));
+        }
+        FetchError::SameDate { archive, .. } => {
+            return Some(format!(
+                "its next Release of a later Date is taken; if the archive may publish twice within a second, set may-repeat-date = true in [archives.{archive}]"
+            ));
+        }
         FetchError::NothingWanted { .. } => {
             "check `components`, `architectures` and `indices`, general and of the archive, against what its Release lists"
         }

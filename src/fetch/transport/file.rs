@@ -76,13 +76,16 @@ fn check_regular(uri: &Uri, path: &std::path::Path, found: FileType) -> Result<(
     })
 }
 
-/// Returns a value to serve as an `ETag`: another file or another version has another inode, size or time of modification.
+/// Returns a value to serve as an `ETag`: another file or another version has another inode, size or time. The time of the last change of the
+/// inode is among them: archives may set the time of modification to that of the Release.
 fn validator(metadata: &Metadata) -> String {
     format!(
-        "\"file-{:x}-{:x}-{}.{:09}\"",
+        "\"file-{:x}-{:x}-{}.{:09}-{}.{:09}\"",
         metadata.ino(),
         metadata.len(),
         metadata.mtime(),
         metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec(),
     )
 }

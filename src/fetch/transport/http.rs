@@ -11,10 +11,14 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use super::body::{Pace, Source};
 use super::{Body, Conditions, Error, Reply, TransportOptions};
+use crate::units::later;
 use crate::uri::Uri;
 
 /// The longest body of a redirect that is read, so that its connection can serve the next request.
 const REDIRECT_BODY_BYTES: u64 = 8 << 10;
+
+/// The age from which on the validators of a file are believed.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// Makes the HTTP client, which neither follows redirects nor reads the environment.
 pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
@@ -165,10 +169,24 @@ impl Exchange<'_> {
         );
         let source = Source::Http(body.into_reader());
         let mut body = Body::new(uri.clone(), source, length, pace);
-        body.etag = text(header::ETAG);
-        body.last_modified = text(header::LAST_MODIFIED);
+        if !may_change_unnoticed(&parts.headers) {
+            body.etag = text(header::ETAG);
+            body.last_modified = text(header::LAST_MODIFIED);
+        }
         body
     }
+}
+
+/// Returns whether a file was modified so shortly before the answer that it may change once more and keep its validators: `Last-Modified` has
+/// whole seconds, and many servers make the `ETag` of it and of the length (RFC 9110, section 8.8.2.2).
+fn may_change_unnoticed(headers: &HeaderMap) -> bool {
+    let parser = DateTimeParser::new();
+    let time = |name| {
+        let value = headers.get(name)?.to_str().ok()?;
+        parser.parse_timestamp(value.trim()).ok()
+    };
+    let times = time(header::LAST_MODIFIED).zip(time(header::DATE));
+    times.is_some_and(|(modified, answered)| later(modified, SETTLED) > answered)
 }
 
 fn redirect(uri: &Uri, target: &Uri, headers: &HeaderMap) -> Result<Uri, Error> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::deb822::{Release, identity, is_ahead};
+use crate::deb822::{Release, ReleaseError, identity, is_ahead};
 use crate::fetch::FetchError;
 use crate::fetch::age;
 use crate::fetch::copy::SuiteCopy;
@@ -146,11 +146,26 @@ impl SuiteFetch<'_> {
         }
     }
 
-    pub(super) fn parse(&self, base: &Uri, body: &[u8]) -> Result<Release, FetchError> {
-        Release::parse(body).map_err(|source| FetchError::Release {
-            uri: base.to_string(),
+    /// Parses the Release of a new or an old copy, and refuses one without a Date unless the suite may have none.
+    pub(super) fn parsed(
+        &self,
+        base: &Uri,
+        release: Result<Release, ReleaseError>,
+    ) -> Result<Release, FetchError> {
+        let uri = base.to_string();
+        let release = release.map_err(|source| FetchError::Release {
+            uri: uri.clone(),
             source,
-        })
+        })?;
+        match &release.undated {
+            Some(why) if !self.settings_of_suite.may_be_undated => Err(FetchError::Undated {
+                uri,
+                archive: self.name.to_string(),
+                suite: self.suite.to_string(),
+                source: why.clone(),
+            }),
+            _ => Ok(release),
+        }
     }
 
     /// Refuses a Release of a suite that was not asked for.
@@ -195,50 +210,6 @@ impl SuiteFetch<'_> {
         }
         match age::fault(self.source, uri, release, now) {
             Some(fault) => Err(fault),
-            None => Ok(()),
-        }
-    }
-
-    /// Refuses a rollback, a second Release of one Date, and an archive that turns into another one.
-    pub(super) fn check_against_old(
-        &self,
-        base: &Uri,
-        release: &Release,
-        body: &[u8],
-    ) -> Result<(), FetchError> {
-        let uri = base.to_string();
-        if let Some(seen) = self.last_published.filter(|seen| release.date < *seen) {
-            return Err(FetchError::Rollback {
-                uri,
-                date: release.date.to_string(),
-                seen: seen.to_string(),
-            });
-        }
-        let Some(old) = self.old else {
-            return Ok(());
-        };
-        let before = self.parse(base, old.release.as_bytes())?;
-        if release.date < before.date {
-            return Err(FetchError::Rollback {
-                uri,
-                date: release.date.to_string(),
-                seen: before.date.to_string(),
-            });
-        }
-        if release.date == before.date && body != old.release.as_bytes() {
-            let date = release.date.to_string();
-            return Err(FetchError::SameDate { uri, date });
-        }
-        if self.options.allow_identity_change {
-            return Ok(());
-        }
-        match identity::change(|field| before.field(field), |field| release.field(field)) {
-            Some(change) => Err(FetchError::Identity {
-                uri,
-                field: change.field,
-                from: quoted(&change.from),
-                to: quoted(&change.to),
-            }),
             None => Ok(()),
         }
     }
