@@ -169,6 +169,19 @@ pub(crate) fn write(path: &Path, data: &[u8], modified: Option<SystemTime>) -> R
     sync_dir(parent(path))
 }
 
+/// Writes over a file that is there; no file of a tree, and none that has to survive a loss of power.
+pub(crate) fn overwrite(path: &Path, data: &[u8]) -> Result<()> {
+    let written = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(data)?;
+            file.set_len(data.len() as u64)?;
+            file.sync_all()
+        });
+    written.map_err(Error::io("write", path))
+}
+
 /// Renames a file and forces the new name out.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(Error::io("rename into place", to))?;

@@ -3,6 +3,7 @@
 //! The steps are: recover, fetch, merge, check, swap, sync, push, record. The caller takes the lock, since it may hold the lock already;
 //! all functions here work on the [`Workspace`] that was opened through the lock.
 
+mod attempt;
 mod outcome;
 mod setup;
 
@@ -20,6 +21,7 @@ use crate::push::{self, PushOptions};
 use crate::report;
 use crate::workspace::Workspace;
 
+pub use attempt::{Attempt, Attempts, Ended, Failure};
 pub use outcome::{
     Fetched, FetchedSuite, KeptCopy, Outcome, RefusedSuite, RunRecord, UnclaimedFiles,
 };

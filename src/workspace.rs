@@ -96,6 +96,7 @@ pub(crate) use generation::split_input;
 pub use generation::{DerivedRecord, Generation, InputRecord, LastReferenced, SuiteRecord};
 pub use owner::check_owner;
 pub use record::Record;
+use record::overwrite_json;
 pub(crate) use record::{read_json, write_json};
 
 /// The name, below the state directory, of the record of the generation that is about to be swapped in.
@@ -243,6 +244,23 @@ impl<'lock> Workspace<'lock> {
     /// Writes a file of the state, durably and in one step.
     pub fn write_state<T: Record>(&self, name: &str, value: &T) -> Result<()> {
         write_json(&self.layout.state().join(name), value)
+    }
+
+    /// Does the same where the file should be written even if the disk is full: then in its own place, which is there already for a file of
+    /// one block. Such a file may be damaged by a loss of power.
+    pub(crate) fn write_small_state<T: Record>(&self, name: &str, value: &T) -> Result<()> {
+        let path = self.layout.state().join(name);
+        match write_json(&path, value) {
+            Err(Error::Io { source, .. })
+                if matches!(
+                    source.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                ) =>
+            {
+                overwrite_json(&path, value)
+            }
+            written => written,
+        }
     }
 
     /// Reads a file of the state; `None` where there is none.

@@ -75,6 +75,16 @@ impl Failure {
         }
     }
 
+    /// Returns the failure as it stays on record.
+    pub(super) fn recorded(self) -> aptmerge::run::Failure {
+        aptmerge::run::Failure {
+            kind: self.kind.to_owned(),
+            message: self.message,
+            causes: self.causes,
+            hints: self.hints,
+        }
+    }
+
     /// Returns the failure in words, over some lines.
     pub(super) fn in_words(&self) -> String {
         let mut text = format!("error: {}", self.message);

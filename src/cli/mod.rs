@@ -1,5 +1,6 @@
 //! The command line: one file per verb. The terminal lives here and nowhere else.
 
+mod attempt;
 mod config;
 mod context;
 mod error;
@@ -78,7 +79,6 @@ enum Verb {
     Publish(run::StepArgs),
     /// Push production to the targets
     Push(run::PushArgs),
-    /// Say what is served, from what, since when
     Status(status::StatusArgs),
     /// Say where a package comes from, what it hides, or why it is gone
     Explain(explain::ExplainArgs),

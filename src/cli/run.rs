@@ -16,6 +16,7 @@ use aptmerge::workspace::Workspace;
 use clap::Args;
 use serde::Serialize;
 
+use super::attempt::attempt;
 use super::config::{OUT_OF_REACH, REDIRECT_HINT};
 use super::context::{Context, LockOptions};
 use super::error::CliError;
@@ -99,87 +100,90 @@ fn options<'a>(
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let config = context.config()?;
-    let lock = context.lock(&config, &args.step.lock)?;
-    let mut workspace = Workspace::open(&lock, &config.root)?;
+    let setup = config.setup();
     let clock = || context.now();
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.step.allow);
-    let setup = config.setup();
     if args.dry_run {
+        // It is a question, and no attempt.
+        let lock = context.lock(&config, &args.step.lock)?;
+        let workspace = Workspace::open(&lock, &config.root)?;
         let spool = cycle::fetch_spool(&workspace, &setup, &options)?;
         let (plan, outcome) = cycle::foretell(&workspace, &setup, &spool, &options)?;
         match context.json {
             true => context.print_json(&outcome),
             false => context.print(&describe(&plan, &outcome.difference)),
         }
-        return Ok(code(&outcome));
+        return Ok(ExitCode::from(code(&outcome)));
     }
-    let outcome = cycle::run(&mut workspace, &setup, &options)?;
-    Ok(finish(context, &config, &outcome))
+    attempt(context, &config, &args.step.lock, "run", |workspace| {
+        let outcome = cycle::run(workspace, &setup, &options)?;
+        Ok(finish(context, &config, &outcome))
+    })
 }
 
 pub(super) fn fetch(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let config = context.config()?;
-    let lock = context.lock(&config, &args.lock)?;
-    let workspace = Workspace::open(&lock, &config.root)?;
     let clock = || context.now();
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.allow);
-    let spool = cycle::fetch_spool(&workspace, &config.setup(), &options)?;
-    let mut absent: Vec<_> = spool.absent().collect();
-    if let Some(last) = absent.pop() {
-        let listener: &dyn Listener = context;
-        for error in absent {
-            listener.warn(chain(&error));
+    attempt(context, &config, &args.lock, "fetch", |workspace| {
+        let spool = cycle::fetch_spool(workspace, &config.setup(), &options)?;
+        let mut absent: Vec<_> = spool.absent().collect();
+        if let Some(last) = absent.pop() {
+            let listener: &dyn Listener = context;
+            for error in absent {
+                listener.warn(chain(&error));
+            }
+            return Err(last);
         }
-        return Err(last);
-    }
-    let fetched = Fetched::new(&spool);
-    if context.json {
-        context.print_json(&fetched);
-    }
-    Ok(match fetched.kept.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::KEPT),
+        let fetched = Fetched::new(&spool);
+        if context.json {
+            context.print_json(&fetched);
+        }
+        Ok(match fetched.kept.is_empty() {
+            true => 0,
+            false => exit::KEPT,
+        })
     })
 }
 
 pub(super) fn merge(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let config = context.config()?;
-    let lock = context.lock(&config, &args.lock)?;
-    let mut workspace = Workspace::open(&lock, &config.root)?;
+    let setup = config.setup();
     let clock = || context.now();
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.allow);
-    publish::recover(&mut workspace, context)?;
-    let setup = config.setup();
-    let spool = Spool::load(&workspace, &setup.sources, &setup.suites, context.now())?;
-    spool.tell_kept(context);
-    let outcome = cycle::merge_spool(&workspace, &setup, &spool, &options)?;
-    if context.json {
-        context.print_json(&outcome);
-    } else {
-        context.tell(&format!("merged: {}", names(&outcome.changed)));
-    }
-    Ok(code(&outcome))
+    attempt(context, &config, &args.lock, "merge", |workspace| {
+        publish::recover(workspace, context)?;
+        let spool = Spool::load(workspace, &setup.sources, &setup.suites, context.now())?;
+        spool.tell_kept(context);
+        let outcome = cycle::merge_spool(workspace, &setup, &spool, &options)?;
+        if context.json {
+            context.print_json(&outcome);
+        } else {
+            context.tell(&format!("merged: {}", names(&outcome.changed)));
+        }
+        Ok(code(&outcome))
+    })
 }
 
 pub(super) fn publish(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let config = context.config()?;
-    let lock = context.lock(&config, &args.lock)?;
-    let mut workspace = Workspace::open(&lock, &config.root)?;
+    let setup = config.setup();
     let clock = || context.now();
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.allow);
-    let recovered = publish::recover(&mut workspace, context)?;
-    let setup = config.setup();
-    let spool = Spool::load(&workspace, &setup.sources, &setup.suites, context.now())?;
-    spool.tell_kept(context);
-    let outcome = Outcome {
-        recovered,
-        ..cycle::publish_spool(&mut workspace, &setup, &spool, &options)?
-    };
-    Ok(finish(context, &config, &outcome))
+    attempt(context, &config, &args.lock, "publish", |workspace| {
+        let recovered = publish::recover(workspace, context)?;
+        let spool = Spool::load(workspace, &setup.sources, &setup.suites, context.now())?;
+        spool.tell_kept(context);
+        let outcome = Outcome {
+            recovered,
+            ..cycle::publish_spool(workspace, &setup, &spool, &options)?
+        };
+        Ok(finish(context, &config, &outcome))
+    })
 }
 
 pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
@@ -198,10 +202,6 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
             return Err(CliError::Usage(why).into());
         }
     }
-    let lock = context.lock(&config, &args.lock)?;
-    let mut workspace = Workspace::open(&lock, &config.root)?;
-    // Production may be half synced if the last run died; but the tree that is pushed must be whole.
-    publish::recover(&mut workspace, context)?;
     let options = PushOptions {
         guardian: Context::itself(),
         force: args.force,
@@ -209,19 +209,22 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
         prune: args.prune.iter().cloned().collect(),
         cancel: Cancel::default(),
     };
-    let failures = push_all(&workspace, &config.push, &options, context);
-    if context.json {
-        let targets = config.push.iter().map(|target| target.name.to_string());
-        context.print_json(&Pushed {
-            generation: workspace.published().number,
-            targets: targets.collect(),
-            failed_pushes: failures.iter().map(|error| chain(error)).collect(),
-        });
-    }
-    Ok(if failures.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(exit::FAILED)
+    attempt(context, &config, &args.lock, "push", |workspace| {
+        // Production may be half synced if the last run died; but the tree that is pushed must be whole.
+        publish::recover(workspace, context)?;
+        let failures = push_all(workspace, &config.push, &options, context);
+        if context.json {
+            let targets = config.push.iter().map(|target| target.name.to_string());
+            context.print_json(&Pushed {
+                generation: workspace.published().number,
+                targets: targets.collect(),
+                failed_pushes: failures.iter().map(|error| chain(error)).collect(),
+            });
+        }
+        Ok(match failures.is_empty() {
+            true => 0,
+            false => exit::FAILED,
+        })
     })
 }
 
@@ -274,16 +277,16 @@ fn names(suites: &[String]) -> String {
 }
 
 /// Returns the exit code of an outcome.
-fn code(outcome: &Outcome) -> ExitCode {
+fn code(outcome: &Outcome) -> u8 {
     let is_kept = !outcome.kept.is_empty() || !outcome.refused.is_empty();
-    ExitCode::from(match (outcome.failed_pushes.is_empty(), is_kept) {
+    match (outcome.failed_pushes.is_empty(), is_kept) {
         (false, _) => exit::UNFINISHED,
         (true, true) => exit::KEPT,
         (true, false) => 0,
-    })
+    }
 }
 
-fn finish(context: &Context, config: &Config, outcome: &Outcome) -> ExitCode {
+fn finish(context: &Context, config: &Config, outcome: &Outcome) -> u8 {
     if outcome.has_published() {
         context.has_published();
         let listener: &dyn Listener = context;

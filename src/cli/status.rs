@@ -1,5 +1,7 @@
 //! `status`: what is served, from what, since when.
 
+mod attempts;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -15,7 +17,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::context::Context;
+use super::exit;
+use attempts::AttemptStatus;
 
+/// Say what is served, from what, since when, and how the last attempts went
+///
+/// Ends with the exit code of the last attempt, so that monitoring can call it.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {}
 
@@ -29,6 +36,10 @@ struct Status {
     /// `null` if the record of it cannot be read.
     pushes: BTreeMap<String, Option<PushRecord>>,
     last_run: Option<RunRecord>,
+    /// The last attempt of each verb that takes the lock.
+    attempts: BTreeMap<String, AttemptStatus>,
+    /// The exit code of this command: the worst of the attempts'.
+    exit_code: u8,
     /// Records that cannot be read, and why: what they would tell is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown: Vec<String>,
@@ -101,6 +112,7 @@ pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> 
         );
     }
     let last_run = known(view.read_state("last-run.json"), &mut unknown).flatten();
+    let attempts = known(attempts::attempts(&view, &config), &mut unknown).unwrap_or_default();
     let suites = view.published().suites.iter();
     let status = Status {
         link: match served(view.layout())? {
@@ -115,6 +127,8 @@ pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> 
             .collect(),
         pushes,
         last_run,
+        exit_code: worst(attempts.values().map(AttemptStatus::exit_code)),
+        attempts,
         unknown,
     };
     if context.json {
@@ -125,7 +139,18 @@ pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> 
             &config.root.join("merged").display().to_string(),
         ));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(status.exit_code))
+}
+
+/// Returns the code that says most of some: that something failed, then that something is unfinished, then that something was kept.
+fn worst(codes: impl Iterator<Item = u8>) -> u8 {
+    let rank = |code: &u8| match *code {
+        0 => 0,
+        exit::KEPT => 1,
+        exit::UNFINISHED => 2,
+        _ => 3,
+    };
+    codes.max_by_key(rank).unwrap_or(0)
 }
 
 fn in_words(status: &Status, link: &str) -> String {
@@ -172,6 +197,9 @@ fn in_words(status: &Status, link: &str) -> String {
     }
     for why in &status.unknown {
         line(format!("unknown: {why}"));
+    }
+    for (verb, attempt) in &status.attempts {
+        attempt.in_words(verb).into_iter().for_each(&mut line);
     }
     if let Some(run) = &status.last_run {
         let what = if run.outcome.has_published() {

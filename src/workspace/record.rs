@@ -71,6 +71,11 @@ pub(crate) fn write_json<T: Record>(path: &Path, record: &T) -> Result<()> {
     durable::write(path, &to_text(path, record)?, None)
 }
 
+/// Writes a record into a file that is there.
+pub(super) fn overwrite_json<T: Record>(path: &Path, record: &T) -> Result<()> {
+    durable::overwrite(path, &to_text(path, record)?)
+}
+
 /// Returns the text of a record, to be written to a file.
 pub(super) fn to_text<T: Record>(path: &Path, record: &T) -> Result<Vec<u8>> {
     let format = T::FORMAT;

@@ -11,6 +11,7 @@ mod common;
 mod answers;
 #[cfg(feature = "serve")]
 mod apt;
+mod attempts;
 mod bad_input;
 mod cancel;
 mod client;

@@ -322,7 +322,7 @@ fn a_clock_that_was_ahead_is_told_and_healed() {
     );
     assert_eq!(tree(&site, "merged"), before);
     let is_ahead = || {
-        let status = site.json(&["status", "--json", "--clock", FIRST]);
+        let status = site.json_of(&["status", "--json", "--clock", FIRST]);
         status["suites"]["daedalus"]["date-ahead"].clone()
     };
     assert_eq!(is_ahead(), true);

@@ -196,7 +196,7 @@ fn what_a_target_or_gpg_says_steers_no_terminal() {
         assert!(text.contains("first; \\u{1b}[2J"), "{text:?}");
     };
     is_plain(&site.expect(4, &["run"]));
-    is_plain(&site.expect(0, &["status"]));
+    is_plain(&site.expect(4, &["status"]));
     // The target is gone from here on: what it may write is not bounded.
     site.set_extra("");
     let text = fs::read_to_string(site.config_file()).unwrap();

@@ -460,6 +460,12 @@ impl Site {
         serde_json::from_str(&self.ok(arguments)).unwrap()
     }
 
+    /// Calls the program, whatever its exit code; returns the document that it prints.
+    #[track_caller]
+    pub(crate) fn json_of(&self, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.aptmerge(arguments).stdout).unwrap()
+    }
+
     pub(crate) fn serve(&self) -> Server {
         Server::start(self.command(&[]))
     }

@@ -1,0 +1,47 @@
+//! An attempt: a verb at work under the lock. How it ends is put on record.
+
+use std::process::ExitCode;
+
+use aptmerge::config::Config;
+use aptmerge::error::{Result, chain};
+use aptmerge::events::Listener;
+use aptmerge::run::{Attempts, Ended};
+use aptmerge::workspace::Workspace;
+
+use super::context::{Context, LockOptions};
+use super::failure::Failure;
+
+/// Does the work of a verb under the lock, and records how it goes. The work gives the exit code.
+pub(super) fn attempt(
+    context: &Context,
+    config: &Config,
+    lock: &LockOptions,
+    verb: &str,
+    work: impl FnOnce(&mut Workspace<'_>) -> Result<u8>,
+) -> Result<ExitCode> {
+    let lock = context.lock(config, lock)?;
+    let mut workspace = Workspace::open(&lock, &config.root)?;
+    let listener: &dyn Listener = context;
+    let noted = |noted: Result<()>| {
+        if let Err(error) = noted {
+            listener.warn(format!(
+                "`status` will not know how this went: {}",
+                chain(&error)
+            ));
+        }
+    };
+    noted(Attempts::begin(&workspace, verb, context.now()));
+    let done = work(&mut workspace);
+    let failure = done.as_ref().err().map(Failure::of);
+    let exit_code = match (&done, &failure) {
+        (Ok(code), _) => *code,
+        (Err(_), failure) => failure.as_ref().map_or(0, |failure| failure.exit_code),
+    };
+    let ended = Ended {
+        time: context.now(),
+        exit_code,
+        error: failure.map(Failure::recorded),
+    };
+    noted(Attempts::end(&workspace, verb, ended));
+    done.map(ExitCode::from)
+}
