@@ -129,7 +129,7 @@ pub fn foretell<'a>(
     plan.tell_bounds(options.listener);
     let served = workspace.published();
     let outcome = match plan.is_empty() {
-        true => Outcome::unchanged(spool, served),
+        true => Outcome::waiting(spool, &plan.waiting(options.listener)?, served),
         false => {
             let foreseen = plan.compare(workspace, staging(&signer, options))?;
             Outcome::foreseen(spool, foreseen, served)
@@ -181,8 +181,9 @@ pub fn publish_spool(
     let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
     plan.tell_bounds(listener);
     if plan.is_empty() {
+        let waiting = plan.waiting(listener)?;
         listener.info("nothing changed, nothing to publish");
-        return Ok(Outcome::unchanged(spool, workspace.published()));
+        return Ok(Outcome::waiting(spool, &waiting, workspace.published()));
     }
     listener.step("merge");
     let staging = staging(&signer, options);

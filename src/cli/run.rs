@@ -248,6 +248,7 @@ fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> Stri
             Action::Keep => format!("{}: unchanged", suite.name),
             Action::Sign(why) => format!("{}: would be signed again, {why}", suite.name),
             Action::Merge(why) => format!("{}: would be merged, {why}", suite.name),
+            Action::Wait(why) => format!("{}: waits for an archive, {}", suite.name, chain(why)),
         });
         if let Some(difference) = differences.get(suite.name.as_str()) {
             let changes = difference.changes.iter();

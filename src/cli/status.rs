@@ -222,7 +222,11 @@ fn in_words(status: &Status, link: &str) -> String {
             ));
         }
         for RefusedSuite { suite, why } in &run.outcome.refused {
-            line(format!("  suite {suite} stayed as it was published: {why}"));
+            let stays = match status.suites.contains_key(suite) {
+                true => "stayed as it was published",
+                false => "is not published yet",
+            };
+            line(format!("  suite {suite} {stays}: {why}"));
         }
         for UnclaimedFiles {
             archive,

@@ -46,7 +46,7 @@ impl Plan<'_> {
             if suite.record.is_some() {
                 there.insert(name);
             }
-            if suite.action == Action::Keep {
+            if matches!(suite.action, Action::Keep) {
                 continue;
             }
             options.cancel.check()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::deb822::is_ahead;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::indices::has_component;
 use crate::merge::{Input, Inputs, MERGE_VERSION};
@@ -13,6 +13,7 @@ use crate::workspace::{Generation, SuiteRecord, Workspace};
 use jiff::Timestamp;
 
 use super::link::{Served, served};
+use super::refused::Refused;
 use super::settings::Settings;
 use super::validity::{self, Bound};
 
@@ -30,7 +31,7 @@ pub struct Allowances {
 }
 
 /// The action that a suite needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Action {
     /// Nothing: its inputs and rules are those that it was made from.
     Keep,
@@ -38,6 +39,8 @@ pub enum Action {
     Sign(String),
     /// The suite is merged; the reason in words.
     Merge(String),
+    /// Nothing can be made of it, since an archive that it is made from has no copy yet; the error says which.
+    Wait(Error),
 }
 
 /// A suite, and the action that it needs.
@@ -98,13 +101,12 @@ impl<'a> Plan<'a> {
                 .get(name.as_str())
                 .filter(|_| is_there(name));
             let found = inputs.inputs(&spec.content);
-            let fault = found.as_ref().err().map(|why| crate::error::chain(why));
+            let fault = found.as_ref().err().cloned();
             let found = found.unwrap_or_default();
             let digests = Digests::new(spec, &found, keys);
             let bound = Bound::new(&spec.content, &found);
             let action = match fault {
-                // Making the suite ends in the same error, as an error of that suite alone.
-                Some(why) => Action::Merge(why),
+                Some(why) => Action::Wait(why),
                 None => {
                     let bound = bound.as_ref();
                     action(spec, record, &digests, bound, now, rebuild)
@@ -155,7 +157,29 @@ impl<'a> Plan<'a> {
     pub fn is_empty(&self) -> bool {
         self.removed.is_empty()
             && !self.links_changed
-            && self.suites.iter().all(|s| s.action == Action::Keep)
+            && (self.suites.iter()).all(|s| matches!(s.action, Action::Keep | Action::Wait(_)))
+    }
+
+    /// Returns the suites that wait for an archive, and warns of each. Fails if nothing is published besides.
+    pub fn waiting(&self, listener: &dyn Listener) -> Result<Vec<Refused>> {
+        let waiting = self.suites.iter().filter_map(|suite| match &suite.action {
+            Action::Wait(why) => Some(Refused {
+                suite: suite.name.clone(),
+                why: why.clone(),
+            }),
+            _ => None,
+        });
+        let mut waiting = waiting.collect();
+        let published = self.suites.iter().filter(|suite| suite.record.is_some());
+        let there = published.map(|suite| suite.name.as_str()).collect();
+        self.tell_refused(&mut waiting, false, &there, 0, listener)?;
+        Ok(waiting)
+    }
+
+    /// Returns whether a suite waits for an archive.
+    pub(super) fn waits(&self, suite: &SuiteName) -> bool {
+        let mut suites = self.suites.iter();
+        suites.any(|s| s.name == suite && matches!(s.action, Action::Wait(_)))
     }
 
     /// Returns the inputs of a suite. Refuses to make a suite from inputs that nothing proves, unless the result would be what is already

@@ -142,6 +142,7 @@ impl<'p> Plan<'p> {
                         false => Ok(stage.keep(record)?),
                     }
                 }
+                (Action::Wait(why), _) => Err(why.clone()),
                 (action, _) => {
                     let why = damage.map_or(why(action), String::as_str);
                     listener.info(format!("suite {}: {why}", suite.name));
@@ -208,7 +209,8 @@ impl<'p> Plan<'p> {
     }
 
     /// Warns of the suites that were refused, except the first `told` of them; `there` are the suites that the generation has. If nothing
-    /// else would change, the run ends with the last one's reason.
+    /// else would change, the run ends with the last one's reason; a suite that waits for an archive is no such reason, as long as there
+    /// are others.
     pub(super) fn tell_refused(
         &self,
         refused: &mut Vec<Refused>,
@@ -220,14 +222,18 @@ impl<'p> Plan<'p> {
         let has_news = has_changed || !self.removed.is_empty() || self.links_changed;
         // A tree without a suite serves nobody.
         let has_news = has_news && !there.is_empty();
-        let last = match has_news {
-            true => None,
-            false => refused.pop(),
+        let ends = |refused: &Refused| !has_news && !self.waits(&refused.suite);
+        let last = refused.iter().rposition(ends);
+        let last = match there.is_empty() {
+            true => last.or(refused.len().checked_sub(1)),
+            false => last,
         };
-        for refused in refused.iter().skip(told) {
-            refused.tell(there.contains(refused.suite.as_str()), listener);
+        for (number, refused) in refused.iter().enumerate().skip(told) {
+            if Some(number) != last {
+                refused.tell(there.contains(refused.suite.as_str()), listener);
+            }
         }
-        last.map_or(Ok(()), |last| Err(last.why))
+        last.map_or(Ok(()), |last| Err(refused.swap_remove(last).why))
     }
 
     /// Returns the configured symlinks of the suites that there are.
@@ -291,6 +297,7 @@ fn why(action: &Action) -> &str {
     match action {
         Action::Keep => "made anew, there is no record of it",
         Action::Sign(why) | Action::Merge(why) => why,
+        Action::Wait(_) => "an archive has no copy yet",
     }
 }
 

@@ -59,6 +59,14 @@ impl Outcome {
         }
     }
 
+    /// Returns the outcome of a run that publishes nothing, while some suites wait for an archive.
+    pub(super) fn waiting(spool: &Spool, waiting: &[Refused], served: &Generation) -> Outcome {
+        Outcome {
+            refused: RefusedSuite::all(waiting),
+            ..Outcome::unchanged(spool, served)
+        }
+    }
+
     /// Returns the outcome of a run that published `served`.
     pub(super) fn new(spool: &Spool, published: Published, served: &Generation) -> Outcome {
         let changed: Vec<_> = published.changed.iter().map(ToString::to_string).collect();
@@ -166,7 +174,7 @@ pub struct KeptCopy {
     pub why: String,
 }
 
-/// A merged suite that stayed as it was published.
+/// A merged suite that stayed as it was published, or that is not published yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedSuite {
     /// The suite.

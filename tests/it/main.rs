@@ -8,6 +8,7 @@
 #[cfg_attr(not(feature = "serve"), expect(dead_code))]
 mod common;
 
+mod absent;
 mod answers;
 #[cfg(feature = "serve")]
 mod apt;
