@@ -28,6 +28,7 @@ pub mod merge;
 pub mod names;
 pub mod openpgp;
 mod pdiff;
+pub mod proxy;
 pub mod publish;
 pub mod push;
 pub mod quoted;

@@ -235,6 +235,11 @@ impl Uri {
         &self.0.host
     }
 
+    /// Returns the port that a request goes to.
+    pub(crate) fn port_in_force(&self) -> u16 {
+        self.0.origin().2
+    }
+
     /// Returns whether the URI carries a user name or a password.
     pub(crate) fn has_credentials(&self) -> bool {
         self.0.userinfo.is_some()

@@ -9,9 +9,10 @@ use aptmerge::difference::Difference;
 use aptmerge::error::{Result, chain};
 use aptmerge::events::Listener;
 use aptmerge::fetch::Spool;
+use aptmerge::proxy::Environment;
 use aptmerge::publish::{self, Action, Allowances, Plan};
 use aptmerge::push::{PushOptions, push_all};
-use aptmerge::run::{self as cycle, Fetched, Outcome, RunOptions};
+use aptmerge::run::{self as cycle, Fetched, Outcome, RunOptions, Setup};
 use aptmerge::workspace::Workspace;
 use clap::Args;
 use serde::Serialize;
@@ -98,9 +99,19 @@ fn options<'a>(
     }
 }
 
+/// Returns the setup of a run that fetches, with the proxies of the environment.
+fn setup(config: &Config) -> Setup {
+    let mut setup = config.setup();
+    setup.sources.environment = Environment::new(|name| {
+        let value = std::env::var_os(name)?;
+        Some(value.to_string_lossy().into_owned())
+    });
+    setup
+}
+
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let config = context.config()?;
-    let setup = config.setup();
+    let setup = setup(&config);
     let clock = || context.now();
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.step.allow);
@@ -128,7 +139,7 @@ pub(super) fn fetch(context: &Context, args: &StepArgs) -> Result<ExitCode> {
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.allow);
     attempt(context, &config, &args.lock, "fetch", |workspace| {
-        let spool = cycle::fetch_spool(workspace, &config.setup(), &options)?;
+        let spool = cycle::fetch_spool(workspace, &setup(&config), &options)?;
         let mut absent: Vec<_> = spool.absent().collect();
         if let Some(last) = absent.pop() {
             let listener: &dyn Listener = context;

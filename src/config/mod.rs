@@ -19,6 +19,7 @@ pub use load::{ConfigError, Problem};
 
 pub use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
 use crate::openpgp::Signing;
+use crate::proxy::Choice;
 use crate::publish::{Guards, Retention};
 use crate::push::Target;
 use crate::spec;
@@ -104,6 +105,9 @@ pub struct Archive {
     /// The URI that the pool redirects of this archive lead to; the first http(s) URI if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Uri>,
+    /// The choice of a proxy for this archive; the general one if it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Choice>,
     /// Refuse a Release whose Date is older than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) max_age: Option<TimeSpan>,

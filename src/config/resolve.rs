@@ -2,6 +2,7 @@
 
 use crate::fetch::{Source, SourceSuite, Sources};
 use crate::names::SuiteName;
+use crate::proxy::Environment;
 use crate::publish;
 use crate::run::Setup;
 use crate::spec::{self, Content, InputSpec, NumberedPin, ReleaseFields, Spec};
@@ -21,11 +22,12 @@ impl Config {
         }
     }
 
-    /// Returns the archives to fetch from.
+    /// Returns the archives to fetch from, as if the environment named no proxy.
     pub fn sources(&self) -> Sources {
         let archives = self.archives.iter().map(|(name, archive)| {
             let source = Source {
                 uris: archive.uris.clone(),
+                proxy: archive.proxy.clone(),
                 signed_by: archive.signed_by.clone(),
                 max_age: archive.max_age,
                 check_valid_until: archive.check_valid_until,
@@ -37,6 +39,7 @@ impl Config {
         Sources {
             archives: archives.collect(),
             settings: self.fetch.clone(),
+            environment: Environment::default(),
         }
     }
 

@@ -20,6 +20,9 @@ pub enum FetchError {
     /// The bytes did not come.
     #[error(transparent)]
     Transport(#[from] transport::Error),
+    /// The settings of the way to the archive cannot be used.
+    #[error(transparent)]
+    NoTransport(std::sync::Arc<transport::Error>),
     /// A URI makes no sense.
     #[error(transparent)]
     Uri(#[from] uri::UriError),
@@ -320,6 +323,7 @@ impl DomainError for FetchError {
         match self {
             FetchError::Spool(error) => error.kind(),
             FetchError::Transport(error) => error.kind(),
+            FetchError::NoTransport(error) => error.kind(),
             FetchError::Keyring { .. } => ErrorKind::Signing,
             _ => ErrorKind::Upstream,
         }

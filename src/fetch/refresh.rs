@@ -12,6 +12,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::names::{ArchiveName, SuiteName};
+use crate::proxy::Proxies;
 use crate::quoted::quoted;
 use crate::spec::Spec;
 use crate::workspace::{Generation, InputRecord, Workspace, is_damaged};
@@ -19,9 +20,9 @@ use crate::workspace::{Generation, InputRecord, Workspace, is_damaged};
 use super::copy::Seen;
 use super::error::{FetchError, SpoolError};
 use super::proof::Proof;
-use super::settings::{Settings, Sources};
+use super::settings::{Source, Sources};
 use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
-use super::transport::{Transport, TransportOptions};
+use super::transport::{self, Transport, TransportOptions};
 use super::update::{FetchOptions, Found, SuiteFetch};
 
 /// Refreshes the spool.
@@ -40,7 +41,7 @@ pub(crate) fn refresh(
     durable::create_dir(&objects)?;
     durable::check_real(&objects)?;
     spool::clear_litter(&dir)?;
-    let transport = Transport::new(transport_options(&sources.settings))?;
+    let transports = transports(sources);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(sources.settings.parallel)
         .thread_name(|n| format!("fetch-{n}"))
@@ -67,8 +68,19 @@ pub(crate) fn refresh(
                     Err(error) => return Err(error),
                 };
                 let source = &sources.archives[&name];
-                let fetched = match keyring {
-                    Ok(keyring) => SuiteFetch {
+                let means = match (keyring, &transports[&name]) {
+                    (Ok(keyring), Ok(transport)) => Ok((keyring, transport)),
+                    (Err(error), _) => {
+                        let files = source.signed_by.iter().map(|f| f.display().to_string());
+                        Err(FetchError::Keyring {
+                            files: files.collect::<Vec<_>>().join(", "),
+                            source: error.clone(),
+                        })
+                    }
+                    (_, Err(error)) => Err(FetchError::NoTransport(error.clone())),
+                };
+                let fetched = match means {
+                    Ok((keyring, transport)) => SuiteFetch {
                         settings: &sources.settings,
                         suites,
                         name: &name,
@@ -76,7 +88,7 @@ pub(crate) fn refresh(
                         suite: &suite,
                         settings_of_suite: source.suite(&suite),
                         keyring,
-                        transport: &transport,
+                        transport,
                         spool: &dir,
                         // A copy that proves nothing is no measure for a new one.
                         old: old
@@ -91,14 +103,7 @@ pub(crate) fn refresh(
                         listener,
                     }
                     .run(),
-                    Err(error) => {
-                        let files = source.signed_by.iter().map(|f| f.display().to_string());
-                        let error = FetchError::Keyring {
-                            files: files.collect::<Vec<_>>().join(", "),
-                            source: error.clone(),
-                        };
-                        (Err(error), old.as_ref().and_then(|h| h.copy.newest.clone()))
-                    }
+                    Err(error) => (Err(error), old.as_ref().and_then(|h| h.copy.newest.clone())),
                 };
                 let spooled =
                     choose_copy(&dir, &name, &suite, old, fetched, options.cancel, listener)?;
@@ -244,7 +249,31 @@ fn unclaimed_in_words(
     )
 }
 
-fn transport_options(fetch: &Settings) -> TransportOptions {
+/// The transport of an archive, or the reason why it has none.
+type Means = std::result::Result<Transport, Arc<transport::Error>>;
+
+/// Makes the transports of all archives. Archives that are fetched in the same way share one, with its connections.
+fn transports(sources: &Sources) -> BTreeMap<&ArchiveName, Means> {
+    let mut made: Vec<(TransportOptions, Means)> = Vec::new();
+    let archives = sources.archives.iter();
+    archives
+        .map(|(name, source)| {
+            let options = transport_options(sources, source);
+            let means = match made.iter().find(|(known, _)| *known == options) {
+                Some((_, means)) => means.clone(),
+                None => {
+                    let means = Transport::new(options.clone()).map_err(Arc::new);
+                    made.push((options, means.clone()));
+                    means
+                }
+            };
+            (name, means)
+        })
+        .collect()
+}
+
+fn transport_options(sources: &Sources, source: &Source) -> TransportOptions {
+    let fetch = &sources.settings;
     TransportOptions {
         connect_timeout: fetch.connect_timeout.duration(),
         response_timeout: fetch.timeout.duration(),
@@ -252,7 +281,11 @@ fn transport_options(fetch: &Settings) -> TransportOptions {
         minimum_speed: fetch.minimum_speed.bytes(),
         retries: fetch.retries,
         backoff: fetch.backoff.duration(),
-        proxy: fetch.proxy.clone(),
+        proxies: Proxies {
+            archive: source.proxy.clone(),
+            general: fetch.proxy.clone(),
+            environment: sources.environment.clone(),
+        },
         ..TransportOptions::default()
     }
 }

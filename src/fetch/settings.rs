@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{ArchiveName, SuiteName};
+use crate::proxy::{Choice, Environment};
 use crate::units::{ByteSize, TimeSpan};
 use crate::uri::Uri;
 
@@ -16,6 +17,8 @@ pub struct Sources {
     pub archives: BTreeMap<ArchiveName, Source>,
     /// The bounds.
     pub settings: Settings,
+    /// The proxies that hold where the configuration names none.
+    pub environment: Environment,
 }
 
 /// An archive to fetch from.
@@ -23,6 +26,8 @@ pub struct Sources {
 pub struct Source {
     /// The URIs of the archive; the first that answers wins.
     pub uris: Vec<Uri>,
+    /// The choice of a proxy for all requests that it takes to fetch the archive.
+    pub proxy: Option<Choice>,
     /// Keyring files whose keys may sign the archive's Release.
     pub signed_by: Vec<PathBuf>,
     /// The greatest age of a Release by its Date.
@@ -74,9 +79,9 @@ pub struct Settings {
     pub(crate) max_index: ByteSize,
     /// The most memory that the indices of one suite of an archive may take up when they are merged.
     pub(crate) max_memory: ByteSize,
-    /// An HTTP proxy.
+    /// The choice of a proxy for the archives that say nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Uri>,
+    pub proxy: Option<Choice>,
 }
 
 impl Default for Settings {

@@ -6,6 +6,7 @@
 mod body;
 mod error;
 mod file;
+mod forward;
 mod http;
 mod sink;
 
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use body::Body;
-pub use error::Error;
+pub use error::{Error, Route};
 pub use sink::Sink;
 
+use crate::proxy::Proxies;
 use crate::uri::{Scheme, Uri};
 
 /// The longest pause between two tries, and the longest that a server may ask for.
@@ -51,8 +53,8 @@ pub struct TransportOptions {
     pub backoff: Duration,
     /// The User-Agent that the transport sends.
     pub user_agent: String,
-    /// An HTTP proxy, which must allow `CONNECT` to port 80 as well. The environment is not asked.
-    pub proxy: Option<Uri>,
+    /// The proxies that requests go through.
+    pub proxies: Proxies,
 }
 
 impl Default for TransportOptions {
@@ -68,7 +70,7 @@ impl Default for TransportOptions {
             retries: 3,
             backoff: Duration::from_secs(1),
             user_agent: concat!("aptmerge/", env!("CARGO_PKG_VERSION")).to_owned(),
-            proxy: None,
+            proxies: Proxies::default(),
         }
     }
 }

@@ -45,6 +45,7 @@ mod owner;
 mod pdiff;
 mod privileges;
 mod progress;
+mod proxies;
 mod push;
 mod recovery;
 mod release;

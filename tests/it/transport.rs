@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aptmerge::fetch::transport::{Conditions, Error, Fetched, Reply, Transport, TransportOptions};
+use aptmerge::proxy::Proxies;
 use aptmerge::uri::{Uri, UriError};
 
 use crate::common::programs::free_port;
@@ -661,32 +662,128 @@ fn compressed_bodies_stay_compressed() {
     assert_eq!(fetch(quick(), &server.uri("/Packages.gz")).1, "raw");
 }
 
-#[test]
-fn a_proxy_is_asked_and_its_password_is_not_shown() {
-    let server = Server::start(vec![
-        Act::Keep("HTTP/1.1 200 Connected\r\n\r\n".into()),
-        good("by way of the proxy"),
-    ]);
-    let proxy = format!("http://user:pa%3Ass@127.0.0.1:{}", server.port);
-    let options = TransportOptions {
-        proxy: Some(Uri::parse(&proxy).unwrap()),
+/// The options of a transport whose requests all go through one proxy.
+fn through(port: u16) -> TransportOptions {
+    let proxy = format!("http://user:pa%3Ass@127.0.0.1:{port}");
+    TransportOptions {
+        proxies: Proxies {
+            general: Some(proxy.parse().unwrap()),
+            ..Proxies::default()
+        },
         ..once()
-    };
+    }
+}
+
+#[test]
+fn a_proxy_is_asked_for_the_whole_uri_and_its_password_is_not_shown() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+    let server = Server::start(vec![
+        Act::Keep(format!("{answer}one")),
+        good("two"),
+        redirect("http://other.example:8080/y?key=1"),
+        good("three"),
+    ]);
+    let options = through(server.port);
     assert!(!format!("{options:?} {:?}", Transport::new(options.clone())).contains("pa%3Ass"));
-    let uri = Uri::parse("http://mirror.example/x").unwrap();
-    assert_eq!(fetch(options, &uri).1, "by way of the proxy");
+    let transport = Transport::new(options).unwrap();
+    for (uri, expected) in [
+        ("http://a:b@mirror.example/x", "one"),
+        ("http://a:b@mirror.example/%7Ex", "two"),
+        ("http://a:b@mirror.example/", "three"),
+    ] {
+        let mut sink = Vec::new();
+        let uri = Uri::parse(uri).unwrap();
+        let fetched = transport.fetch(&uri, &Conditions::default(), 9, &mut sink, &|| false);
+        assert!(fetched.is_ok(), "{fetched:?}");
+        assert_eq!(String::from_utf8(sink).unwrap(), expected);
+    }
     let heard = server.heard();
-    assert!(
-        heard[0].starts_with("CONNECT mirror.example:80 "),
-        "{}",
-        heard[0]
+    let asked = [
+        (
+            "GET http://mirror.example/x HTTP/1.1\r\n",
+            "mirror.example",
+            true,
+        ),
+        (
+            "GET http://mirror.example/%7Ex HTTP/1.1\r\n",
+            "mirror.example",
+            true,
+        ),
+        (
+            "GET http://mirror.example/ HTTP/1.1\r\n",
+            "mirror.example",
+            true,
+        ),
+        (
+            "GET http://other.example:8080/y?key=1 HTTP/1.1\r\n",
+            "other.example:8080",
+            false,
+        ),
+    ];
+    for (request, (line, host, has_password)) in heard.iter().zip(asked) {
+        assert!(request.starts_with(line), "{request}");
+        assert!(
+            request
+                .to_lowercase()
+                .contains(&format!("\r\nhost: {host}\r\n")),
+            "{request}"
+        );
+        // "user:pa:ss" and "a:b" (RFC 7617 section 2).
+        let head = request.to_lowercase();
+        assert!(
+            head.contains("\r\nproxy-authorization: basic dxnlcjpwytpzcw==\r\n"),
+            "{request}"
+        );
+        assert_eq!(
+            head.contains("\r\nauthorization: basic ytpi"),
+            has_password,
+            "{request}"
+        );
+    }
+    assert_eq!(heard.len(), 4);
+    // The first two requests share a connection.
+    assert_eq!(*server.connections.lock().unwrap(), 3);
+}
+
+#[test]
+fn a_proxy_that_refuses_is_named_without_its_password() {
+    let refusal = |status: &str| vec![say(status, "Content-Length: 0\r\n", "")];
+    for (uri, status, words) in [
+        (
+            "http://mirror.example/x",
+            "407 Want Credentials",
+            "refused with status 407",
+        ),
+        (
+            "http://mirror.example/x",
+            "502 Bad Gateway",
+            "answered with status 502",
+        ),
+        (
+            "https://mirror.example/x",
+            "407 Want Credentials",
+            "refused a tunnel with status 407",
+        ),
+        (
+            "https://mirror.example/x",
+            "403 Forbidden",
+            "refused a tunnel with status 403",
+        ),
+    ] {
+        let server = Server::start(refusal(status));
+        let error = failure(through(server.port), &Uri::parse(uri).unwrap()).to_string();
+        let by = format!("through the proxy http://127.0.0.1:{}", server.port);
+        assert!(error.contains(words) && error.ends_with(&by), "{error}");
+    }
+    let error = failure(
+        through(free_port()),
+        &Uri::parse("http://mirror.example/x").unwrap(),
     );
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert!(
-        heard[0].contains(": Basic dXNlcjpwYTpzcw==\r\n"),
-        "{}",
-        heard[0]
+        error.to_string().contains("through the proxy http://127"),
+        "{error}"
     );
-    assert!(heard[1].starts_with("GET /x "), "{}", heard[1]);
 }
 
 #[test]

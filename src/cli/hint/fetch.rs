@@ -24,6 +24,7 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
     let hint = match error {
         FetchError::EveryUri(errors) => return errors.iter().find_map(|(_, error)| fetch(error)),
         FetchError::Transport(error) => return transport(error),
+        FetchError::NoTransport(error) => return transport(error),
         FetchError::Uri(error) => return uri(error),
         FetchError::Signature { source, .. } => return openpgp::hint(source),
         FetchError::Keyring { source, .. } => return openpgp::hint(source),
@@ -97,7 +98,21 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
 pub(super) fn transport(error: &transport::Error) -> Option<String> {
     use transport::Error;
     let hint = match error {
-        Error::Denied { status: 407, .. } => "the proxy wants a user and a password in its URI",
+        Error::Denied { status: 407, .. } | Error::Tunnel { status: 407, .. } => {
+            "put a user and a password that the proxy knows into its URI: http://USER:PASSWORD@PROXY:PORT"
+        }
+        Error::Tunnel {
+            status: 400..500, ..
+        } => {
+            "the proxy must allow CONNECT to that host and port; `proxy = \"direct\"` of the archive goes without one"
+        }
+        Error::Tunnel { .. } => "the proxy cannot reach that host; look at its log",
+        Error::Proxy { .. } => {
+            "mend or unset the variable, or set fetch.proxy, which goes before it"
+        }
+        Error::Unreachable { route, .. } if route.has_proxy() => {
+            "look whether the proxy runs; it comes from `proxy` of the archive, fetch.proxy or the environment"
+        }
         Error::Denied {
             status: 403,
             credentials: false,

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::{Error, Route};
 use crate::uri::Uri;
 
 /// A body that is still to be read. An end that comes too early is an error; after an error no more can be read. The errors of `Read`
@@ -19,6 +19,7 @@ pub struct Body {
     /// The `Last-Modified` of this version, as it came.
     pub last_modified: Option<String>,
     uri: Uri,
+    pub(super) route: Route,
     source: Source,
     received: u64,
     pace: Pace,
@@ -45,6 +46,7 @@ impl Body {
             etag: None,
             last_modified: None,
             uri,
+            route: Route::default(),
             source,
             received: 0,
             pace,
@@ -115,10 +117,12 @@ impl Body {
             },
             // The client unwraps its own error from the I/O error that it returned. Once a body has begun, a connection that
             // closes or breaks means that the body was cut off.
-            Source::Http(_) => match Error::from_client(&self.uri, ureq::Error::from(error)) {
-                Error::Unreachable { .. } => self.truncated(),
-                error => error,
-            },
+            Source::Http(_) => {
+                match Error::from_client(&self.uri, &self.route, ureq::Error::from(error)) {
+                    Error::Unreachable { .. } => self.truncated(),
+                    error => error,
+                }
+            }
         }
     }
 }

@@ -1,11 +1,33 @@
 //! The errors on the way from an archive to us, and which of them may pass.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{DomainError, ErrorKind};
+use crate::proxy::{Proxy, ProxyError};
 use crate::uri::{Uri, UriError};
+
+/// The way that a request took: straight to its server, or through a proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Route(pub(super) Option<Proxy>);
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(proxy) => write!(f, " through the proxy {proxy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Route {
+    /// Returns whether the request went through a proxy.
+    pub fn has_proxy(&self) -> bool {
+        self.0.is_some()
+    }
+}
 
 /// The reason why a file could not be fetched. Every message names the URI that was asked for, without credentials.
 #[derive(Debug, thiserror::Error)]
@@ -20,20 +42,45 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A variable of the environment that names no proxy.
+    #[error("{uri}: the environment variable {variable} cannot be used")]
+    Proxy {
+        /// The URI that was asked for.
+        uri: Uri,
+        /// The name of the variable.
+        variable: &'static str,
+        /// The error in its value.
+        #[source]
+        source: ProxyError,
+    },
+    /// A proxy that does not make a connection to the server.
+    #[error("{uri}: refused a tunnel with status {status}{route}")]
+    Tunnel {
+        /// The URI that was asked for.
+        uri: Uri,
+        /// The status that the proxy answered with.
+        status: u16,
+        /// The proxy.
+        route: Route,
+    },
     /// No connection, or one that broke before the body began.
-    #[error("{uri}: the server cannot be reached")]
+    #[error("{uri}: the server cannot be reached{route}")]
     Unreachable {
         /// The URI that was asked for.
         uri: Uri,
+        /// The way to the server.
+        route: Route,
         /// The error of the client.
         #[source]
         source: Box<ureq::Error>,
     },
     /// A step that did not end in time.
-    #[error("{uri}: timed out while {doing}")]
+    #[error("{uri}: timed out while {doing}{route}")]
     Timeout {
         /// The URI that was asked for.
         uri: Uri,
+        /// The way to the server.
+        route: Route,
         /// The step that was waited for.
         doing: &'static str,
     },
@@ -47,22 +94,26 @@ pub enum Error {
         source: Box<ureq::Error>,
     },
     /// The server does not let us have the file.
-    #[error("{uri}: refused with status {status}")]
+    #[error("{uri}: refused with status {status}{route}")]
     Denied {
         /// The URI that was asked for.
         uri: Uri,
         /// 401, 403 or 407.
         status: u16,
+        /// The way to the server.
+        route: Route,
         /// `true` if credentials were sent.
         credentials: bool,
     },
     /// A status that is no answer to the request.
-    #[error("{uri}: answered with status {status}")]
+    #[error("{uri}: answered with status {status}{route}")]
     Status {
         /// The URI that was asked for.
         uri: Uri,
         /// The status.
         status: u16,
+        /// The way to the server.
+        route: Route,
         /// The time that the server asks us to wait.
         retry_after: Option<Duration>,
     },
@@ -191,6 +242,7 @@ impl Error {
             | Self::Truncated { .. }
             | Self::Overlong { .. }
             | Self::TooSlow { .. } => true,
+            Self::Tunnel { status, .. } => (500..=599).contains(status),
             // RFC 9110 section 15.5.9, RFC 6585 section 4, RFC 9110 section 15.6.
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
             _ => false,
@@ -216,9 +268,12 @@ impl Error {
     }
 
     /// Translates an error of the HTTP client.
-    pub(super) fn from_client(uri: &Uri, source: ureq::Error) -> Self {
+    pub(super) fn from_client(uri: &Uri, route: &Route, source: ureq::Error) -> Self {
         use ureq::Timeout;
-        let uri = uri.clone();
+        let (uri, route) = (uri.clone(), route.clone());
+        if let Some(status) = refused_tunnel(&source) {
+            return Self::Tunnel { uri, status, route };
+        }
         let doing = match source {
             ureq::Error::Timeout(Timeout::Resolve) => "looking up the host",
             ureq::Error::Timeout(Timeout::Connect) => "connecting",
@@ -234,6 +289,7 @@ impl Error {
             {
                 return Self::Unreachable {
                     uri,
+                    route,
                     source: Box::new(source),
                 };
             }
@@ -244,7 +300,7 @@ impl Error {
                 };
             }
         };
-        Self::Timeout { uri, doing }
+        Self::Timeout { uri, route, doing }
     }
 }
 
@@ -252,10 +308,19 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Cancelled { .. } => ErrorKind::Cancelled,
-            Self::Option { .. } => ErrorKind::Config,
+            Self::Option { .. } | Self::Proxy { .. } => ErrorKind::Config,
             _ => ErrorKind::Upstream,
         }
     }
+}
+
+/// Returns the status that a proxy answered with when it was asked for a tunnel. The client has it in a text alone.
+fn refused_tunnel(error: &ureq::Error) -> Option<u16> {
+    let ureq::Error::ConnectProxyFailed(reason) = error else {
+        return None;
+    };
+    let answer = reason.strip_prefix("proxy server responded ")?;
+    answer.split('/').next()?.parse().ok()
 }
 
 /// Returns whether TLS failed. rustls reports a certificate that it does not trust as an I/O error; another try would not change that.

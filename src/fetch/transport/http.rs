@@ -8,9 +8,15 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, Connector as _, RustlsConnector, SocksConnector, TcpConnector,
+};
 
 use super::body::{Pace, Source};
-use super::{Body, Conditions, Error, Reply, TransportOptions};
+use super::forward::ForwardConnector;
+use super::{Body, Conditions, Error, Reply, Route, TransportOptions};
+use crate::proxy::Proxy;
 use crate::units::later;
 use crate::uri::Uri;
 
@@ -31,12 +37,9 @@ pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
     // The client does not check the user agent, and would panic over a line feed.
     HeaderValue::from_str(&options.user_agent)
         .map_err(|error| refuse("user agent")(ureq::http::Error::from(error).into()))?;
-    let proxy = match &options.proxy {
-        None => None,
-        Some(proxy) => Some(ureq::Proxy::new(&proxy.to_proxy()).map_err(refuse("proxy"))?),
-    };
     let config = ureq::Agent::config_builder()
-        .proxy(proxy)
+        // Each request has its own.
+        .proxy(None)
         .user_agent(&options.user_agent)
         // An index is fetched as the archive has it: the Release lists the hash of the compressed file.
         .accept_encoding("identity")
@@ -55,7 +58,16 @@ pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
                 .build(),
         )
         .build();
-    Ok(config.new_agent())
+    let connector = ()
+        .chain(SocksConnector::default())
+        .chain(ForwardConnector {
+            direct: config.clone(),
+        })
+        .chain(ConnectProxyConnector::default())
+        .chain(TcpConnector::default())
+        .chain(RustlsConnector::default());
+    let resolver = DefaultResolver::default();
+    Ok(ureq::Agent::with_parts(config, connector, resolver))
 }
 
 /// The inputs of one try.
@@ -71,10 +83,11 @@ impl Exchange<'_> {
         let begun = Instant::now();
         let mut target = uri.clone();
         for _ in 0..=self.options.redirects {
-            let (response, conditional) = self.send(uri, &target, conditions, begun)?;
+            let route = self.route(uri, &target)?;
+            let (response, conditional) = self.send(uri, &target, &route, conditions, begun)?;
             let status = response.status().as_u16();
             return match status {
-                200 => Ok(Reply::Body(Box::new(self.body(uri, response)))),
+                200 => Ok(Reply::Body(Box::new(self.body(uri, route, response)))),
                 304 if conditional => Ok(Reply::NotModified),
                 304 => Err(Error::NotModifiedUnasked { uri: uri.clone() }),
                 301 | 302 | 303 | 307 | 308 => {
@@ -86,11 +99,13 @@ impl Exchange<'_> {
                 401 | 403 | 407 => Err(Error::Denied {
                     uri: uri.clone(),
                     status,
+                    route,
                     credentials: target.has_credentials(),
                 }),
                 _ => Err(Error::Status {
                     uri: uri.clone(),
                     status,
+                    route,
                     retry_after: retry_after(response.headers()),
                 }),
             };
@@ -101,15 +116,28 @@ impl Exchange<'_> {
         })
     }
 
+    /// Chooses the proxy for a request to `target`.
+    fn route(&self, uri: &Uri, target: &Uri) -> Result<Route, Error> {
+        let chosen = self.options.proxies.choose(target);
+        chosen
+            .map(Route)
+            .map_err(|(variable, source)| Error::Proxy {
+                uri: uri.clone(),
+                variable,
+                source,
+            })
+    }
+
     /// Sends the request to `target`; also returns whether a condition was sent.
     fn send(
         &self,
         uri: &Uri,
         target: &Uri,
+        route: &Route,
         conditions: &Conditions,
         begun: Instant,
     ) -> Result<(Response<ureq::Body>, bool), Error> {
-        let failed = |source| Error::from_client(uri, source);
+        let failed = |source| Error::from_client(uri, route, source);
         let mut request = Request::get(target.to_request())
             .body(())
             .map_err(|error| failed(error.into()))?;
@@ -123,13 +151,25 @@ impl Exchange<'_> {
         };
         condition(header::IF_NONE_MATCH, &conditions.etag);
         condition(header::IF_MODIFIED_SINCE, &conditions.last_modified);
-        if let Some(credentials) = target.basic_credentials() {
-            let encoded = base64::prelude::BASE64_STANDARD.encode(credentials);
-            let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))
-                .map_err(|error| failed(ureq::http::Error::from(error).into()))?;
-            value.set_sensitive(true);
-            request.headers_mut().insert(header::AUTHORIZATION, value);
+        // A tunnel's credentials are sent by the client, to the proxy alone.
+        let asked = route.0.as_ref().filter(|p| p.takes_requests_for(target));
+        let for_proxy = asked.and_then(Proxy::basic_credentials);
+        for (name, credentials) in [
+            (header::AUTHORIZATION, target.basic_credentials()),
+            (header::PROXY_AUTHORIZATION, for_proxy),
+        ] {
+            if let Some(credentials) = credentials {
+                let encoded = base64::prelude::BASE64_STANDARD.encode(credentials);
+                let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))
+                    .map_err(|error| failed(ureq::http::Error::from(error).into()))?;
+                value.set_sensitive(true);
+                request.headers_mut().insert(name, value);
+            }
         }
+        let proxy = match &route.0 {
+            Some(proxy) => Some(ureq::Proxy::new(&proxy.to_client()).map_err(failed)?),
+            None => None,
+        };
         let left = self
             .options
             .total_timeout
@@ -137,6 +177,7 @@ impl Exchange<'_> {
         let request = self
             .agent
             .configure_request(request)
+            .proxy(proxy)
             .timeout_global(left)
             .timeout_recv_body(self.longest_body())
             .build();
@@ -156,7 +197,7 @@ impl Exchange<'_> {
         (seconds < 30 * 24 * 3600).then(|| slack.saturating_add(Duration::from_secs(seconds)))
     }
 
-    fn body(&self, uri: &Uri, response: Response<ureq::Body>) -> Body {
+    fn body(&self, uri: &Uri, route: Route, response: Response<ureq::Body>) -> Body {
         let (parts, body) = response.into_parts();
         let length = body.content_length();
         let text = |name| {
@@ -169,6 +210,7 @@ impl Exchange<'_> {
         );
         let source = Source::Http(body.into_reader());
         let mut body = Body::new(uri.clone(), source, length, pace);
+        body.route = route;
         if !may_change_unnoticed(&parts.headers) {
             body.etag = text(header::ETAG);
             body.last_modified = text(header::LAST_MODIFIED);
@@ -274,17 +316,6 @@ mod tests {
             agent(&user_agent),
             Err(Error::Option {
                 option: "user agent",
-                ..
-            })
-        ));
-        let proxy = TransportOptions {
-            proxy: Some(Uri::parse("file:///proxy").unwrap()),
-            ..TransportOptions::default()
-        };
-        assert!(matches!(
-            agent(&proxy),
-            Err(Error::Option {
-                option: "proxy",
                 ..
             })
         ));

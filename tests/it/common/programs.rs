@@ -61,8 +61,28 @@ impl Said {
 pub(crate) fn aptmerge_in(dir: &Path, arguments: &[&str]) -> Said {
     let mut command = Command::new(APTMERGE);
     command.args(arguments).current_dir(dir);
-    let output = command.env_remove("APTMERGE_CONFIG").output();
-    Said::of(&output.unwrap())
+    forget_environment(&mut command);
+    Said::of(&command.output().unwrap())
+}
+
+/// The variables that aptmerge would heed, were they set where tests run.
+const VARIABLES: [&str; 9] = [
+    "APTMERGE_CONFIG",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+];
+
+/// Takes the variables that aptmerge heeds out of the environment of a call.
+pub(crate) fn forget_environment(command: &mut Command) {
+    for variable in VARIABLES {
+        command.env_remove(variable);
+    }
 }
 
 /// Says that a test is skipped, and for the lack of what.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::apt::{Server, stanzas, unxz};
-use super::programs::{APTMERGE, Said, top, write_script};
+use super::programs::{APTMERGE, Said, forget_environment, top, write_script};
 use super::upstream::{NEWER, NEWEST, Suite, gunzip, stanza};
 
 /// The beginning of a configuration of all archives.
@@ -398,8 +398,8 @@ impl Site {
             .arg("--config")
             .arg(self.config_file())
             .args(arguments)
-            .stdin(Stdio::null())
-            .env_remove("APTMERGE_CONFIG");
+            .stdin(Stdio::null());
+        forget_environment(&mut command);
         let hours = self.hours.as_ref();
         if let Some(hours) = hours.filter(|_| !arguments.contains(&"--clock")) {
             let hours = 1 + hours.fetch_add(1, Ordering::Relaxed);

@@ -38,7 +38,12 @@ pub(crate) struct Mirror {
 
 impl Mirror {
     pub(crate) fn of(root: &Path) -> Mirror {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Mirror::at(root, 0)
+    }
+
+    /// Serves at a port; 0 is any.
+    pub(crate) fn at(root: &Path, port: u16) -> Mirror {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let inner = Arc::new(Inner {
             root: root.to_owned(),
