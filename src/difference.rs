@@ -6,6 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::quoted::quoted;
+use crate::suite_report::OlderFork;
+
+/// The number of packages that fell behind which a warning names.
+const TOLD: usize = 5;
 
 /// The changes of a suite.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +25,16 @@ pub struct Difference {
     /// Changed indices whose changed packages are not known: they are not lists of packages, or the old one
     /// cannot be read.
     pub indices: BTreeSet<String>,
+    /// The packages that hide a newer version which they did not hide before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<OlderFork>,
+    /// The number of further such packages.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub behind_omitted: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A package that changes in the same way in some index groups.
@@ -120,6 +134,28 @@ impl fmt::Display for Change {
 }
 
 impl Difference {
+    /// Returns what fell behind, in words: the number and the first few.
+    pub(crate) fn behind_in_words(&self) -> Option<String> {
+        let first: Vec<_> = self
+            .behind
+            .iter()
+            .take(TOLD)
+            .map(ToString::to_string)
+            .collect();
+        let all = self.behind.len() as u64 + self.behind_omitted;
+        let further = all.saturating_sub(first.len() as u64);
+        let further = match further {
+            0 => String::new(),
+            n => format!(", and {n} more"),
+        };
+        let packages = match all {
+            0 => return None,
+            1 => "a package hides a newer version".to_owned(),
+            n => format!("{n} packages hide newer versions"),
+        };
+        Some(format!("{packages}: {}{further}", first.join(", ")))
+    }
+
     /// Returns how many packages change in which way, in words: `2 added, 1 newly banned`.
     pub fn summary(&self) -> String {
         if self.is_new {
@@ -135,6 +171,10 @@ impl Difference {
             .collect();
         if self.omitted > 0 {
             parts.push(format!("{} more", self.omitted));
+        }
+        let behind = self.behind.len() as u64 + self.behind_omitted;
+        if behind > 0 {
+            parts.push(format!("{behind} fell behind"));
         }
         if parts.is_empty() {
             return "no package changes".into();

@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::fetch::Spool;
 use crate::merge::ForeignSource;
 use crate::names::PackageName;
+use crate::suite_report::report_of_older;
 use crate::workspace::{Generation, Workspace};
 
 /// The most bytes of `amprolla.txt` that are kept.
@@ -139,6 +140,9 @@ fn changes(generation: &Generation) -> String {
             for change in &record.difference.changes {
                 text.push_str(&format!("{suite} {change}\n"));
             }
+            for fork in &record.difference.behind {
+                text.push_str(&format!("{suite} fell behind  {fork}\n"));
+            }
             text.push_str(&format!("{suite} {}\n", record.difference.summary()));
         }
     }
@@ -193,10 +197,10 @@ fn reports(
                 ),
             );
         }
-        let flat = suite.replace('/', "_");
+        let file = report_of_older(suite);
         for older in &report.older {
             add(
-                format!("{flat}-oldpackages.txt"),
+                file.clone(),
                 format!(
                     "{suite},{},{},{}",
                     column(&older.package),
@@ -205,9 +209,7 @@ fn reports(
                 ),
             );
         }
-        reports
-            .entry(format!("{flat}-oldpackages.txt"))
-            .or_default();
+        reports.entry(file).or_default();
     }
     reports
 }

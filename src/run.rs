@@ -4,6 +4,7 @@
 //! all functions here work on the [`Workspace`] that was opened through the lock.
 
 mod attempt;
+mod idle;
 mod outcome;
 mod setup;
 
@@ -182,6 +183,7 @@ pub fn publish_spool(
     plan.tell_bounds(listener);
     if plan.is_empty() {
         let waiting = plan.waiting(listener)?;
+        idle::tell(setup, workspace.published(), listener);
         listener.info("nothing changed, nothing to publish");
         return Ok(Outcome::waiting(spool, &waiting, workspace.published()));
     }
@@ -205,6 +207,7 @@ pub fn publish_spool(
     let published = swapped.finish(workspace).map_err(unfinished)?;
     drop(syncing);
     listener.info(format!("published generation {}", published.number));
+    idle::tell(setup, workspace.published(), listener);
     report::write(workspace, &setup.watches, now).map_err(unfinished)?;
     Ok(Outcome::new(spool, published, workspace.published()))
 }

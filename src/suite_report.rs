@@ -92,11 +92,35 @@ pub struct OlderFork {
     pub hidden: String,
 }
 
+/// Returns the name of the text report on the packages of a suite that hide a newer version.
+pub(crate) fn report_of_older(suite: &str) -> String {
+    format!("{}-oldpackages.txt", suite.replace('/', "_"))
+}
+
+impl fmt::Display for OlderFork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [package, winner, hidden] =
+            [&self.package, &self.winner, &self.hidden].map(|text| quoted(text));
+        write!(f, "{package} ({winner} hides {hidden})")
+    }
+}
+
 /// Cuts a record to [`MAX_UNASKED`].
 fn bound(claimed: &mut BTreeSet<Claimed>) {
     while claimed.len() > MAX_UNASKED {
         claimed.pop_last();
     }
+}
+
+/// The names and patterns of rules that the inputs of a suite have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FoundNames {
+    /// Banned names: some package, udeb or source has the name, or needs it.
+    pub bans: BTreeSet<String>,
+    /// Patterns of pins for packages.
+    pub packages: BTreeSet<String>,
+    /// Patterns of pins for sources.
+    pub sources: BTreeSet<String>,
 }
 
 /// The result of the merge of a suite: what was published, and what was not.
@@ -125,6 +149,9 @@ pub struct SuiteReport {
     /// The number of such binaries beyond these.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) without_source_further: usize,
+    /// The names of rules that the inputs have; `None` in records of versions that did not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<FoundNames>,
     /// Sources that speak for packages of other archives: published without these names, or left out.
     #[serde(default)]
     pub(crate) foreign_sources: BTreeSet<ForeignSource>,
@@ -150,6 +177,12 @@ impl SuiteReport {
             let known = self.unasked.get_or_insert_default();
             known.extend(claimed);
             bound(known);
+        }
+        if let Some(found) = other.found {
+            let known = self.found.get_or_insert_default();
+            known.bans.extend(found.bans);
+            known.packages.extend(found.packages);
+            known.sources.extend(found.sources);
         }
         self.without_source_further += other.without_source_further;
         self.foreign_sources.extend(other.foreign_sources);

@@ -264,6 +264,8 @@ fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> Stri
         if let Some(difference) = differences.get(suite.name.as_str()) {
             let changes = difference.changes.iter();
             lines.extend(changes.map(|change| format!("  {change}")));
+            let behind = difference.behind.iter();
+            lines.extend(behind.map(|fork| format!("  behind       {fork}")));
             let indices = difference.indices.iter();
             lines.extend(indices.map(|index| format!("  {index} would be made anew")));
             lines.push(format!("  {}", difference.summary()));

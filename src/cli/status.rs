@@ -54,6 +54,8 @@ struct SuiteStatus {
     date_ahead: bool,
     valid_until: Option<String>,
     packages: BTreeMap<String, u64>,
+    /// The number of packages that hide a newer version.
+    behind: usize,
     archives: Vec<InputStatus>,
     retained_by_hash: usize,
 }
@@ -80,6 +82,7 @@ impl SuiteStatus {
             date_ahead: Timestamp::from_second(record.date).is_ok_and(|date| is_ahead(date, now)),
             valid_until: record.valid_until.map(time),
             packages: record.report.packages.clone(),
+            behind: record.report.older.len(),
             archives: record
                 .archives
                 .iter()
@@ -182,6 +185,9 @@ fn in_words(status: &Status, link: &str) -> String {
             .map(|(group, n)| format!("{group} {n}"))
             .collect();
         line(format!("  packages: {}", counts.join(", ")));
+        if suite.behind > 0 {
+            line(format!("  hiding a newer version: {}", suite.behind));
+        }
         for input in &suite.archives {
             line(format!(
                 "  from {} {}, of {}",

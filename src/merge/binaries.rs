@@ -14,7 +14,7 @@ use crate::suite_report::{Claimed, SuiteReport};
 use super::all::Collector;
 use super::claims::Claimable;
 use super::describe::describe;
-use super::entry::Entry;
+use super::entry::{Entry, Kind};
 use super::faults::Told;
 use super::group::{BinaryGroup, binary_name, group_name};
 use super::input::{Sink, SuiteMerge};
@@ -130,6 +130,7 @@ impl BinaryGroup<'_> {
             merge,
             &outcome,
             group_name(self.family, self.architecture.as_str()),
+            Kind::Binary,
         );
         report.unasked = Some(self.unasked(&outcome.kept));
         report.warnings.extend(odd_texts(&loaded));

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::quoted::quoted;
 use crate::suite_report::{BannedPackage, SuiteReport};
 
+use super::entry::Kind;
 use super::input::SuiteMerge;
+use super::named;
 use super::rewrite::{is_hidden, is_package_file};
 use super::rules::{Outcome, lossy};
 
@@ -46,8 +48,12 @@ pub(super) fn describe(
     merge: &SuiteMerge<'_>,
     outcome: &Outcome<'_>,
     group: String,
+    kind: Kind,
 ) -> SuiteReport {
-    let mut report = SuiteReport::default();
+    let mut report = SuiteReport {
+        found: Some(named::found(merge, outcome, kind)),
+        ..SuiteReport::default()
+    };
     describe_outside(merge, outcome, &mut report);
     report.packages.insert(group, outcome.kept.len() as u64);
     report

@@ -26,6 +26,7 @@ mod input;
 mod load;
 mod memory;
 mod merged;
+mod named;
 mod owners;
 mod places;
 mod plain_tar;

@@ -48,7 +48,7 @@ pub(super) fn source_group(
         .try_for_each(|(component, text)| {
             sink.text(&IndexName::Sources(component.clone()), text)
         })?;
-    let mut report = describe(merge, &outcome, "source".into());
+    let mut report = describe(merge, &outcome, "source".into(), Kind::Source);
     // The report has bans and forks for binaries only; what a ban removed of the sources follows from these.
     report.banned.clear();
     report.older.clear();

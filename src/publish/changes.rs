@@ -7,6 +7,7 @@ use crate::difference::{Change, Difference, Origin, What};
 use crate::indices::IndexName;
 use crate::merge::SuiteReport;
 use crate::names::{ArchiveName, PoolName};
+use crate::suite_report::OlderFork;
 
 use super::outline::{Changed, Note};
 
@@ -83,8 +84,13 @@ impl Changes {
         fewer.collect()
     }
 
-    /// Returns the changes of the suite; `report` is the report of its merge.
-    pub(super) fn finish(self, is_new: bool, report: &SuiteReport) -> Difference {
+    /// Returns the changes of the suite; `report` is the report of its merge, and `before` that of the merge before.
+    pub(super) fn finish(
+        self,
+        is_new: bool,
+        report: &SuiteReport,
+        before: Option<&SuiteReport>,
+    ) -> Difference {
         let packages = self.packages.into_inner();
         let indices = self.indices.into_inner();
         if is_new {
@@ -93,6 +99,7 @@ impl Changes {
                 ..Difference::default()
             };
         }
+        let (behind, behind_omitted) = behind(report, before);
         let mut changes: BTreeMap<(String, What, BeforeAndAfter), BTreeSet<String>> =
             BTreeMap::new();
         for ((package, group), origins) in packages.unwrap_or_else(PoisonError::into_inner) {
@@ -114,8 +121,25 @@ impl Changes {
             changes: changes.collect(),
             omitted,
             indices: indices.unwrap_or_else(PoisonError::into_inner),
+            behind,
+            behind_omitted,
         }
     }
+}
+
+/// The most packages that fell behind which are recorded; the report lists all that are behind.
+const MAX_BEHIND: usize = 100;
+
+/// Returns the packages that hide a newer version which they did not hide before, and the number of those beyond the bound.
+fn behind(report: &SuiteReport, before: Option<&SuiteReport>) -> (Vec<OlderFork>, u64) {
+    let known = before.iter().flat_map(|before| &before.older);
+    let known: BTreeSet<_> = known.map(|fork| (&fork.package, &fork.hidden)).collect();
+    let news = report.older.iter();
+    let news = news.filter(|fork| !known.contains(&(&fork.package, &fork.hidden)));
+    let mut news: Vec<_> = news.cloned().collect();
+    let omitted = news.len().saturating_sub(MAX_BEHIND) as u64;
+    news.truncate(MAX_BEHIND);
+    (news, omitted)
 }
 
 fn what(package: &str, (before, after): &BeforeAndAfter, report: &SuiteReport) -> What {

@@ -16,6 +16,7 @@ use crate::manifest::Manifest;
 use crate::merge;
 use crate::names::SuiteName;
 use crate::openpgp::Signer;
+use crate::suite_report::report_of_older;
 use crate::units::ByteSize;
 use crate::workspace::{Generation, Layout, SuiteRecord, VOLATILE, Workspace};
 
@@ -154,6 +155,13 @@ impl<'p> Plan<'p> {
                         let before = suite.record.map(|record| &record.report);
                         for news in merge::news_unasked(before, &record.report) {
                             listener.warn(format!("suite {}: {news}", suite.name));
+                        }
+                        if let Some(behind) = record.difference.behind_in_words() {
+                            let file = report_of_older(suite.name.as_str());
+                            listener.warn(format!(
+                                "suite {}: {behind}; log/{file} lists all",
+                                suite.name
+                            ));
                         }
                         changed.push(suite.name.clone());
                     })

@@ -128,6 +128,10 @@ impl SuiteStage<'_> {
         self.suite.record.map_or(&NONE, |record| &record.patches)
     }
 
+    fn report_before(&self) -> Option<&SuiteReport> {
+        self.suite.record.map(|record| &record.report)
+    }
+
     fn comparison<'c>(
         &'c self,
         served: &'c BTreeMap<String, FileDigest>,
@@ -196,7 +200,7 @@ impl SuiteStage<'_> {
                 comparer.comparison.gone(&published);
                 let changes = comparer.comparison.changes;
                 self.guard_shrinking(&report, &changes)?;
-                changes.finish(old_release.is_none(), &report)
+                changes.finish(old_release.is_none(), &report, self.report_before())
             }
         };
         self.signed(signer, TRIAL)?;
@@ -328,7 +332,7 @@ impl SuiteStage<'_> {
             date: plan.now.as_second(),
             valid_until: valid_until.map(Timestamp::as_second),
             archives: dates,
-            difference: changes.finish(old_release.is_none(), &report),
+            difference: changes.finish(old_release.is_none(), &report, self.report_before()),
             report,
             derived: carried.map_or(derived, |record| record.derived.clone()),
             patches: proven,

@@ -185,6 +185,19 @@ impl Globs {
         self.globs.is_empty()
     }
 
+    /// Returns the patterns.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.globs.iter().map(|glob| glob.0.glob())
+    }
+
+    /// Returns the patterns that match a name.
+    pub(crate) fn matches(&self, name: &[u8]) -> impl Iterator<Item = &str> {
+        let name = Name::new(name).folded();
+        let matching = self.set.matches(OsStr::from_bytes(&name));
+        let matching = matching.into_iter();
+        matching.filter_map(|n| Some(self.globs.get(n)?.0.glob()))
+    }
+
     /// Returns whether one of the patterns matches a name.
     pub fn is_match(&self, name: &[u8]) -> bool {
         !self.globs.is_empty()

@@ -36,6 +36,7 @@ mod lock;
 mod lock_file;
 mod manifest;
 mod merge;
+mod news;
 #[cfg(feature = "serve")]
 mod odd;
 mod odd_releases;
