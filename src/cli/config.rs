@@ -30,6 +30,9 @@ pub(super) enum ConfigVerb {
         /// The web server
         #[arg(value_enum, default_value_t = Server::Nginx)]
         server: Server,
+        /// Have the server fetch the packages itself, for clients that cannot follow redirects (nginx only)
+        #[arg(long)]
+        proxy: bool,
     },
 }
 
@@ -42,8 +45,8 @@ pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
                 toml::to_string(&context.config()?).map_err(|e| CliError::Usage(e.to_string()))?;
             context.print(&text);
         }
-        ConfigVerb::Redirects { server } => {
-            let rules = redirects(&context.config()?, *server)?;
+        ConfigVerb::Redirects { server, proxy } => {
+            let rules = redirects(&context.config()?, *server, *proxy)?;
             match context.json {
                 true => context.print_json(&Rules { rules }),
                 false => context.print(&rules),

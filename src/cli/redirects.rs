@@ -1,14 +1,17 @@
 //! The rules that lead a web server's clients from rewritten paths to the archives' packages.
 //!
+//! Both servers choose the rule by the path that they have decoded, and lead by the path as the client sent it: what was percent-encoded
+//! stays so. The client's path is taken apart by its slashes, so it does not matter how often a slash or how a letter before the
+//! package's own path is written. `serve` answers alike (`serve/path.rs`).
+//!
 //! Why no configuration and no request makes a rule do anything else:
 //!
 //! - The base of a rule is a URI that was parsed with the configuration, without user, query or fragment: no blank, quote, backslash or brace stands
 //!   in it. It is written in quotes, so `;` and `#` mean nothing; `$`, which begins a variable, is percent-encoded for nginx and
-//!   escaped for Apache. A pool's name is of letters, digits and `.+-_`.
-//! - What nginx puts behind the base is the path as the client sent it. One that holds a `..`, however it is encoded, is answered with
-//!   404, since `pool/NAME/_/../x` would lead out of the base.
-//! - Apache matches the path that it has decoded, without any `..`, and encodes the whole again. So the base is decoded for it. One
-//!   that was encoded twice is answered with 404.
+//!   escaped for Apache, as is `%`. A pool's name is of letters, digits and `.+-_`.
+//! - A path that a server behind the base could read in more than one way is answered with 404 ([`doubtful`]). With a `..` in it,
+//!   `pool/NAME/_/../x` would lead out of the base.
+//! - A proxy passes no user, password or cookie of this site on to an archive.
 //! - Hidden names in the pool of a local archive are answered with 404.
 
 use std::fmt::Write;
@@ -16,66 +19,89 @@ use std::fmt::Write;
 use aptmerge::config::Config;
 use aptmerge::error::Result;
 use aptmerge::merge::rewrite::{RULES, Rule};
-use aptmerge::uri::Uri;
+use aptmerge::uri::{Scheme, Uri};
 use clap::ValueEnum;
-use percent_encoding::percent_decode_str;
 
 use super::error::CliError;
 
 /// The web server that rules are for.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Server {
     Nginx,
     Apache,
 }
 
-/// A `..` between slashes, as a client may spell it; nginx makes one backslash of two in quotes.
-const CLIMBS: &str = r"(?:/|\\\\|%(?:25)*2f|%(?:25)*5c)(?:\.|%(?:25)*2e){2}(?:/|\\\\|%(?:25)*(?:2f|5c|3f|23|3b)|\?|#|;|$)";
+/// A slash, and all after it that names nothing: more slashes, and `.` between two of them.
+const SLASH: &str = "(?>/(?:(?:\\.|%2e)?/)*)";
 
-/// The ends of a part of a path besides a slash, for Apache: it writes `%3f` as `?` into the URI that it sends, so the part behind `..`
-/// would be a query. Some servers do not count the text behind a `;` as part of the name.
-const END: &str = r"[?#;]|%(25)*(3f|23|3b)|$";
+/// The ends of a path in a request.
+const END: &str = "(?:[?# ]|$)";
 
-/// A slash in a path that Apache has decoded once, as some server behind the base might see one.
-const SLASH: &str = r"(/|\\\\|%(25)*2f|%(25)*5c)";
+/// The percent-encoded characters that a path may not have, in any number of encodings: slash, backslash, control characters. A backslash in
+/// quotes means other things to each server, so it is written as a number.
+const FOUL: &str = r"\x5c|%(?:25)*(?:2f|5c|[01][0-9a-f]|7f)";
 
-/// Returns the rules for all archives.
-pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
-    let mut text = String::new();
-    for (name, archive) in &config.archives {
+/// A `..` between two slashes, in any number of encodings. Some servers do not count the text behind a `;` as part of the name; and
+/// `%3f` may come to stand as `?`.
+const CLIMBS: &str = r"/(?:\.|%(?:25)*2e){2}(?:[/?#; ]|$|%(?:25)*(?:3f|23|3b))";
+
+/// Returns the expression for a path that servers could read in more than one way. `start` matches the text before the path.
+fn doubtful(start: &str) -> String {
+    // No path is published that is encoded more often: see `merge/rewrite.rs`.
+    format!("^{start}[^?# ]*?(?:{FOUL}|%(?:25){{6}}|{CLIMBS})")
+}
+
+/// Returns the expression for a path below a pool, which captures the text that a rule puts behind its base; one rule at most is for a
+/// path. `start` matches the text before the path.
+fn below_pool(start: &str, rule: Rule) -> String {
+    let from = match rule.from.strip_suffix('/') {
+        Some(name) => format!("{}{SLASH}", name.replace('_', "(?:_|%5f)")),
+        None => format!("(?!(?:_|%5f)(?:/|{END}))"),
+    };
+    // `/merged/pool/NAME/`
+    format!(
+        "^{start}(?:{SLASH}[^/?# ]+){{3}}{SLASH}{from}(?!(?:\\.|%2e)?{END})(?<aptmerge_path>[^?# ]*)"
+    )
+}
+
+/// Returns the rules for all archives. With `proxied`, the server fetches packages for its clients instead of leading them elsewhere.
+pub(super) fn redirects(config: &Config, server: Server, proxied: bool) -> Result<String> {
+    if proxied && server == Server::Apache {
+        let why = "--proxy writes rules for nginx only";
+        return Err(CliError::Usage(why.to_owned()).into());
+    }
+    let mut text = match server {
+        Server::Nginx => String::new(),
+        // Rules by mod_alias would decode `%23` and `%3f`.
+        Server::Apache => {
+            "# For a VirtualHost; needs mod_rewrite (a2enmod rewrite).\nRewriteEngine on\n"
+                .to_owned()
+        }
+    };
+    for archive in config.archives.values() {
         let pool = archive.pool.as_str();
         let quoted = pool.replace('.', r"\.").replace('+', r"\+");
         let rules = match (archive.elsewhere(), server) {
+            (Some(base), Server::Nginx) if proxied => for_nginx_proxy(pool, base),
             (Some(base), Server::Nginx) => {
-                let base = base.to_string().replace('$', "%24");
-                let base = base.trim_end_matches('/');
-                // $request_uri is as the client sent it: what was percent-encoded stays so.
-                let rules = RULES.map(|Rule { from, to }| {
-                    let from = from.replace('/', "/+");
-                    format!(
-                        "if ($request_uri ~ \"^/+merged/+pool/+{quoted}/+{from}([^?]*)\") {{ return 302 \"{base}/{to}$1\"; }}\n    "
-                    )
-                });
-                format!(
-                    "location ^~ /merged/pool/{pool}/ {{\n    \
-                     if ($request_uri ~* \"{CLIMBS}\") {{ return 404; }}\n    \
-                     {}return 404;\n}}",
-                    rules.concat()
-                )
+                let rules = for_nginx(base, |to| format!("return 302 \"{to}\";"));
+                format!("location ^~ /merged/pool/{pool}/ {{\n    {rules}return 404;\n}}")
             }
             (Some(base), Server::Apache) => {
-                let base = for_apache(base).ok_or_else(|| {
-                    CliError::Usage(format!(
-                        "Apache cannot be told to lead to {base} of archive `{name}`: set `redirect` to a URI without percent-encoded signs"
-                    ))
-                })?;
-                let rules = RULES.map(|Rule { from, to }| {
+                let base = base.to_string().replace('$', r"\$").replace('%', r"\%");
+                let base = base.trim_end_matches('/');
+                let request = "\\S+ (?:[a-z]+://[^/ ]*)?";
+                let here = format!("RewriteRule \"^/+merged/+pool/+{quoted}/\"");
+                let rules = RULES.map(|rule| {
+                    let path = below_pool(request, rule);
+                    let to = rule.to;
                     format!(
-                        "\nRedirectMatch 302 \"^/merged/pool/{quoted}/{from}(.*)$\" \"{base}/{to}$1\""
+                        "RewriteCond %{{THE_REQUEST}} \"{path}\" [NC]\n{here} \"{base}/{to}%1\" [R=302,NE,QSD,L]\n"
                     )
                 });
                 format!(
-                    "RedirectMatch 404 \"(?i)^/merged/pool/{quoted}/(.*{SLASH})?(\\.|%(25)*2e){{2}}({SLASH}|{END})\"{}",
+                    "RewriteCond %{{THE_REQUEST}} \"{}\" [NC]\n{here} - [R=404,L]\n{}{here} - [R=404,L]",
+                    doubtful(request),
                     rules.concat()
                 )
             }
@@ -84,7 +110,7 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
                 format!("location ~ \"^/+merged/+pool/+{quoted}/(.*/)?\\.\" {{ return 404; }}")
             }
             (None, Server::Apache) => {
-                format!("RedirectMatch 404 \"^/merged/pool/{quoted}/(.*/)?\\.\"")
+                format!("RewriteRule \"^/+merged/+pool/+{quoted}/(.*/)?\\.\" - [R=404,L]")
             }
         };
         let _ = writeln!(text, "{rules}"); // a String takes everything
@@ -92,15 +118,40 @@ pub(super) fn redirects(config: &Config, server: Server) -> Result<String> {
     Ok(text)
 }
 
-/// Returns a base as Apache wants it: decoded, since Apache encodes it anew with the rest of the path, and with every `$` escaped. `None`
-/// if the base holds anything that would mean something else then.
-fn for_apache(base: &Uri) -> Option<String> {
-    let base = base.to_string();
-    let base = percent_decode_str(base.trim_end_matches('/'))
-        .decode_utf8()
-        .ok()?;
-    let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\?#{}<>^`|".contains(c);
-    base.chars()
-        .all(is_plain)
-        .then(|| base.replace('$', r"\\$"))
+/// Returns the directives for nginx by which a request for a package does something with the URI that it leads to.
+fn for_nginx(base: &Uri, action: impl Fn(&str) -> String) -> String {
+    let base = base.to_string().replace('$', "%24");
+    let base = base.trim_end_matches('/');
+    let rules = RULES.map(|rule| {
+        // A `$1` would be encoded once more by `set`.
+        let action = action(&format!("{base}/{}$aptmerge_path", rule.to));
+        let path = below_pool("", rule);
+        format!("if ($request_uri ~* \"{path}\") {{ {action} }}\n    ")
+    });
+    let doubtful = doubtful("");
+    format!(
+        "if ($request_uri ~* \"{doubtful}\") {{ return 404; }}\n    {}",
+        rules.concat()
+    )
+}
+
+/// Returns rules by which nginx fetches the packages of an archive itself.
+fn for_nginx_proxy(pool: &str, base: &Uri) -> String {
+    let rules = for_nginx(base, |to| format!("set $aptmerge_package \"{to}\";"));
+    let tls = match base.scheme() {
+        Scheme::Https => {
+            "    proxy_ssl_server_name on;\n    proxy_ssl_verify on;\n    proxy_ssl_verify_depth 5;\n    \
+             proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;\n"
+        }
+        _ => "",
+    };
+    let host = base.to_string().replace('$', "%24");
+    format!(
+        "# Has nginx look the host up when it starts; names in variables need a resolver otherwise.\n\
+         location = /merged/pool/{pool} {{\n    internal;\n    proxy_pass \"{host}\";\n}}\n\
+         location ^~ /merged/pool/{pool}/ {{\n    set $aptmerge_package \"\";\n    {rules}\
+         if ($aptmerge_package = \"\") {{ return 404; }}\n    \
+         proxy_set_header Authorization \"\";\n    proxy_set_header Cookie \"\";\n    proxy_max_temp_file_size 0;\n{tls}    \
+         proxy_pass $aptmerge_package;\n}}"
+    )
 }

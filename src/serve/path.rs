@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use percent_encoding::{
-    AsciiSet, CONTROLS, percent_decode_str, percent_encode, utf8_percent_encode,
+    AsciiSet, CONTROLS, percent_decode, percent_decode_str, percent_encode, utf8_percent_encode,
 };
 
 use crate::merge::rewrite::RULES;
@@ -54,6 +54,11 @@ pub(super) fn segments(path: &str) -> Option<Vec<Segment<'_>>> {
     path.split('/').map(segment).collect()
 }
 
+/// Returns whether a byte may stand in no name of a file in an archive.
+fn is_foul(byte: &u8) -> bool {
+    byte.is_ascii_control() || matches!(byte, b'/' | b'\\')
+}
+
 fn segment(raw: &str) -> Option<Segment<'_>> {
     // The decoder passes a broken escape on as it stands; here it is refused, lest two readers differ about it.
     let mut escapes = raw.split('%');
@@ -66,33 +71,66 @@ fn segment(raw: &str) -> Option<Segment<'_>> {
         return None;
     }
     let name: Cow<'_, [u8]> = percent_decode_str(raw).into();
-    let is_foul = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'/' | b'\\');
     if name.iter().any(is_foul) || name.as_ref() == b".." {
         return None;
     }
     Some(Segment { raw, name })
 }
 
+/// The number of times that a name in a request may be percent-encoded: once by the client, and as often as in a published path.
+const MAX_ENCODED_TIMES: usize = 6;
+
+/// Returns whether a server that decodes a name again, or ends it at a `;`, could climb by it.
+fn is_doubtful(name: &[u8]) -> bool {
+    let mut name = Cow::Borrowed(name);
+    for _ in 0..MAX_ENCODED_TIMES {
+        let mut parts = name.split(|byte| matches!(byte, b'?' | b'#' | b';'));
+        if name.iter().any(is_foul) || parts.next() == Some(b"..".as_slice()) {
+            return true;
+        }
+        let decoded: Cow<'_, [u8]> = percent_decode(&name).into();
+        if decoded.len() == name.len() {
+            return false;
+        }
+        name = Cow::Owned(decoded.into_owned());
+    }
+    true
+}
+
 /// Returns the path in its archive of the package whose rewritten name is `pool/NAME/REST`; `rest` is percent-encoded and
-/// stays so. The first of [`RULES`] whose `from` is there, encoded or not, gives the path.
+/// stays so. The first of [`RULES`] whose `from` is there, encoded or not, gives the path. The rules for web servers
+/// (`cli/redirects.rs`) lead alike.
 ///
 /// `None` if `rest` names nothing, or could lead out of the archive.
 pub(super) fn pool_path(rest: &str) -> Option<String> {
     let parts = segments(rest)?;
-    let (first, below) = parts.split_first()?;
-    let (to, path, named) = RULES
-        .iter()
-        .find_map(|rule| match rule.from.strip_suffix('/') {
-            Some(from) if first.name.as_ref() == from.as_bytes() => {
-                Some((rule.to, rest.split_once('/')?.1, below))
-            }
-            Some(_) => None,
-            None => Some((rule.to, rest, parts.as_slice())),
-        })?;
-    if named.iter().all(Segment::is_blank) {
+    if parts.iter().any(|part| is_doubtful(&part.name)) {
         return None;
     }
-    Some(format!("{to}{}", utf8_percent_encode(path, NOT_IN_PATH)))
+    let named = named(&parts);
+    let first = named.first()?;
+    let rule = RULES.iter().find(|rule| {
+        let from = rule.from.trim_end_matches('/');
+        from.is_empty() || first.name.as_ref() == from.as_bytes()
+    })?;
+    let named = match rule.from {
+        "" => named,
+        _ => self::named(&named[1..]),
+    };
+    named.first()?;
+    let path: Vec<&str> = named.iter().map(|part| part.raw).collect();
+    let path = path.join("/");
+    Some(format!(
+        "{}{}",
+        rule.to,
+        utf8_percent_encode(&path, NOT_IN_PATH)
+    ))
+}
+
+/// Returns the segments from the first that names something.
+fn named<'s, 'a>(parts: &'s [Segment<'a>]) -> &'s [Segment<'a>] {
+    let blank = parts.iter().take_while(|part| part.is_blank()).count();
+    &parts[blank..]
 }
 
 /// Returns the name of a file as one segment of a URI's path.
@@ -157,7 +195,9 @@ mod tests {
             ("main/a%2bb/x~1.deb", "pool/main/a%2bb/x~1.deb"),
             ("main//x.deb", "pool/main//x.deb"),
             ("_/x.deb", "x.deb"),
-            ("_/./x.deb", "./x.deb"),
+            ("_/./x.deb", "x.deb"),
+            ("//_//./x.deb", "x.deb"),
+            ("%5f/x.deb", "x.deb"),
             ("_/pool/_/x.deb", "pool/_/x.deb"),
             ("_x/y.deb", "pool/_x/y.deb"),
             ("main/_/y.deb", "pool/main/_/y.deb"),
@@ -183,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_pool_path_names_something() {
-        for rest in ["", "/", ".", "_/", "_//", "_/."] {
+        for rest in ["", "/", ".", "_", "_/", "_//", "_/."] {
             assert_eq!(pool_path(rest), None, "{rest:?}");
         }
     }

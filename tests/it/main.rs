@@ -50,6 +50,8 @@ mod proxies;
 mod push;
 mod recovery;
 mod release;
+#[cfg(feature = "serve")]
+mod requests;
 mod rules;
 #[cfg(feature = "serve")]
 mod serve;

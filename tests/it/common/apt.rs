@@ -142,10 +142,20 @@ pub(crate) struct Answer {
 }
 
 /// One request, sent as it is written.
-pub(crate) fn get(mut stream: impl Read + Write, path: &str) -> Answer {
+pub(crate) fn get(stream: impl Read + Write, path: &str) -> Answer {
+    ask(stream, "GET", path, "")
+}
+
+/// One request, sent as it is written; `headers` are whole lines.
+pub(crate) fn ask(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    headers: &str,
+) -> Answer {
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"
     )
     .unwrap();
     let mut data = Vec::new();
