@@ -1,5 +1,7 @@
 //! The names of indices below a suite's directory, and the upstream files from which a merged suite is made.
 
+pub(crate) mod flat;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -235,6 +237,10 @@ pub(crate) fn wanted(
     input: &InputSpec,
     release: &Release,
 ) -> BTreeSet<IndexName> {
+    if let Some(component) = &input.flat {
+        let files = release.entries.keys().map(|path| plain_form(path));
+        return flat::indices(content, input, component, files);
+    }
     let listed = |name: &IndexName| {
         let plain = name.to_string();
         ["", ".xz", ".gz", ".bz2", ".zst"]
@@ -280,17 +286,6 @@ pub(crate) fn wanted(
 ///
 /// Contents beside the components are read only if the archive has none of that kind within them: otherwise they only repeat these.
 fn optional(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet<IndexName> {
-    let architectures = &content.architectures;
-    let is_configured = |name: &str| architectures.iter().any(|a| a.as_str() == name);
-    let takes_contents = |of: &str| {
-        if of == "source" {
-            return input.families.contains(&Family::Sources);
-        }
-        match of.strip_prefix("udeb-") {
-            Some(of) => is_configured(of) && input.families.contains(&Family::Installer),
-            None => is_configured(of),
-        }
-    };
     let listed: BTreeSet<IndexName> = release
         .entries
         .keys()
@@ -303,15 +298,37 @@ fn optional(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet
         listed.iter().any(is_within)
     };
     let wanted = |name: &IndexName| match name {
-        IndexName::Contents(_, of) => takes_contents(of),
-        IndexName::SuiteContents(of) => takes_contents(of) && !within_components(of),
+        IndexName::Contents(_, of) => takes_contents(content, input, of),
+        IndexName::SuiteContents(of) => {
+            takes_contents(content, input, of) && !within_components(of)
+        }
         IndexName::Translation(_, language) => content.takes_language(language),
         IndexName::Dep11(_, architecture) | IndexName::Commands(_, architecture) => {
-            architectures.contains(architecture)
+            content.architectures.contains(architecture)
         }
         _ => true,
     };
     listed.iter().filter(|name| wanted(name)).cloned().collect()
+}
+
+/// Returns whether the packages whose files a Contents lists are merged: those of an architecture, `source`, or udebs.
+fn takes_contents(content: &Content, input: &InputSpec, of: &str) -> bool {
+    let is_configured = |name: &str| content.architectures.iter().any(|a| a.as_str() == name);
+    if of == "source" {
+        return input.families.contains(&Family::Sources);
+    }
+    match of.strip_prefix("udeb-") {
+        Some(of) => is_configured(of) && input.families.contains(&Family::Installer),
+        None => is_configured(of),
+    }
+}
+
+/// Returns the path, below the directory of the Release, of the plain file that an index of an input is read from.
+pub(crate) fn file(input: &InputSpec, theirs: &IndexName) -> String {
+    match input.flat {
+        Some(_) => flat::file(theirs),
+        None => theirs.to_string(),
+    }
 }
 
 /// Returns the indices of an input, by their names there, that go into one of a suite's.

@@ -129,6 +129,9 @@ name!(
     SuiteName,
     "a suite",
     |v| {
+        if v == "." || v.ends_with('/') {
+            return Err("the directory of a flat archive is set by `flat` in [archives.NAME.suites.SUITE], where SUITE is a name that you choose");
+        }
         if v.split('/').count() > 4 {
             return Err("it has more than four parts");
         }
@@ -156,6 +159,62 @@ name!(
     "a package name",
     |v| check_segment(v, ".+-_")
 );
+
+/// The directory of a flat archive below its URI: `debian12/x86_64/`, or `./` for the URI itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FlatDirectory(String);
+
+impl FlatDirectory {
+    /// Checks `value` and wraps it: `/`, `./` and `.` are the same directory, and so are `a`, `a/` and `/a/`.
+    pub fn new(value: impl Into<String>) -> Result<Self, InvalidName> {
+        let value = value.into();
+        let parts = value.split('/').filter(|part| !matches!(*part, "" | "."));
+        let parts: Vec<&str> = parts.collect();
+        let is_plain = |b: u8| b.is_ascii_graphic() && !b"%?#\\\"<>^`{|}".contains(&b);
+        let why = if value.is_empty() {
+            "it is empty; the URI itself is `./`"
+        } else if parts.contains(&"..") {
+            "it climbs"
+        } else if value.len() > 1000 || !value.bytes().all(is_plain) {
+            "it must be a plain path, without blanks and percent signs"
+        } else {
+            return Ok(Self(parts.join("/")));
+        };
+        Err(InvalidName {
+            value,
+            what: "the directory of a flat archive",
+            why,
+        })
+    }
+
+    /// Returns the path below the URI, without a slash at its end; empty for the URI itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for FlatDirectory {
+    type Error = InvalidName;
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        Self::new(value)
+    }
+}
+
+impl From<FlatDirectory> for String {
+    fn from(directory: FlatDirectory) -> String {
+        directory.to_string()
+    }
+}
+
+impl fmt::Display for FlatDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_str() {
+            "" => f.write_str("./"),
+            path => write!(f, "{path}/"),
+        }
+    }
+}
 
 impl Architecture {
     /// Returns whether the architecture is `all`.
@@ -206,6 +265,32 @@ mod tests {
             SuiteName::new("buster/updates").unwrap().flat(),
             "buster_updates"
         );
+    }
+
+    #[test]
+    fn a_flat_directory_has_many_spellings() {
+        for (text, path, shown) in [
+            ("/", "", "./"),
+            ("./", "", "./"),
+            (".", "", "./"),
+            ("a", "a", "a/"),
+            ("./a//b/./", "a/b", "a/b/"),
+            (
+                "/core:/stable:/v1.30/deb/",
+                "core:/stable:/v1.30/deb",
+                "core:/stable:/v1.30/deb/",
+            ),
+        ] {
+            let directory = FlatDirectory::new(text).unwrap();
+            assert_eq!(directory.as_str(), path);
+            assert_eq!(directory.to_string(), shown);
+            assert_eq!(FlatDirectory::new(shown).unwrap(), directory);
+        }
+        for bad in [
+            "", "..", "a/../b", "a b", "a%2e", "a?b", "a#b", "a\\b", "a\nb", "é/",
+        ] {
+            assert!(FlatDirectory::new(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub struct InputSpec {
     /// The components that are taken from the input; those of the suite, under the same names, if it is not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub components: Option<ComponentMap>,
+    /// The component that the packages of a flat archive are published in; none if the archive has components of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flat: Option<Component>,
     /// `true` if bans do not touch the input's packages.
     pub is_exempt: bool,
     /// `false` takes fields out of the input's packages by which these are installed or kept unasked.

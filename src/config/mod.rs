@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::fetch;
 pub use load::{ConfigError, Problem};
 
-pub use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
+pub use crate::names::{
+    Architecture, ArchiveName, Component, FlatDirectory, PackageName, PoolName, SuiteName,
+};
 use crate::openpgp::Signing;
 use crate::proxy::Choice;
 use crate::publish::{Guards, Retention};
@@ -157,6 +159,12 @@ pub(crate) struct ArchiveSuite {
     /// `true` takes a Release without a Date that apt can read; the time of its signature stands for the Date.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub may_be_undated: bool,
+    /// The directory of a flat archive below its URI, where its Release lies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flat: Option<FlatDirectory>,
+    /// The component that the packages of a flat archive are published in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<Component>,
 }
 
 impl Archive {

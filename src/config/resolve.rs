@@ -113,13 +113,18 @@ impl Config {
             Some(narrowed) => self.indices.intersection(narrowed).copied().collect(),
             None => self.indices.clone(),
         };
+        let settings = archive.suites.get(upstream);
+        let flat = settings.filter(|settings| settings.flat.is_some());
+        let flat = flat.and_then(|settings| settings.component.clone());
         InputSpec {
             archive: name.clone(),
             suite: upstream.clone(),
             pool: archive.pool.clone(),
             families,
             architectures: archive.architectures.clone(),
-            components: archive.components.clone(),
+            // A flat archive has none that could be renamed.
+            components: archive.components.clone().filter(|_| flat.is_none()),
+            flat,
             is_exempt: self.bans.exempt.contains(name),
             may_be_essential: archive.may_be_essential,
             include: archive.include.clone(),
@@ -135,6 +140,7 @@ fn source_suite((name, suite): (&SuiteName, &ArchiveSuite)) -> (SuiteName, Sourc
     let source = SourceSuite {
         called: suite.called.clone(),
         may_be_undated: suite.may_be_undated,
+        flat: suite.flat.clone(),
     };
     (name.clone(), source)
 }

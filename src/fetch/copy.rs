@@ -11,6 +11,7 @@ use crate::deb822::{IndexEntry, Release, ReleaseError, identity};
 use crate::decode::Compression;
 use crate::indices::{IndexName, plain_form};
 use crate::merge::{IndexFacts, InputFacts, Offers};
+use crate::names::FlatDirectory;
 use crate::units::later;
 use crate::workspace::Record;
 
@@ -116,6 +117,12 @@ pub(crate) struct SuiteCopy {
     /// Files that the Release lists and that belong to no family of indices, so that they are not merged.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unclaimed: BTreeSet<String>,
+    /// The directory of a flat archive that the copy is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flat: Option<FlatDirectory>,
+    /// The architectures of the packages of a flat archive, whose Release need not name them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub architectures: BTreeSet<String>,
     /// The indices, by the path of the plain form.
     pub indices: BTreeMap<String, StoredIndex>,
 }

@@ -3,6 +3,7 @@
 mod age;
 mod copy;
 mod error;
+mod flat;
 mod index;
 mod input;
 mod memory;

@@ -55,7 +55,8 @@ pub(crate) fn refresh(
             .map(|(name, suite)| {
                 options.cancel.check()?;
                 let keyring = &keyrings[&name];
-                let held = spool::read_copy(&dir, &name, &suite, keyring, options.now);
+                let flat = sources.flat(&name, &suite);
+                let held = spool::read_copy(&dir, &name, &suite, flat, keyring, options.now);
                 let last = || last_published(workspace.published(), &name, &suite);
                 let (old, last_published) = match held {
                     Ok(Some(held)) if held.doubt().is_some() => (Some(held), last()),

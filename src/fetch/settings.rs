@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{ArchiveName, SuiteName};
+use crate::names::{ArchiveName, FlatDirectory, SuiteName};
 use crate::proxy::{Choice, Environment};
 use crate::units::{ByteSize, TimeSpan};
-use crate::uri::Uri;
+use crate::uri::{Uri, UriError};
 
 /// Everything that fetching needs to know besides the specs of the suites that are made from it.
 #[derive(Debug, Clone)]
@@ -19,6 +19,13 @@ pub struct Sources {
     pub settings: Settings,
     /// The proxies that hold where the configuration names none.
     pub environment: Environment,
+}
+
+impl Sources {
+    /// Returns the directory of a suite that is a flat archive.
+    pub(super) fn flat(&self, archive: &ArchiveName, suite: &SuiteName) -> Option<&FlatDirectory> {
+        self.archives.get(archive)?.suites.get(suite)?.flat.as_ref()
+    }
 }
 
 /// An archive to fetch from.
@@ -54,6 +61,26 @@ pub struct SourceSuite {
     pub(crate) called: Vec<String>,
     /// `true` if its Release may have no Date that apt can read.
     pub(crate) may_be_undated: bool,
+    /// The directory of a flat archive below its URI.
+    pub(crate) flat: Option<FlatDirectory>,
+}
+
+impl SourceSuite {
+    /// Returns the directory, below the URI of the archive, in which the Release of a suite lies; empty for the URI itself.
+    pub(super) fn directory(&self, name: &SuiteName) -> String {
+        match &self.flat {
+            Some(flat) => flat.as_str().to_owned(),
+            None => format!("dists/{name}"),
+        }
+    }
+
+    /// Returns the URI of that directory.
+    pub(super) fn below(&self, uri: &Uri, name: &SuiteName) -> Result<Uri, UriError> {
+        match self.directory(name).as_str() {
+            "" => Ok(uri.clone()),
+            directory => uri.join(directory),
+        }
+    }
 }
 
 /// The bounds of fetching, whatever the archive.

@@ -12,6 +12,7 @@
 //! at once or not at all. Each object is hashed again when it is read, so damage on our own disk is found before anything is
 //! published from it; a record is checked against the archive's signatures ([`super::proof`]).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::listing;
 use crate::merge::{Input, InputFacts, Inputs};
-use crate::names::{ArchiveName, SuiteName};
+use crate::names::{ArchiveName, FlatDirectory, SuiteName};
 use crate::openpgp::Keyring;
 use crate::spec::{Content, Spec};
 use crate::workspace::{StateError, View, Workspace, is_damaged, read_json, write_json};
@@ -31,6 +32,7 @@ use crate::workspace::{StateError, View, Workspace, is_damaged, read_json, write
 use super::age;
 use super::copy::{ObjectName, SuiteCopy};
 use super::error::{FetchError, SpoolError};
+use super::flat;
 use super::input::SpoolInput;
 use super::object::{digests_of_object, has_object, object_path};
 use super::proof::{ArchiveKeyring, Proof, prove};
@@ -156,7 +158,8 @@ impl Spool {
         let keyrings = keyrings(sources);
         let mut suites = BTreeMap::new();
         for (archive, suite) in upstream_suites(specs) {
-            let held = read_copy(&dir, &archive, &suite, &keyrings[&archive], now)?;
+            let flat = sources.flat(&archive, &suite);
+            let held = read_copy(&dir, &archive, &suite, flat, &keyrings[&archive], now)?;
             let Some(held) = held else {
                 continue; // reported where the copy is needed
             };
@@ -242,7 +245,13 @@ impl Inputs for Spool {
                     read_only: self.read_only,
                     of: key,
                     copy: &spooled.copy,
-                    facts: &spooled.facts,
+                    facts: match &input.flat {
+                        Some(component) => {
+                            let of = (content, input, component);
+                            Cow::Owned(flat::facts(&spooled.facts, &spooled.copy, of))
+                        }
+                        None => Cow::Borrowed(&spooled.facts),
+                    },
                     doubt: spooled.doubt.as_deref(),
                 }) as Box<dyn Input>),
                 None => Err(self.lacks(&input.archive, &input.suite)),
@@ -261,8 +270,10 @@ fn fault_of_age(
     now: Timestamp,
 ) -> Option<FetchError> {
     let release = copy.parse_release().ok()?;
-    let uri = format!("{}/dists/{suite}", copy.uri.trim_end_matches('/'));
-    age::fault(sources.archives.get(archive)?, uri, &release, now)
+    let source = sources.archives.get(archive)?;
+    let directory = source.suite(suite).directory(suite);
+    let uri = format!("{}/{directory}", copy.uri.trim_end_matches('/'));
+    age::fault(source, uri, &release, now)
 }
 
 /// Returns every suite of every archive that the merged suites are made from.
@@ -310,11 +321,14 @@ pub(super) fn read_copy(
     spool: &Path,
     archive: &ArchiveName,
     suite: &SuiteName,
+    flat: Option<&FlatDirectory>,
     keyring: &ArchiveKeyring,
     now: Timestamp,
 ) -> Result<Option<Held>> {
     let path = copy_path(spool, archive, suite);
-    let Some(copy) = read_json::<SuiteCopy>(&path)? else {
+    let copy = read_json::<SuiteCopy>(&path)?;
+    // What came from another directory is no copy of this one.
+    let Some(copy) = copy.filter(|copy| copy.flat.as_ref() == flat) else {
         return Ok(None);
     };
     let proven = match prove(&copy, keyring, now) {

@@ -31,6 +31,7 @@ use crate::spec::{Content, InputSpec, Spec};
 
 use super::FetchError;
 use super::copy::{Seen, StoredIndex, SuiteCopy, seconds};
+use super::flat;
 use super::index::{IndexFetch, planned_bytes};
 use super::memory::{self, Estimate};
 use super::object::{has_object, object_path, open_object, unreadable_object};
@@ -100,6 +101,9 @@ struct Indices {
     missing: BTreeSet<String>,
     broken: BTreeSet<String>,
 }
+
+/// A file by its path, and the indices that are read from it.
+type Wanted = (String, Vec<IndexName>);
 
 /// The outcome of fetching one index.
 enum FetchedIndex {
@@ -211,7 +215,7 @@ impl SuiteFetch<'_> {
             archive: self.name.to_string(),
             suite: self.suite.to_string(),
         });
-        let base = uri.join(&format!("dists/{}", self.suite))?;
+        let base = self.settings_of_suite.below(uri, self.suite)?;
         let old = self
             .old
             .filter(|old| self.believes_unchanged && old.uri == uri.to_string());
@@ -225,6 +229,7 @@ impl SuiteFetch<'_> {
                 let release = self.parsed(&base, old.parse_release())?;
                 self.check_age(&base, &release)?;
                 let indices = self.indices(&base, &release, Some(old), &*progress)?;
+                let architectures = self.architectures(&indices)?;
                 let unclaimed = self.unclaimed(&release);
                 let changed = indices.stored != old.indices
                     || indices.missing != old.missing
@@ -235,6 +240,7 @@ impl SuiteFetch<'_> {
                     missing: indices.missing,
                     broken: indices.broken,
                     unclaimed,
+                    architectures,
                     ..old.clone()
                 }))
             }
@@ -253,6 +259,7 @@ impl SuiteFetch<'_> {
                 };
                 let replaced = self.check_against_old(&base, &successor)?;
                 let indices = self.indices(&base, &release, None, &*progress)?;
+                let architectures = self.architectures(&indices)?;
                 let signature = BASE64_STANDARD.encode(&new.verified.signature);
                 Ok(Some(SuiteCopy {
                     uri: uri.to_string(),
@@ -278,6 +285,8 @@ impl SuiteFetch<'_> {
                     missing: indices.missing,
                     broken: indices.broken,
                     unclaimed: self.unclaimed(&release),
+                    flat: self.settings_of_suite.flat.clone(),
+                    architectures,
                 }))
             }
         }
@@ -292,8 +301,7 @@ impl SuiteFetch<'_> {
         old: Option<&SuiteCopy>,
         progress: &dyn Progress,
     ) -> Result<Indices, FetchError> {
-        let wanted = self.wanted(release).into_iter();
-        let wanted: Vec<_> = wanted.map(|name| (name.to_string(), name)).collect();
+        let wanted: Vec<Wanted> = self.wanted(release).into_iter().collect();
         if wanted.is_empty() {
             return Err(FetchError::NothingWanted {
                 uri: base.to_string(),
@@ -311,7 +319,10 @@ impl SuiteFetch<'_> {
         let mut fetches = Vec::new();
         let mut planned: u64 = 0;
         let gives_up = || self.gives_up();
-        for (plain, name) in &wanted {
+        for (plain, names) in &wanted {
+            let Some(name) = names.first() else {
+                continue;
+            };
             let stored = old.and_then(|old| old.indices.get(plain));
             if let Some(stored) = stored.filter(|s| has_object(self.spool, &s.sha256)) {
                 indices.stored.insert(plain.clone(), stored.clone());
@@ -372,13 +383,13 @@ impl SuiteFetch<'_> {
         &self,
         base: &Uri,
         release: &Release,
-        wanted: &[(String, IndexName)],
+        wanted: &[Wanted],
     ) -> Result<(), FetchError> {
         let mut estimate = Estimate::default();
-        for (plain, name) in wanted {
+        for (plain, names) in wanted {
             let size = release.entries.get(plain).map_or(0, |entry| entry.size);
             // An index that is too large by itself is reported by its name elsewhere.
-            if size <= self.max_plain(name).0 {
+            for name in names.iter().filter(|name| size <= self.max_plain(name).0) {
                 estimate.add(name, size, 0);
             }
         }
@@ -389,13 +400,13 @@ impl SuiteFetch<'_> {
     fn check_memory(
         &self,
         base: &Uri,
-        wanted: &[(String, IndexName)],
+        wanted: &[Wanted],
         stored: &BTreeMap<String, StoredIndex>,
     ) -> Result<(), FetchError> {
         let counted = wanted
             .par_iter()
-            .filter_map(|(plain, name)| Some((name, stored.get(plain)?)))
-            .map(|(name, stored)| {
+            .filter_map(|(plain, names)| Some((names, names.first()?, stored.get(plain)?)))
+            .map(|(names, name, stored)| {
                 let stanzas = match memory::has_stanzas(name) {
                     true => {
                         memory::count(name, open_object(self.spool, stored)?).map_err(|error| {
@@ -404,12 +415,14 @@ impl SuiteFetch<'_> {
                     }
                     false => 0,
                 };
-                Ok((name, stored.size, stanzas))
+                Ok((names, stored.size, stanzas))
             })
             .collect::<Result<Vec<_>, Error>>()?;
         let mut estimate = Estimate::default();
-        for (name, bytes, stanzas) in counted {
-            estimate.add(name, bytes, stanzas);
+        for (names, bytes, stanzas) in counted {
+            for name in names {
+                estimate.add(name, bytes, stanzas);
+            }
         }
         self.within_memory(base, &estimate)
     }
@@ -497,13 +510,36 @@ impl SuiteFetch<'_> {
     }
 
     fn unclaimed(&self, release: &Release) -> BTreeSet<String> {
-        unclaimed(&self.merged().collect::<Vec<_>>(), release)
+        // A flat archive has no component whose files could be told from others'.
+        let merged = self.merged().filter(|(_, input)| input.flat.is_none());
+        unclaimed(&merged.collect::<Vec<_>>(), release)
     }
 
-    fn wanted(&self, release: &Release) -> BTreeSet<IndexName> {
-        self.merged()
-            .flat_map(|(content, input)| indices::wanted(content, input, release))
-            .collect()
+    /// Returns the files that the merged suites need, each with the indices that are read from it: several where one file of a flat
+    /// archive holds all architectures.
+    fn wanted(&self, release: &Release) -> BTreeMap<String, Vec<IndexName>> {
+        let mut wanted: BTreeMap<String, Vec<IndexName>> = BTreeMap::new();
+        for (content, input) in self.merged() {
+            for name in indices::wanted(content, input, release) {
+                let names = wanted.entry(indices::file(input, &name)).or_default();
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Returns the architectures of a flat archive's packages.
+    fn architectures(&self, indices: &Indices) -> Result<BTreeSet<String>, FetchError> {
+        let packages = indices.stored.get("Packages");
+        let Some(stored) = packages.filter(|_| self.settings_of_suite.flat.is_some()) else {
+            return Ok(BTreeSet::new());
+        };
+        let read = flat::architectures(open_object(self.spool, stored)?);
+        read.map_err(|error| {
+            unreadable_object(object_path(self.spool, &stored.sha256), error).into()
+        })
     }
 }
 

@@ -75,6 +75,9 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
                 "its next Release of a later Date is taken; if the archive may publish twice within a second, set may-repeat-date = true in [archives.{archive}]"
             ));
         }
+        FetchError::NoRelease { .. } => {
+            "check `uris` and `from`; where the archive's own line for apt ends with a slash, `deb URI ./`, it is flat: set `flat` in [archives.NAME.suites.SUITE]"
+        }
         FetchError::NothingWanted { .. } => {
             "check `components`, `architectures` and `indices`, general and of the archive, against what its Release lists"
         }

@@ -3,10 +3,11 @@
 use std::fmt::Display;
 
 use super::Findings;
-use crate::config::{Archive, Config};
+use crate::config::{Archive, Config, Suite};
 
 /// Checks the components and architectures that are taken from an archive against those of the suites that are made from it.
 pub(super) fn taken(config: &Config, name: &str, archive: &Archive, findings: &mut Findings) {
+    flat(config, name, archive, findings);
     if let Some(map) = &archive.components {
         let path = ["archives", name, "components"];
         if map.is_empty() {
@@ -36,6 +37,41 @@ pub(super) fn taken(config: &Config, name: &str, archive: &Archive, findings: &m
                     findings,
                 );
             }
+        }
+    }
+}
+
+/// Checks the settings of a flat archive, whose packages have no component of their own.
+fn flat(config: &Config, name: &str, archive: &Archive, findings: &mut Findings) {
+    for (suite, settings) in &archive.suites {
+        let path = |key| ["archives", name, "suites", suite.as_str(), key];
+        match (&settings.flat, &settings.component) {
+            (Some(_), None) => findings.add(
+                &path("flat"),
+                "no `component` is named for its packages",
+                "a flat archive has no components: component = \"main\"",
+            ),
+            (None, Some(_)) => findings.add(
+                &path("component"),
+                "it is not known where the flat archive is that it is meant for",
+                "flat = \"./\", or `components` of the archive for one that has components",
+            ),
+            (Some(_), Some(component)) => {
+                let mut suites = config.suites_of(name);
+                let takes_it = |merged: &Suite| merged.from.get(name) == Some(suite);
+                if !suites.any(|merged| {
+                    takes_it(merged) && config.components_of(merged).contains(component)
+                }) {
+                    nowhere(
+                        &path("component"),
+                        "component",
+                        component,
+                        "components",
+                        findings,
+                    );
+                }
+            }
+            (None, None) => {}
         }
     }
 }

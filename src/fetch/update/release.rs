@@ -170,7 +170,12 @@ impl SuiteFetch<'_> {
 
     /// Refuses a Release of a suite that was not asked for.
     pub(super) fn check_name(&self, base: &Uri, release: &Release) -> Result<(), FetchError> {
-        let mut called = self.settings_of_suite.called.iter();
+        let settings = &self.settings_of_suite;
+        // The name of a flat archive is ours, and its Release need not know it.
+        if settings.flat.is_some() && settings.called.is_empty() {
+            return Ok(());
+        }
+        let mut called = settings.called.iter();
         if release.is_of(self.suite.as_str()) || called.any(|name| release.is_called(name)) {
             return Ok(());
         }
