@@ -5,6 +5,7 @@
 
 mod attempt;
 mod idle;
+mod keys;
 mod outcome;
 mod setup;
 
@@ -23,6 +24,7 @@ use crate::report;
 use crate::workspace::Workspace;
 
 pub use attempt::{Attempt, Attempts, Ended, Failure};
+pub use keys::{Horizon, KeyNotice, KeyState, keys_of_archives, own_keys};
 pub use outcome::{
     Fetched, FetchedSuite, KeptCopy, Outcome, RefusedSuite, RunRecord, UnclaimedFiles,
 };
@@ -128,6 +130,7 @@ pub fn foretell<'a>(
     let signer = setup.signing.signer()?;
     let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
     plan.tell_bounds(options.listener);
+    let keys = keys::tell(spool, &plan.keys, &setup.suites, now, options.listener);
     let served = workspace.published();
     let outcome = match plan.is_empty() {
         true => Outcome::waiting(spool, &plan.waiting(options.listener)?, served),
@@ -136,7 +139,7 @@ pub fn foretell<'a>(
             Outcome::foreseen(spool, foreseen, served)
         }
     };
-    Ok((plan, outcome))
+    Ok((plan, Outcome { keys, ..outcome }))
 }
 
 /// Merges the spool into volatile and checks it, and publishes nothing.
@@ -150,11 +153,13 @@ pub fn merge_spool(
     let signer = setup.signing.signer()?;
     let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
     plan.tell_bounds(options.listener);
+    let keys = keys::tell(spool, &plan.keys, &setup.suites, now, options.listener);
     let staging = staging(&signer, options);
     let checked = plan
         .stage(workspace, staging)?
         .check(workspace, staging, now)?;
-    Ok(Outcome::merged(spool, &checked, workspace.published()))
+    let outcome = Outcome::merged(spool, &checked, workspace.published());
+    Ok(Outcome { keys, ..outcome })
 }
 
 fn staging<'a>(signer: &'a Signer, options: &'a RunOptions<'_>) -> StageOptions<'a> {
@@ -181,11 +186,13 @@ pub fn publish_spool(
     let signer = setup.signing.signer()?;
     let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
     plan.tell_bounds(listener);
+    let keys = keys::tell(spool, &plan.keys, &setup.suites, now, listener);
     if plan.is_empty() {
         let waiting = plan.waiting(listener)?;
         idle::tell(setup, workspace.published(), listener);
         listener.info("nothing changed, nothing to publish");
-        return Ok(Outcome::waiting(spool, &waiting, workspace.published()));
+        let outcome = Outcome::waiting(spool, &waiting, workspace.published());
+        return Ok(Outcome { keys, ..outcome });
     }
     listener.step("merge");
     let staging = staging(&signer, options);
@@ -209,7 +216,8 @@ pub fn publish_spool(
     listener.info(format!("published generation {}", published.number));
     idle::tell(setup, workspace.published(), listener);
     report::write(workspace, &setup.watches, now).map_err(unfinished)?;
-    Ok(Outcome::new(spool, published, workspace.published()))
+    let outcome = Outcome::new(spool, published, workspace.published());
+    Ok(Outcome { keys, ..outcome })
 }
 
 /// The new generation is served, but a later step failed.

@@ -29,6 +29,7 @@ pub(super) fn of(error: &Error) -> Option<String> {
         .or_else(|| about(error, state))
         .or_else(|| about(error, symlink))
         .or_else(|| about(error, openpgp::hint))
+        .or_else(|| about(error, openpgp::of_key))
         .or_else(|| about(error, fetch::transport))
         .or_else(|| about(error, fetch::fetch))
         .or_else(|| about(error, fetch::spool))

@@ -292,7 +292,8 @@ fn names(suites: &[String]) -> String {
 
 /// Returns the exit code of an outcome.
 fn code(outcome: &Outcome) -> u8 {
-    let is_kept = !outcome.kept.is_empty() || !outcome.refused.is_empty();
+    let is_kept =
+        !outcome.kept.is_empty() || !outcome.refused.is_empty() || outcome.has_lapsed_key();
     match (outcome.failed_pushes.is_empty(), is_kept) {
         (false, _) => exit::UNFINISHED,
         (true, true) => exit::KEPT,

@@ -23,18 +23,37 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 
 use crate::deb822::Release;
-use crate::openpgp::{self, Keyring};
+use crate::openpgp::{self, Keyring, Verified};
 
 use super::copy::{StoredIndex, SuiteCopy, forms};
 
 /// The keyring of an archive, or why there is none.
 pub(super) type ArchiveKeyring = Result<Keyring, Arc<openpgp::Error>>;
 
+/// The keys whose signatures prove a copy today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Vouchers {
+    /// The fingerprints of the certificates.
+    pub(crate) certificates: Vec<String>,
+    /// The time when the last of the keys lapses; `None` if one of them never does.
+    pub(crate) lapses: Option<Timestamp>,
+}
+
+impl From<Verified> for Vouchers {
+    fn from(verified: Verified) -> Self {
+        let lapses = verified.lapses;
+        Self {
+            certificates: verified.signers,
+            lapses: lapses.and_then(|time| Timestamp::try_from(time).ok()),
+        }
+    }
+}
+
 /// The degree to which a copy that is not damaged is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Proof {
     /// The signatures are good today.
-    Today,
+    Today(Vouchers),
     /// The signatures were good when the copy was fetched; a key or a signature has expired since.
     WhenFetched,
     /// The signatures prove nothing by the present keyring; the text says why.
@@ -54,6 +73,15 @@ pub(super) fn prove(
             return Err(format!("its Release does not list `{path}` as it has it"));
         }
     }
+    prove_signature(copy, keyring, now)
+}
+
+/// Checks the text of a copy against its signatures; an error says why the copy is damaged.
+pub(super) fn prove_signature(
+    copy: &SuiteCopy,
+    keyring: &ArchiveKeyring,
+    now: Timestamp,
+) -> Result<Proof, String> {
     let signature = BASE64_STANDARD.decode(&copy.signature).unwrap_or_default();
     if signature.is_empty() {
         return Err("it holds no signature".to_owned());
@@ -67,7 +95,7 @@ pub(super) fn prove(
         keyring.verify_again(body, &signature, copy.inline, SystemTime::from(time))
     };
     let today = match verify(now) {
-        Ok(_) => return Ok(Proof::Today),
+        Ok(verified) => return Ok(Proof::Today(verified.into())),
         Err(error) if error.is_damage() => return Err(crate::error::chain(&error)),
         Err(error) => error,
     };

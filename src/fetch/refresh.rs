@@ -19,7 +19,7 @@ use crate::workspace::{Generation, InputRecord, Workspace, is_damaged};
 
 use super::copy::Seen;
 use super::error::{FetchError, SpoolError};
-use super::proof::Proof;
+use super::proof::{Proof, prove_signature};
 use super::settings::{Source, Sources};
 use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
 use super::transport::{self, Transport, TransportOptions};
@@ -96,7 +96,9 @@ pub(crate) fn refresh(
                             .as_ref()
                             .filter(|h| h.doubt().is_none())
                             .map(|h| &h.copy),
-                        believes_unchanged: old.as_ref().is_some_and(|h| h.proof == Proof::Today),
+                        believes_unchanged: old
+                            .as_ref()
+                            .is_some_and(|h| matches!(h.proof, Proof::Today(_))),
                         last_published,
                         newest: Mutex::new(old.as_ref().and_then(|h| h.copy.newest.clone())),
                         options,
@@ -106,6 +108,11 @@ pub(crate) fn refresh(
                     .run(),
                     Err(error) => (Err(error), old.as_ref().and_then(|h| h.copy.newest.clone())),
                 };
+                let (found, newest) = fetched;
+                let copy = found.as_ref().ok().and_then(|found| found.copy.as_ref());
+                // It was verified a moment ago, so only the keys are of interest here.
+                let proof = copy.and_then(|copy| prove_signature(copy, keyring, options.now).ok());
+                let fetched = (found, newest, proof);
                 let spooled =
                     choose_copy(&dir, &name, &suite, old, fetched, options.cancel, listener)?;
                 Ok(((name, suite), spooled))
@@ -168,7 +175,7 @@ fn choose_copy(
     name: &ArchiveName,
     suite: &SuiteName,
     old: Option<Held>,
-    (outcome, newest): (Result<Found, FetchError>, Option<Seen>),
+    (outcome, newest, proof): (Result<Found, FetchError>, Option<Seen>, Option<Proof>),
     cancel: &Cancel,
     listener: &dyn Listener,
 ) -> Result<Result<SpooledSuite, Arc<FetchError>>> {
@@ -209,20 +216,20 @@ fn choose_copy(
                 listener.info(format!("fetched {name} {suite} from {}", copy.uri));
             }
             let freshness = behind.map_or(freshness, Freshness::Kept);
-            SpooledSuite::new(name, suite, copy, freshness, None).map(Ok)
+            let proof = proof.unwrap_or(Proof::WhenFetched);
+            SpooledSuite::new(name, suite, copy, freshness, proof).map(Ok)
         }
         (Ok(None), Some(held)) => {
             let freshness = behind.map_or(Freshness::Current, Freshness::Kept);
-            let doubt = held.doubt();
-            SpooledSuite::new(name, suite, held.copy, freshness, doubt).map(Ok)
+            SpooledSuite::new(name, suite, held.copy, freshness, held.proof).map(Ok)
         }
         (Err(_), _) if cancel.is_cancelled() => Err(Error::Cancelled),
         (Err(FetchError::Spool(error)), _) => Err(error),
         (Err(error), Some(held)) => {
             let error = Arc::new(error);
             spool::tell_kept(name, suite, &held.copy, &error, listener);
-            let (freshness, doubt) = (Freshness::Kept(error), held.doubt());
-            SpooledSuite::new(name, suite, held.copy, freshness, doubt).map(Ok)
+            let freshness = Freshness::Kept(error);
+            SpooledSuite::new(name, suite, held.copy, freshness, held.proof).map(Ok)
         }
         (Err(error), None) => Ok(Err(Arc::new(error))),
         (Ok(None), None) => Err(SpoolError::NotFetched {

@@ -35,7 +35,7 @@ use super::error::{FetchError, SpoolError};
 use super::flat;
 use super::input::SpoolInput;
 use super::object::{digests_of_object, has_object, object_path};
-use super::proof::{ArchiveKeyring, Proof, prove};
+use super::proof::{ArchiveKeyring, Proof, Vouchers, prove};
 use super::settings::Sources;
 
 /// The relation of a copy to what the archive has now.
@@ -60,6 +60,8 @@ pub(crate) struct SpooledSuite {
     pub(super) facts: InputFacts,
     /// The reason why nothing new may be made of the copy.
     pub(super) doubt: Option<String>,
+    /// The keys that prove the copy today, if any do.
+    pub(crate) vouchers: Option<Vouchers>,
 }
 
 impl SpooledSuite {
@@ -74,7 +76,7 @@ impl SpooledSuite {
         suite: &SuiteName,
         copy: SuiteCopy,
         freshness: Freshness,
-        doubt: Option<String>,
+        proof: Proof,
     ) -> Result<Self> {
         let facts = copy.facts(format!("{archive} {suite}"));
         let facts = facts.map_err(|why| SpoolError::NotProven {
@@ -82,11 +84,17 @@ impl SpooledSuite {
             suite: suite.to_string(),
             why: why.to_string(),
         })?;
+        let (vouchers, doubt) = match proof {
+            Proof::Today(vouchers) => (Some(vouchers), None),
+            Proof::WhenFetched => (None, None),
+            Proof::None(why) => (None, Some(why)),
+        };
         Ok(Self {
             copy,
             freshness,
             facts,
             doubt,
+            vouchers,
         })
     }
 }
@@ -100,10 +108,10 @@ pub(super) struct Held {
 
 impl Held {
     /// Returns why nothing new may be made of the copy.
-    pub(super) fn doubt(&self) -> Option<String> {
+    pub(super) fn doubt(&self) -> Option<&str> {
         match &self.proof {
-            Proof::None(why) => Some(why.clone()),
-            Proof::Today | Proof::WhenFetched => None,
+            Proof::None(why) => Some(why),
+            Proof::Today(_) | Proof::WhenFetched => None,
         }
     }
 }
@@ -167,8 +175,7 @@ impl Spool {
                 Some(fault) => Freshness::Kept(Arc::new(fault)),
                 None => Freshness::NotAsked,
             };
-            let doubt = held.doubt();
-            let spooled = SpooledSuite::new(&archive, &suite, held.copy, freshness, doubt)?;
+            let spooled = SpooledSuite::new(&archive, &suite, held.copy, freshness, held.proof)?;
             suites.insert((archive, suite), spooled);
         }
         Ok(Spool {

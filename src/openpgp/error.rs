@@ -244,14 +244,33 @@ pub enum Error {
         fingerprint: String,
     },
     /// No part of a key can make a signature at the time in question.
-    #[error("no key of {fingerprint} in {} can sign on {}: expired, revoked, or not made for signing", path.display(), day(at))]
+    #[error("no part of the key {fingerprint} in {place} can sign on {}{}", day(at), because(why.as_deref()))]
     NoSigningKey {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the program that holds the key.
+        place: String,
         /// The fingerprint of the certificate.
         fingerprint: String,
         /// The time of the signature.
         at: SystemTime,
+        /// The fault of the part that would sign; none if no part is there.
+        why: Option<Box<Error>>,
+    },
+    /// A message lacks the signature of a key that signs.
+    #[error("it is not signed by key {key}")]
+    NotSignedBy {
+        /// The fingerprint of the certificate.
+        key: String,
+    },
+    /// A key is good, but the self-signatures are gone by which it was good when it signed.
+    #[error(
+        "signed by key {fingerprint} on {}, which its certificate does not prove any more since it was changed",
+        day(made)
+    )]
+    NotBoundThen {
+        /// The fingerprint of the key.
+        fingerprint: String,
+        /// The time of the signature.
+        made: SystemTime,
     },
     /// No key was named to sign with.
     #[error("there is no key to sign with")]
@@ -271,6 +290,14 @@ pub enum Error {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// gpg does not have a key.
+    #[error("{} has no key {key}", program.display())]
+    GpgLacksKey {
+        /// The program.
+        program: PathBuf,
+        /// The fingerprint or id of the key.
+        key: String,
     },
     /// gpg ran and did not end.
     #[error("{} did not end within {minutes} minutes and was stopped", program.display())]
@@ -310,6 +337,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns whether a key was good once, and is not any more.
+    pub(super) fn is_lapse(&self) -> bool {
+        match self {
+            Error::ExpiredKey { .. } | Error::RevokedKey { .. } => true,
+            Error::NoSigningKey { why: Some(why), .. } => why.is_lapse(),
+            _ => false,
+        }
+    }
+
     /// Returns whether the signatures are at fault, whatever the keyring holds.
     pub(crate) fn is_damage(&self) -> bool {
         matches!(
@@ -342,6 +378,36 @@ fn revocation(on: Option<&SystemTime>, by: Option<&str>) -> String {
     let on = on.map(|on| format!(" on {}", day(on)));
     let by = by.map(|by| format!(" by key {by}, which its owner had named for that"));
     on.unwrap_or_default() + &by.unwrap_or_default()
+}
+
+/// Says why a key of ours cannot sign.
+fn because(why: Option<&Error>) -> String {
+    let words = match why {
+        None => "it has no part for signing".into(),
+        Some(Error::ExpiredKey {
+            fingerprint,
+            expired,
+        }) => format!("{fingerprint} expired on {}", day(expired)),
+        Some(Error::RevokedKey {
+            fingerprint,
+            by,
+            on,
+            reason,
+        }) => {
+            let revocation = revocation(on.as_ref(), by.as_deref());
+            format!("{fingerprint} was revoked{revocation} ({reason})")
+        }
+        Some(Error::FutureKey {
+            fingerprint,
+            valid_from,
+        }) => format!("{fingerprint} is not valid before {}", day(valid_from)),
+        Some(Error::UnusableKey {
+            fingerprint,
+            source,
+        }) => format!("{fingerprint}: {source}"),
+        Some(other) => crate::chain::chain(other),
+    };
+    format!(": {words}")
 }
 
 fn also(left_out: &[String]) -> String {

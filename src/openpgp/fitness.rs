@@ -14,7 +14,8 @@
 //! - **A key that was prolonged is good**, for what it signed before as well, even while it was expired. gpg replaces the
 //!   self-signatures when it prolongs a key, so sqv finds none of that day and refuses. This gives nothing away: the holder
 //!   of a key that is good today could sign the same text today, and the date in a signature is the signer's word alone.
-//!   (Old texts are kept out by the Date of a Release.)
+//!   (Old texts are kept out by the Date of a Release.) What we publish ourselves is signed anew in this case, since clients of
+//!   apt 3 would refuse it: [`Fitness::check_as_of`].
 //! - **Weak or lapsed bindings do not count**, though gpgv takes SHA-1 in them: whoever finds a collision binds a key of his
 //!   own. sqv refuses them, too.
 
@@ -22,10 +23,10 @@ use std::time::{Duration, SystemTime};
 
 use sequoia_openpgp::Cert;
 use sequoia_openpgp::Fingerprint;
-use sequoia_openpgp::cert::amalgamation::ValidateAmalgamation;
 use sequoia_openpgp::cert::amalgamation::key::{
     ErasedKeyAmalgamation, PrimaryKey, ValidErasedKeyAmalgamation,
 };
+use sequoia_openpgp::cert::amalgamation::{ValidAmalgamation, ValidateAmalgamation};
 use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::packet::key::{Key, KeyRole, PublicParts};
 use sequoia_openpgp::policy::{HashAlgoSecurity, Policy, StandardPolicy};
@@ -58,6 +59,51 @@ impl Fitness<'_> {
         check_time(cert, &key, &AsGpgvReads, self.now)?;
         check_time(cert, &key, self.policy, self.now)?;
         self.check_bindings(cert, &key)
+    }
+
+    /// Returns when a key will have expired, by its own end or by that of its certificate.
+    pub(super) fn end(&self, cert: &Cert, fingerprint: &Fingerprint) -> Option<SystemTime> {
+        let mut keys = cert.keys();
+        let key = keys.find(|key| key.key().fingerprint() == *fingerprint)?;
+        let policies: [&dyn Policy; 2] = [&AsGpgvReads, self.policy];
+        let ends = policies.into_iter().flat_map(|policy| {
+            let reader = Reader {
+                policy,
+                now: self.now,
+            };
+            let born = cert.primary_key().key().creation_time();
+            let of_cert = reader
+                .lifetime_of_cert(cert)
+                .and_then(|t| born.checked_add(t));
+            let own = reader.lifetime_of_subkey(&key).filter(|_| !key.primary());
+            let own = own.and_then(|t| key.key().creation_time().checked_add(t));
+            [of_cert, own]
+        });
+        ends.flatten().min()
+    }
+
+    /// Refuses a key that sqv would refuse for what it signed at a time, if that is cured by a new signature: the self-signatures of
+    /// that day are gone, or said otherwise.
+    pub(super) fn check_as_of(
+        &self,
+        cert: &Cert,
+        fingerprint: &Fingerprint,
+        made: SystemTime,
+    ) -> Result<(), Error> {
+        let at = |time| {
+            let keys = cert.keys().with_policy(self.policy, time);
+            let mut keys = keys.alive().for_signing();
+            keys.any(|key| {
+                key.key().fingerprint() == *fingerprint && key.valid_cert().alive().is_ok()
+            })
+        };
+        match at(made) || !at(self.now) {
+            true => Ok(()),
+            false => Err(Error::NotBoundThen {
+                fingerprint: fingerprint.to_hex(),
+                made,
+            }),
+        }
     }
 
     fn check_revocations(
@@ -140,16 +186,11 @@ fn check_time(
 ) -> Result<(), Error> {
     let reader = Reader { policy, now };
     let primary = cert.primary_key();
-    let lives = reader
-        .newest(primary.self_signatures())
-        .and_then(lifetime)
-        .or_else(|| reader.lifetime_by_names(cert));
-    reader.check(primary.key(), lives)?;
-    if key.primary() {
-        return Ok(());
+    reader.check(primary.key(), reader.lifetime_of_cert(cert))?;
+    match key.primary() {
+        true => Ok(()),
+        false => reader.check(key.key(), reader.lifetime_of_subkey(key)),
     }
-    let lives = reader.newest(key.self_signatures()).and_then(lifetime);
-    reader.check(key.key(), lives)
 }
 
 /// The reader of self-signatures that reads them as gpgv does.
@@ -170,6 +211,19 @@ impl Reader<'_> {
                     .is_none_or(|t| t > self.now)
             })
             .max_by_key(|signature| signature.signature_creation_time())
+    }
+
+    fn lifetime_of_cert(&self, cert: &Cert) -> Option<Duration> {
+        let own_words = self.newest(cert.primary_key().self_signatures());
+        let own_words = own_words.and_then(lifetime);
+        own_words.or_else(|| self.lifetime_by_names(cert))
+    }
+
+    fn lifetime_of_subkey(
+        &self,
+        subkey: &ErasedKeyAmalgamation<'_, PublicParts>,
+    ) -> Option<Duration> {
+        self.newest(subkey.self_signatures()).and_then(lifetime)
     }
 
     /// Reads what the binding says that was made last, of those bindings that say something and whose names were not revoked

@@ -4,13 +4,17 @@ use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use sequoia_openpgp::cert::amalgamation::key::{ErasedKeyAmalgamation, PrimaryKey};
+use sequoia_openpgp::packet::key::PublicParts;
 use sequoia_openpgp::{Cert, KeyHandle};
 
+use super::ready::{Candidate, SigningKeys};
 use super::{Error, Keyring, Signed};
 
 /// The time that gpg may take: long enough for somebody to find the card or the passphrase that its agent asks for.
@@ -33,25 +37,82 @@ impl Gpg {
         if self.keys.is_empty() {
             return Err(Error::NoKeys);
         }
+        let keys: Vec<_> = self.keys.iter().map(String::as_str).collect();
+        self.export(&keys)
+    }
+
+    fn export(&self, keys: &[&str]) -> Result<Keyring, Error> {
         let mut args = vec!["--export", "--"];
         // With `!`, gpg would leave out the other subkeys.
-        args.extend(self.keys.iter().map(|key| key.trim_end_matches('!')));
+        args.extend(keys.iter().map(|key| key.trim_end_matches('!')));
         Keyring::from_bytes(&self.run(&args, b"")?)
     }
 
-    /// Returns the fingerprints of the subkeys that are named by their own.
-    pub(super) fn named_subkeys(&self, certs: &[Cert]) -> impl Iterator<Item = String> {
-        let keys = self.keys.iter();
-        keys.filter_map(|key| named_subkey(key, certs))
+    /// Returns for each key by its name the certificate that it is a part of.
+    ///
+    /// gpg alone knows which key the name of a person stands for, and is asked only if that does not follow from the other names.
+    pub(super) fn certs_by_name(&self, certificates: &Keyring) -> Result<Vec<Cert>, Error> {
+        let certs = certificates.certs();
+        let by_handle = |name: &String| {
+            let handle = handle(name)?;
+            let is_of = |cert: &&Cert| cert.keys().any(|k| handle.aliases(k.key().key_handle()));
+            certs.iter().find(is_of).cloned()
+        };
+        let mut found: Vec<_> = self.keys.iter().map(by_handle).collect();
+        let is_left = |cert: &&Cert| !found.iter().flatten().any(|known| known == *cert);
+        let left: Vec<_> = certs.iter().filter(is_left).cloned().collect();
+        let unknown = found.iter().filter(|cert| cert.is_none()).count();
+        for (name, cert) in self.keys.iter().zip(&mut found) {
+            if cert.is_some() {
+                continue;
+            }
+            *cert = match (left.as_slice(), unknown) {
+                _ if handle(name).is_some() => {
+                    return Err(Error::GpgLacksKey {
+                        program: self.program.clone(),
+                        key: name.clone(),
+                    });
+                }
+                ([only], 1) => Some(only.clone()),
+                _ => self.export(&[name])?.certs().first().cloned(),
+            };
+        }
+        Ok(found.into_iter().flatten().collect())
     }
 
-    /// Signs with all keys in one call each, so that all signatures come in one armor block.
-    pub(super) fn sign(&self, body: &[u8], certificates: &Keyring) -> Result<Signed, Error> {
-        let users: Vec<String> = self
-            .keys
-            .iter()
-            .map(|key| exact(key, certificates.certs()))
-            .collect();
+    /// Returns the key by its name in the configuration, and the parts of its certificate that gpg may sign with.
+    pub(super) fn candidate<'a>(
+        &self,
+        number: usize,
+        cert: &'a Cert,
+        at: SystemTime,
+    ) -> Candidate<'a> {
+        let name = self.keys.get(number).map_or("", String::as_str);
+        let subkey = named_subkey(name, slice::from_ref(cert));
+        let is_exact = name.ends_with('!');
+        let may_sign = |key: &ErasedKeyAmalgamation<'_, PublicParts>| match &subkey {
+            Some(subkey) => key.key().fingerprint().to_hex() == *subkey,
+            None => key.primary() || !is_exact,
+        };
+        let made = |key: &ErasedKeyAmalgamation<'_, PublicParts>| {
+            let bound = key.self_signatures();
+            let bound = bound.filter_map(|signature| signature.signature_creation_time());
+            bound.fold(key.key().creation_time(), SystemTime::max)
+        };
+        Candidate {
+            cert,
+            // gpg signs by its own clock, by which the key is there.
+            at: cert.keys().map(|key| made(&key)).fold(at, SystemTime::max),
+            parts: cert.keys().filter(may_sign).collect(),
+            place: self.program.display().to_string(),
+        }
+    }
+
+    /// Signs with all keys that can sign in one call for each form, so that all signatures come in one armor block.
+    pub(super) fn sign(&self, body: &[u8], keys: &SigningKeys) -> Result<Signed, Error> {
+        let able = keys.able().iter();
+        let named = able.filter_map(|key| self.keys.get(key.number));
+        let users: Vec<String> = named.map(|name| exact(name, keys.certs())).collect();
         let mut args = vec!["--digest-algo", "SHA512", "--armor"];
         for user in &users {
             args.extend(["--local-user", user]);
@@ -178,9 +239,14 @@ fn exact(key: &str, certs: &[Cert]) -> String {
     }
 }
 
+/// Reads the name of a key that is a fingerprint or a key id.
+fn handle(key: &str) -> Option<KeyHandle> {
+    key.trim_end_matches('!').parse().ok()
+}
+
 /// Returns the fingerprint of the subkey that a key's name names.
 fn named_subkey(key: &str, certs: &[Cert]) -> Option<String> {
-    let name = key.trim_end_matches('!').parse::<KeyHandle>().ok()?;
+    let name = handle(key)?;
     let mut subkeys = certs.iter().flat_map(|cert| cert.keys().subkeys());
     let named = subkeys.find(|subkey| name.aliases(subkey.key().key_handle()))?;
     Some(named.key().fingerprint().to_hex())

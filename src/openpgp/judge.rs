@@ -43,11 +43,21 @@ pub(super) struct Judge<'a> {
     pub(super) policy: &'a StandardPolicy<'a>,
     pub(super) now: SystemTime,
     pub(super) text: &'a [u8],
+    /// `true` if a signature counts only where sqv takes it as well.
+    pub(super) for_sqv_too: bool,
+}
+
+/// The key whose signature counts.
+pub(super) struct SignedBy {
+    /// The fingerprint of its certificate.
+    pub(super) certificate: String,
+    /// The time when the key lapses; `None` if none is set.
+    pub(super) lapses: Option<SystemTime>,
 }
 
 impl Judge<'_> {
-    /// Returns the fingerprint of the certificate whose signature counts, or the reason why it does not.
-    pub(super) fn judge(&self, signature: &Signature) -> Result<String, Error> {
+    /// Returns the key whose signature counts, or the reason why it does not.
+    pub(super) fn judge(&self, signature: &Signature) -> Result<SignedBy, Error> {
         let issuers = signature.get_issuers();
         let named = |key: &ErasedKeyAmalgamation<'_, PublicParts>| {
             let handle = key.key().key_handle();
@@ -151,7 +161,7 @@ impl Judge<'_> {
         &self,
         signature: &Signature,
         key: &ErasedKeyAmalgamation<'_, PublicParts>,
-    ) -> Result<String, Error> {
+    ) -> Result<SignedBy, Error> {
         let made = made(signature)?;
         let born = key.key().creation_time();
         if made < born {
@@ -168,8 +178,15 @@ impl Judge<'_> {
             // A signer whose clock is a little ahead may have a key from what is the future here.
             now: self.now.max(made),
         };
-        fitness.check(key.cert(), &key.key().fingerprint())?;
-        Ok(key.cert().fingerprint().to_hex())
+        let fingerprint = key.key().fingerprint();
+        fitness.check(key.cert(), &fingerprint)?;
+        if self.for_sqv_too {
+            fitness.check_as_of(key.cert(), &fingerprint, made)?;
+        }
+        Ok(SignedBy {
+            certificate: key.cert().fingerprint().to_hex(),
+            lapses: fitness.end(key.cert(), &fingerprint),
+        })
     }
 }
 

@@ -7,16 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
-use sequoia_openpgp::Cert;
 use sequoia_openpgp::armor;
-use sequoia_openpgp::cert::amalgamation::key::PrimaryKey;
 use sequoia_openpgp::crypto::KeyPair;
-use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::stream::{Armorer, Message, Signer};
 use sequoia_openpgp::types::HashAlgorithm;
+use sequoia_openpgp::{Cert, Fingerprint};
 
 use super::error::Cause;
-use super::fitness::Fitness;
+use super::ready::{Candidate, SigningKeys};
 use super::{Error, Signed, keyring};
 
 /// One private key, and where it came from.
@@ -59,33 +57,26 @@ impl KeyFile {
         Ok(keys)
     }
 
-    /// Chooses the key that signs at `at`: the newest subkey that clients accept then, else the primary key, as gpg does.
-    fn pair(
-        &self,
-        certs: &[Cert],
-        policy: &StandardPolicy<'_>,
-        at: SystemTime,
-    ) -> Result<KeyPair, Error> {
-        let fitness = Fitness {
-            certs,
-            policy,
-            now: at,
-        };
+    /// Returns the key with its parts whose private halves are here.
+    pub(super) fn candidate(&self, at: SystemTime) -> Candidate<'_> {
         let keys = self.cert.keys().secret();
-        let able: Vec<_> = keys
-            .filter(|key| fitness.check(&self.cert, &key.key().fingerprint()).is_ok())
-            .collect();
-        let open = able.iter().filter(|key| key.key().has_unencrypted_secret());
-        match open.max_by_key(|key| (!key.primary(), key.key().creation_time())) {
+        Candidate {
+            cert: &self.cert,
+            parts: keys.map(|key| key.parts_into_public()).collect(),
+            place: self.path.display().to_string(),
+            at,
+        }
+    }
+
+    /// Returns the private half of a part of the key.
+    fn pair(&self, part: &Fingerprint) -> Result<KeyPair, Error> {
+        let keys = self.cert.keys().unencrypted_secret();
+        let key = keys.filter(|key| key.key().fingerprint() == *part).last();
+        match key {
             Some(key) => key.key().clone().into_keypair().map_err(sign_error),
-            None if !able.is_empty() => Err(Error::KeyEncrypted {
+            None => Err(Error::KeyEncrypted {
                 path: self.path.clone(),
                 fingerprint: self.cert.fingerprint().to_hex(),
-            }),
-            None => Err(Error::NoSigningKey {
-                path: self.path.clone(),
-                fingerprint: self.cert.fingerprint().to_hex(),
-                at,
             }),
         }
     }
@@ -116,15 +107,17 @@ fn open_private(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Signs `body`, which ends in LF, with every key, in both forms.
-pub(super) fn sign(files: &[KeyFile], body: &[u8], at: SystemTime) -> Result<Signed, Error> {
-    let policy = StandardPolicy::at(at);
-    let certs: Vec<_> = files.iter().map(|file| file.cert.clone()).collect();
+/// Signs `body`, which ends in LF, with every key that can sign, in both forms.
+pub(super) fn sign(
+    files: &[KeyFile],
+    keys: &SigningKeys,
+    body: &[u8],
+    at: SystemTime,
+) -> Result<Signed, Error> {
     let pairs = || {
-        files
-            .iter()
-            .map(|file| file.pair(&certs, &policy, at))
-            .collect::<Result<Vec<_>, _>>()
+        let able = keys.able().iter();
+        let pairs = able.filter_map(|key| Some(files.get(key.number)?.pair(&key.part)));
+        pairs.collect::<Result<Vec<_>, _>>()
     };
     // The line end before the signature is not signed (RFC 9580, section 7.1). Sequoia writes one of its own there.
     let text = body.strip_suffix(b"\n").unwrap_or(body);

@@ -27,6 +27,7 @@ mod gpg;
 mod judge;
 mod keyfile;
 mod keyring;
+mod ready;
 mod sign;
 mod signatures;
 mod signing;
@@ -34,6 +35,7 @@ mod verify;
 
 pub use error::Error;
 pub use keyring::Keyring;
+pub use ready::SigningKeys;
 pub use sign::Signer;
 pub use signatures::Signed;
 pub use signing::Signing;

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use super::gpg::Gpg;
 use super::keyfile::KeyFile;
+use super::ready::SigningKeys;
 use super::signatures::{SignatureFile, Signed};
 use super::{Error, Keyring, MAX_MESSAGE_BYTES, Verified, clearsign};
 
@@ -16,6 +18,8 @@ const MAX_LINE_BYTES: usize = 19_900;
 /// The holder of our private keys.
 pub struct Signer {
     keys: Keys,
+    /// The public halves, once somebody asked for them.
+    certificates: OnceLock<Keyring>,
 }
 
 enum Keys {
@@ -48,6 +52,7 @@ impl Signer {
                 homedir,
                 keys,
             }),
+            certificates: OnceLock::new(),
         }
     }
 
@@ -64,38 +69,56 @@ impl Signer {
         }
         Ok(Signer {
             keys: Keys::Files(files),
+            certificates: OnceLock::new(),
         })
     }
 
-    /// Returns the public halves of the keys: what clients need, and what our own output is checked with.
+    /// Returns the public halves of the keys: what clients need, and what our own output is checked with. gpg is asked once.
     pub fn certificates(&self) -> Result<Keyring, Error> {
-        match &self.keys {
-            Keys::Gpg(gpg) => gpg.certificates(),
-            Keys::Files(files) => Keyring::from_certs(files.iter().map(|file| file.cert.clone())),
+        if let Some(known) = self.certificates.get() {
+            return Ok(known.clone());
         }
+        let found = match &self.keys {
+            Keys::Gpg(gpg) => gpg.certificates()?,
+            Keys::Files(files) => Keyring::from_certs(files.iter().map(|file| file.cert.clone()))?,
+        };
+        Ok(self.certificates.get_or_init(|| found).clone())
     }
 
-    /// Returns the fingerprints of the keys, sorted: those of the certificates, and of each subkey that is named by its own.
-    pub fn fingerprints(&self) -> Result<Vec<String>, Error> {
+    /// Returns the keys that sign at a time.
+    pub fn ready(&self, at: SystemTime) -> Result<SigningKeys, Error> {
         let certificates = self.certificates()?;
-        let mut fingerprints = certificates.fingerprints();
-        if let Keys::Gpg(gpg) = &self.keys {
-            fingerprints.extend(gpg.named_subkeys(certificates.certs()));
+        match &self.keys {
+            Keys::Gpg(gpg) => {
+                let certs = gpg.certs_by_name(&certificates)?;
+                let certs = certs.iter().enumerate();
+                let keys: Vec<_> = certs.map(|(n, cert)| gpg.candidate(n, cert, at)).collect();
+                SigningKeys::of(&keys, certificates)
+            }
+            Keys::Files(files) => {
+                let keys: Vec<_> = files.iter().map(|file| file.candidate(at)).collect();
+                SigningKeys::of(&keys, certificates)
+            }
         }
-        fingerprints.sort_unstable();
-        Ok(fingerprints)
     }
 
-    /// Signs a text (a Release) with all the keys, in both forms, and verifies the outcome.
+    /// Signs a text (a Release) with all the keys that have not lapsed, in both forms, and verifies the outcome.
     ///
     /// The signatures are dated `at`; those of GnuPG by its own clock. A text that would not survive the clear-signed
     /// form byte for byte is refused: it must end in LF, and have no NUL, no CR, no space or tab at the end of a line.
     pub fn sign(&self, body: &[u8], at: SystemTime) -> Result<Signed, Error> {
         check_signable(body)?;
-        let certificates = self.certificates()?;
-        let (signed, expected) = match &self.keys {
-            Keys::Gpg(gpg) => (gpg.sign(body, &certificates)?, gpg.keys.len()),
-            Keys::Files(files) => (super::keyfile::sign(files, body, at)?, files.len()),
+        if matches!(&self.keys, Keys::Gpg(gpg) if gpg.keys.is_empty()) {
+            return Err(Error::NoKeys);
+        }
+        let mut keys = self.ready(at)?;
+        let expected = keys.able().len();
+        if expected == 0 {
+            return Err(keys.take_inability().unwrap_or(Error::NoKeys));
+        }
+        let signed = match &self.keys {
+            Keys::Gpg(gpg) => gpg.sign(body, &keys)?,
+            Keys::Files(files) => super::keyfile::sign(files, &keys, body, at)?,
         };
 
         let detached = SignatureFile::armored(&clearsign::split_detached(&signed.detached)?)?;
@@ -114,10 +137,11 @@ impl Signer {
             .chain(&detached.readable)
             .filter_map(|signature| signature.signature_creation_time())
             .fold(at, SystemTime::max);
+        let certificates = keys.certificates();
         let verified = certificates.verify_inline(&signed.inline, now);
-        self_check("InRelease", verified, body, &certificates)?;
+        self_check("InRelease", verified, body, &keys)?;
         let verified = certificates.verify_detached(body, &signed.detached, now);
-        self_check("Release.gpg", verified, body, &certificates)?;
+        self_check("Release.gpg", verified, body, &keys)?;
         Ok(signed)
     }
 }
@@ -126,7 +150,7 @@ fn self_check(
     form: &'static str,
     verified: Result<Verified, Error>,
     body: &[u8],
-    certificates: &Keyring,
+    keys: &SigningKeys,
 ) -> Result<(), Error> {
     let verified = verified.map_err(|e| Error::SelfCheck {
         form,
@@ -136,7 +160,7 @@ fn self_check(
     if !verified.warnings.is_empty() {
         return differs(verified.warnings.join("; "));
     }
-    if verified.signers.len() != certificates.certs().len() {
+    if !keys.are(&verified.signers) {
         return differs(format!(
             "only these keys signed: {}",
             verified.signers.join(", ")

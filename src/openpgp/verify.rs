@@ -24,6 +24,8 @@ pub struct Verified {
     pub signers: Vec<String>,
     /// The time of the newest of these signatures, as its maker gives it.
     pub signed: SystemTime,
+    /// The time when the last of these keys lapses; `None` if one of them never does.
+    pub lapses: Option<SystemTime>,
     /// A line for each signature that was passed over.
     pub warnings: Vec<String>,
 }
@@ -42,11 +44,15 @@ impl Keyring {
 
     /// Verifies a clear-signed message of our own at the time `now`, or when it was signed, if the clock was ahead then.
     pub(crate) fn verify_own(&self, message: &[u8], now: SystemTime) -> Result<Verified, Error> {
-        check_size("the clear-signed message", message)?;
-        let signatures = SignatureFile::armored(&clearsign::split(message)?.blocks)?;
-        let signatures = signatures.readable.iter();
-        let signed = signatures.filter_map(|signature| signature.signature_creation_time());
-        self.verify_inline(message, signed.fold(now, SystemTime::max))
+        let signatures = own_signatures(message)?;
+        self.verify_inline(message, latest(&signatures, now))
+    }
+
+    /// Judges a clear-signed message of our own for every client, whether it asks gpgv or sqv.
+    pub(super) fn signers_for_all(&self, message: &[u8], now: SystemTime) -> Result<Judged, Error> {
+        let signatures = own_signatures(message)?;
+        let text = clearsign::split(message)?.text;
+        self.judge_each(&text, latest(&signatures, now), signatures, true)
     }
 
     /// Verifies a text (a Release) with signatures that are kept apart from it (its Release.gpg), at the time `now`.
@@ -98,43 +104,93 @@ impl Keyring {
         signatures: SignatureFile,
         now: SystemTime,
     ) -> Result<Verdict, Error> {
+        let judged = self.judge_each(text, now, signatures, false)?;
+        if judged.signers.is_empty() {
+            return Err(refusal(judged.problems, self.left_out()));
+        }
+        Ok(Verdict {
+            warnings: judged.problems.iter().map(warning).collect(),
+            signed: judged.signed,
+            lapses: judged.lapses(),
+            signers: judged.signers,
+        })
+    }
+
+    fn judge_each(
+        &self,
+        text: &[u8],
+        now: SystemTime,
+        signatures: SignatureFile,
+        for_sqv_too: bool,
+    ) -> Result<Judged, Error> {
         let judge = Judge {
             certs: self.certs(),
             policy: &StandardPolicy::at(now),
             now,
             text,
+            for_sqv_too,
         };
-        let mut problems = signatures.unreadable;
-        let mut signers = Vec::new();
-        let mut signed = SystemTime::UNIX_EPOCH;
+        let mut judged = Judged {
+            signers: Vec::new(),
+            ends: Vec::new(),
+            signed: SystemTime::UNIX_EPOCH,
+            problems: signatures.unreadable,
+        };
         for signature in &signatures.readable {
             match judge.judge(signature) {
-                Ok(signer) => {
-                    signed = signature
-                        .signature_creation_time()
-                        .map_or(signed, |time| signed.max(time));
-                    if !signers.contains(&signer) {
-                        signers.push(signer);
+                Ok(by) => {
+                    let time = signature.signature_creation_time();
+                    judged.signed = time.map_or(judged.signed, |time| judged.signed.max(time));
+                    judged.ends.push(by.lapses);
+                    if !judged.signers.contains(&by.certificate) {
+                        judged.signers.push(by.certificate);
                     }
                 }
                 Err(bad @ Error::BadSignature { .. }) => return Err(bad),
-                Err(problem) => problems.push(problem),
+                Err(problem) => judged.problems.push(problem),
             }
         }
-        if signers.is_empty() {
-            return Err(refusal(problems, self.left_out()));
-        }
-        Ok(Verdict {
-            signers,
-            signed,
-            warnings: problems.iter().map(warning).collect(),
-        })
+        Ok(judged)
     }
+}
+
+/// The signatures over a text.
+pub(super) struct Judged {
+    /// The certificates whose signatures count, each once.
+    pub(super) signers: Vec<String>,
+    /// The times when the keys of the signatures that count lapse.
+    ends: Vec<Option<SystemTime>>,
+    /// The time of the newest signature that counts.
+    signed: SystemTime,
+    /// The faults of the other signatures.
+    pub(super) problems: Vec<Error>,
+}
+
+impl Judged {
+    /// Returns the time when the last of the keys lapses; `None` if one of them never does.
+    fn lapses(&self) -> Option<SystemTime> {
+        let ends: Option<Vec<_>> = self.ends.iter().copied().collect();
+        ends?.into_iter().max()
+    }
+}
+
+/// Reads the signatures of a clear-signed message of our own.
+fn own_signatures(message: &[u8]) -> Result<SignatureFile, Error> {
+    check_size("the clear-signed message", message)?;
+    SignatureFile::armored(&clearsign::split(message)?.blocks)
+}
+
+/// Returns the time `now`, or that of the latest signature, if the clock was ahead then.
+fn latest(signatures: &SignatureFile, now: SystemTime) -> SystemTime {
+    let signatures = signatures.readable.iter();
+    let signed = signatures.filter_map(|signature| signature.signature_creation_time());
+    signed.fold(now, SystemTime::max)
 }
 
 struct Verdict {
     signers: Vec<String>,
     signed: SystemTime,
+    lapses: Option<SystemTime>,
     warnings: Vec<String>,
 }
 
@@ -145,6 +201,7 @@ impl Verdict {
             signature,
             signers: self.signers,
             signed: self.signed,
+            lapses: self.lapses,
             warnings: self.warnings,
         }
     }

@@ -8,11 +8,14 @@ use crate::events::Listener;
 use crate::indices::has_component;
 use crate::merge::{Input, Inputs, MERGE_VERSION};
 use crate::names::SuiteName;
+use crate::openpgp::SigningKeys;
 use crate::spec::{Spec, digest};
 use crate::workspace::{Generation, SuiteRecord, Workspace};
 use jiff::Timestamp;
+use rayon::prelude::*;
 
 use super::link::{Served, served};
+use super::readback;
 use super::refused::Refused;
 use super::settings::Settings;
 use super::validity::{self, Bound};
@@ -60,6 +63,13 @@ pub struct SuitePlan<'a> {
     pub(super) record: Option<&'a SuiteRecord>,
 }
 
+impl SuitePlan<'_> {
+    /// Returns whether the suite cannot be signed any more, since an archive of it has nothing newer.
+    fn is_bound_over(&self, now: Timestamp) -> bool {
+        self.bound.as_ref().is_some_and(|bound| bound.is_over(now))
+    }
+}
+
 /// The actions that a run is about to take.
 pub struct Plan<'a> {
     pub(super) settings: &'a Settings,
@@ -72,15 +82,17 @@ pub struct Plan<'a> {
     pub removed: Vec<&'a str>,
     /// `true` if links or pool links differ from the configured ones.
     pub links_changed: bool,
+    /// The keys that will sign.
+    pub keys: SigningKeys,
 }
 
 impl<'a> Plan<'a> {
-    /// Compares specs and inputs with what is published. `keys` are the fingerprints of the keys that will sign.
+    /// Compares specs and inputs with what is published, and what is published with the keys that will sign.
     pub(crate) fn new(
         specs: &'a [Spec],
         settings: &'a Settings,
         inputs: &'a dyn Inputs,
-        keys: &[String],
+        keys: SigningKeys,
         workspace: &'a Workspace<'_>,
         now: Timestamp,
         rebuild: bool,
@@ -93,6 +105,7 @@ impl<'a> Plan<'a> {
             let dir = layout.production().join("dists").join(name.as_str());
             !nothing_served && dir.join("InRelease").is_file()
         };
+        let fingerprints = keys.fingerprints();
         let mut suites = Vec::new();
         for spec in specs {
             let name = &spec.name;
@@ -103,7 +116,7 @@ impl<'a> Plan<'a> {
             let found = inputs.inputs(&spec.content);
             let fault = found.as_ref().err().cloned();
             let found = found.unwrap_or_default();
-            let digests = Digests::new(spec, &found, keys);
+            let digests = Digests::new(spec, &found, &fingerprints);
             let bound = Bound::new(&spec.content, &found);
             let action = match fault {
                 Some(why) => Action::Wait(why),
@@ -122,6 +135,17 @@ impl<'a> Plan<'a> {
                 record,
             });
         }
+        suites
+            .par_iter_mut()
+            .filter(|suite| matches!(suite.action, Action::Keep) && !suite.is_bound_over(now))
+            .for_each(|suite| {
+                let dir = layout.production().join("dists").join(suite.name.as_str());
+                if let Err(why) = readback::check_signature(&dir, &keys, now) {
+                    let why = crate::chain::chain(&why);
+                    suite.action =
+                        Action::Sign(format!("clients refuse its signature today: {why}"));
+                }
+            });
         let configured = |name: &str| specs.iter().any(|spec| spec.name.as_str() == name);
         let removed = published
             .suites
@@ -140,6 +164,7 @@ impl<'a> Plan<'a> {
             suites,
             removed,
             links_changed,
+            keys,
         })
     }
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::deb822::Release;
 use crate::durable;
 use crate::error::{Error, Result, chain};
-use crate::openpgp::Keyring;
+use crate::openpgp::{self, Keyring, SigningKeys};
 
 /// The Release of a suite's directory, as read back.
 #[derive(Debug, Default)]
@@ -65,6 +65,18 @@ pub(super) fn proven(dir: &Path, keyring: &Keyring, now: Timestamp) -> Result<Re
     let verified = keyring.verify_own(&message, now.into());
     let verified = verified.map_err(|why| fault(chain(&why)))?;
     Release::parse(&verified.body).map_err(|why| fault(why.to_string()))
+}
+
+/// Checks that clients believe the InRelease of a suite's directory by today's certificates of the keys that sign; an error says why not.
+pub(super) fn check_signature(
+    dir: &Path,
+    keys: &SigningKeys,
+    now: Timestamp,
+) -> Result<(), openpgp::Error> {
+    let path = dir.join("InRelease");
+    let message =
+        durable::read_regular(&path).map_err(|source| openpgp::Error::ReadFile { path, source })?;
+    keys.check_served(&message, now.into())
 }
 
 /// Returns the text of an InRelease as we write it.

@@ -11,6 +11,8 @@ use crate::fetch::Spool;
 use crate::publish::{Checked, Foreseen, Published, Refused};
 use crate::workspace::{Generation, Record, split_input};
 
+use super::keys::{KeyNotice, KeyState};
+
 /// The outcome of a run.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,6 +43,9 @@ pub struct Outcome {
         deserialize_with = "unclaimed"
     )]
     pub unclaimed: Vec<UnclaimedFiles>,
+    /// Keys that have lapsed, or soon will.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyNotice>,
     /// Pushes that failed: the next run tries again.
     pub failed_pushes: Vec<String>,
 }
@@ -103,6 +108,11 @@ impl Outcome {
             refused: RefusedSuite::all(checked.refused()),
             ..Outcome::unchanged(spool, served)
         }
+    }
+
+    /// Returns whether a key of ours does not sign, though it should.
+    pub fn has_lapsed_key(&self) -> bool {
+        self.keys.iter().any(|key| key.state == KeyState::Lapsed)
     }
 
     /// Returns whether something new was published.

@@ -31,7 +31,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Plans a generation from the spool, or from whatever else has the inputs.
+    /// Plans a generation from the spool, or from whatever else has the inputs. An error says that there is something to sign, and no key
+    /// that can.
     pub fn plan<'a>(
         &'a self,
         inputs: &'a dyn Inputs,
@@ -40,8 +41,15 @@ impl Setup {
         now: Timestamp,
         rebuild: bool,
     ) -> Result<Plan<'a>> {
-        let keys = signer.fingerprints()?;
+        let keys = signer.ready(now.into())?;
         let (suites, settings) = (&self.suites, &self.publishing);
-        Plan::new(suites, settings, inputs, &keys, workspace, now, rebuild)
+        let mut plan = Plan::new(suites, settings, inputs, keys, workspace, now, rebuild)?;
+        match plan.is_empty() {
+            true => Ok(plan),
+            false => plan
+                .keys
+                .take_inability()
+                .map_or(Ok(plan), |why| Err(why.into())),
+        }
     }
 }

@@ -33,6 +33,7 @@ mod hostile;
 mod import;
 mod incremental;
 mod inputs;
+mod keys;
 mod lock;
 mod lock_file;
 mod manifest;

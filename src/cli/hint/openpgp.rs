@@ -1,6 +1,7 @@
 //! Hints for keyrings, signatures and keys.
 
 use aptmerge::openpgp::Error;
+use aptmerge::run::{KeyNotice, KeyState};
 
 pub(super) fn hint(error: &Error) -> Option<String> {
     Some(match error {
@@ -33,6 +34,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         }
         Error::NotPrivateKey { .. } => "export one: gpg --export-secret-keys KEY > signing.key".into(),
         Error::NoSigningKey { .. } => "prolong the key, or make a new one and announce it to the clients first".into(),
+        Error::GpgLacksKey { .. } => {
+            "`gpg --list-secret-keys`, as the user that runs aptmerge and with the `homedir` of `signing.gpg`, lists those that it has".into()
+        }
         Error::GpgHangs { .. } => {
             "its agent may be waiting for a passphrase or a card: unlock the key before the run, or sign with a key file".into()
         }
@@ -40,4 +44,19 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::SelfCheck { source, .. } => return hint(source),
         _ => return None,
     })
+}
+
+pub(super) fn of_key(notice: &KeyNotice) -> Option<String> {
+    let hint = match (notice.state, &notice.archive) {
+        (KeyState::Lapsed, _) => {
+            "prolong the key, or take it out of `signing` once no client needs it any more"
+        }
+        (KeyState::Lapsing, None) => {
+            "prolong it (gpg --quick-set-expire), and bring the new certificate to every client before that day"
+        }
+        (KeyState::Lapsing, Some(_)) => {
+            "get the archive's prolonged or next key from a place you trust, and add it to the keyring of `signed-by`"
+        }
+    };
+    Some(hint.to_owned())
 }

@@ -5,8 +5,11 @@ use std::time::{Duration, SystemTime};
 use sequoia_openpgp::Packet;
 use sequoia_openpgp::cert::Cert;
 use sequoia_openpgp::crypto::KeyPair;
+use sequoia_openpgp::packet::Key;
 use sequoia_openpgp::packet::Signature;
+use sequoia_openpgp::packet::key::{Key4, SubordinateRole};
 use sequoia_openpgp::packet::signature::SignatureBuilder;
+use sequoia_openpgp::types::{Curve, KeyFlags, SignatureType};
 
 /// The `n`th key of a certificate, the primary one being the first.
 pub(crate) fn pair(cert: &Cert, n: usize) -> KeyPair {
@@ -81,4 +84,26 @@ pub(crate) fn without_older(cert: &Cert, than: SystemTime) -> Cert {
         _ => true,
     });
     Cert::from_packets(kept.collect::<Vec<_>>().into_iter()).unwrap()
+}
+
+/// The certificate with one more subkey that signs, made at a time.
+pub(crate) fn with_signing_subkey(cert: &Cert, at: SystemTime) -> Cert {
+    let key: Key<_, SubordinateRole> = Key4::generate_ecc(true, Curve::Ed25519).unwrap().into();
+    let mut key = key;
+    key.set_creation_time(at).unwrap();
+    let mut signs = key.clone().into_keypair().unwrap();
+    let builder = SignatureBuilder::new(SignatureType::SubkeyBinding)
+        .set_signature_creation_time(at)
+        .unwrap()
+        .set_key_flags(KeyFlags::empty().set_signing())
+        .unwrap();
+    let back = SignatureBuilder::new(SignatureType::PrimaryKeyBinding)
+        .set_signature_creation_time(at)
+        .unwrap()
+        .sign_primary_key_binding(&mut signs, cert.primary_key().key(), &key)
+        .unwrap();
+    let builder = builder.set_embedded_signature(back).unwrap();
+    let binding = key.bind(&mut pair(cert, 0), cert, builder).unwrap();
+    let packets = [Packet::SecretSubkey(key), Packet::from(binding)];
+    cert.clone().insert_packets(packets).unwrap().0
 }

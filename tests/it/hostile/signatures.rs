@@ -495,5 +495,7 @@ fn a_key_that_is_prolonged_stays_good() {
         UNTIL_THE_FIRST_RUN + Duration::from_secs(2 * 60 * 60),
     ));
     site.aptmerge(&["verify"]).expect(0, &[]);
+    // A client that asks sqv would refuse what is served, so it is signed anew, once.
+    assert_eq!(site.json(&["run", "--json"])["changed"][0], "daedalus");
     site.run_without_news(&[]);
 }
