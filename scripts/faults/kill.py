@@ -9,7 +9,7 @@ import os
 import random
 
 import tracer
-from sites import ALL_SUITES, FIRST, SECOND, THIRD, Failed, contents, differing, history_is_whole, shown
+from sites import ALL_SUITES, FIRST, SECOND, THIRD, Failed, by_suite, contents, differing, history_is_whole, shown
 
 LATER = THIRD.replace("T00", "T12")
 
@@ -83,18 +83,31 @@ class Scenario:
         raise Failed(f"{what}: {tree} is neither wholly old nor wholly new; it differs from the old in "
                      f"{shown(differing(served, self.old))}; from the new in {shown(differing(served, self.new))}")
 
+    def check_suites(self, site, what):
+        """After a fault that kept some suites back: each is wholly old, or not there, or wholly new."""
+        served, old, new = by_suite(site.served()[1]), by_suite(self.old), by_suite(self.new)
+        for suite in set(old) | set(new) | set(served):
+            if served.get(suite) not in (old.get(suite), new.get(suite)):
+                raise Failed(f"{what}, exit 3: {suite} is neither wholly old nor wholly new")
+        return {suite for suite in new if served.get(suite) == new[suite]}
+
     def check_next(self, site, is_new, what):
-        """After the next run, which nobody disturbs."""
+        """After the next run, which nobody disturbs; `is_new` may be the suites that are new."""
         done = site.call("run", "-v", "--lock-wait", "60", "--clock", THIRD)
         if done.returncode != 0:
             raise Failed(f"{what}: the next run ended with {done.returncode}: {done.stderr}")
         tree, served = site.served()
         # What was published already keeps its Date; else it is published now.
         wanted = self.new if is_new else self.third
+        if isinstance(is_new, set):
+            new, third = by_suite(self.new), by_suite(self.third)
+            wanted = {path: data for suite in third for path, data in (new if suite in is_new else third)[suite].items()}
         if tree != "merged-production" or served != wanted:
             raise Failed(f"{what}: after the next run {tree} differs in {shown(differing(served, wanted))}")
-        if site.litter():
-            raise Failed(f"{what}: the next run left {shown(site.litter())}")
+        # The cache is cleared after a generation is published.
+        litter = [path for path in site.litter() if not (is_new and "/cache/" in path)]
+        if litter:
+            raise Failed(f"{what}: the next run left {shown(litter)}")
         if not history_is_whole(site):
             raise Failed(f"{what}: log/amprolla.txt lacks a generation")
         if site.push:

@@ -186,7 +186,9 @@ architectures = [{quoted(self.architectures)}]
         found = []
         for top in (self.root, self.target):
             for directory, directories, files in os.walk(top):
-                found += [os.path.join(directory, n) for n in directories + files if TEMPORARY in n or ".~tmp~" in n]
+                found += [os.path.join(directory, n) for n in directories + files if TEMPORARY in n]
+                # A directory that rsync could not remove may stay; it is empty, and used again.
+                found += [os.path.join(directory, n) for n in files if ".~tmp~" in directory]
         if os.path.exists(self.at("state/staged.json")):
             found.append(self.at("state/staged.json"))
         return found
@@ -199,6 +201,16 @@ def unsigned(name, data):
     """A signature has a salt in it and differs each time: `aptmerge verify` looks at those."""
     base = os.path.basename(name)
     return data.split(SIGNATURE)[0] if base in ("InRelease", "Release.gpg") else data
+
+
+def by_suite(found):
+    """The files of a tree, suite by suite; what lies beside the suites stands under an empty name."""
+    suites = sorted((os.path.dirname(path) for path in found if os.path.basename(path) == "InRelease"), key=len)
+    parts = {}
+    for path, data in found.items():
+        owner = [suite for suite in suites if path.startswith(suite + "/")]
+        parts.setdefault(owner[-1] if owner else "", {})[path] = data
+    return parts
 
 
 def contents(tree):

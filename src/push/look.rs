@@ -109,8 +109,12 @@ impl Look<'_> {
 
     /// Records a path that the target has and that the look does not bring.
     fn found(&self, path: &str, is_ours: bool, seen: &mut Seen) {
-        if let Some(id) = path.strip_prefix(owner::PREFIX) {
-            seen.other_owners.insert(id.to_owned());
+        if let Some(rest) = path.strip_prefix(owner::PREFIX) {
+            // rsync writes a file under its name, a dot and some letters, and leaves that behind if it is killed.
+            let id = rest.split_once('.').map_or(rest, |(id, _)| id);
+            if id != self.mark.id {
+                seen.other_owners.insert(id.to_owned());
+            }
         } else if !is_ours && !self.pushed.contains(path) {
             seen.foreign.insert(path.to_owned());
         }
@@ -182,7 +186,9 @@ mod tests {
             ]
         );
         let said = "sending incremental file list\n\
+            *deleting   .aptmerge-owner-11.f7t0Lx\n\
             *deleting   .aptmerge-owner-22\n\
+            *deleting   .aptmerge-owner-33.Wa0Ed5\n\
             *deleting   dists/stable\n\
             *deleting   dists/nothing/\n\
             *deleting   dists/link\n\
@@ -196,7 +202,7 @@ mod tests {
             ü\n";
         let seen = Seen {
             is_marked: false,
-            other_owners: set(&["22"]),
+            other_owners: set(&["22", "33"]),
             changed: set(&["dists/a/InRelease"]),
             occupied: set(&["dists/a/InRelease"]),
             foreign: set(&["dists/foreign", "dists/link"]),

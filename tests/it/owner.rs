@@ -219,6 +219,11 @@ fn a_lost_mark_and_a_lost_state_are_made_up_for_or_told() {
     fs::remove_dir_all(theirs.parent().unwrap()).unwrap();
     assert_eq!(site.expect(0, &["run"]), "");
     assert!(mark.is_file());
+    // rsync was killed while it brought the mark.
+    let unfinished = there.join(format!("{}.f7t0Lx", its_mark[0]));
+    fs::rename(&mark, &unfinished).unwrap();
+    assert_eq!(site.expect(0, &["run"]), "");
+    assert_eq!(marks(&there), its_mark);
     let state = site.root().join("state");
     fs::remove_dir_all(state.join("owner")).unwrap();
     assert_eq!(site.expect(0, &["run"]), "");
