@@ -1,32 +1,31 @@
 //! The patches beside an index: made when the index changes, carried on while it does not.
 //!
 //! Each patch leads straight to the present index. When the index changes, each existing patch is combined with the patch from the last
-//! state to the new one, so the history needs only published files. A patch's name follows from the old index and the content, so no
-//! patch ever changes in place, and the patches of earlier lists are kept as long as files under by-hash. No patch is published that was
-//! not proven ([`super::proof`]).
+//! state to the new one, so the history needs only published files. A patch is named by the dates of the new index and of the old one, as
+//! Debian names its merged patches, since some proxies let no other names through. No patch ever changes in place, and the patches of
+//! earlier lists are kept as long as files under by-hash. No patch is published that was not proven ([`super::proof`]).
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
+use jiff::Timestamp;
+use sha1::Digest;
 
 use crate::durable;
 use crate::error::Result;
 use crate::manifest::FileDigests;
 use crate::pdiff::Patch;
 use crate::pdiff::ed;
-use crate::pdiff::index::{DiffIndex, Entry, Hashed};
-use crate::spec::PatchHistory;
+use crate::pdiff::index::{DiffIndex, Entry, Hashed, Sha1, Sha1s};
+use crate::spec::{Form, PatchHistory};
 
 use super::files::Writer;
 use super::hard_links;
 use super::patched::{self, Tried, unpack};
-use super::proof;
+use super::proof::{self, Step};
 use super::release::FileDigest;
-
-/// The number of hex digits of a hash that name a patch.
-const NAME_DIGITS: usize = 20;
 
 /// The patches of one index.
 pub(super) struct Patches<'a> {
@@ -113,28 +112,47 @@ impl<'a> Patches<'a> {
         }
     }
 
-    /// Writes the list and its patches anew where the index has changed by `patch`, which makes `new` of `old`; `full` is the length of the
-    /// index's smallest form.
+    /// Returns the date of the index that is served, as it stands in the names of patches: its files have the Date of the generation that made
+    /// them.
+    fn old_date(&self) -> Option<String> {
+        let forms = Form::ALL.iter();
+        let mut files = forms.map(|form| format!("{}{}", self.plain, form.suffix()));
+        let modified = |path: String| self.writer.old.join(path).metadata().ok()?.modified().ok();
+        date(files.find_map(modified)?)
+    }
+
+    /// Writes the list and its patches anew where the index has changed by `patch`, which makes the second index of the first, as `step` has
+    /// shown; `full` is the length of the index's smallest form.
     pub(super) fn extend(
         &self,
-        old: &FileDigest,
-        new: &FileDigest,
+        (old, new): (&FileDigest, &FileDigest),
         patch: &Patch,
+        step: Step,
         full: u64,
         history: PatchHistory,
     ) -> Result<()> {
         let current = Hashed::from(*new);
         let served = self.served().filter(|index| index.current == (*old).into());
+        let (Some(date), Some(old_date)) = (date(self.writer.modified), self.old_date()) else {
+            return Ok(());
+        };
         // The patches, from the youngest to the oldest.
-        let mut patches = vec![(Hashed::from(*old), None)];
+        let start = Start {
+            text: Hashed::from(*old),
+            sha1: step.old,
+            date: old_date,
+        };
+        let mut patches = vec![(start, None)];
         for entry in served.iter().flat_map(|index| index.entries.iter().rev()) {
             if patches.len() >= history.patches {
                 break; // a list has no more patches
             }
-            let known = patches.iter().any(|(from, _)| *from == entry.old);
-            if !known && entry.old != current {
+            // Lists of earlier versions of this program have names without dates.
+            let Some(start) = Start::of(entry) else { break };
+            let known = patches.iter().any(|(from, _)| from.text == start.text);
+            if !known && start.text != current {
                 let earlier = read_script(&self.old(entry), entry);
-                patches.extend(earlier.map(|earlier| (entry.old, Some(earlier))));
+                patches.extend(earlier.map(|earlier| (start, Some(earlier))));
             }
         }
         let mut entries = Vec::new();
@@ -142,9 +160,19 @@ impl<'a> Patches<'a> {
         for (from, earlier) in patches.into_iter().take(history.patches) {
             let both = earlier.as_ref().map(|earlier| earlier.then(patch));
             let script = ed::write(both.as_ref().unwrap_or(patch)).ok();
-            let Some((entry, packed)) = script.and_then(|script| pack(from, &script).ok()) else {
+            let packed = script.and_then(|script| pack(from, &date, &script).ok());
+            let Some((entry, packed)) = packed else {
                 break;
             };
+            let published = fs::read(self.old(&entry)).ok();
+            let is_taken = published
+                .as_ref()
+                .is_some_and(|published| *published != packed)
+                || entries.iter().any(|other: &Entry| other.name == entry.name);
+            if is_taken {
+                continue; // two indices of one Date, which --allow-older-date permits
+            }
+            let is_published = published.is_some();
             let published = unpack(&packed, &entry);
             let is_proven = published.is_some_and(|published| match &earlier {
                 Some(earlier) => proof::are_one_after_the_other(&published, earlier, patch),
@@ -166,7 +194,7 @@ impl<'a> Patches<'a> {
             if let Some(dir) = target.parent() {
                 durable::create_dir(dir)?;
             }
-            if fs::read(self.old(&entry)).is_ok_and(|old| old == packed) {
+            if is_published {
                 hard_links::link_file(&self.old(&entry), &target)?;
             } else {
                 durable::write_file(&target, &packed, Some(self.writer.modified))?;
@@ -178,7 +206,12 @@ impl<'a> Patches<'a> {
             return Ok(());
         }
         entries.reverse();
-        self.write_list(&DiffIndex { current, entries })
+        let current_sha1 = Some(step.new);
+        self.write_list(&DiffIndex {
+            current,
+            current_sha1,
+            entries,
+        })
     }
 
     /// Writes a list of patches that are proven.
@@ -215,24 +248,49 @@ fn within(history: PatchHistory, entries: &mut Vec<Entry>) {
     entries.drain(..entries.len() - kept);
 }
 
+/// The text that a patch starts from.
+struct Start {
+    text: Hashed,
+    sha1: Sha1,
+    date: String,
+}
+
+impl Start {
+    /// Returns the start of a published patch; `None` if its list was written without dates.
+    fn of(entry: &Entry) -> Option<Start> {
+        let (_, date) = entry.name.split_once(FROM)?;
+        Some(Start {
+            text: entry.old,
+            sha1: entry.sha1s?.old,
+            date: date.to_owned(),
+        })
+    }
+}
+
+/// The text between the two dates in the name of a patch.
+const FROM: &str = "-F-";
+
+/// Returns a time as it stands in the names of patches.
+fn date(time: SystemTime) -> Option<String> {
+    let time = Timestamp::try_from(time).ok()?;
+    Some(time.strftime("%Y-%m-%d-%H%M.%S").to_string())
+}
+
 /// Compresses a script. The same script gives the same bytes.
-fn pack(old: Hashed, script: &[u8]) -> io::Result<(Entry, Vec<u8>)> {
+fn pack(start: Start, date: &str, script: &[u8]) -> io::Result<(Entry, Vec<u8>)> {
     let mut encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
     encoder.write_all(script)?;
     let packed = encoder.finish()?;
-    let download = Hashed::of(&packed);
-    // One script may lead from several old files: one version may replace several earlier ones. apt looks a patch up by
-    // its name, so each entry has a name of its own.
-    let whole = Sha256::new()
-        .chain_update(old.sha256)
-        .chain_update(download.sha256);
-    let mut name = hex::encode(whole.finalize());
-    name.truncate(NAME_DIGITS);
+    let sha1s = Sha1s {
+        old: start.sha1,
+        patch: sha1::Sha1::digest(script).into(),
+    };
     let entry = Entry {
-        old,
+        old: start.text,
         patch: Hashed::of(script),
-        download,
-        name,
+        download: Hashed::of(&packed),
+        sha1s: Some(sha1s),
+        name: format!("T-{date}{FROM}{}", start.date),
     };
     Ok((entry, packed))
 }

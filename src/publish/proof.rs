@@ -20,24 +20,38 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use crate::hashing::{Hasher, HashingReader};
+use crate::hashing::{Digests, Hasher, HashingReader};
 use crate::pdiff::Patch;
-use crate::pdiff::index::Hashed;
+use crate::pdiff::index::{Hashed, Sha1};
 
-/// Returns whether a patch makes `new` of `old`, whose text is read.
-pub(super) fn makes(patch: &Patch, text: impl Read, old: Hashed, new: Hashed) -> bool {
-    let mut text = BufReader::with_capacity(256 << 10, HashingReader::new(text));
-    let Ok(Some(made)) = apply(patch, &mut text) else {
-        return false;
-    };
-    let (_, read) = text.into_inner().finish();
-    let is_old = (read.sha256, read.length) == (old.sha256, old.size);
-    is_old && made == new
+/// A patch that was shown to make one text of another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// The SHA-1 of the text that the patch starts from. No proof rests on it; some mirror tools want it.
+    pub(super) old: Sha1,
+    /// The SHA-1 of the text that the patch makes.
+    pub(super) new: Sha1,
 }
 
-/// Applies a patch to a text, to its end; returns the hash of the result, or `None` where the patch does not fit.
-pub(super) fn apply(patch: &Patch, text: &mut impl BufRead) -> io::Result<Option<Hashed>> {
-    let mut out = Hasher::new();
+/// Shows that a patch makes `new` of `old`, whose text is read; `None` if it does not.
+pub(super) fn makes(patch: &Patch, text: impl Read, old: Hashed, new: Hashed) -> Option<Step> {
+    let text = HashingReader::with(text, Hasher::new().and_sha1());
+    let mut text = BufReader::with_capacity(256 << 10, text);
+    let made = apply(patch, &mut text).ok()??;
+    let (_, read) = text.into_inner().finish();
+    let is = |found: &Digests, wanted: Hashed| {
+        (found.sha256, found.length) == (wanted.sha256, wanted.size)
+    };
+    let shown = is(&read, old) && is(&made, new);
+    shown.then_some(Step {
+        old: read.sha1?,
+        new: made.sha1?,
+    })
+}
+
+/// Applies a patch to a text, to its end; returns the hashes of the result, or `None` where the patch does not fit.
+fn apply(patch: &Patch, text: &mut impl BufRead) -> io::Result<Option<Digests>> {
+    let mut out = Hasher::new().and_sha1();
     let mut at = 0;
     for hunk in patch.hunks() {
         let Some(before) = hunk.start.checked_sub(at) else {
@@ -60,12 +74,7 @@ pub(super) fn apply(patch: &Patch, text: &mut impl BufRead) -> io::Result<Option
         out.update(rest);
         text.consume(length);
     }
-    let digests = out.finish();
-    let made = Hashed {
-        sha256: digests.sha256,
-        size: digests.length,
-    };
-    Ok(ends_line.then_some(made))
+    Ok(ends_line.then_some(out.finish()))
 }
 
 /// Reads the given number of lines; `false` if the text ends before.
@@ -185,7 +194,7 @@ mod tests {
         let (old, new) = ("a\nb\nc\n", "a\nx\nc\n");
         let hashed = |text: &str| Hashed::of(text.as_bytes());
         let holds = |script: &str, text: &str| {
-            makes(&patch(script), text.as_bytes(), hashed(old), hashed(new))
+            makes(&patch(script), text.as_bytes(), hashed(old), hashed(new)).is_some()
         };
         assert!(holds("2c\nx\n.\n", old));
         for script in [
@@ -238,7 +247,7 @@ mod tests {
             let new = pdiff::apply(&second, &middle);
             let both = first.then(&second);
             prop_assert!(are_one_after_the_other(&both, &first, &second));
-            prop_assert!(makes(&both, &old[..], Hashed::of(&old), Hashed::of(&new)));
+            prop_assert!(makes(&both, &old[..], Hashed::of(&old), Hashed::of(&new)).is_some());
             // A patch that passes for both does the same to a text that has the lines.
             let other = pdiff::patch(&three, pdiff::lines(&old));
             if are_one_after_the_other(&other, &first, &second) {

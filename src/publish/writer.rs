@@ -1,5 +1,6 @@
 //! Writes the files of a suite: in every form, under their own name and under by-hash, or carried on as they are.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -21,7 +22,7 @@ use super::error::PublishError;
 use super::files::Writer;
 use super::lines::LinePatch;
 use super::patches::Patches;
-use super::proof;
+use super::proof::{self, Step};
 use super::release::{FileDigest, hasher};
 
 impl Writer<'_> {
@@ -105,20 +106,26 @@ impl Writer<'_> {
             && self.listed.contains_key(&index.to_string())
     }
 
-    /// Returns whether a patch makes a new index of the one that is served.
-    fn is_step(
+    /// Shows that a patch makes a new index of the one that is served.
+    fn step(
         &self,
         index: &IndexName,
         old: &FileDigest,
         new: &FileDigest,
         patch: &Patch,
-    ) -> bool {
-        let text = self.comparison.open(&index.to_string(), old);
-        text.is_some_and(|text| proof::makes(patch, text, (*old).into(), (*new).into()))
+    ) -> Option<Step> {
+        let text = self.comparison.open(&index.to_string(), old)?;
+        proof::makes(patch, text, (*old).into(), (*new).into())
     }
 
-    /// Publishes the patch to an index that has changed and whose forms are written already. [`Writer::is_step`] is true for the patch.
-    fn write_patch(&self, index: &IndexName, digest: &FileDigest, patch: &Patch) -> Result<()> {
+    /// Publishes the patch to an index that has changed and whose forms are written already. [`Writer::step`] has shown what the patch makes.
+    fn write_patch(
+        &self,
+        index: &IndexName,
+        digest: &FileDigest,
+        patch: &Patch,
+        step: Step,
+    ) -> Result<()> {
         let plain = index.to_string();
         let Some(old) = self.listed.get(&plain).filter(|_| self.has_patches(index)) else {
             return Ok(());
@@ -128,7 +135,7 @@ impl Writer<'_> {
             Some(path.metadata().ok()?.len())
         });
         let full = forms.min().unwrap_or(digest.size);
-        Patches::new(self, &plain).extend(old, digest, patch, full, self.history)
+        Patches::new(self, &plain).extend((old, digest), patch, step, full, self.history)
     }
 }
 
@@ -184,11 +191,18 @@ impl Sink for Writer<'_> {
             return Patches::new(self, &plain).carry(self.history);
         }
         let is_patched = self.has_patches(index);
+        let shown = Cell::new(None);
         let holds = |old: &FileDigest, patch: &Patch| {
-            !is_patched || self.is_step(index, old, &digest, patch)
+            shown.set(
+                is_patched
+                    .then(|| self.step(index, old, &digest, patch))
+                    .flatten(),
+            );
+            !is_patched || shown.get().is_some()
         };
-        match self.comparison.packages(index, &digest, text, &holds) {
-            Some(patch) => self.write_patch(index, &digest, &patch),
+        let patch = self.comparison.packages(index, &digest, text, &holds);
+        match patch.zip(shown.get()) {
+            Some((patch, step)) => self.write_patch(index, &digest, &patch, step),
             None => Ok(()),
         }
     }
@@ -222,9 +236,10 @@ impl Sink for Writer<'_> {
         self.publish(&path, member.finish().map_err(failed())?)?;
         match old.zip(lines).and_then(|(old, lines)| {
             let patch = lines.finish((*old).into())?;
-            self.is_step(name, old, &digest, &patch).then_some(patch)
+            let step = self.step(name, old, &digest, &patch)?;
+            Some((patch, step))
         }) {
-            Some(patch) => self.write_patch(name, &digest, &patch),
+            Some((patch, step)) => self.write_patch(name, &digest, &patch, step),
             None => Ok(()),
         }
     }
