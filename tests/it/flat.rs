@@ -13,6 +13,7 @@ use crate::common::programs::has;
 use crate::common::site::{Site, files};
 use crate::common::upstream::{gz, stanza, sums};
 use crate::common::web::Mirror;
+use crate::web_servers::Web;
 
 /// Builds a package of a name and an architecture into a directory.
 fn deb(place: &Path, name: &str, architecture: &str) {
@@ -178,7 +179,6 @@ fn has_tools() -> bool {
     .all(|tool| has(tool))
 }
 
-#[cfg(feature = "serve")]
 #[test]
 fn apt_gets_the_same_of_a_flat_archive_and_of_ours() {
     if !has_tools() {
@@ -203,13 +203,17 @@ fn apt_gets_the_same_of_a_flat_archive_and_of_ours() {
         configure(&site, &mirror.uri(), flat);
         site.ok(&["run"]);
         let server = site.serve();
+        let web = ["nginx", "apache"].map(|server| {
+            let rules = site.ok(&["config", "redirects", server]);
+            Web::start(server, &site, &rules)
+        });
+        let addresses = web.iter().flatten().map(Web::address);
+        let urls = addresses.map(|address| format!("http://{address}/merged"));
         let suite = "bookworm extra";
-        let ours = got(&lines(
-            &site,
-            "publish",
-            &format!("{} {suite}", server.url()),
-        ));
-        assert_eq!(ours, theirs, "{place}");
+        for url in urls.chain([server.url()]) {
+            let ours = got(&lines(&site, "publish", &format!("{url} {suite}")));
+            assert_eq!(ours, theirs, "{place} {url}");
+        }
         let local = site.path("archives/vendor");
         configure(&site, &format!("file://{}", local.display()), flat);
         site.ok(&["run"]);
@@ -510,7 +514,7 @@ fn another_directory_is_another_archive() {
     );
     site.configure("flat = \"./\"", "flat = \"old/\"");
     // What was fetched from the first is no copy of the second.
-    site.expect(1, &["publish"]);
+    site.expect(3, &["publish"]);
     site.ok(&["run", "--allow-shrink"]);
     assert_eq!(names(&site, "extra/binary-amd64/Packages"), ["older"]);
 }

@@ -25,6 +25,7 @@ mod explain;
 mod families;
 mod faults;
 mod fetch;
+#[cfg(feature = "serve")]
 mod flat;
 mod floors;
 mod foretold;
