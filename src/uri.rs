@@ -240,6 +240,11 @@ impl Uri {
         self.0.origin().2
     }
 
+    /// Returns whether requests to both URIs go to the same server.
+    pub(crate) fn is_of_origin(&self, other: &Self) -> bool {
+        self.0.origin() == other.0.origin()
+    }
+
     /// Returns whether the URI carries a user name or a password.
     pub(crate) fn has_credentials(&self) -> bool {
         self.0.userinfo.is_some()

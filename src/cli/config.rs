@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aptmerge::config::{Config, Problem};
-use aptmerge::error::{Result, chain};
-use aptmerge::fetch::Spool;
+use aptmerge::error::{Error, Result, chain};
+use aptmerge::fetch::{Spool, transport};
 use aptmerge::merge::{self, Inputs};
 use aptmerge::openpgp::Keyring;
 use aptmerge::workspace::View;
@@ -17,6 +17,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit;
 use super::failure;
+use super::hint;
 use super::redirects::{Server, redirects};
 
 #[derive(Debug, Subcommand)]
@@ -144,6 +145,15 @@ fn look(config: &Config, now: Timestamp) -> (Vec<Problem>, Vec<Problem>) {
                 warnings.extend(lines.map(|line| about(key.clone(), line.to_string())));
             }
             Err(error) => problems.push(about(key, chain(&error))),
+        }
+    }
+    for (name, archive) in &config.archives {
+        if let Err(error) = archive.tls().check() {
+            let error = Error::from(transport::Error::from(error));
+            problems.push(Problem {
+                hint: hint::of(&error),
+                ..about(format!("archives.{name}"), chain(&error))
+            });
         }
     }
     for name in config.without_redirect() {

@@ -143,6 +143,13 @@ impl Config {
             for keyring in &mut archive.signed_by {
                 *keyring = base.join(&keyring);
             }
+            let own = archive.client_certificate.iter_mut();
+            for file in own
+                .chain(&mut archive.client_key)
+                .chain(&mut archive.ca_file)
+            {
+                *file = base.join(&file);
+            }
         }
         for file in &mut self.signing.key_file {
             *file = base.join(&file);

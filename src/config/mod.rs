@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::fetch;
+use crate::fetch::transport::TlsFiles;
 pub use load::{ConfigError, Problem};
 
 pub use crate::names::{
@@ -110,6 +111,19 @@ pub struct Archive {
     /// The choice of a proxy for this archive; the general one if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Choice>,
+    /// Files with certificates of authorities that may vouch for the archive's servers, besides those of the system.
+    #[serde(
+        default,
+        deserialize_with = "one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub ca_file: Vec<PathBuf>,
+    /// The certificate that its servers want of us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<PathBuf>,
+    /// The private key of that certificate; in the same file if it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<PathBuf>,
     /// Refuse a Release whose Date is older than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) max_age: Option<TimeSpan>,
@@ -168,6 +182,15 @@ pub(crate) struct ArchiveSuite {
 }
 
 impl Archive {
+    /// Returns the files that TLS with its servers takes.
+    pub fn tls(&self) -> TlsFiles {
+        TlsFiles {
+            authorities: self.ca_file.clone(),
+            certificate: self.client_certificate.clone(),
+            key: self.client_key.clone(),
+        }
+    }
+
     /// Returns the directory of an archive that lies on this machine: then the tree has links to its packages.
     pub fn directory(&self) -> Option<PathBuf> {
         self.uris.iter().find_map(Uri::file_path)

@@ -28,6 +28,7 @@ impl Config {
             let source = Source {
                 uris: archive.uris.clone(),
                 proxy: archive.proxy.clone(),
+                tls: archive.tls(),
                 signed_by: archive.signed_by.clone(),
                 max_age: archive.max_age,
                 check_valid_until: archive.check_valid_until,

@@ -194,6 +194,13 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
     if let Some((why, hint)) = archive.redirect.as_ref().and_then(redirect_fault) {
         findings.add(&["archives", name, "redirect"], why, hint);
     }
+    if archive.client_key.is_some() && archive.client_certificate.is_none() {
+        findings.add(
+            &["archives", name, "client-key"],
+            "there is no certificate for it",
+            "set client-certificate as well",
+        );
+    }
     if archive.signed_by.is_empty() {
         findings.add(
             &["archives", name, "signed-by"],

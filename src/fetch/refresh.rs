@@ -289,6 +289,7 @@ fn transport_options(sources: &Sources, source: &Source) -> TransportOptions {
         minimum_speed: fetch.minimum_speed.bytes(),
         retries: fetch.retries,
         backoff: fetch.backoff.duration(),
+        tls: source.tls.clone(),
         proxies: Proxies {
             archive: source.proxy.clone(),
             general: fetch.proxy.clone(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::transport::TlsFiles;
 use crate::names::{ArchiveName, FlatDirectory, SuiteName};
 use crate::proxy::{Choice, Environment};
 use crate::units::{ByteSize, TimeSpan};
@@ -35,6 +36,8 @@ pub struct Source {
     pub uris: Vec<Uri>,
     /// The choice of a proxy for all requests that it takes to fetch the archive.
     pub proxy: Option<Choice>,
+    /// The certificates for https.
+    pub tls: TlsFiles,
     /// Keyring files whose keys may sign the archive's Release.
     pub signed_by: Vec<PathBuf>,
     /// The greatest age of a Release by its Date.

@@ -9,6 +9,7 @@ mod file;
 mod forward;
 mod http;
 mod sink;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 pub use body::Body;
 pub use error::{Error, Route};
 pub use sink::Sink;
+pub use tls::{TlsFault, TlsFileError, TlsFiles};
 
 use crate::proxy::Proxies;
 use crate::uri::{Scheme, Uri};
@@ -55,6 +57,8 @@ pub struct TransportOptions {
     pub user_agent: String,
     /// The proxies that requests go through.
     pub proxies: Proxies,
+    /// The certificates for https.
+    pub tls: TlsFiles,
 }
 
 impl Default for TransportOptions {
@@ -71,6 +75,7 @@ impl Default for TransportOptions {
             backoff: Duration::from_secs(1),
             user_agent: concat!("aptmerge/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxies: Proxies::default(),
+            tls: TlsFiles::default(),
         }
     }
 }

@@ -62,6 +62,7 @@ mod spec;
 mod ssh;
 mod stores;
 mod taken;
+mod tls;
 mod told;
 mod transfer;
 mod transport;

@@ -802,7 +802,7 @@ fn a_server_without_tls_is_not_asked_again() {
     });
     let uri = Uri::parse(&format!("https://127.0.0.1:{port}/x")).unwrap();
     let error = failure(quick(), &uri);
-    assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
+    assert!(matches!(error, Error::Tls { .. }), "{error:?}");
     assert_eq!(asked.join().unwrap(), 1);
 }
 

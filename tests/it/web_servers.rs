@@ -15,7 +15,7 @@ use crate::common::upstream::{NEWER, NEWEST, stanza};
 /// A web server over the root of a site.
 pub(crate) struct Web {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     _dir: tempfile::TempDir,
 }
 

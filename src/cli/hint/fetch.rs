@@ -1,8 +1,8 @@
 //! Hints for errors of fetching, and of what was fetched.
 
-use aptmerge::fetch::transport;
+use aptmerge::fetch::transport::{self, TlsFault, TlsFileError};
 use aptmerge::fetch::{FetchError, SpoolError};
-use aptmerge::uri::UriError;
+use aptmerge::uri::{Scheme, UriError};
 
 use super::openpgp;
 
@@ -110,6 +110,13 @@ pub(super) fn transport(error: &transport::Error) -> Option<String> {
             "the proxy must allow CONNECT to that host and port; `proxy = \"direct\"` of the archive goes without one"
         }
         Error::Tunnel { .. } => "the proxy cannot reach that host; look at its log",
+        Error::Tls { fault, .. } => return tls(*fault),
+        Error::TlsFile(error) => return tls_file(error),
+        Error::Status {
+            uri, status: 400, ..
+        } if uri.scheme() == Scheme::Https => {
+            "nginx answers so where it wants a certificate of ours: set client-certificate and client-key of the archive"
+        }
         Error::Proxy { .. } => {
             "mend or unset the variable, or set fetch.proxy, which goes before it"
         }
@@ -135,6 +142,50 @@ pub(super) fn transport(error: &transport::Error) -> Option<String> {
         Error::TooSlow { .. } | Error::Unreachable { .. } => {
             "give the archive a second URI to fall back on"
         }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn tls(fault: TlsFault) -> Option<String> {
+    let hint = match fault {
+        TlsFault::UnknownIssuer => {
+            "name the certificate of its authority in ca-file of the archive, or install it for the whole system; if the server should be known to all, it may leave out certificates between its own and the authority, or somebody on the way breaks the connection up"
+        }
+        TlsFault::Expired => {
+            "look at the clock of this machine; if it is right, the server's certificate has to be renewed there"
+        }
+        TlsFault::NotYetValid => "look at the clock of this machine",
+        TlsFault::OtherName => {
+            "use the name that the certificate is for; a network that wants a log-in first answers so as well"
+        }
+        TlsFault::Authority => {
+            "have the certificate made anew for a server (basicConstraints CA:FALSE), signed by itself or by an authority, and name the one who signed it in ca-file"
+        }
+        TlsFault::OwnCertificate => {
+            "set client-certificate and client-key of the archive to a pair that the server knows"
+        }
+        TlsFault::NoTls => "check scheme and port of the URI",
+        TlsFault::NoAuthorities => {
+            "install the package ca-certificates, or set ca-file of the archive"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn tls_file(error: &TlsFileError) -> Option<String> {
+    let hint = match error {
+        TlsFileError::NoCertificate { .. } => {
+            "a file in DER form is converted by: openssl x509 -inform der -in FILE -out FILE.pem"
+        }
+        TlsFileError::NoKey {
+            is_encrypted: true, ..
+        } => {
+            "take the passphrase off: openssl pkey -in FILE -out FILE.plain; then let the user of aptmerge alone read it"
+        }
+        TlsFileError::NoKey { .. } => "set client-key of the archive to the file that has it",
+        TlsFileError::Unreadable { .. } => "the user that runs aptmerge must be able to read it",
         _ => return None,
     };
     Some(hint.to_owned())

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{TlsFault, TlsFileError};
 use crate::error::{DomainError, ErrorKind};
 use crate::proxy::{Proxy, ProxyError};
 use crate::uri::{Uri, UriError};
@@ -63,6 +64,22 @@ pub enum Error {
         /// The proxy.
         route: Route,
     },
+    /// A file of certificates or keys that cannot be used.
+    #[error("a file for TLS cannot be used")]
+    TlsFile(#[from] TlsFileError),
+    /// TLS failed.
+    #[error("{uri}: TLS with the server fails{route}: {fault}")]
+    Tls {
+        /// The URI that was asked for.
+        uri: Uri,
+        /// The way to the server.
+        route: Route,
+        /// The fault.
+        fault: TlsFault,
+        /// The error of the client.
+        #[source]
+        source: Box<ureq::Error>,
+    },
     /// No connection, or one that broke before the body began.
     #[error("{uri}: the server cannot be reached{route}")]
     Unreachable {
@@ -84,7 +101,7 @@ pub enum Error {
         /// The step that was waited for.
         doing: &'static str,
     },
-    /// The answer is not HTTP, or TLS failed.
+    /// The answer is not HTTP.
     #[error("{uri}: the server cannot be understood")]
     Protocol {
         /// The URI that was asked for.
@@ -274,6 +291,14 @@ impl Error {
         if let Some(status) = refused_tunnel(&source) {
             return Self::Tunnel { uri, status, route };
         }
+        if let Some(fault) = TlsFault::of(&source) {
+            return Self::Tls {
+                uri,
+                route,
+                fault,
+                source: Box::new(source),
+            };
+        }
         let doing = match source {
             ureq::Error::Timeout(Timeout::Resolve) => "looking up the host",
             ureq::Error::Timeout(Timeout::Connect) => "connecting",
@@ -284,9 +309,7 @@ impl Error {
             ureq::Error::Io(_)
             | ureq::Error::HostNotFound
             | ureq::Error::ConnectionFailed
-            | ureq::Error::ConnectProxyFailed(_)
-                if !is_tls(&source) =>
-            {
+            | ureq::Error::ConnectProxyFailed(_) => {
                 return Self::Unreachable {
                     uri,
                     route,
@@ -308,7 +331,7 @@ impl DomainError for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Cancelled { .. } => ErrorKind::Cancelled,
-            Self::Option { .. } | Self::Proxy { .. } => ErrorKind::Config,
+            Self::Option { .. } | Self::Proxy { .. } | Self::TlsFile(_) => ErrorKind::Config,
             _ => ErrorKind::Upstream,
         }
     }
@@ -321,9 +344,4 @@ fn refused_tunnel(error: &ureq::Error) -> Option<u16> {
     };
     let answer = reason.strip_prefix("proxy server responded ")?;
     answer.split('/').next()?.parse().ok()
-}
-
-/// Returns whether TLS failed. rustls reports a certificate that it does not trust as an I/O error; another try would not change that.
-fn is_tls(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Io(io) if io.kind() == io::ErrorKind::InvalidData)
 }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use jiff::fmt::rfc2822::DateTimeParser;
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Request, Response};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
     ConnectProxyConnector, Connector as _, RustlsConnector, SocksConnector, TcpConnector,
@@ -37,6 +37,7 @@ pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
     // The client does not check the user agent, and would panic over a line feed.
     HeaderValue::from_str(&options.user_agent)
         .map_err(|error| refuse("user agent")(ureq::http::Error::from(error).into()))?;
+    let tls = options.tls.load()?;
     let config = ureq::Agent::config_builder()
         // Each request has its own.
         .proxy(None)
@@ -52,11 +53,7 @@ pub(super) fn agent(options: &TransportOptions) -> Result<ureq::Agent, Error> {
         .timeout_recv_response(Some(options.response_timeout))
         .timeout_per_read(Some(options.stall_timeout))
         .timeout_per_write(Some(options.stall_timeout))
-        .tls_config(
-            TlsConfig::builder()
-                .root_certs(RootCerts::PlatformVerifier)
-                .build(),
-        )
+        .tls_config(tls)
         .build();
     let connector = ()
         .chain(SocksConnector::default())
@@ -174,14 +171,19 @@ impl Exchange<'_> {
             .options
             .total_timeout
             .map(|total| total.saturating_sub(begun.elapsed()));
-        let request = self
+        let mut request = self
             .agent
             .configure_request(request)
             .proxy(proxy)
             .timeout_global(left)
-            .timeout_recv_body(self.longest_body())
-            .build();
-        let response = self.agent.run(request).map_err(failed)?;
+            .timeout_recv_body(self.longest_body());
+        let tls = self.agent.config().tls_config();
+        if tls.client_cert().is_some() && !target.is_of_origin(uri) {
+            // Our certificate says who we are, to the servers of the archive alone.
+            let anonymous = TlsConfig::builder().root_certs(tls.root_certs().clone());
+            request = request.tls_config(anonymous.build());
+        }
+        let response = self.agent.run(request.build()).map_err(failed)?;
         Ok((response, conditional))
     }
 
