@@ -1,5 +1,5 @@
 //! A web server over a directory, for mirrors that behave oddly: it remembers what it was asked, and a test may put its own
-//! answer in the place of a file's.
+//! answer in the place of a file's, byte for byte if no honest server sends such a one.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -22,11 +23,31 @@ pub(crate) struct Request {
 /// An answer: status and body.
 pub(crate) type Answer = (u16, Vec<u8>);
 
-type Odd = dyn Fn(&str) -> Option<Answer> + Send + Sync;
+/// How a request is answered.
+pub(crate) enum Act {
+    /// With the file of that name, as it should be.
+    Well,
+    /// With a status and a body, as a server should send them.
+    Answer(u16, Vec<u8>),
+    /// With these bytes, and the end of the connection.
+    Say(Vec<u8>),
+    /// With the first, then with the second again and again until the client has gone.
+    Drip(String, Vec<u8>, Duration),
+    /// With a reset: the request is not read.
+    Reset,
+}
+
+impl From<Option<Answer>> for Act {
+    fn from(answer: Option<Answer>) -> Self {
+        answer.map_or(Self::Well, |(status, body)| Self::Answer(status, body))
+    }
+}
+
+type Odd = dyn Fn(&str) -> Act + Send + Sync;
 
 struct Inner {
     root: PathBuf,
-    odd: Mutex<Option<Box<Odd>>>,
+    odd: Mutex<Option<Arc<Odd>>>,
     requests: Mutex<Vec<Request>>,
 }
 
@@ -65,8 +86,9 @@ impl Mirror {
     }
 
     /// From now on this is asked first; the files answer where it has nothing to say.
-    pub(crate) fn behave(&self, odd: impl Fn(&str) -> Option<Answer> + Send + Sync + 'static) {
-        *self.inner.odd.lock().unwrap() = Some(Box::new(odd));
+    pub(crate) fn behave<A: Into<Act>>(&self, odd: impl Fn(&str) -> A + Send + Sync + 'static) {
+        let odd = move |path: &str| odd(path).into();
+        *self.inner.odd.lock().unwrap() = Some(Arc::new(odd));
     }
 
     /// From now on only the files answer.
@@ -82,16 +104,19 @@ impl Mirror {
 
 impl Inner {
     /// One connection, until the client has gone.
-    fn talk(&self, stream: TcpStream) {
-        let Ok(mut out) = stream.try_clone() else {
-            return;
-        };
-        let mut lines = BufReader::new(stream).lines();
+    fn talk(&self, mut stream: TcpStream) -> Option<()> {
+        let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
         while let Some(Ok(first)) = lines.next() {
-            let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
+            let target = first.split(' ').nth(1).unwrap_or_default();
+            let path = target.trim_start_matches('/').to_owned();
+            let odd = self.odd.lock().unwrap().clone();
+            let act = odd.map_or(Act::Well, |odd| odd(&path));
+            if matches!(act, Act::Reset) {
+                return None; // what is left unread makes a reset of the end
+            }
             let mut known = None;
             for line in lines.by_ref() {
-                let Ok(line) = line else { return };
+                let line = line.ok()?;
                 if line.is_empty() {
                     break;
                 }
@@ -101,19 +126,35 @@ impl Inner {
                     known = Some(value.trim().to_owned());
                 }
             }
-            let path = target.trim_start_matches('/').to_owned();
-            if out.write_all(&self.answer(&path, known)).is_err() {
-                return;
-            }
+            let (status, body) = match act {
+                Act::Say(bytes) => return stream.write_all(&bytes).ok(),
+                Act::Drip(head, drop, pause) => {
+                    stream.write_all(head.as_bytes()).ok()?;
+                    while stream.write_all(&drop).is_ok() {
+                        thread::sleep(pause);
+                    }
+                    return None;
+                }
+                Act::Answer(status, body) => (status, body),
+                Act::Well | Act::Reset => match fs::read(self.root.join(&path)) {
+                    Ok(body) => (200, body),
+                    Err(_) => (404, Vec::new()),
+                },
+            };
+            stream
+                .write_all(&self.answer(&path, known, status, body))
+                .ok()?;
         }
+        None
     }
 
-    fn answer(&self, path: &str, known: Option<String>) -> Vec<u8> {
-        let odd = self.odd.lock().unwrap();
-        let odd = odd.as_ref().and_then(|odd| odd(path));
-        let (mut status, mut body) = odd.unwrap_or_else(|| {
-            fs::read(self.root.join(path)).map_or_else(|_| (404, Vec::new()), |data| (200, data))
-        });
+    fn answer(
+        &self,
+        path: &str,
+        known: Option<String>,
+        mut status: u16,
+        mut body: Vec<u8>,
+    ) -> Vec<u8> {
         let tag = format!("\"{}\"", &hex::encode(Sha256::digest(&body))[..16]);
         let is_conditional = known.is_some();
         if status == 200 && known.as_ref() == Some(&tag) {
@@ -133,4 +174,17 @@ impl Inner {
         answer.extend(body);
         answer
     }
+}
+
+/// A whole answer, for [`Act::Say`].
+pub(crate) fn answer(status: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
+    let mut text = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for header in headers {
+        text.push_str(&format!("{header}\r\n"));
+    }
+    text.push_str("\r\n");
+    [text.as_bytes(), body].concat()
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::catalogue::{PACKAGES, check, entry, later, let_pass, run};
-use super::wire::{Act, answer, main_over, serve};
+use super::wire::main_over;
 use crate::common::site::{Site, copy_tree};
 use crate::common::upstream::{NEWER, stanza, xz};
+use crate::common::web::{Act, Mirror, answer};
 
 /// A newer state of main, signed.
 fn newer(site: &Site) {
@@ -86,7 +87,9 @@ fn a_malicious_mirror_is_passed_over_for_the_next() {
     for behave in [evil_release as fn(&str) -> Act, evil_index] {
         let site = Site::published();
         newer(&site);
-        let evil = serve(&site.path("archives"), behave);
+        let mirror = Mirror::of(&site.path("archives"));
+        mirror.behave(behave);
+        let evil = mirror.uri();
         let good = format!("file://{}", site.path("archives").display());
         site.change_config(
             &format!("\"{good}/main\""),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::catalogue::{Entry, check, entry};
-use super::wire::{Act, answer, main_over};
+use super::wire::main_over;
 use crate::common::upstream::{NEWER, stanza};
+use crate::common::web::{Act, answer};
 
 /// The InRelease of main is answered so; everything else well.
 fn for_release(
