@@ -4,10 +4,12 @@
 //! all functions here work on the [`Workspace`] that was opened through the lock.
 
 mod attempt;
+pub mod history;
 mod idle;
 mod keys;
 mod outcome;
 mod setup;
+mod told;
 
 use std::path::PathBuf;
 
@@ -29,6 +31,7 @@ pub use outcome::{
     Fetched, FetchedSuite, KeptCopy, Outcome, RefusedSuite, RunRecord, UnclaimedFiles,
 };
 pub use setup::Setup;
+pub use told::Told;
 
 /// The options of a run that are not in the configuration.
 pub struct RunOptions<'a> {
@@ -202,6 +205,10 @@ pub fn publish_spool(
     listener.step("swap");
     // The last time that the token is asked before the swap back: what is served from here on has to be brought to production.
     options.cancel.check()?;
+    let outcome = Outcome::merged(spool, &checked, workspace.published());
+    // Before the swap: what is served has a record even if the run is killed there. A generation that is never served leaves a record
+    // with a number that the next one has again.
+    history::write(workspace, &RunRecord::new(&outcome, now))?;
     let swapped = checked.swap(workspace).map_err(|error| {
         // The link may have been renamed before the failure: then only forcing the rename to the disk was left.
         match publish::served(workspace.layout()) {
@@ -216,7 +223,6 @@ pub fn publish_spool(
     listener.info(format!("published generation {}", published.number));
     idle::tell(setup, workspace.published(), listener);
     report::write(workspace, &setup.watches, now).map_err(unfinished)?;
-    let outcome = Outcome::new(spool, published, workspace.published());
     Ok(Outcome { keys, ..outcome })
 }
 
@@ -256,18 +262,11 @@ fn later_than_published(workspace: &Workspace<'_>, options: &RunOptions<'_>) -> 
     Ok(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// The number of runs that published something and stay on record.
-const RECORDED_RUNS: u64 = 100;
-
 fn record(workspace: &Workspace<'_>, outcome: &Outcome, options: &RunOptions<'_>) -> Result<()> {
-    let record = RunRecord {
-        ended: (options.clock)().to_string(),
-        outcome: outcome.clone(),
-    };
+    let record = RunRecord::new(outcome, (options.clock)());
     workspace.write_state("last-run.json", &record)?;
     if outcome.has_published() {
-        let slot = outcome.generation % RECORDED_RUNS;
-        workspace.write_state(&format!("run-{slot:02}.json"), &record)?;
+        history::write(workspace, &record)?;
     }
     Ok(())
 }

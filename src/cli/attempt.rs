@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use aptmerge::config::Config;
 use aptmerge::error::{Result, chain};
 use aptmerge::events::Listener;
-use aptmerge::run::{Attempts, Ended};
+use aptmerge::run::{Attempts, Ended, Told};
 use aptmerge::workspace::Workspace;
 
 use super::context::{Context, LockOptions};
@@ -25,18 +25,22 @@ pub(super) fn attempt(
     let noted = |noted: Result<()>| {
         if let Err(error) = noted {
             listener.warn(format!(
-                "`status` will not know how this went: {}",
+                "the next command will not know how this one went: {}",
                 chain(&error)
             ));
         }
     };
     noted(Attempts::begin(&workspace, verb, context.now()));
+    noted(context.hold_back(|| Told::before(&workspace, verb)));
     let done = work(&mut workspace);
     let failure = done.as_ref().err().map(Failure::of);
     let exit_code = match (&done, &failure) {
         (Ok(code), _) => *code,
         (Err(_), failure) => failure.as_ref().map_or(0, |failure| failure.exit_code),
     };
+    if let Some(told) = context.tell_held_back(exit_code) {
+        noted(told.remember(&workspace));
+    }
     let ended = Ended {
         time: context.now(),
         exit_code,

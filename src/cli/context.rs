@@ -3,8 +3,8 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aptmerge::config::Config;
@@ -12,6 +12,7 @@ use aptmerge::error::{Error, Result};
 use aptmerge::events::{Event, Hidden, Listener, Progress, Task};
 use aptmerge::lock::{Holder, LockError, RunLock};
 use aptmerge::quoted::{unsteered, unsteered_json};
+use aptmerge::run::Told;
 use aptmerge::workspace::check_owner;
 use clap::Args;
 use jiff::Timestamp;
@@ -52,6 +53,8 @@ pub(super) struct Context {
     is_unwritten: Arc<AtomicBool>,
     /// `true` once something new is served.
     has_published: Arc<AtomicBool>,
+    /// The warnings that were told lately, if they are not to be told again.
+    told: Arc<Mutex<Option<Told>>>,
     /// The progress bars, if there is a person to watch them.
     bars: Option<Arc<Bars>>,
 }
@@ -74,8 +77,13 @@ impl Context {
             clock: global.clock,
             is_unwritten: Arc::default(),
             has_published: Arc::default(),
+            told: Arc::default(),
             bars: Bars::on_terminal(global.quiet).map(Arc::new),
         }
+    }
+
+    pub(super) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     pub(super) fn config_path(&self) -> &Path {
@@ -202,6 +210,40 @@ impl Context {
         });
     }
 
+    /// From here on holds back warnings that were told lately, unless somebody watches or reads all: a person at a terminal, `--verbose`, a
+    /// program. With `--quiet`, none is told.
+    pub(super) fn hold_back(&self, told: impl FnOnce() -> Result<Told>) -> Result<()> {
+        if self.verbose || self.quiet || self.json || std::io::stderr().is_terminal() {
+            return Ok(());
+        }
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told()?);
+        Ok(())
+    }
+
+    /// Ends what [`Context::hold_back`] began. What was held back is told if the reader must know why `exit_code` is what it is.
+    pub(super) fn tell_held_back(&self, exit_code: u8) -> Option<Told> {
+        let mut told = self
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        for message in told.held_back().iter().filter(|_| exit_code != 0) {
+            self.say(&Said::Warning {
+                message,
+                hint: None,
+                behind: String::new(),
+            });
+        }
+        Some(told)
+    }
+
+    /// Returns whether a warning was told lately, and is held back.
+    fn is_held_back(&self, warning: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = told.as_mut();
+        told.is_some_and(|told| !told.is_news(warning, self.now()))
+    }
+
     fn say_failure(&self, failure: &Failure) {
         self.say(&Said::Error(failure));
     }
@@ -305,11 +347,16 @@ impl Listener for Context {
         match event {
             Event::Step(step) if self.verbose => self.say(&Said::Step { message: step }),
             Event::Info(text) if self.verbose => self.say(&Said::Info { message: &text }),
-            Event::Warning(warning) if !self.quiet => self.say(&Said::Warning {
-                message: &warning.text,
-                hint: warning.cause.as_ref().and_then(hint::of),
-                behind: hint::behind(&warning),
-            }),
+            Event::Warning(warning) if !self.quiet => {
+                let behind = hint::behind(&warning);
+                if !self.is_held_back(&format!("{}{behind}", warning.text)) {
+                    self.say(&Said::Warning {
+                        message: &warning.text,
+                        hint: warning.cause.as_ref().and_then(hint::of),
+                        behind,
+                    });
+                }
+            }
             _ => {}
         }
     }

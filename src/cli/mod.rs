@@ -9,6 +9,7 @@ mod explain;
 mod failure;
 mod guardian;
 mod hint;
+mod history;
 mod lock;
 mod progress;
 mod redirects;
@@ -80,6 +81,7 @@ enum Verb {
     /// Push production to the targets
     Push(run::PushArgs),
     Status(status::StatusArgs),
+    History(history::HistoryArgs),
     /// Say where a package comes from, what it hides, or why it is gone
     Explain(explain::ExplainArgs),
     /// Check a tree as a client would, from InRelease down
@@ -144,6 +146,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Publish(args) => run::publish(&context, &args),
         Verb::Push(args) => run::push(&context, &args),
         Verb::Status(args) => status::status(&context, &args),
+        Verb::History(args) => history::history(&context, &args),
         Verb::Explain(args) => explain::explain(&context, &args),
         Verb::Verify(args) => verify::verify(&context, &args),
         #[cfg(feature = "serve")]

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::cache::Cache;
 use crate::cancel::Cancel;
+use crate::difference::Difference;
 use crate::durable;
 use crate::error::Result;
 use crate::events::{Listener, Task};
@@ -470,6 +471,27 @@ impl Checked {
     /// Returns the suites that changed.
     pub fn changed(&self) -> &[SuiteName] {
         &self.0.changed
+    }
+
+    /// Returns the changes in these suites, package by package.
+    pub fn differences(&self) -> BTreeMap<String, Difference> {
+        let suites = &self.0.generation.suites;
+        let changed = self.0.changed.iter().map(ToString::to_string);
+        let difference = changed.filter_map(|name| {
+            let difference = suites.get(&name)?.difference.clone();
+            Some((name, difference))
+        });
+        difference.collect()
+    }
+
+    /// Returns the suites that are no longer published.
+    pub fn removed(&self) -> &[String] {
+        &self.0.removed
+    }
+
+    /// Returns whether aliases or links to pools change.
+    pub fn links_changed(&self) -> bool {
+        self.0.links_changed
     }
 
     /// Returns the suites that stay as they are published.

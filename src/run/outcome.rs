@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::difference::Difference;
 use crate::fetch::Spool;
-use crate::publish::{Checked, Foreseen, Published, Refused};
+use crate::publish::{Checked, Foreseen, Refused};
 use crate::workspace::{Generation, Record, split_input};
 
 use super::keys::{KeyNotice, KeyState};
@@ -72,21 +73,6 @@ impl Outcome {
         }
     }
 
-    /// Returns the outcome of a run that published `served`.
-    pub(super) fn new(spool: &Spool, published: Published, served: &Generation) -> Outcome {
-        let changed: Vec<_> = published.changed.iter().map(ToString::to_string).collect();
-        let difference =
-            |name: &String| Some((name.clone(), served.suites.get(name)?.difference.clone()));
-        Outcome {
-            difference: changed.iter().filter_map(difference).collect(),
-            changed,
-            removed: published.removed,
-            links_changed: published.links_changed,
-            refused: RefusedSuite::all(&published.refused),
-            ..Outcome::unchanged(spool, served)
-        }
-    }
-
     /// Returns the outcome that a run would have.
     pub(super) fn foreseen(spool: &Spool, foreseen: Foreseen, served: &Generation) -> Outcome {
         Outcome {
@@ -100,11 +86,14 @@ impl Outcome {
         }
     }
 
-    /// Returns the outcome of a merge that is not published.
+    /// Returns the outcome of a run that publishes what was merged and checked; `served` is what is served before.
     pub(super) fn merged(spool: &Spool, checked: &Checked, served: &Generation) -> Outcome {
         Outcome {
             generation: checked.number(),
             changed: checked.changed().iter().map(ToString::to_string).collect(),
+            difference: checked.differences(),
+            removed: checked.removed().to_vec(),
+            links_changed: checked.links_changed(),
             refused: RefusedSuite::all(checked.refused()),
             ..Outcome::unchanged(spool, served)
         }
@@ -222,6 +211,15 @@ pub struct RunRecord {
     pub ended: String,
     /// The outcome of the run.
     pub outcome: Outcome,
+}
+
+impl RunRecord {
+    pub(super) fn new(outcome: &Outcome, ended: Timestamp) -> RunRecord {
+        RunRecord {
+            ended: ended.to_string(),
+            outcome: outcome.clone(),
+        }
+    }
 }
 
 impl Record for RunRecord {

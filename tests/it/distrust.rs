@@ -81,7 +81,7 @@ fn refused_offline(site: &Site, words: &[&str]) {
 #[track_caller]
 fn healed_by_a_run(site: &Site, words: &[&str]) {
     let before = site.served();
-    site.run(&[]).expect(0, words);
+    site.run(&["-v"]).expect(0, words);
     assert_eq!(site.served(), before);
     let said = site.run_without_news(&[]);
     assert!(!said.stderr.contains("warning"), "{}", said.stderr);

@@ -538,7 +538,7 @@ fn check_valid_until_false_is_said_in_every_run() {
         "pool = \"MAIN\"\ncheck-valid-until = false",
     ));
     for _ in 0..2 {
-        site.run(&[]).expect(
+        site.run(&["-v"]).expect(
             0,
             &[
                 "warning: ",

@@ -30,6 +30,7 @@ mod flat;
 mod floors;
 mod foretold;
 mod growth;
+mod history;
 mod hostile;
 mod import;
 mod incremental;
