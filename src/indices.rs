@@ -238,14 +238,14 @@ pub(crate) fn wanted(
     release: &Release,
 ) -> BTreeSet<IndexName> {
     if let Some(component) = &input.flat {
-        let files = release.entries.keys().map(|path| plain_form(path));
+        let files = release.paths().map(plain_form);
         return flat::indices(content, input, component, files);
     }
     let listed = |name: &IndexName| {
         let plain = name.to_string();
         ["", ".xz", ".gz", ".bz2", ".zst"]
             .iter()
-            .any(|ext| release.entries.contains_key(&format!("{plain}{ext}")))
+            .any(|ext| release.lists(&format!("{plain}{ext}")))
     };
     let mut names = BTreeSet::new();
     let published = published(content);
@@ -287,8 +287,7 @@ pub(crate) fn wanted(
 /// Contents beside the components are read only if the archive has none of that kind within them: otherwise they only repeat these.
 fn optional(content: &Content, input: &InputSpec, release: &Release) -> BTreeSet<IndexName> {
     let listed: BTreeSet<IndexName> = release
-        .entries
-        .keys()
+        .paths()
         .filter_map(|path| IndexName::parse_optional(plain_form(path)))
         .filter(|name| has_component(content, input, name) && takes(input, name))
         .filter(|name| input.families.contains(&name.family()))

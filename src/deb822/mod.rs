@@ -3,7 +3,9 @@
 //! The rules are those of deb822(5) and Debian Policy 5.1. They are applied strictly where a lenient reader and apt could see different
 //! stanzas in one file.
 
+mod checksums;
 mod date;
+mod error;
 pub mod identity;
 mod name;
 mod relations;
@@ -12,14 +14,15 @@ mod stanza;
 mod version;
 mod version_key;
 
+pub(crate) use checksums::IndexEntry;
 pub(crate) use date::format_date;
 pub use date::parse_date;
+pub(crate) use error::ReleaseError;
 pub use name::Name;
 pub(crate) use name::is_valid_name;
 pub(crate) use relations::trim;
 pub(crate) use relations::{MAX_STRING_BYTES, Operator, alternatives_of, check_relations};
 pub use relations::{alternatives, clauses};
-pub(crate) use release::{IndexEntry, ReleaseError};
 pub use release::{Release, is_ahead};
 pub use stanza::{Field, Stanzas, eq_name};
 pub(crate) use stanza::{LineNumbers, Stanza, SyntaxError};

@@ -182,7 +182,7 @@ fn offers(release: &Release) -> Offers {
             .map(str::to_owned)
             .collect(),
     };
-    let paths = release.entries.keys().map(|path| plain_form(path));
+    let paths = release.paths().map(plain_form);
     for name in paths.filter_map(IndexName::parse_packages) {
         offers.add(&name);
     }
@@ -198,12 +198,8 @@ pub(crate) struct Seen {
     pub uri: String,
 }
 
-/// Returns the forms of an index that the Release lists, the smallest first. The plain one comes last, since many archives list it and
-/// do not ship it.
-pub(super) fn forms<'r>(
-    release: &'r Release,
-    plain: &str,
-) -> Vec<(String, &'r IndexEntry, Compression)> {
+/// Returns the paths that an index may have, each with its compression.
+pub(super) fn possible_forms(plain: &str) -> impl Iterator<Item = (String, Compression)> {
     let known = [
         Compression::Xz,
         Compression::Gzip,
@@ -211,13 +207,20 @@ pub(super) fn forms<'r>(
         Compression::Zstd,
         Compression::None,
     ];
-    let mut forms: Vec<_> = known
-        .into_iter()
-        .filter_map(|compression| {
-            let path = match compression {
-                Compression::None => plain.to_owned(),
-                packed => format!("{plain}.{}", packed.extension()),
-            };
+    known.into_iter().map(move |compression| match compression {
+        Compression::None => (plain.to_owned(), compression),
+        packed => (format!("{plain}.{}", packed.extension()), compression),
+    })
+}
+
+/// Returns the forms of an index that the Release lists, the smallest first. The plain one comes last, since many archives list it and
+/// do not ship it.
+pub(super) fn forms<'r>(
+    release: &'r Release,
+    plain: &str,
+) -> Vec<(String, &'r IndexEntry, Compression)> {
+    let mut forms: Vec<_> = possible_forms(plain)
+        .filter_map(|(path, compression)| {
             let entry = release.entries.get(&path)?;
             Some((path, entry, compression))
         })

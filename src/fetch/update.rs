@@ -20,8 +20,8 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 
 use crate::cancel::Cancel;
-use crate::deb822::Release;
-use crate::error::Error;
+use crate::deb822::{Release, ReleaseError};
+use crate::error::{Error, chain};
 use crate::events::{Listener, Progress, Task};
 use crate::indices::{self, IndexName};
 use crate::merge::check_index;
@@ -30,7 +30,7 @@ use crate::openpgp::Keyring;
 use crate::spec::{Content, InputSpec, Spec};
 
 use super::FetchError;
-use super::copy::{Seen, StoredIndex, SuiteCopy, seconds};
+use super::copy::{Seen, StoredIndex, SuiteCopy, possible_forms, seconds};
 use super::flat;
 use super::index::{IndexFetch, planned_bytes};
 use super::memory::{self, Estimate};
@@ -328,6 +328,17 @@ impl SuiteFetch<'_> {
                 indices.stored.insert(plain.clone(), stored.clone());
             } else if old.is_some_and(|old| old.broken.contains(plain)) {
                 indices.broken.insert(plain.clone());
+            } else if let Some(why) = doubt(release, plain) {
+                let error = FetchError::Release {
+                    uri: base.to_string(),
+                    source: why.clone(),
+                };
+                if !name.is_optional() {
+                    return Err(error);
+                }
+                self.listener
+                    .warn(format!("{}; going on without `{plain}`", chain(&error)));
+                indices.broken.insert(plain.clone());
             } else {
                 planned = planned.saturating_add(planned_bytes(release, plain, self.spool));
                 let index = IndexFetch {
@@ -541,6 +552,12 @@ impl SuiteFetch<'_> {
             unreadable_object(object_path(self.spool, &stored.sha256), error).into()
         })
     }
+}
+
+/// Returns why what a Release says of an index does not count, in one of its forms.
+fn doubt<'r>(release: &'r Release, plain: &str) -> Option<&'r ReleaseError> {
+    let mut forms = possible_forms(plain);
+    forms.find_map(|(path, _)| release.doubt(&path))
 }
 
 /// A reader that keeps the system's error when reading fails.

@@ -46,7 +46,8 @@ pub fn run(name: &str, data: &[u8]) {
 }
 
 fn release(data: &[u8]) {
-    let Ok(release) = Release::parse(data) else {
+    let parse = || Release::parse_upstream(data, jiff::Timestamp::UNIX_EPOCH);
+    let Ok(release) = parse() else {
         return;
     };
     for (path, entry) in &release.entries {
@@ -63,7 +64,7 @@ fn release(data: &[u8]) {
         .components()
         .chain(release.architectures())
         .for_each(drop);
-    let again = Release::parse(data).unwrap();
+    let again = parse().unwrap();
     assert_eq!(
         (again.date, &again.entries),
         (release.date, &release.entries)

@@ -256,3 +256,25 @@ fn a_second_release_of_one_date_is_taken_by_a_setting_that_the_error_names() {
     assert!(!has(&site, "fourth"));
     site.aptmerge(&["verify"]).expect(0, &[]);
 }
+
+/// What a suite can do without is left out by itself where its Release contradicts itself.
+#[test]
+fn two_hashes_of_an_index_that_a_suite_can_do_without() {
+    let site = Site::new();
+    site.change_config("\"sources\"]", "\"sources\", \"contents\"]");
+    let mut release = site.main();
+    release.set("Date", NEWER);
+    let hash = "0".repeat(64);
+    release.body += &format!(" {hash} 1 main/Contents-amd64.gz\n");
+    release.sign();
+    let words = [
+        "two different things",
+        "going on without `main/Contents-amd64`",
+    ];
+    site.run(&[]).expect(0, &words);
+    assert!(has(&site, "main-only"));
+    // It is told once, until the Release changes.
+    let said = site.run_without_news(&[]);
+    assert_eq!(said.stderr, "");
+    site.aptmerge(&["verify"]).expect(0, &[]);
+}

@@ -30,4 +30,5 @@
 
 mod archive;
 mod catalogue;
+mod releases;
 mod stanzas;
