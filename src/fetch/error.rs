@@ -6,6 +6,7 @@ use crate::deb822::ReleaseError;
 use crate::error::{DomainError, Error, ErrorKind, chain};
 use crate::uri;
 
+use super::looks::Looks;
 use super::transport;
 
 pub use spool::SpoolError;
@@ -33,10 +34,12 @@ pub enum FetchError {
         uri: String,
     },
     /// The signature does not hold.
-    #[error("{uri}: the signature is refused")]
+    #[error("{uri}: the signature is refused{}", told(*.looks))]
     Signature {
         /// The signed file.
         uri: String,
+        /// The looks of the file, if it is no signed text at all.
+        looks: Option<Looks>,
         /// Why.
         source: Box<crate::openpgp::Error>,
     },
@@ -233,6 +236,14 @@ pub enum FetchError {
         /// Why.
         source: std::io::Error,
     },
+    /// An index is not what was asked for, by its first bytes.
+    #[error("{error}{}", told(Some(*.looks)))]
+    Unlike {
+        /// The fault that was found first.
+        error: Box<FetchError>,
+        /// The looks of the file that came.
+        looks: Looks,
+    },
     /// An index is larger than the configuration, or memory, allows.
     #[error("{uri}: the Release says that it has {size} bytes unpacked, more than {bound}")]
     TooLarge {
@@ -295,6 +306,9 @@ impl From<Error> for FetchError {
 impl FetchError {
     /// Returns whether a mirror in the middle of its own sync would give this error: then the Release is worth fetching again.
     pub(crate) fn may_be_mid_sync(&self) -> bool {
+        if let FetchError::Unlike { error, .. } = self {
+            return error.may_be_mid_sync();
+        }
         matches!(
             self,
             FetchError::Missing { .. }
@@ -324,6 +338,7 @@ impl DomainError for FetchError {
             FetchError::Spool(error) => error.kind(),
             FetchError::Transport(error) => error.kind(),
             FetchError::NoTransport(error) => error.kind(),
+            FetchError::Unlike { error, .. } => error.kind(),
             FetchError::Keyring { .. } => ErrorKind::Signing,
             _ => ErrorKind::Upstream,
         }
@@ -332,6 +347,11 @@ impl DomainError for FetchError {
     fn is_of_the_machine(&self) -> bool {
         matches!(self, FetchError::Spool(error) if error.is_of_the_machine())
     }
+}
+
+/// Returns the rest of a sentence about a file that looks like something else.
+fn told(looks: Option<Looks>) -> String {
+    looks.map_or_else(String::new, |looks| format!(": {looks}"))
 }
 
 /// Returns the rest of a sentence about a missing file.

@@ -19,6 +19,7 @@ use crate::uri::Uri;
 
 use super::FetchError;
 use super::copy::{ObjectName, StoredIndex, forms};
+use super::looks::{LOOKED_AT_BYTES, Looks};
 use super::metered::Metered;
 use super::object::{digests_of_object, has_object, object_path};
 use super::transport::{self, Conditions, Fetched, Transport};
@@ -73,7 +74,7 @@ impl IndexFetch<'_> {
                 });
                 continue;
             }
-            match self.download(&path, &uri, entry) {
+            match self.download(&path, &uri, entry, compression) {
                 Ok(file) => return self.unpack(file, compression, plain, &uri),
                 Err(error @ FetchError::Missing { .. }) => {
                     refusal.get_or_insert(error);
@@ -133,7 +134,13 @@ impl IndexFetch<'_> {
     }
 
     /// Downloads a file, by its hash where the archive offers by-hash, and checks length and hash.
-    fn download(&self, path: &str, uri: &Uri, entry: &IndexEntry) -> Result<File, FetchError> {
+    fn download(
+        &self,
+        path: &str,
+        uri: &Uri,
+        entry: &IndexEntry,
+        compression: Compression,
+    ) -> Result<File, FetchError> {
         let mut candidates = Vec::new();
         if self.release.says_yes("Acquire-By-Hash") {
             let hashes = [
@@ -177,10 +184,15 @@ impl IndexFetch<'_> {
                 {
                     continue;
                 }
+                Err(error @ transport::Error::TooLarge { .. }) => {
+                    let (mut file, _) = sink.inner.finish();
+                    return Err(unlike(error.into(), &mut file, compression));
+                }
                 Err(error) => return Err(self.failed(error)),
             }
             let (mut file, digests) = sink.inner.finish();
-            check(&digests, entry, &candidate, "")?;
+            check(&digests, entry, &candidate, "")
+                .map_err(|error| unlike(error, &mut file, compression))?;
             file.seek(SeekFrom::Start(0))
                 .map_err(Error::io("read a temporary file in", self.spool))?;
             return Ok(file);
@@ -243,6 +255,29 @@ impl IndexFetch<'_> {
             sha256,
             size: digests.length,
         })
+    }
+}
+
+/// Adds to an error what the file looks like, if that is not what its name says.
+fn unlike(error: FetchError, file: &mut File, expected: Compression) -> FetchError {
+    let mut start = Vec::new();
+    let read = file
+        .seek(SeekFrom::Start(0))
+        .and_then(|_| file.take(LOOKED_AT_BYTES as u64).read_to_end(&mut start));
+    let found = read.ok().and_then(|_| Looks::of(&start));
+    let is_telling = |looks: &Looks| match (looks, expected) {
+        // The length says so already.
+        (Looks::Empty, _) | (Looks::Text, Compression::None) => false,
+        (Looks::Gzip, Compression::Gzip) | (Looks::Xz, Compression::Xz) => false,
+        (Looks::Bzip2, Compression::Bzip2) | (Looks::Zstd, Compression::Zstd) => false,
+        _ => true,
+    };
+    match found.filter(is_telling) {
+        Some(looks) => FetchError::Unlike {
+            error: Box::new(error),
+            looks,
+        },
+        None => error,
     }
 }
 

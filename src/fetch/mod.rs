@@ -6,6 +6,7 @@ mod error;
 mod flat;
 mod index;
 mod input;
+mod looks;
 mod memory;
 mod metered;
 mod object;
@@ -18,6 +19,7 @@ mod unclaimed;
 mod update;
 
 pub use error::{FetchError, SpoolError};
+pub use looks::Looks;
 pub(crate) use refresh::refresh;
 pub use settings::{Settings, Source, SourceSuite, Sources};
 pub use spool::Spool;

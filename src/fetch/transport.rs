@@ -195,10 +195,17 @@ impl Transport {
             uri: uri.clone(),
             source,
         };
+        let mut chunk = vec![0; CHUNK_BYTES];
         if body.length.is_some_and(|length| length > limit) {
+            // The caller may look at its beginning, to tell what was sent instead.
+            let room = usize::try_from(limit)
+                .unwrap_or(CHUNK_BYTES)
+                .min(CHUNK_BYTES);
+            if let Ok(count) = body.pull(&mut chunk[..room]) {
+                sink.write_all(&chunk[..count]).map_err(failed)?;
+            }
             return Err(too_large());
         }
-        let mut chunk = vec![0; CHUNK_BYTES];
         let mut bytes: u64 = 0;
         loop {
             check_cancelled(uri, cancelled)?;

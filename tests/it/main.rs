@@ -35,6 +35,7 @@ mod hostile;
 mod import;
 mod incremental;
 mod inputs;
+mod instead;
 mod keys;
 mod lock;
 mod lock_file;

@@ -1,7 +1,7 @@
 //! Hints for errors of fetching, and of what was fetched.
 
 use aptmerge::fetch::transport::{self, TlsFault, TlsFileError};
-use aptmerge::fetch::{FetchError, SpoolError};
+use aptmerge::fetch::{FetchError, Looks, SpoolError};
 use aptmerge::uri::{Scheme, UriError};
 
 use super::openpgp;
@@ -26,6 +26,10 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
         FetchError::Transport(error) => return transport(error),
         FetchError::NoTransport(error) => return transport(error),
         FetchError::Uri(error) => return uri(error),
+        FetchError::Signature {
+            looks: Some(looks), ..
+        } => return Some(instead(*looks)),
+        FetchError::Unlike { looks, .. } => return Some(instead(*looks)),
         FetchError::Signature { source, .. } => return openpgp::hint(source),
         FetchError::Keyring { source, .. } => return openpgp::hint(source),
         FetchError::Spool(error) => return super::of(error),
@@ -145,6 +149,23 @@ pub(super) fn transport(error: &transport::Error) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// Returns what to do where a file of another kind came.
+fn instead(looks: Looks) -> String {
+    match looks {
+        Looks::Markup => {
+            "a network that wants a log-in first, a proxy that refuses and a server that shows its errors as pages answer so: look at the file with curl from this machine"
+        }
+        Looks::Text => {
+            "a server or a proxy on the way unpacks what it sends, or the signature was taken off: compare with another mirror"
+        }
+        Looks::Empty => "the server has lost its content, or its disk was full: tell its maintainers",
+        _ => {
+            "a server or a proxy on the way packs what it sends, whatever the client asks for: that has to be switched off there"
+        }
+    }
+    .to_owned()
 }
 
 fn tls(fault: TlsFault) -> Option<String> {

@@ -92,6 +92,7 @@ fn an_error_of_each_domain_has_its_hint() {
         (
             FetchError::Signature {
                 uri: "https://mirror.example/debian".to_owned(),
+                looks: None,
                 source: Box::new(empty()),
             }
             .into(),

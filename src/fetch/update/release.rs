@@ -6,6 +6,7 @@ use crate::deb822::{Release, ReleaseError, identity, is_ahead};
 use crate::fetch::FetchError;
 use crate::fetch::age;
 use crate::fetch::copy::SuiteCopy;
+use crate::fetch::looks::Looks;
 use crate::fetch::transport::{self, Conditions, Fetched};
 use crate::openpgp::Verified;
 use crate::quoted::quoted;
@@ -40,6 +41,13 @@ fn is_refused(error: &FetchError) -> bool {
     )
 }
 
+/// Returns what a file looks like that has no signature in it.
+fn looks_otherwise(text: &[u8]) -> Option<Looks> {
+    let has_signature = memchr::memmem::find(text, b"-----BEGIN PGP ").is_some();
+    // A binary signature looks like nothing.
+    Looks::of(text).filter(|_| !has_signature)
+}
+
 impl SuiteFetch<'_> {
     /// Fetches InRelease, or else Release with Release.gpg; hands on only what the verifier returned.
     ///
@@ -58,10 +66,11 @@ impl SuiteFetch<'_> {
             None => Conditions::default(),
         };
         let now = SystemTime::from(self.options.now);
-        let refused = |uri: &Uri| {
-            let uri = uri.to_string();
+        let refused = |uri: &Uri, text: &[u8]| {
+            let (uri, looks) = (uri.to_string(), looks_otherwise(text));
             move |source| FetchError::Signature {
                 uri,
+                looks,
                 source: Box::new(source),
             }
         };
@@ -74,7 +83,7 @@ impl SuiteFetch<'_> {
                 let verified = self
                     .keyring
                     .verify_inline(&signed, now)
-                    .map_err(refused(&uri))?;
+                    .map_err(refused(&uri, &signed))?;
                 return Ok(self.answer(&uri, verified, true, validators));
             }
             Ok(Fetched::NotFound) => {}
@@ -102,7 +111,7 @@ impl SuiteFetch<'_> {
         let verified = self
             .keyring
             .verify_detached(&body, &signature, now)
-            .map_err(refused(&signature_uri))?;
+            .map_err(refused(&signature_uri, &signature))?;
         Ok(self.answer(&uri, verified, false, validators))
     }
 
