@@ -1,5 +1,7 @@
 //! `config`: validates the configuration, prints what is in force, and writes web server rules from it.
 
+mod keys;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,7 +9,6 @@ use aptmerge::config::{Config, Problem};
 use aptmerge::error::{Error, Result, chain};
 use aptmerge::fetch::{Spool, transport};
 use aptmerge::merge::{self, Inputs};
-use aptmerge::openpgp::Keyring;
 use aptmerge::workspace::View;
 use clap::Subcommand;
 use jiff::Timestamp;
@@ -78,7 +79,7 @@ pub(super) const OUT_OF_REACH: &str = "it is not set, and every URI has a user o
 pub(super) const REDIRECT_HINT: &str = "set it to a URI that clients can use";
 
 /// Returns a fault that has no line of its own.
-fn about(key: String, message: String) -> Problem {
+pub(super) fn about(key: String, message: String) -> Problem {
     Problem {
         line: 0,
         column: 0,
@@ -137,16 +138,7 @@ fn print(context: &Context, verdict: &Verdict) {
 /// Looks for what loading cannot see, in the files that the configuration names; returns problems and warnings.
 fn look(config: &Config, now: Timestamp) -> (Vec<Problem>, Vec<Problem>) {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-    for (name, archive) in &config.archives {
-        let key = format!("archives.{name}.signed-by");
-        match Keyring::load(&archive.signed_by) {
-            Ok(keyring) => {
-                let lines = keyring.left_out().iter();
-                warnings.extend(lines.map(|line| about(key.clone(), line.to_string())));
-            }
-            Err(error) => problems.push(about(key, chain(&error))),
-        }
-    }
+    keys::look(config, now, &mut problems, &mut warnings);
     for (name, archive) in &config.archives {
         if let Err(error) = archive.tls().check() {
             let error = Error::from(transport::Error::from(error));
@@ -163,13 +155,6 @@ fn look(config: &Config, now: Timestamp) -> (Vec<Problem>, Vec<Problem>) {
             hint,
             ..about(key, OUT_OF_REACH.to_owned())
         });
-    }
-    let signing = config
-        .signing
-        .signer()
-        .and_then(|signer| signer.certificates());
-    if let Err(error) = signing {
-        problems.push(about("signing".into(), chain(&error)));
     }
     warnings.extend(absent(config, now));
     (problems, warnings)

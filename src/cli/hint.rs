@@ -3,7 +3,7 @@
 
 mod fetch;
 mod lock;
-mod openpgp;
+pub(super) mod openpgp;
 mod publish;
 mod push;
 #[cfg(feature = "serve")]

@@ -10,6 +10,7 @@ mod failure;
 mod guardian;
 mod hint;
 mod history;
+mod keys;
 mod lock;
 mod progress;
 mod redirects;

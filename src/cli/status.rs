@@ -10,7 +10,7 @@ use aptmerge::deb822::is_ahead;
 use aptmerge::error::{Result, chain};
 use aptmerge::publish::{Served, served};
 use aptmerge::push::{PushRecord, record_name};
-use aptmerge::run::{KeptCopy, RefusedSuite, RunRecord, UnclaimedFiles};
+use aptmerge::run::{KeptCopy, KeyNotice, RefusedSuite, RunRecord, UnclaimedFiles};
 use aptmerge::workspace::{SuiteRecord, View};
 use clap::Args;
 use jiff::Timestamp;
@@ -18,6 +18,8 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::exit;
+use super::hint::openpgp;
+use super::keys;
 use attempts::AttemptStatus;
 
 /// Say what is served, from what, since when, and how the last attempts went
@@ -40,6 +42,9 @@ struct Status {
     attempts: BTreeMap<String, AttemptStatus>,
     /// The exit code of this command: the worst of the attempts'.
     exit_code: u8,
+    /// Keys that have lapsed or soon will.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<KeyNotice>,
     /// Records that cannot be read, and why: what they would tell is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown: Vec<String>,
@@ -116,6 +121,12 @@ pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> 
     }
     let last_run = known(view.read_state("last-run.json"), &mut unknown).flatten();
     let attempts = known(attempts::attempts(&view, &config), &mut unknown).unwrap_or_default();
+    let keys = [
+        keys::own(&config, context.now()),
+        keys::of_archives(&config, context.now()),
+    ];
+    let keys = keys.into_iter().flat_map(|k| known(k, &mut unknown));
+    let keys = keys.flatten().collect();
     let suites = view.published().suites.iter();
     let status = Status {
         link: match served(view.layout())? {
@@ -132,6 +143,7 @@ pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> 
         last_run,
         exit_code: worst(attempts.values().map(AttemptStatus::exit_code)),
         attempts,
+        keys,
         unknown,
     };
     if context.json {
@@ -200,6 +212,12 @@ fn in_words(status: &Status, link: &str) -> String {
             Some(push) => format!("target {name} has generation {}", push.generation),
             None => format!("which generation target {name} has is unknown"),
         });
+    }
+    for notice in &status.keys {
+        line(format!("warning: {notice}"));
+        if let Some(hint) = openpgp::of_key(notice) {
+            line(format!("  hint: {hint}"));
+        }
     }
     for why in &status.unknown {
         line(format!("unknown: {why}"));

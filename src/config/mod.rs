@@ -11,7 +11,11 @@ mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::fetch;
@@ -21,7 +25,7 @@ pub use load::{ConfigError, Problem};
 pub use crate::names::{
     Architecture, ArchiveName, Component, FlatDirectory, PackageName, PoolName, SuiteName,
 };
-use crate::openpgp::Signing;
+use crate::openpgp::{self, Keyring, Signing};
 use crate::proxy::Choice;
 use crate::publish::{Guards, Retention};
 use crate::push::Target;
@@ -105,6 +109,9 @@ pub struct Archive {
     /// Keyring files whose keys may sign the archive's Release.
     #[serde(deserialize_with = "one_or_many")]
     pub signed_by: Vec<PathBuf>,
+    /// The last day on which keys of these files count that are too weak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) accept_weak_keys_until: Option<Date>,
     /// The URI that the pool redirects of this archive lead to; the first http(s) URI if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Uri>,
@@ -189,6 +196,19 @@ impl Archive {
             certificate: self.client_certificate.clone(),
             key: self.client_key.clone(),
         }
+    }
+
+    /// Returns the end of the last day on which weak keys count, in UTC.
+    pub(crate) fn takes_weak_keys_until(&self) -> Option<Timestamp> {
+        let next = self.accept_weak_keys_until?.tomorrow().ok()?;
+        let midnight = next.to_zoned(TimeZone::UTC).ok()?;
+        Some(midnight.timestamp())
+    }
+
+    /// Returns the keys that may sign the archive's Release.
+    pub fn keyring(&self) -> Result<Keyring, openpgp::Error> {
+        let until = self.takes_weak_keys_until().map(SystemTime::from);
+        Ok(Keyring::load(&self.signed_by)?.taking_weak_keys_until(until))
     }
 
     /// Returns the directory of an archive that lies on this machine: then the tree has links to its packages.

@@ -30,6 +30,7 @@ impl Config {
                 proxy: archive.proxy.clone(),
                 tls: archive.tls(),
                 signed_by: archive.signed_by.clone(),
+                takes_weak_keys_until: archive.takes_weak_keys_until(),
                 max_age: archive.max_age,
                 check_valid_until: archive.check_valid_until,
                 may_repeat_date: archive.may_repeat_date,

@@ -151,6 +151,17 @@ fn general(config: &Config, findings: &mut Findings) {
             "every client knows it; the others can stand beside it: [\"sha256\", \"sha512\"]",
         );
     }
+    if config
+        .publish
+        .valid_for
+        .is_some_and(|span| span.seconds() == 0)
+    {
+        findings.add(
+            &["publish", "valid-for"],
+            "every client would refuse what is published",
+            "such as \"7 days\"; without it a Release has no Valid-Until",
+        );
+    }
     for name in &config.bans.exempt {
         if !config.archives.contains_key(name) {
             findings.add(

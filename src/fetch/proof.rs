@@ -37,6 +37,8 @@ pub(crate) struct Vouchers {
     pub(crate) certificates: Vec<String>,
     /// The time when the last of the keys lapses; `None` if one of them never does.
     pub(crate) lapses: Option<Timestamp>,
+    /// The fault of the keys, if they count only by an exception for weak ones.
+    pub(crate) weakness: Option<String>,
 }
 
 impl From<Verified> for Vouchers {
@@ -44,6 +46,7 @@ impl From<Verified> for Vouchers {
         let lapses = verified.lapses;
         Self {
             certificates: verified.signers,
+            weakness: verified.weakness,
             lapses: lapses.and_then(|time| Timestamp::try_from(time).ok()),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::transport::TlsFiles;
@@ -40,6 +41,8 @@ pub struct Source {
     pub tls: TlsFiles,
     /// Keyring files whose keys may sign the archive's Release.
     pub signed_by: Vec<PathBuf>,
+    /// The time up to which keys count that are too weak.
+    pub(crate) takes_weak_keys_until: Option<Timestamp>,
     /// The greatest age of a Release by its Date.
     pub(crate) max_age: Option<TimeSpan>,
     /// `false` accepts a Release past its Valid-Until. `max_age` counts all the same.

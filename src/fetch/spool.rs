@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 
@@ -36,7 +37,7 @@ use super::flat;
 use super::input::SpoolInput;
 use super::object::{digests_of_object, has_object, object_path};
 use super::proof::{ArchiveKeyring, Proof, Vouchers, prove};
-use super::settings::Sources;
+use super::settings::{Source, Sources};
 
 /// The relation of a copy to what the archive has now.
 #[derive(Debug)]
@@ -316,10 +317,14 @@ fn copy_path(spool: &Path, archive: &ArchiveName, suite: &SuiteName) -> PathBuf 
 
 /// Loads the keyring of each archive.
 pub(super) fn keyrings(sources: &Sources) -> BTreeMap<ArchiveName, ArchiveKeyring> {
-    let load = |paths: &[PathBuf]| Keyring::load(paths).map_err(Arc::new);
+    let load = |source: &Source| {
+        let until = source.takes_weak_keys_until.map(SystemTime::from);
+        let keyring = Keyring::load(&source.signed_by).map_err(Arc::new)?;
+        Ok(keyring.taking_weak_keys_until(until))
+    };
     let archives = sources.archives.iter();
     archives
-        .map(|(name, archive)| (name.clone(), load(&archive.signed_by)))
+        .map(|(name, archive)| (name.clone(), load(archive)))
         .collect()
 }
 

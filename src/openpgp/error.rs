@@ -255,6 +255,14 @@ pub enum Error {
         /// The fault of the part that would sign; none if no part is there.
         why: Option<Box<Error>>,
     },
+    /// A program knows a key, and has no private half of it.
+    #[error("{place} has only the public half of the key {fingerprint}")]
+    NoPrivateHalf {
+        /// The program.
+        place: String,
+        /// The fingerprint of the certificate.
+        fingerprint: String,
+    },
     /// A message lacks the signature of a key that signs.
     #[error("it is not signed by key {key}")]
     NotSignedBy {
@@ -337,6 +345,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns whether a key is too weak, or bound by too weak a signature.
+    pub fn is_weak_key(&self) -> bool {
+        match self {
+            Error::WeakKey { .. } => true,
+            Error::NoSigningKey { why: Some(why), .. } => why.is_weak_key(),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the key of a signature is in the keyring.
+    pub(super) fn is_of_known_key(&self) -> bool {
+        !matches!(self, Error::UnknownKeys { .. })
+    }
+
     /// Returns whether a key was good once, and is not any more.
     pub(super) fn is_lapse(&self) -> bool {
         match self {
@@ -405,6 +427,15 @@ fn because(why: Option<&Error>) -> String {
             fingerprint,
             source,
         }) => format!("{fingerprint}: {source}"),
+        Some(Error::WeakKey {
+            fingerprint,
+            source,
+        }) => {
+            let why = crate::chain::chain(source.as_ref());
+            format!(
+                "{fingerprint} is too weak, or bound to its certificate by too weak a signature: {why}"
+            )
+        }
         Some(other) => crate::chain::chain(other),
     };
     format!(": {words}")

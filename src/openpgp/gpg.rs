@@ -108,6 +108,39 @@ impl Gpg {
         }
     }
 
+    /// Refuses a key of which gpg has no private half that could sign; one on a card that was seen counts as there.
+    pub(super) fn check_private(&self, candidates: &[Candidate<'_>]) -> Result<(), Error> {
+        let keys = self.keys.iter().map(|key| key.trim_end_matches('!'));
+        let mut args = vec!["--with-colons", "--list-secret-keys", "--"];
+        args.extend(keys);
+        // Without a private half, gpg fails, and says so in many words.
+        let listing = match self.run(&args, b"") {
+            Ok(listing) => String::from_utf8_lossy(&listing).into_owned(),
+            Err(Error::Gpg { .. }) => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut there = Vec::new();
+        let mut is_there = false;
+        for line in listing.lines() {
+            let fields: Vec<_> = line.split(':').collect();
+            match (fields.first(), fields.get(14), fields.get(9)) {
+                (Some(&("sec" | "ssb")), token, _) => is_there = token != Some(&"#"),
+                (Some(&"fpr"), _, Some(fingerprint)) if is_there => there.push(*fingerprint),
+                _ => {}
+            }
+        }
+        let has = |part: &ErasedKeyAmalgamation<'_, PublicParts>| {
+            there.contains(&part.key().fingerprint().to_hex().as_str())
+        };
+        match candidates.iter().find(|key| !key.parts.iter().any(has)) {
+            None => Ok(()),
+            Some(key) => Err(Error::NoPrivateHalf {
+                place: key.place.clone(),
+                fingerprint: key.cert.fingerprint().to_hex(),
+            }),
+        }
+    }
+
     /// Signs with all keys that can sign in one call for each form, so that all signatures come in one armor block.
     pub(super) fn sign(&self, body: &[u8], keys: &SigningKeys) -> Result<Signed, Error> {
         let able = keys.able().iter();

@@ -22,9 +22,9 @@ use sequoia_openpgp::crypto::hash::Hash;
 use sequoia_openpgp::crypto::mpi;
 use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::packet::key::{Key, PublicParts, UnspecifiedRole};
-use sequoia_openpgp::policy::{HashAlgoSecurity, Policy, StandardPolicy};
+use sequoia_openpgp::policy::{AsymmetricAlgorithm, HashAlgoSecurity, Policy, StandardPolicy};
 use sequoia_openpgp::types::{Curve, HashAlgorithm, SignatureType};
-use sequoia_openpgp::{Cert, KeyHandle, Packet};
+use sequoia_openpgp::{Cert, Fingerprint, KeyHandle, Packet};
 
 use super::Error;
 use super::fitness::Fitness;
@@ -45,6 +45,20 @@ pub(super) struct Judge<'a> {
     pub(super) text: &'a [u8],
     /// `true` if a signature counts only where sqv takes it as well.
     pub(super) for_sqv_too: bool,
+    /// `true` if the policy lets weak keys count.
+    pub(super) takes_weak_keys: bool,
+}
+
+/// The least length of RSA and DSA keys that count where weak ones do: shorter ones were broken in practice.
+const MIN_WEAK_BITS: usize = 1024;
+
+/// Returns the policy that lets keys count as gpgv does: short ones, and those bound by SHA-1. Nothing else of it differs.
+pub(super) fn policy_with_weak_keys(now: SystemTime) -> StandardPolicy<'static> {
+    let mut policy = StandardPolicy::at(now);
+    policy.accept_hash(HashAlgorithm::SHA1);
+    policy.accept_asymmetric_algo(AsymmetricAlgorithm::RSA1024);
+    policy.accept_asymmetric_algo(AsymmetricAlgorithm::DSA1024);
+    policy
 }
 
 /// The key whose signature counts.
@@ -179,6 +193,11 @@ impl Judge<'_> {
             now: self.now.max(made),
         };
         let fingerprint = key.key().fingerprint();
+        if self.takes_weak_keys {
+            for mpis in [key.key().mpis(), key.cert().primary_key().key().mpis()] {
+                check_length(&fingerprint, mpis)?;
+            }
+        }
         fitness.check(key.cert(), &fingerprint)?;
         if self.for_sqv_too {
             fitness.check_as_of(key.cert(), &fingerprint, made)?;
@@ -187,6 +206,21 @@ impl Judge<'_> {
             certificate: key.cert().fingerprint().to_hex(),
             lapses: fitness.end(key.cert(), &fingerprint),
         })
+    }
+}
+
+/// Refuses a key that is shorter than any that may count.
+fn check_length(fingerprint: &Fingerprint, mpis: &mpi::PublicKey) -> Result<(), Error> {
+    let (mpi::PublicKey::RSA { n: number, .. } | mpi::PublicKey::DSA { p: number, .. }) = mpis
+    else {
+        return Ok(());
+    };
+    match number.bits() {
+        bits if bits < MIN_WEAK_BITS => Err(Error::WeakKey {
+            fingerprint: fingerprint.to_hex(),
+            source: format!("it has {bits} bits").into(),
+        }),
+        _ => Ok(()),
     }
 }
 

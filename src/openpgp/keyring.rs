@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::SystemTime;
 
 use sequoia_openpgp::cert::{Cert, CertParser};
 use sequoia_openpgp::packet::Tag;
@@ -23,6 +24,8 @@ use super::{Error, MAX_MESSAGE_BYTES};
 pub struct Keyring {
     certs: Vec<Cert>,
     left_out: Vec<String>,
+    /// The time up to which keys count that are too weak.
+    takes_weak_until: Option<SystemTime>,
 }
 
 impl fmt::Debug for Keyring {
@@ -97,7 +100,22 @@ impl Keyring {
         Ok(Keyring {
             certs: merged,
             left_out: Vec::new(),
+            takes_weak_until: None,
         })
+    }
+
+    /// Lets keys count up to a time that are too weak, or bound to their certificates by too weak a signature, as long as gpgv takes them.
+    /// No signature over a text may be weak, though.
+    pub fn taking_weak_keys_until(self, time: Option<SystemTime>) -> Keyring {
+        Keyring {
+            takes_weak_until: time,
+            ..self
+        }
+    }
+
+    /// Returns whether keys count at a time that are too weak.
+    pub(super) fn takes_weak_keys(&self, now: SystemTime) -> bool {
+        self.takes_weak_until.is_some_and(|until| now < until)
     }
 
     /// Returns a line about each key in the files that is of an unknown version, so that it cannot be read here.

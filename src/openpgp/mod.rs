@@ -35,7 +35,7 @@ mod verify;
 
 pub use error::Error;
 pub use keyring::Keyring;
-pub use ready::SigningKeys;
+pub use ready::{KeyVerdict, SigningKeys};
 pub use sign::Signer;
 pub use signatures::Signed;
 pub use signing::Signing;

@@ -7,11 +7,13 @@
 use std::time::SystemTime;
 
 use sequoia_openpgp::cert::amalgamation::key::{ErasedKeyAmalgamation, PrimaryKey};
+use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::packet::key::PublicParts;
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::{Cert, Fingerprint};
 
 use super::fitness::Fitness;
+use super::judge::policy_with_weak_keys;
 use super::{Error, Keyring};
 
 /// The keys that sign at a time.
@@ -58,7 +60,8 @@ impl SigningKeys {
             certificates,
         };
         for (number, candidate) in candidates.iter().enumerate() {
-            match candidate.judge(number, keys.certificates.certs()) {
+            let policy = StandardPolicy::at(candidate.at);
+            match candidate.judge(number, keys.certificates.certs(), &policy) {
                 Ok(able) => keys.able.push(able),
                 Err(fault) if fault.is_lapse() => keys.lapsed.push(fault),
                 Err(fault) => return Err(fault),
@@ -101,7 +104,7 @@ impl SigningKeys {
     }
 
     /// Takes out the error of the last key that cannot sign, if none can.
-    pub(crate) fn take_inability(&mut self) -> Option<Error> {
+    pub fn take_inability(&mut self) -> Option<Error> {
         match self.able.is_empty() {
             true => self.lapsed.pop(),
             false => None,
@@ -125,15 +128,67 @@ impl SigningKeys {
     }
 }
 
+/// The worth of one certificate of a keyring.
+#[derive(Debug)]
+pub struct KeyVerdict {
+    /// The fingerprint of the certificate.
+    pub certificate: String,
+    /// The time when the key lapses; `None` if none is set.
+    pub lapses: Option<SystemTime>,
+    /// The reason why no signature of the key counts, or would count without the exception for weak keys.
+    pub fault: Option<Error>,
+    /// `true` if signatures of the key count.
+    pub counts: bool,
+}
+
+impl Keyring {
+    /// Judges each certificate, whatever it signs, at a time.
+    pub fn verdicts(&self, now: SystemTime) -> Vec<KeyVerdict> {
+        let verdict = |cert: &Cert| {
+            let candidate = Candidate {
+                cert,
+                parts: cert.keys().collect(),
+                place: "the keyring".into(),
+                at: now,
+            };
+            let judge = |policy: &StandardPolicy<'_>| candidate.judge(0, self.certs(), policy);
+            let (able, fault) = match judge(&StandardPolicy::at(now)) {
+                Ok(able) => (Some(able), None),
+                Err(fault) if self.takes_weak_keys(now) => {
+                    (judge(&policy_with_weak_keys(now)).ok(), Some(fault))
+                }
+                Err(fault) => (None, Some(fault)),
+            };
+            KeyVerdict {
+                certificate: cert.fingerprint().to_hex(),
+                counts: able.is_some(),
+                lapses: able.and_then(|able| able.lapses),
+                fault,
+            }
+        };
+        self.certs().iter().map(verdict).collect()
+    }
+}
+
+fn is_for_signing(binding: &Signature) -> bool {
+    binding.key_flags().is_some_and(|flags| flags.for_signing())
+}
+
 impl Candidate<'_> {
     /// Chooses the part that signs: the newest subkey that clients accept, else the primary key, as gpg does.
-    fn judge(&self, number: usize, certs: &[Cert]) -> Result<AbleKey, Error> {
+    fn judge(
+        &self,
+        number: usize,
+        certs: &[Cert],
+        policy: &StandardPolicy<'_>,
+    ) -> Result<AbleKey, Error> {
         let fitness = Fitness {
             certs,
-            policy: &StandardPolicy::at(self.at),
+            policy,
             now: self.at,
         };
         let mut parts = self.parts.clone();
+        parts.retain(|key| key.primary() || key.self_signatures().any(is_for_signing));
         parts.sort_by_key(|key| (key.primary(), std::cmp::Reverse(key.key().creation_time())));
         let mut faults = Vec::new();
         for part in parts.iter().map(|key| key.key().fingerprint()) {
@@ -149,8 +204,10 @@ impl Candidate<'_> {
                 Err(fault) => faults.push(fault),
             }
         }
-        let lapse = faults.iter().position(Error::is_lapse);
-        let fault = faults.into_iter().nth(lapse.unwrap_or(0));
+        // That a part is not made for signing matters least.
+        let place = faults.iter().position(Error::is_lapse);
+        let place = place.or_else(|| faults.iter().position(Error::is_weak_key));
+        let fault = faults.into_iter().nth(place.unwrap_or(0));
         Err(Error::NoSigningKey {
             place: self.place.clone(),
             fingerprint: self.cert.fingerprint().to_hex(),

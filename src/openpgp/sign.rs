@@ -85,6 +85,18 @@ impl Signer {
         Ok(self.certificates.get_or_init(|| found).clone())
     }
 
+    /// Refuses a key whose private half is not there. A run does not ask, since the signing itself shows it.
+    pub fn check_private(&self) -> Result<(), Error> {
+        let Keys::Gpg(gpg) = &self.keys else {
+            return Ok(()); // a file without one is not loaded
+        };
+        let certs = gpg.certs_by_name(&self.certificates()?)?;
+        let at = SystemTime::UNIX_EPOCH;
+        let certs = certs.iter().enumerate();
+        let keys: Vec<_> = certs.map(|(n, cert)| gpg.candidate(n, cert, at)).collect();
+        gpg.check_private(&keys)
+    }
+
     /// Returns the keys that sign at a time.
     pub fn ready(&self, at: SystemTime) -> Result<SigningKeys, Error> {
         let certificates = self.certificates()?;

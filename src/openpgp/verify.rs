@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use sequoia_openpgp::policy::StandardPolicy;
 
 use super::clearsign::{self, ClearSigned};
-use super::judge::Judge;
+use super::judge::{Judge, policy_with_weak_keys};
 use super::signatures::SignatureFile;
 use super::{Error, Keyring, MAX_MESSAGE_BYTES};
 
@@ -26,6 +26,8 @@ pub struct Verified {
     pub signed: SystemTime,
     /// The time when the last of these keys lapses; `None` if one of them never does.
     pub lapses: Option<SystemTime>,
+    /// The fault of the keys, if none of them counts but by [`Keyring::taking_weak_keys_until`].
+    pub weakness: Option<String>,
     /// A line for each signature that was passed over.
     pub warnings: Vec<String>,
 }
@@ -52,7 +54,12 @@ impl Keyring {
     pub(super) fn signers_for_all(&self, message: &[u8], now: SystemTime) -> Result<Judged, Error> {
         let signatures = own_signatures(message)?;
         let text = clearsign::split(message)?.text;
-        self.judge_each(&text, latest(&signatures, now), signatures, true)
+        self.judge_each(
+            &text,
+            latest(&signatures, now),
+            &signatures,
+            Measure::ForEveryClient,
+        )
     }
 
     /// Verifies a text (a Release) with signatures that are kept apart from it (its Release.gpg), at the time `now`.
@@ -104,12 +111,23 @@ impl Keyring {
         signatures: SignatureFile,
         now: SystemTime,
     ) -> Result<Verdict, Error> {
-        let judged = self.judge_each(text, now, signatures, false)?;
+        let mut judged = self.judge_each(text, now, &signatures, Measure::Ours)?;
+        let mut weakness = None;
+        if judged.signers.is_empty() && self.takes_weak_keys(now) {
+            let mut faults = judged.problems.iter().filter(|why| why.is_of_known_key());
+            let first = faults.clone().next();
+            let weak = faults.find(|why| why.is_weak_key()).or(first);
+            weakness = weak.map(|why| crate::chain::chain(why));
+            judged = self.judge_each(text, now, &signatures, Measure::WithWeakKeys)?;
+        }
         if judged.signers.is_empty() {
+            judged.problems.extend(signatures.unreadable);
             return Err(refusal(judged.problems, self.left_out()));
         }
+        let warnings = judged.problems.iter().chain(&signatures.unreadable);
         Ok(Verdict {
-            warnings: judged.problems.iter().map(warning).collect(),
+            warnings: warnings.map(warning).collect(),
+            weakness,
             signed: judged.signed,
             lapses: judged.lapses(),
             signers: judged.signers,
@@ -120,21 +138,26 @@ impl Keyring {
         &self,
         text: &[u8],
         now: SystemTime,
-        signatures: SignatureFile,
-        for_sqv_too: bool,
+        signatures: &SignatureFile,
+        measure: Measure,
     ) -> Result<Judged, Error> {
+        let policy = match measure {
+            Measure::WithWeakKeys => policy_with_weak_keys(now),
+            _ => StandardPolicy::at(now),
+        };
         let judge = Judge {
             certs: self.certs(),
-            policy: &StandardPolicy::at(now),
+            policy: &policy,
             now,
             text,
-            for_sqv_too,
+            for_sqv_too: measure == Measure::ForEveryClient,
+            takes_weak_keys: measure == Measure::WithWeakKeys,
         };
         let mut judged = Judged {
             signers: Vec::new(),
             ends: Vec::new(),
             signed: SystemTime::UNIX_EPOCH,
-            problems: signatures.unreadable,
+            problems: Vec::new(),
         };
         for signature in &signatures.readable {
             match judge.judge(signature) {
@@ -152,6 +175,17 @@ impl Keyring {
         }
         Ok(judged)
     }
+}
+
+/// The measure by which keys are judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    /// The rules of this module.
+    Ours,
+    /// These, but keys may be weak.
+    WithWeakKeys,
+    /// These, and sqv's.
+    ForEveryClient,
 }
 
 /// The signatures over a text.
@@ -191,6 +225,7 @@ struct Verdict {
     signers: Vec<String>,
     signed: SystemTime,
     lapses: Option<SystemTime>,
+    weakness: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -202,6 +237,7 @@ impl Verdict {
             signers: self.signers,
             signed: self.signed,
             lapses: self.lapses,
+            weakness: self.weakness,
             warnings: self.warnings,
         }
     }

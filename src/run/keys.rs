@@ -46,6 +46,8 @@ pub enum KeyState {
     Lapsed,
     /// The key expires soon.
     Lapsing,
+    /// The key is too weak, and counts for the time being only.
+    Weak,
 }
 
 impl fmt::Display for KeyNotice {
@@ -78,6 +80,11 @@ impl Horizon {
         let spans = spans.map(|span| span.duration());
         Horizon(later(now, spans.fold(TOLD_BEFORE, Duration::max)))
     }
+
+    /// Returns whether a time comes before the horizon.
+    pub fn includes(self, time: Timestamp) -> bool {
+        time <= self.0
+    }
 }
 
 /// Returns what there is to say about our own keys.
@@ -89,7 +96,7 @@ pub fn own_keys(keys: &SigningKeys, horizon: Horizon) -> Vec<KeyNotice> {
         why,
     };
     let lapsed = keys.lapsed().iter().map(|why| {
-        let why = format!("a key does not sign, and is left out: {}", chain(why));
+        let why = format!("a key does not sign any more: {}", chain(why));
         notice(KeyState::Lapsed, why)
     });
     let lapsing = keys.able().iter().filter_map(|key| {
@@ -100,26 +107,35 @@ pub fn own_keys(keys: &SigningKeys, horizon: Horizon) -> Vec<KeyNotice> {
                 key.certificate
             )
         };
-        (end <= horizon.0).then(|| notice(KeyState::Lapsing, why()))
+        horizon.includes(end).then(|| notice(KeyState::Lapsing, why()))
     });
     lapsed.chain(lapsing).collect()
 }
 
 /// Returns what there is to say about the keys of the archives.
 pub fn keys_of_archives(spool: &Spool, horizon: Horizon) -> Vec<KeyNotice> {
-    let notices = spool.iter().filter_map(|((archive, suite), spooled)| {
-        let vouchers = spooled.vouchers.as_ref()?;
-        let end = vouchers.lapses.filter(|end| *end <= horizon.0)?;
-        let why = format!(
-            "the last key of the keyring that signed it expires on {end} ({}); from then on nothing newer of it is taken",
-            vouchers.certificates.join(", ")
-        );
-        Some(KeyNotice {
+    let notices = spool.iter().flat_map(|((archive, suite), spooled)| {
+        let notice = |state, why| KeyNotice {
             archive: Some(archive.to_string()),
             suite: Some(suite.to_string()),
-            state: KeyState::Lapsing,
+            state,
             why,
-        })
+        };
+        let vouchers = spooled.vouchers.as_ref();
+        let end = vouchers.and_then(|by| Some((by, by.lapses.filter(|end| horizon.includes(*end))?)));
+        let lapsing = end.map(|(by, end)| {
+            let why = format!(
+                "the last key of the keyring that signed it expires on {end} ({}); from then on nothing newer of it is taken",
+                by.certificates.join(", ")
+            );
+            notice(KeyState::Lapsing, why)
+        });
+        let weakness = vouchers.and_then(|by| by.weakness.as_ref());
+        let weak = weakness.map(|why| {
+            let why = format!("it is believed by a weak key, for the time being: {why}");
+            notice(KeyState::Weak, why)
+        });
+        [lapsing, weak].into_iter().flatten().collect::<Vec<_>>()
     });
     notices.collect()
 }

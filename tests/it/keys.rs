@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use sequoia_openpgp::cert::{Cert, CertBuilder, CertRevocationBuilder};
 use sequoia_openpgp::serialize::SerializeInto;
-use sequoia_openpgp::types::ReasonForRevocation;
+use sequoia_openpgp::types::{HashAlgorithm, ReasonForRevocation};
 
 use crate::common::certs::{Parts, bound_anew, insert, pair, without_older};
 use crate::common::gnupg::Gnupg;
@@ -357,17 +357,10 @@ fn a_key_that_lapses_soon_is_told_of() {
     said.expect(0, &["expires on 2026-05-01"]);
     // So does one of an archive, if no other key of the keyring signed its Release.
     let site = Site::new();
-    let upstream = key("upstream", 90);
-    put(&site, "upstream.key", &upstream);
-    let mut suite = site.main();
-    suite.key = site.path("upstream.key");
-    suite.set("Date", NEWER);
-    suite.sign();
-    let public = upstream.strip_secret_key_material().to_vec().unwrap();
-    fs::write(site.path("keys/main.gpg"), public).unwrap();
+    upstream_signs_with(&site, &key("upstream", 90));
     site.run_at("2026-03-01T00:00:00Z");
+    let clock = ["--clock", "2026-03-02T00:00:01Z"];
     for arguments in [&["run"][..], &["run", "--dry-run"]] {
-        let clock = ["--clock", "2026-03-02T00:00:01Z"];
         let said = site.aptmerge(&[arguments, &clock].concat());
         said.expect(
             0,
@@ -378,4 +371,119 @@ fn a_key_that_lapses_soon_is_told_of() {
             ],
         );
     }
+    for arguments in [&["status"][..], &["config", "check"]] {
+        let said = site.ok(&[arguments, &clock].concat());
+        assert!(said.contains("expires on 2026-04-01"), "{said}");
+    }
+    let json = site.json(&["status", "--json", "--clock", clock[1]]);
+    assert_eq!(json["keys"][0]["state"], "lapsing");
+    assert_eq!(json["keys"][0]["archive"], "main");
+}
+
+/// Has the archive `main` sign with a key, which its keyring gets.
+fn upstream_signs_with(site: &Site, cert: &Cert) {
+    put(site, "upstream.key", cert);
+    let mut suite = site.main();
+    suite.key = site.path("upstream.key");
+    suite.set("Date", NEWER);
+    suite.sign();
+    trust(site, cert);
+}
+
+fn trust(site: &Site, cert: &Cert) {
+    let public = cert.clone().strip_secret_key_material();
+    fs::write(site.path("keys/main.gpg"), public.to_vec().unwrap()).unwrap();
+}
+
+#[test]
+fn a_weak_key_counts_up_to_a_day_if_somebody_says_so() {
+    let strong = key("upstream", 4000);
+    let weak = bound_anew(&strong, at("2026-01-02T00:00:00Z"), Parts::All, |builder| {
+        builder.set_hash_algo(HashAlgorithm::SHA1)
+    });
+    let weak = without_older(&weak, at("2026-01-02T00:00:00Z"));
+    let site = Site::new();
+    upstream_signs_with(&site, &strong);
+    trust(&site, &weak);
+    // The error says what is wrong with the key, and the hint whose rules it breaks.
+    let told = [
+        "too weak",
+        "SHA1",
+        "sequoia's policy",
+        "accept-weak-keys-until",
+    ];
+    let said = site.run(&["--clock", "2026-03-01T00:00:00Z"]);
+    said.expect(1, &told);
+    let check = |code: i32, time: &str| site.expect(code, &["config", "check", "--clock", time]);
+    let said = check(78, "2026-03-01T00:00:00Z");
+    for word in told {
+        assert!(said.contains(word), "{said}");
+    }
+    let keyring = "signed-by = \"keys/main.gpg\"";
+    let until = format!("{keyring}\naccept-weak-keys-until = \"2026-03-10\"");
+    site.change_config(keyring, &until);
+    let told = ["by a weak key", "SHA1", "hint: after the day of"];
+    for time in ["2026-03-01T01:00:00Z", "2026-03-01T02:00:00Z"] {
+        site.run(&["--clock", time]).expect(0, &told);
+    }
+    let said = site.ok(&["status", "--clock", "2026-03-01T02:00:00Z"]);
+    assert!(said.contains("by a weak key"), "{said}");
+    let said = check(0, "2026-03-01T02:00:00Z");
+    assert!(said.contains("for the time being only"), "{said}");
+    site.run(&["--clock", "2026-03-10T23:59:59Z"])
+        .expect(0, &told);
+    // Then it is refused, and what was published stays.
+    let served = site.served();
+    site.run(&["--clock", "2026-03-11T00:00:00Z"])
+        .expect(3, &["too weak", "stays at its last good copy"]);
+    assert_eq!(site.served(), served);
+    check(78, "2026-03-11T00:00:00Z");
+    // A strong key is not told of.
+    trust(&site, &strong);
+    let said = site.run(&["--clock", "2026-03-11T01:00:00Z"]);
+    assert_eq!(said.expect(0, &[]).stderr, "");
+}
+
+#[test]
+fn the_check_of_a_configuration_looks_at_keys_as_a_run_does() {
+    let site = Site::published();
+    let check = |time: &str| {
+        let said = site.aptmerge(&["config", "check", "--clock", time]);
+        (said.code, said.stdout)
+    };
+    let now = "2026-03-02T00:00:00Z";
+    assert_eq!(check(now).0, Some(0));
+    // A key of ours that has expired.
+    put(&site, "own.key", &key("own", 90));
+    site.change_config(KEY_A, "key-file = \"own.key\"");
+    assert!(check(now).1.contains("expires on 2026-04-01"));
+    let (code, said) = check("2026-04-02T00:00:00Z");
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("signing: ") && said.contains("expired on 2026-04-01"));
+    let said = site.expect(0, &["status", "--clock", "2026-04-02T00:00:00Z"]);
+    assert!(said.contains("expired on 2026-04-01"), "{said}");
+    site.restore_config();
+    // A keyring whose only key has expired.
+    trust(&site, &key("upstream", 90));
+    let (code, said) = check("2026-04-02T00:00:00Z");
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("archives.main.signed-by: ") && said.contains("expired on"));
+    site.restore_keys();
+    // gpg that has only the public half.
+    let Some(gnupg) = Gnupg::new() else { return };
+    let public = site.path("public.key");
+    let own = key("own", 4000);
+    let bytes = own.clone().strip_secret_key_material().to_vec().unwrap();
+    fs::write(&public, bytes).unwrap();
+    gnupg.import(&public);
+    let home = gnupg.home().display();
+    let fingerprint = own.fingerprint().to_hex();
+    let gpg = format!("gpg = {{ keys = [\"{fingerprint}\"], homedir = \"{home}\" }}");
+    site.change_config(KEY_A, &gpg);
+    let (code, said) = check(now);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("only the public half"), "{said}");
+    put(&site, "own.key", &own);
+    gnupg.import(&site.path("own.key"));
+    assert_eq!(check(now).0, Some(0));
 }

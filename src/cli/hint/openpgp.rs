@@ -3,7 +3,7 @@
 use aptmerge::openpgp::Error;
 use aptmerge::run::{KeyNotice, KeyState};
 
-pub(super) fn hint(error: &Error) -> Option<String> {
+pub(in crate::cli) fn hint(error: &Error) -> Option<String> {
     Some(match error {
         Error::EmptyKeyring => "name a file with the archive's public keys in `signed-by`".into(),
         Error::Keybox { .. } => "export it: gpg --no-default-keyring --keyring FILE --export > archive.gpg".into(),
@@ -19,7 +19,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::RevokedKey { .. } => "find out from the archive why, and which key it signs with now".into(),
         Error::WeakHash { .. } => "the archive must sign with SHA-256 or better".into(),
         Error::WeakKey { .. } => {
-            "the rules are sequoia's, which sqv applies as well: ask the archive for a key of today's length that is bound by SHA-256 or better"
+            "sequoia's policy forbids it, which sqv applies as well, whatever gpgv says: ask the archive for a key of today's length that is bound by SHA-256 or better; until then, `accept-weak-keys-until = \"YYYY-MM-DD\"` of the archive takes it, with a warning in every run"
                 .into()
         }
         Error::OlderThanKey { .. } => "the archive's clock was wrong when it signed; it must sign anew".into(),
@@ -34,7 +34,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         }
         Error::NotPrivateKey { .. } => "export one: gpg --export-secret-keys KEY > signing.key".into(),
         Error::NoSigningKey { .. } => "prolong the key, or make a new one and announce it to the clients first".into(),
-        Error::GpgLacksKey { .. } => {
+        Error::GpgLacksKey { .. } | Error::NoPrivateHalf { .. } => {
             "`gpg --list-secret-keys`, as the user that runs aptmerge and with the `homedir` of `signing.gpg`, lists those that it has".into()
         }
         Error::GpgHangs { .. } => {
@@ -46,13 +46,16 @@ pub(super) fn hint(error: &Error) -> Option<String> {
     })
 }
 
-pub(super) fn of_key(notice: &KeyNotice) -> Option<String> {
+pub(in crate::cli) fn of_key(notice: &KeyNotice) -> Option<String> {
     let hint = match (notice.state, &notice.archive) {
         (KeyState::Lapsed, _) => {
             "prolong the key, or take it out of `signing` once no client needs it any more"
         }
         (KeyState::Lapsing, None) => {
             "prolong it (gpg --quick-set-expire), and bring the new certificate to every client before that day"
+        }
+        (KeyState::Weak, _) => {
+            "after the day of `accept-weak-keys-until`, nothing newer of it is taken: ask the archive for a key of today's length that is bound by SHA-256 or better"
         }
         (KeyState::Lapsing, Some(_)) => {
             "get the archive's prolonged or next key from a place you trust, and add it to the keyring of `signed-by`"

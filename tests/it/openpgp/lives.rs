@@ -1,13 +1,16 @@
 //! Tables of keys that expire, are prolonged, revoked, bound anew or too weak.
 #![cfg_attr(rustfmt, rustfmt::skip)] // A row is a line.
 
+use aptmerge::openpgp::Keyring;
 use sequoia_openpgp::cert::{Cert, CertRevocationBuilder, CipherSuite, UserIDRevocationBuilder};
 use sequoia_openpgp::packet::signature::subpacket::SubpacketTag;
+use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
 use sequoia_openpgp::types::ReasonForRevocation::{KeyCompromised, KeyRetired, KeySuperseded, UIDRetired, Unspecified};
 use sequoia_openpgp::types::{HashAlgorithm, KeyFlags};
 
 use super::certs::*;
+use super::oracles::RELEASE;
 use super::table::{Table, ring};
 
 #[test]
@@ -207,4 +210,28 @@ fn weak_keys_and_signatures() {
         t.row(&format!("{suite:?}"), "+++", &[&cert], signed_by(&cert, 0));
     }
     t.check();
+}
+
+/// The exception for weak keys is for keys alone, and ends.
+#[test]
+fn weak_keys_for_the_time_being() {
+    let a = key("a");
+    let sha1 = bound_anew(&a, -15, Parts::All, |builder| builder.set_hash_algo(HashAlgorithm::SHA1));
+    let sha1 = without_older(&sha1, -15);
+    let verdict = |until: i64, cert: &Cert, signature: Signature| {
+        let keyring = Keyring::from_bytes(&ring(&[cert])).unwrap();
+        let keyring = keyring.taking_weak_keys_until(Some(day(until)));
+        let signature = armored(&[&packet(signature)]);
+        keyring.verify_detached(RELEASE.as_bytes(), signature.as_bytes(), day(0))
+    };
+    for n in [0, 1] {
+        let verified = verdict(1, &sha1, signed_by(&sha1, n)).unwrap();
+        assert!(verified.weakness.unwrap().contains("SHA1"));
+        assert!(verdict(0, &sha1, signed_by(&sha1, n)).is_err());
+    }
+    assert_eq!(verdict(1, &a, signed_by(&a, 1)).unwrap().weakness, None);
+    assert!(verdict(1, &sha1, hashed(&sha1, 1, HashAlgorithm::SHA1)).is_err());
+    assert!(verdict(1, &sha1, bad(&sha1, 1)).is_err());
+    let revoked = insert(&sha1, vec![revocation(&sha1, &sha1, -5, KeyRetired)]);
+    assert!(verdict(1, &revoked, signed_by(&revoked, 0)).is_err());
 }
