@@ -133,6 +133,16 @@ impl IndexFetch<'_> {
         }
     }
 
+    /// Returns whether the spool has an object, and it is what its name says.
+    fn has_whole_object(&self, stored: &StoredIndex) -> Result<bool, FetchError> {
+        let path = object_path(self.spool, &stored.sha256);
+        let found = match has_object(self.spool, &stored.sha256) {
+            true => digests_of_object(&path, &stored.sha256, stored.size)?,
+            false => None,
+        };
+        Ok(found.is_some_and(|found| found.length == stored.size))
+    }
+
     /// Downloads a file, by its hash where the archive offers by-hash, and checks length and hash.
     fn download(
         &self,
@@ -244,17 +254,21 @@ impl IndexFetch<'_> {
             check(&digests, entry, uri, " unpacked")?;
         }
         let temporary = encoder.finish().map_err(failed)?;
-        let sha256 = ObjectName::new(digests.sha256);
-        let path = object_path(self.spool, &sha256);
+        let stored = StoredIndex {
+            sha256: ObjectName::new(digests.sha256),
+            size: digests.length,
+        };
+        let path = object_path(self.spool, &stored.sha256);
+        // A reader may have the object open, and not every file system lets it read on once another file has the name (FUSE).
+        if self.has_whole_object(&stored)? {
+            return Ok(stored);
+        }
         if let Some(dir) = path.parent() {
             durable::create_dir(dir)?;
             durable::persist(temporary, &path, None)?;
             durable::sync_dir(dir)?;
         }
-        Ok(StoredIndex {
-            sha256,
-            size: digests.length,
-        })
+        Ok(stored)
     }
 }
 

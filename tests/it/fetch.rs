@@ -1,10 +1,13 @@
 //! Mirrors over HTTP: what is asked for, what is not asked for twice, and what becomes of a suite while its mirror misbehaves.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::site::Site;
+use crate::common::site::{Site, files};
 use crate::common::upstream::{NEWER, NEWEST, Suite, stanza};
 use crate::common::web::{Mirror, Request};
 
@@ -569,4 +572,39 @@ fn a_run_that_goes_well_says_nothing() {
         said.expect(0, &[]);
         assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", ""));
     }
+}
+
+/// The objects of the spool, with the number of the file of each.
+fn objects(site: &Site) -> BTreeMap<PathBuf, u64> {
+    let files = files(&site.root().join("spool/objects")).into_iter();
+    let objects = files.filter(|path| path.extension().is_some_and(|e| e == "zst"));
+    let objects = objects.map(|path| (path.clone(), path.metadata().unwrap().ino()));
+    objects.collect()
+}
+
+#[test]
+fn an_object_that_is_there_is_not_replaced_while_somebody_may_read_it() {
+    let site = Site::new();
+    let mut suite = site.main();
+    // Its Release lists packed forms alone, so what is in them is known only when they are unpacked.
+    let is_plain = |line: &&str| line.starts_with(' ') && line.ends_with("/Packages");
+    let kept = suite.body.lines().filter(|line| !is_plain(line));
+    suite.body = kept.map(|line| format!("{line}\n")).collect();
+    suite.sign();
+    site.ok(&["run"]);
+    let before = objects(&site);
+    suite.set("Date", NEWER);
+    suite.sign();
+    site.ok(&["run"]);
+    assert_eq!(objects(&site), before);
+    // One that is damaged is.
+    let of_main = fs::read_to_string(site.root().join("spool/main/bookworm.json")).unwrap();
+    let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let damaged = before.keys().find(|path| of_main.contains(&name(path)));
+    let damaged = damaged.unwrap();
+    let whole = fs::read(damaged).unwrap();
+    fs::write(damaged, &whole[..whole.len() / 2]).unwrap();
+    fs::write(site.root().join("spool/main/bookworm.json"), "{").unwrap();
+    assert_eq!(site.run(&[]).code, Some(0));
+    assert_eq!(fs::read(damaged).unwrap(), whole);
 }
