@@ -39,13 +39,46 @@ impl DomainError for SymlinkedDirectory {
     }
 }
 
-/// Makes a directory and the missing ones above it, readable for all.
+/// The mode of a directory that all may enter.
+pub(crate) const DIRECTORY_MODE: u32 = 0o755;
+
+/// The mode of a published file.
+pub(crate) const FILE_MODE: u32 = 0o644;
+
+/// Makes a directory and the missing ones above it, readable for all, whatever default ACL the directory above has.
 pub(crate) fn create_dir(path: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path)
-        .map_err(Error::io("create the directory", path))
+    let create = || Error::io("create the directory", path);
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        Ok(()) => {}
+        Err(_) if path.is_dir() => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) else {
+                return Err(create()(error));
+            };
+            create_dir(above)?;
+            match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+                Err(_) if path.is_dir() => return Ok(()),
+                made => made.map_err(create())?,
+            }
+        }
+        Err(error) => return Err(create()(error)),
+    }
+    let mode = path.metadata().map_err(create())?.permissions().mode();
+    match lacks(mode, DIRECTORY_MODE) {
+        true => set_mode(path, mode & 0o7000 | DIRECTORY_MODE),
+        false => Ok(()),
+    }
+}
+
+/// Returns whether a mode lacks something of the one that is meant.
+pub(crate) fn lacks(mode: u32, meant: u32) -> bool {
+    mode & meant != meant
+}
+
+/// Sets the mode of a file or a directory.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(Error::io("set the mode of", path))
 }
 
 /// Makes a directory that only its owner may enter, and the missing ones above it; closes an existing directory to others.
@@ -128,7 +161,7 @@ fn parent(path: &Path) -> &Path {
 pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
     Builder::new()
         .prefix(TEMP_PREFIX)
-        .permissions(fs::Permissions::from_mode(0o644))
+        .permissions(fs::Permissions::from_mode(FILE_MODE))
         .tempfile_in(parent(path))
         .map_err(Error::io("create a temporary file for", path))
 }
@@ -141,7 +174,7 @@ pub(crate) fn persist(
 ) -> Result<()> {
     // A published file is readable whatever umask the process has.
     file.as_file()
-        .set_permissions(fs::Permissions::from_mode(0o644))
+        .set_permissions(fs::Permissions::from_mode(FILE_MODE))
         .map_err(Error::io("set the mode of", path))?;
     if let Some(time) = modified {
         file.as_file()

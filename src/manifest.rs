@@ -9,10 +9,14 @@
 //! manifest as well. What clients believe is the signature on the Release, and `verify` reads every byte against that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
+use std::fs::Metadata;
 use std::io::{self, BufReader};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{self, TEMP_PREFIX};
@@ -93,28 +97,139 @@ impl ManifestFile {
     /// Returns whether the file at a path is the one that the manifest has: of the same size and time. A file of another time, as from a
     /// backup, is read.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        let Ok(found) = path.symlink_metadata() else {
-            return false;
-        };
-        let is_as_long = found.is_file() && found.len() == self.digests.size;
-        let is_same = || digests(path).is_ok_and(|found| found.sha256 == self.digests.sha256);
-        is_as_long && (found.mtime() == self.modified || is_same())
+        let found = path.symlink_metadata();
+        found.is_ok_and(|found| self.likeness(path, &found) != Likeness::Other)
     }
 
-    /// Returns whether there is a file of the same size at a path.
-    pub(crate) fn has_size_of(&self, path: &Path) -> bool {
-        let found = path.symlink_metadata();
-        found.is_ok_and(|found| found.is_file() && found.len() == self.digests.size)
+    fn likeness(&self, path: &Path, found: &Metadata) -> Likeness {
+        let is_as_long = found.is_file() && found.len() == self.digests.size;
+        match is_as_long {
+            true if found.mtime() == self.modified => Likeness::Same,
+            true if self.holds(path) => Likeness::Touched,
+            _ => Likeness::Other,
+        }
+    }
+
+    /// Returns whether the bytes of a file are those that the manifest has. Reads all of them.
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        digests(path).is_ok_and(|found| {
+            (found.size, &found.sha256) == (self.digests.size, &self.digests.sha256)
+        })
+    }
+
+    /// Returns the time when the file was last changed.
+    pub(crate) fn modified(&self) -> SystemTime {
+        let seconds = Duration::from_secs(self.modified.unsigned_abs());
+        match self.modified {
+            0.. => SystemTime::UNIX_EPOCH + seconds,
+            _ => SystemTime::UNIX_EPOCH - seconds,
+        }
     }
 }
 
-/// The result of comparing a directory with a manifest, as messages that name the files.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The likeness of a file and its entry in a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Likeness {
+    /// The size and the time are those of the entry.
+    Same,
+    /// The bytes are those of the entry, and the time is not.
+    Touched,
+    /// The file is another one.
+    Other,
+}
+
+/// A file or a directory that not all may read, or that all may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrongMode {
+    /// The file or the directory.
+    pub(crate) path: PathBuf,
+    /// The mode that it has.
+    pub(crate) mode: u32,
+    /// The mode that is meant.
+    pub(crate) meant: u32,
+}
+
+impl WrongMode {
+    /// Returns the mode of a published file or directory if it is wrong. More rights for the group are the operator's affair.
+    pub(crate) fn of(path: &Path, found: &Metadata) -> Option<WrongMode> {
+        let (mode, meant, needed) = match (found.is_dir(), found.is_file()) {
+            (true, _) => (
+                found.mode(),
+                durable::DIRECTORY_MODE,
+                durable::DIRECTORY_MODE,
+            ),
+            // A published file is replaced, and never written to.
+            (_, true) => (found.mode(), durable::FILE_MODE, durable::FILE_MODE & 0o444),
+            // A symlink has no mode, and whatever else stands in the place of a file is replaced.
+            _ => return None,
+        };
+        let mode = mode & 0o7777;
+        let is_wrong = durable::lacks(mode, needed) || mode & 0o002 != 0;
+        is_wrong.then(|| WrongMode {
+            path: path.to_owned(),
+            mode,
+            meant,
+        })
+    }
+
+    /// Returns whether the owner of a directory can look into it.
+    pub(crate) fn is_open(&self) -> bool {
+        !durable::lacks(self.mode, 0o500)
+    }
+}
+
+impl Display for WrongMode {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (path, mode, meant) = (self.path.display(), self.mode, self.meant);
+        write!(f, "{path} has the mode {mode:04o} instead of {meant:04o}")
+    }
+}
+
+/// The result of comparing a directory with what is on record of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Comparison {
-    /// Files of the manifest that are not there, or look different.
-    pub(crate) wrong: Vec<String>,
-    /// Files that are there and not in the manifest.
-    pub(crate) foreign: Vec<String>,
+    /// Files that are on record, and are not there.
+    pub(crate) missing: Vec<PathBuf>,
+    /// Files that are on record, and look different.
+    pub(crate) changed: Vec<PathBuf>,
+    /// Files that are there, and not on record.
+    pub(crate) foreign: Vec<PathBuf>,
+    /// Files and directories that have the wrong mode. What lies below a directory that its owner cannot read is not looked at.
+    pub(crate) modes: Vec<WrongMode>,
+    /// Files that have the bytes of the record and another time, with that of the record: no fault, but each comparison has to read them.
+    pub(crate) touched: Vec<(PathBuf, SystemTime)>,
+}
+
+impl Comparison {
+    /// Returns whether everything is as it is on record.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.faults().next().is_none()
+    }
+
+    /// Leaves out faults that are easily mended: of modes, of foreign files, and of the files that `can_be_had` knows.
+    pub(crate) fn forgive(&mut self, can_be_had: impl Fn(&Path) -> bool) {
+        self.missing.retain(|path| !can_be_had(path));
+        self.changed.retain(|path| !can_be_had(path));
+        self.foreign.clear();
+        self.modes.clear();
+    }
+
+    /// Returns the faults as messages that name the files.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = String> {
+        let modes = self.modes.iter().map(ToString::to_string);
+        self.faults_but_modes().chain(modes)
+    }
+
+    /// Returns the faults of names and bytes.
+    pub(crate) fn faults_but_modes(&self) -> impl Iterator<Item = String> {
+        let missing = self.missing.iter();
+        let missing = missing.map(|path| format!("{} is not there", path.display()));
+        let changed = self.changed.iter();
+        let changed = changed.map(|path| format!("{} was changed", path.display()));
+        let foreign = self.foreign.iter();
+        let foreign = foreign.map(|path| format!("{}: nothing put it there", path.display()));
+        missing.chain(changed).chain(foreign)
+    }
 }
 
 impl Manifest {
@@ -167,7 +282,9 @@ impl Manifest {
         let mut found = Comparison::default();
         let mut missing: BTreeSet<&str> = self.files.keys().map(String::as_str).collect();
         let is_there = dir.symlink_metadata().is_ok_and(|m| m.is_dir());
-        let entries = is_there.then(|| listing::below(dir, usize::MAX, |path| !skip(path)));
+        let mut directories = Vec::new();
+        let enter = |path: &Path| !skip(path) && can_enter(path, &mut directories);
+        let entries = is_there.then(|| listing::below(dir, usize::MAX, enter));
         for entry in entries.into_iter().flatten() {
             let entry = entry?;
             let path = entry.path();
@@ -177,20 +294,47 @@ impl Manifest {
             let Some((name, file)) =
                 own_name(dir, path).and_then(|name| self.files.get_key_value(&name))
             else {
-                found.foreign.push(path.display().to_string());
+                found.foreign.push(path.to_owned());
                 continue;
             };
             missing.remove(name.as_str());
-            if !file.is_at(path) {
-                let path = path.display();
-                found.wrong.push(format!("{path} was changed"));
+            let metadata = path
+                .symlink_metadata()
+                .map_err(Error::io("look at", path))?;
+            let wrong = WrongMode::of(path, &metadata);
+            match file.likeness(path, &metadata) {
+                Likeness::Other => found.changed.push(path.to_owned()),
+                // Only its owner can set the mode of a file; but whoever may write in the directory can replace it.
+                _ if wrong.is_some() && !is_ours(&metadata) => found.changed.push(path.to_owned()),
+                Likeness::Touched => found.touched.push((path.to_owned(), file.modified())),
+                Likeness::Same => {}
             }
+            found.modes.extend(wrong.filter(|_| is_ours(&metadata)));
         }
+        let is_seen = |path: &PathBuf| {
+            let mut closed = directories.iter().filter(|wrong| !wrong.is_open());
+            !closed.any(|wrong| path.starts_with(&wrong.path))
+        };
         let missing = missing.into_iter().map(|name| dir.join(name));
-        let missing = missing.map(|path| format!("{} is not there", path.display()));
-        found.wrong.extend(missing);
+        found.missing.extend(missing.filter(is_seen));
+        found.modes.extend(directories);
         Ok(found)
     }
+}
+
+/// Returns whether the owner of a directory can look into it, and notes the mode if it is wrong.
+pub(crate) fn can_enter(path: &Path, wrong: &mut Vec<WrongMode>) -> bool {
+    let found = path.symlink_metadata();
+    let found = found.ok().and_then(|found| WrongMode::of(path, &found));
+    let is_open = found.as_ref().is_none_or(WrongMode::is_open);
+    wrong.extend(found);
+    is_open
+}
+
+/// Returns whether the user of this process can set the mode of a file.
+fn is_ours(found: &Metadata) -> bool {
+    let user = Uid::effective();
+    user.is_root() || user.as_raw() == found.uid()
 }
 
 /// Returns the path of a file of ours below a directory; `None` for a temporary file, and for names that are no UTF-8, which are not ours.
@@ -218,6 +362,7 @@ mod tests {
     fn what_differs_from_a_manifest_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
+        durable::set_mode(dir, 0o755).unwrap();
         for path in ["a/one", "a/two", "b/three", "inner/four"] {
             fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
             fs::write(dir.join(path), path).unwrap();
@@ -238,24 +383,51 @@ mod tests {
         fs::rename(dir.join("b"), dir.join("c")).unwrap();
         std::os::unix::fs::symlink("c", dir.join("b")).unwrap();
         let found = compare();
-        let at = |name: &str| dir.join(name).display().to_string();
-        let wrong = [
-            at("a/one") + " was changed",
-            at("a/two") + " is not there",
-            at("b/three") + " is not there",
-        ];
-        assert_eq!(found.wrong, wrong);
+        assert_eq!(found.missing, [dir.join("a/two"), dir.join("b/three")]);
+        assert_eq!(found.changed, [dir.join("a/one")]);
         let mut foreign = found.foreign;
         foreign.sort();
-        assert_eq!(foreign, [at("b"), at("c/three")]);
-        assert_eq!(
-            manifest
-                .compare(&dir.join("gone"), &skip)
-                .unwrap()
-                .wrong
-                .len(),
-            3
-        );
+        assert_eq!(foreign, [dir.join("b"), dir.join("c/three")]);
+        let found = manifest.compare(&dir.join("gone"), &skip).unwrap();
+        assert_eq!(found.missing.len(), 3);
+    }
+
+    #[test]
+    fn what_not_all_may_read_or_all_may_change_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        durable::set_mode(dir, 0o755).unwrap();
+        for path in ["a/one", "a/two", "b/three", "b/four"] {
+            durable::create_dir(dir.join(path).parent().unwrap()).unwrap();
+            durable::write_file(&dir.join(path), path.as_bytes(), None).unwrap();
+        }
+        let manifest = Manifest::read(dir, &|_| false).unwrap();
+        let modes = [
+            ("a/one", 0o600),
+            ("a/two", 0o666),
+            ("b/three", 0o664),
+            ("b/four", 0o444),
+            ("b", 0o2775),
+        ];
+        for (path, mode) in modes {
+            durable::set_mode(&dir.join(path), mode).unwrap();
+        }
+        let found = || manifest.compare(dir, &|_| false).unwrap();
+        let mut faults: Vec<_> = found().faults().collect();
+        faults.sort();
+        let at = |path: &str| dir.join(path).display().to_string();
+        let expected = [
+            at("a/one") + " has the mode 0600 instead of 0644",
+            at("a/two") + " has the mode 0666 instead of 0644",
+        ];
+        assert_eq!(faults, expected);
+        // What cannot be looked into is not said to be missing.
+        durable::set_mode(&dir.join("a"), 0).unwrap();
+        let found = found();
+        durable::set_mode(&dir.join("a"), 0o755).unwrap();
+        let paths: Vec<_> = found.modes.iter().map(|wrong| &wrong.path).collect();
+        assert_eq!(paths, [&dir.join("a")]);
+        assert!(found.missing.is_empty() && found.foreign.is_empty());
     }
 
     #[test]
@@ -264,12 +436,13 @@ mod tests {
         let path = dir.path().join("file");
         fs::write(&path, "text").unwrap();
         let manifest = Manifest::read(dir.path(), &|_| false).unwrap();
-        for (text, faults) in [("text", 0), ("tent", 1)] {
+        for (text, touched, changed) in [("text", 1, 0), ("tent", 0, 1)] {
             fs::write(&path, text).unwrap();
             let file = fs::File::options().write(true).open(&path).unwrap();
             file.set_modified(std::time::UNIX_EPOCH).unwrap();
             let found = manifest.compare(dir.path(), &|_| false).unwrap();
-            assert_eq!(found.wrong.len(), faults, "{found:?}");
+            let numbers = (found.touched.len(), found.changed.len());
+            assert_eq!(numbers, (touched, changed), "{found:?}");
         }
     }
 }

@@ -131,7 +131,8 @@ pub fn foretell<'a>(
 ) -> Result<(Plan<'a>, Outcome)> {
     let now = later_than_published(workspace, options)?;
     let signer = setup.signing.signer()?;
-    let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
+    let found = publish::inspect(workspace)?;
+    let plan = setup.plan(spool, &signer, &found, now, options.allow.rebuild)?;
     plan.tell_bounds(options.listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, options.listener);
     let served = workspace.published();
@@ -142,7 +143,12 @@ pub fn foretell<'a>(
             Outcome::foreseen(spool, foreseen, served)
         }
     };
-    Ok((plan, Outcome { keys, ..outcome }))
+    let outcome = Outcome {
+        keys,
+        repaired: found.repaired,
+        ..outcome
+    };
+    Ok((plan, outcome))
 }
 
 /// Merges the spool into volatile and checks it, and publishes nothing.
@@ -154,7 +160,8 @@ pub fn merge_spool(
 ) -> Result<Outcome> {
     let now = (options.clock)();
     let signer = setup.signing.signer()?;
-    let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
+    let found = publish::inspect(workspace)?;
+    let plan = setup.plan(spool, &signer, &found, now, options.allow.rebuild)?;
     plan.tell_bounds(options.listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, options.listener);
     let staging = staging(&signer, options);
@@ -187,15 +194,20 @@ pub fn publish_spool(
     // A run that died after its last swap did not write the reports.
     report::write(workspace, &setup.watches, now)?;
     let signer = setup.signing.signer()?;
-    let plan = setup.plan(spool, &signer, workspace, now, options.allow.rebuild)?;
+    let mended = publish::mend(workspace, listener)?;
+    let plan = setup.plan(spool, &signer, &mended, now, options.allow.rebuild)?;
     plan.tell_bounds(listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, listener);
+    let repaired = mended.repaired;
     if plan.is_empty() {
         let waiting = plan.waiting(listener)?;
         idle::tell(setup, workspace.published(), listener);
         listener.info("nothing changed, nothing to publish");
-        let outcome = Outcome::waiting(spool, &waiting, workspace.published());
-        return Ok(Outcome { keys, ..outcome });
+        return Ok(Outcome {
+            keys,
+            repaired,
+            ..Outcome::waiting(spool, &waiting, workspace.published())
+        });
     }
     listener.step("merge");
     let staging = staging(&signer, options);
@@ -223,7 +235,11 @@ pub fn publish_spool(
     listener.info(format!("published generation {}", published.number));
     idle::tell(setup, workspace.published(), listener);
     report::write(workspace, &setup.watches, now).map_err(unfinished)?;
-    Ok(Outcome { keys, ..outcome })
+    Ok(Outcome {
+        keys,
+        repaired,
+        ..outcome
+    })
 }
 
 /// The new generation is served, but a later step failed.

@@ -122,6 +122,8 @@ impl Record for VolatileRecord {
 pub struct Workspace<'lock> {
     layout: Layout,
     published: Generation,
+    /// `true` if suites are published whose records are lost.
+    has_lost_records: bool,
     lock: &'lock RunLock,
     claim: Claim,
 }
@@ -138,10 +140,11 @@ impl<'lock> Workspace<'lock> {
         }
         durable::create_dir(&layout.log())?;
         let claim = lock.claim(&layout.state())?;
-        let published = read_published(&layout)?;
+        let (published, lost) = read_published(&layout)?;
         Ok(Workspace {
             layout,
             published,
+            has_lost_records: !lost.is_empty(),
             lock,
             claim,
         })
@@ -167,6 +170,11 @@ impl<'lock> Workspace<'lock> {
         &self.published
     }
 
+    /// Returns whether suites are published whose records are lost, so that nothing is known of their directories.
+    pub(crate) fn has_lost_records(&self) -> bool {
+        self.has_lost_records
+    }
+
     /// Records the generation that is about to be swapped in.
     pub fn record_staged(&self, generation: &Generation) -> Result<()> {
         generation::write(&self.layout.state().join(STAGED), generation)
@@ -183,6 +191,7 @@ impl<'lock> Workspace<'lock> {
         let staged = self.layout.state().join(STAGED);
         durable::rename(&staged, &published_path(&self.layout))?;
         let before = std::mem::replace(&mut self.published, generation);
+        self.has_lost_records = false;
         generation::collect(&published_path(&self.layout))?;
         Ok(before)
     }
@@ -280,7 +289,7 @@ impl View {
     /// Reads the state as it is now.
     pub fn open(root: &Path) -> Result<View> {
         let layout = Layout::new(root);
-        let published = read_published(&layout).map_err(|error| match error {
+        let (published, _) = read_published(&layout).map_err(|error| match error {
             Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 StateError::Private {
                     path: layout.state(),
@@ -313,16 +322,16 @@ fn published_path(layout: &Layout) -> PathBuf {
     layout.state().join("published.json")
 }
 
-/// Reads what production holds. Without the lock, a run may remove files of suites between two looks: then the list changes as well.
-fn read_published(layout: &Layout) -> Result<Generation> {
+/// Reads what production holds, and the names of the suites whose records are lost. Without the lock, a run may remove files of suites between two looks: then the list changes as well.
+fn read_published(layout: &Layout) -> Result<(Generation, Vec<String>)> {
     let path = published_path(layout);
     let mut before = None;
     loop {
         let (generation, gone) = generation::read(&path)?.unwrap_or_default();
-        let seen = Some((generation.number, gone));
-        if seen == before || seen.as_ref().is_some_and(|(_, gone)| gone.is_empty()) {
-            return Ok(generation);
+        let seen = (generation.number, gone);
+        if seen.1.is_empty() || before.as_ref() == Some(&seen) {
+            return Ok((generation, seen.1));
         }
-        before = seen;
+        before = Some(seen);
     }
 }

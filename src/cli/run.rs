@@ -1,11 +1,9 @@
 //! `run`, and its parts one by one: `fetch`, `merge`, `publish`, `push`.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use aptmerge::cancel::Cancel;
 use aptmerge::config::Config;
-use aptmerge::difference::Difference;
 use aptmerge::error::{Result, chain};
 use aptmerge::events::Listener;
 use aptmerge::fetch::Spool;
@@ -123,7 +121,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
         let (plan, outcome) = cycle::foretell(&workspace, &setup, &spool, &options)?;
         match context.json {
             true => context.print_json(&outcome),
-            false => context.print(&describe(&plan, &outcome.difference)),
+            false => context.print(&describe(&plan, &outcome)),
         }
         return Ok(ExitCode::from(code(&outcome)));
     }
@@ -252,8 +250,13 @@ struct Pushed {
 const LINKS: &str = "aliases and links to pools";
 
 /// Returns the plan in words: one line a suite, and below it one for each package that would change.
-fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> String {
+fn describe(plan: &Plan<'_>, outcome: &Outcome) -> String {
     let mut lines = Vec::new();
+    for repaired in &outcome.repaired {
+        let place = repaired.suite.as_deref().unwrap_or(LINKS);
+        let faults = repaired.in_words();
+        lines.push(format!("{place}: would be mended, {faults}"));
+    }
     for suite in &plan.suites {
         lines.push(match &suite.action {
             Action::Keep => format!("{}: unchanged", suite.name),
@@ -261,7 +264,7 @@ fn describe(plan: &Plan<'_>, differences: &BTreeMap<String, Difference>) -> Stri
             Action::Merge(why) => format!("{}: would be merged, {why}", suite.name),
             Action::Wait(why) => format!("{}: waits for an archive, {}", suite.name, chain(why)),
         });
-        if let Some(difference) = differences.get(suite.name.as_str()) {
+        if let Some(difference) = outcome.difference.get(suite.name.as_str()) {
             let changes = difference.changes.iter();
             lines.extend(changes.map(|change| format!("  {change}")));
             let behind = difference.behind.iter();
@@ -330,6 +333,11 @@ fn finish(context: &Context, config: &Config, outcome: &Outcome) -> u8 {
         for (suite, difference) in &outcome.difference {
             context.tell(&format!("  {suite}: {}", difference.summary()));
         }
+    } else if !outcome.repaired.is_empty() {
+        context.tell(&format!(
+            "mended: generation {} is as it was published",
+            outcome.generation
+        ));
     } else {
         context.tell(&format!(
             "nothing changed: generation {} stays",

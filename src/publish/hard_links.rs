@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 
 /// Gives `from` the further name `to`, in place of whatever had that name.
 pub(super) fn link_file(from: &Path, to: &Path) -> Result<()> {
+    // rename(2) does nothing where both names are those of one file, and would leave the temporary one.
+    if is_one(from, to) {
+        return Ok(());
+    }
     let linked = tempfile::Builder::new()
         .prefix(durable::TEMP_PREFIX)
         .make_in(to.parent().unwrap_or(Path::new(".")), |temporary| {
@@ -29,6 +33,11 @@ pub(super) fn link_file(from: &Path, to: &Path) -> Result<()> {
         Err(error) if cannot_link(&error) => copy_file(from, to),
         Err(error) => Err(Error::io("link", to)(error)),
     }
+}
+
+fn is_one(a: &Path, b: &Path) -> bool {
+    let inode = |path: &Path| path.symlink_metadata().map(|m| (m.dev(), m.ino())).ok();
+    inode(b).is_some_and(|b| inode(a) == Some(b))
 }
 
 /// Returns whether a link failed because of the file system and not because of the file.

@@ -18,7 +18,7 @@
 //! sees every change, and the same inputs and clock give the same files.
 //!
 //! The module `refused` explains why no archive keeps suites back that are not made from it. The module `trees` explains which suites stay
-//! in the trees as they are, and why that is safe.
+//! in the trees as they are, and why that is safe; the module `mend`, how a tree is mended that somebody damaged.
 //!
 //! A crash before the swap leaves a volatile that the next run throws away, since nothing is on record of it. A crash between the swaps
 //! leaves the link at a volatile that is complete; the next run checks that it still is, and finishes from there ([`recover`]). A crash
@@ -35,6 +35,7 @@ mod hard_links;
 mod known;
 mod lines;
 mod link;
+mod mend;
 mod outline;
 mod patched;
 mod patches;
@@ -56,6 +57,7 @@ pub use check::{CheckOptions, TreeReport, check_tree};
 pub use error::{Ending, Guard, PublishError};
 pub use foreseen::Foreseen;
 pub use link::{Served, recover, served};
+pub use mend::{Mended, Repaired, inspect, mend};
 pub use plan::{Action, Allowances, Plan};
 pub use refused::Refused;
 pub use settings::Settings;

@@ -10,11 +10,12 @@ use crate::merge::{Input, Inputs, MERGE_VERSION};
 use crate::names::SuiteName;
 use crate::openpgp::SigningKeys;
 use crate::spec::{Spec, digest};
-use crate::workspace::{Generation, SuiteRecord, Workspace};
+use crate::workspace::{Generation, SuiteRecord};
 use jiff::Timestamp;
 use rayon::prelude::*;
 
 use super::link::{Served, served};
+use super::mend::Mended;
 use super::readback;
 use super::refused::Refused;
 use super::settings::Settings;
@@ -80,23 +81,27 @@ pub struct Plan<'a> {
     pub suites: Vec<SuitePlan<'a>>,
     /// Suites that are published and no longer configured.
     pub removed: Vec<&'a str>,
-    /// `true` if links or pool links differ from the configured ones.
+    /// `true` if links or pool links differ from the configured ones, or those that are served from the record.
     pub links_changed: bool,
+    /// The suites that production does not hold as their manifests have them, each with a file that is at fault.
+    pub(super) damaged: BTreeMap<String, String>,
     /// The keys that will sign.
     pub keys: SigningKeys,
 }
 
 impl<'a> Plan<'a> {
-    /// Compares specs and inputs with what is published, and what is published with the keys that will sign.
+    /// Compares specs and inputs with what is published, and what is published with the keys that will sign. `mended` knows what is left of
+    /// damage to production.
     pub(crate) fn new(
         specs: &'a [Spec],
         settings: &'a Settings,
         inputs: &'a dyn Inputs,
         keys: SigningKeys,
-        workspace: &'a Workspace<'_>,
+        mended: &Mended<'a>,
         now: Timestamp,
         rebuild: bool,
     ) -> Result<Plan<'a>> {
+        let workspace = mended.workspace;
         let layout = workspace.layout();
         let published = workspace.published();
         // The record describes what production holds. If somebody removed production or the link, the record is void.
@@ -106,13 +111,18 @@ impl<'a> Plan<'a> {
             !nothing_served && dir.join("InRelease").is_file()
         };
         let fingerprints = keys.fingerprints();
+        let damaged = specs.iter().filter_map(|spec| {
+            let name = spec.name.to_string();
+            Some((name.clone(), mended.fault_of(&name)?))
+        });
+        let damaged: BTreeMap<String, String> = damaged.collect();
         let mut suites = Vec::new();
         for spec in specs {
             let name = &spec.name;
             let record = published
                 .suites
                 .get(name.as_str())
-                .filter(|_| is_there(name));
+                .filter(|_| is_there(name) || damaged.contains_key(name.as_str()));
             let found = inputs.inputs(&spec.content);
             let fault = found.as_ref().err().cloned();
             let found = found.unwrap_or_default();
@@ -122,7 +132,11 @@ impl<'a> Plan<'a> {
                 Some(why) => Action::Wait(why),
                 None => {
                     let bound = bound.as_ref();
-                    action(spec, record, &digests, bound, now, rebuild)
+                    let action = action(spec, record, &digests, bound, now, rebuild);
+                    match (action, damaged.get(name.as_str())) {
+                        (Action::Keep, Some(fault)) => Action::Merge(fault.clone()),
+                        (action, _) => action,
+                    }
                 }
             };
             suites.push(SuitePlan {
@@ -155,7 +169,8 @@ impl<'a> Plan<'a> {
             .collect();
         // The aliases of a suite that is not published come and go with the suite.
         let is_published = |name: &str| published.suites.contains_key(name);
-        let links_changed = published.links != links(specs.iter(), settings, is_published);
+        let links_changed = published.links != links(specs.iter(), settings, is_published)
+            || mended.fault_above().is_some();
         Ok(Plan {
             settings,
             inputs,
@@ -165,6 +180,7 @@ impl<'a> Plan<'a> {
             removed,
             links_changed,
             keys,
+            damaged,
         })
     }
 

@@ -15,7 +15,7 @@
 //! Inside of its `pool/`, a web server follows the symlinks that the archive has, as if it served the archive itself;
 //! `serve` follows no symlink that leads out. A push leaves the whole of `pool/` here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -43,13 +43,31 @@ pub(super) fn place_pool(
     outside: &BTreeSet<&str>,
 ) -> Result<()> {
     durable::create_dir(place)?;
+    for (link, target) in wanted_links(place, pool, archive, outside)? {
+        if let Some(directory) = link.parent() {
+            durable::create_dir(directory)?;
+        }
+        durable::symlink(&target, &link)?;
+    }
+    Ok(())
+}
+
+/// Returns the links of a pool, each with the file or directory of the archive that it leads to. A link that is there already costs no look
+/// into the archive.
+pub(super) fn wanted_links(
+    place: &Path,
+    pool: &str,
+    archive: &Path,
+    outside: &BTreeSet<&str>,
+) -> Result<Vec<(PathBuf, PathBuf)>> {
     let theirs = archive.join("pool");
+    let mut links = BTreeMap::new();
     let entries = unless_failing(std::fs::read_dir(&theirs), "list", &theirs)?;
     for entry in entries.into_iter().flatten() {
         let entry = entry.map_err(Error::io("list", &theirs))?;
         let name = entry.file_name();
         if name != "_" && !is_hidden(name.as_encoded_bytes()) {
-            durable::symlink(&entry.path(), &place.join(name))?;
+            links.insert(place.join(name), entry.path());
         }
     }
     let prefix = format!("{pool}/");
@@ -57,26 +75,24 @@ pub(super) fn place_pool(
         // If a client encodes the path once more, the server looks for it as it is here; otherwise for the decoded path.
         let decoded: Vec<u8> = percent_decode_str(path).collect();
         for path in [OsString::from(path), OsString::from_vec(decoded)] {
-            place_file(&place.join("_"), Path::new(&path), archive)?;
+            links.extend(link_to_file(&place.join("_"), Path::new(&path), archive)?);
         }
     }
-    Ok(())
+    Ok(links.into_iter().collect())
 }
 
-/// Links one file of an archive, if it may be linked.
-fn place_file(place: &Path, path: &Path, archive: &Path) -> Result<()> {
+/// Returns the link to one file of an archive, if the file may be linked.
+fn link_to_file(place: &Path, path: &Path, archive: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
     let Some(path) = plain(path) else {
-        return Ok(());
+        return Ok(None);
     };
-    let link = place.join(&path);
-    let is_too_long = link.as_os_str().len() + SPARE_BYTES > PATH_BYTES;
-    if is_too_long || link.is_symlink() || !is_own_file(archive, &path)? {
-        return Ok(());
+    let (link, target) = (place.join(&path), archive.join(&path));
+    if link.as_os_str().len() + SPARE_BYTES > PATH_BYTES {
+        return Ok(None);
     }
-    if let Some(directory) = link.parent() {
-        durable::create_dir(directory)?;
-    }
-    durable::symlink(&archive.join(&path), &link)
+    let is_linked = std::fs::read_link(&link).is_ok_and(|leads| leads == target);
+    let is_wanted = is_linked || is_own_file(archive, &path)?;
+    Ok(is_wanted.then_some((link, target)))
 }
 
 /// Returns the path without its empty parts; `None` if it climbs, is hidden, or is not that of a package file.

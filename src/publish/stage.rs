@@ -112,9 +112,9 @@ impl<'p> Plan<'p> {
         } = options;
         let layout = workspace.layout();
         let volatile = layout.volatile();
-        let found = trees::look(workspace)?;
+        let is_volatile_known = trees::is_volatile_known(workspace)?;
         workspace.forget_volatile()?;
-        match found.is_volatile_known {
+        match is_volatile_known {
             true => self.clear_outdated(&volatile)?,
             false => durable::remove_tree(&volatile)?,
         }
@@ -134,12 +134,12 @@ impl<'p> Plan<'p> {
         for suite in &self.suites {
             cancel.check()?;
             let mut stage = self.suite_stage(suite, layout, &cache, allow, cancel);
-            let damage = found.damaged.get(suite.name.as_str());
+            let damage = self.damaged.get(suite.name.as_str());
             stage.is_damaged = damage.is_some();
             let made = match (&suite.action, suite.record) {
                 (Action::Keep, Some(record)) if damage.is_none() => {
                     kept.insert(suite.name.to_string());
-                    match found.is_volatile_known {
+                    match is_volatile_known {
                         true => Ok(record.clone()),
                         false => Ok(stage.keep(record)?),
                     }
@@ -190,14 +190,14 @@ impl<'p> Plan<'p> {
             links_changed: self.links_changed,
             refused,
             kept,
-            damaged: found.damaged.into_keys().collect(),
+            damaged: self.damaged.keys().cloned().collect(),
         };
         built.tell_refused(self, 0, listener)?;
         self.place_links(&mut built.generation, &volatile)?;
         let _syncing = listener.progress(Task::Sync);
         let suites = built.generation.suites.keys();
         // What volatile held before was forced out before it was on record.
-        let suites = suites.filter(|s| !found.is_volatile_known || !built.kept.contains(*s));
+        let suites = suites.filter(|s| !is_volatile_known || !built.kept.contains(*s));
         trees::force_out(&volatile, &built.generation, suites)?;
         durable::sync_dir(layout.root())?;
         Ok(Staged { plan: self, built })
@@ -262,10 +262,7 @@ impl<'p> Plan<'p> {
         {
             hard_links::remove(&volatile.join(path))?;
         }
-        let outside: BTreeSet<&str> = suites
-            .values()
-            .flat_map(|record| record.report.outside.iter().map(String::as_str))
-            .collect();
+        let outside = trees::outside(generation);
         for (path, target) in &generation.links {
             match path.strip_prefix("pool/") {
                 Some(pool) => {
@@ -358,9 +355,10 @@ impl Staged<'_> {
                 let mut problems = check_suite(&tree, name, Some(&known), &options).problems;
                 cancel.check()?;
                 let found = trees::compare(&tree, generation, name)?;
-                problems.extend(found.wrong);
-                let foreign = found.foreign.into_iter();
-                problems.extend(foreign.map(|path| format!("{path}: nothing put it there")));
+                problems.extend(found.faults_but_modes());
+                for wrong in found.modes.iter().take(1) {
+                    listener.warn(format!("suite {name}: {wrong}, so some cannot read it"));
+                }
                 match problems.is_empty() {
                     true => Ok(()),
                     false => Err(PublishError::Check {

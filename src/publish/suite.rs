@@ -463,7 +463,7 @@ impl SuiteStage<'_> {
         for dir in dirs {
             durable::create_dir(&self.new.join(dir))?;
         }
-        retained.retain(|path, _| before.files[path].has_size_of(&self.old.join(path)));
+        retained.retain(|path, _| before.files[path].is_at(&self.old.join(path)));
         for path in retained.keys() {
             let (old, new) = (self.old.join(path), self.new.join(path));
             hard_links::link_file(&old, &new)?;

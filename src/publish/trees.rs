@@ -6,9 +6,8 @@
 //! volatile meanwhile (it may lie in memory, or pass for scratch), [`look`] finds each file of the manifests in it as it was, and no
 //! other; else volatile is thrown away.
 //!
-//! Why a file that somebody removed from production, or changed in it, does not stay so: [`look`] finds that as well, and its suite is
-//! made anew, with nothing taken over that differs from the manifest. What somebody added there is removed where our own names are
-//! above it, and from each suite that changes; no Release lists it.
+//! What somebody did to production is mended before a generation is planned ([`super::mend`]). A suite that cannot be mended is made anew,
+//! with nothing taken over that differs from the manifest.
 //!
 //! So a generation costs the suites that it changes: of 300 small suites with one that changes, 3.8 seconds instead of 37, 32 links
 //! instead of 9,900, and 63 calls of fsync instead of 5,400. The unit is a suite and not a file: the directory of a suite that changes is
@@ -22,44 +21,139 @@ use rayon::prelude::*;
 
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::manifest::Comparison;
+use crate::listing;
+use crate::manifest::{self, Comparison, WrongMode};
 use crate::workspace::{Generation, Workspace};
 
-use super::hard_links;
+use super::{hard_links, pool};
 
-/// The state of the trees before a generation is built.
-pub(super) struct Found {
-    /// `true` if volatile is the tree of the generation that is published.
-    pub(super) is_volatile_known: bool,
-    /// The suites that are not in production as their manifests have them, each with a file that is not.
-    pub(super) damaged: BTreeMap<String, String>,
+/// Returns whether volatile is the tree of the generation that is published.
+pub(super) fn is_volatile_known(workspace: &Workspace<'_>) -> Result<bool> {
+    let (volatile, published) = (workspace.layout().volatile(), workspace.published());
+    let is_whole = |suite: &String| -> Result<bool> {
+        let is_on_record = !published.suites[suite].manifest.is_empty();
+        Ok(is_on_record && compare(&volatile, published, suite)?.is_clean())
+    };
+    Ok(workspace.is_volatile_known()?
+        && strays(&volatile, published)?.is_empty()
+        && published
+            .suites
+            .par_iter()
+            .map(|(suite, _)| is_whole(suite))
+            .try_reduce(|| true, |a, b| Ok(a && b))?)
 }
 
-/// Compares the trees with the generation that is published.
-pub(super) fn look(workspace: &Workspace<'_>) -> Result<Found> {
-    let (layout, published) = (workspace.layout(), workspace.published());
-    let (volatile, production) = (layout.volatile(), layout.production());
-    let suites: Vec<&String> = published.suites.keys().collect();
-    let damaged = suites.par_iter().filter_map(|suite| {
-        let found = compare(&production, published, suite);
-        let fault = found.map(|found| found.wrong.into_iter().next());
-        Some(fault.transpose()?.map(|fault| ((*suite).clone(), fault)))
+/// The differences between a tree and the generation that it should hold.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    /// The suites that are not as their manifests have them.
+    pub(super) suites: BTreeMap<String, Comparison>,
+    /// The differences of links, and of the directories above suites.
+    pub(super) above: Comparison,
+}
+
+impl Damage {
+    /// Returns the differences of each place that has some: of suites by their name, and of what lies above them.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Option<&str>, &Comparison)> {
+        let suites = self.suites.iter();
+        let suites = suites.map(|(suite, found)| (Some(suite.as_str()), found));
+        suites.chain([(None, &self.above)])
+    }
+
+    /// Returns whether the tree is as it should be.
+    pub(super) fn is_clean(&self) -> bool {
+        self.places().all(|(_, found)| found.is_clean())
+    }
+}
+
+/// Compares a tree with a generation: names, sizes, times, modes and links.
+pub(super) fn survey(tree: &Path, generation: &Generation) -> Result<Damage> {
+    let above = compare_above(tree, generation)?;
+    // What lies behind a symlink in the place of a directory is not ours.
+    let is_ours = |suite: &&String| !is_below(&tree.join("dists").join(suite), &above.changed);
+    let suites: Vec<&String> = generation.suites.keys().filter(is_ours).collect();
+    let suites = suites.par_iter().map(|suite| {
+        let found = compare(tree, generation, suite)?;
+        let is_worth_telling = !found.is_clean() || !found.touched.is_empty();
+        Ok(is_worth_telling.then(|| ((*suite).clone(), found)))
     });
-    let is_known = |suite: &&String| -> Result<bool> {
-        let found = compare(&volatile, published, suite)?;
-        let is_on_record = !published.suites[*suite].manifest.is_empty();
-        Ok(is_on_record && found == Comparison::default())
-    };
-    let is_volatile_known = workspace.is_volatile_known()?
-        && strays(&volatile, published)?.is_empty()
-        && suites
-            .par_iter()
-            .map(is_known)
-            .try_reduce(|| true, |a, b| Ok(a && b))?;
-    Ok(Found {
-        is_volatile_known,
-        damaged: damaged.collect::<Result<_>>()?,
+    let suites: Vec<Option<_>> = suites.collect::<Result<_>>()?;
+    Ok(Damage {
+        suites: suites.into_iter().flatten().collect(),
+        above,
     })
+}
+
+/// Returns whether a path lies below one of some others.
+fn is_below(path: &Path, others: &[PathBuf]) -> bool {
+    let mut above = path.ancestors().skip(1);
+    above.any(|dir| others.iter().any(|other| other == dir))
+}
+
+/// Compares the links of a tree and the directories above its suites with a generation.
+fn compare_above(tree: &Path, generation: &Generation) -> Result<Comparison> {
+    let mut found = Comparison::default();
+    for dir in above(generation).iter().map(|dir| at(tree, dir)) {
+        match dir.symlink_metadata() {
+            _ if is_below(&dir, &found.changed) => {}
+            Ok(metadata) if metadata.is_dir() => {
+                manifest::can_enter(&dir, &mut found.modes);
+            }
+            Ok(_) => found.changed.push(dir),
+            Err(_) => found.missing.push(dir),
+        }
+    }
+    let links = generation.links.keys();
+    for pool in links.filter(|link| link.starts_with("pool/")) {
+        let pool = tree.join(pool);
+        if is_real(&pool) && !is_below(&pool, &found.changed) {
+            let enter = |path: &Path| manifest::can_enter(path, &mut found.modes);
+            listing::below(&pool, usize::MAX, enter).try_for_each(|entry| entry.map(drop))?;
+        }
+    }
+    if !found.modes.iter().all(WrongMode::is_open) {
+        return Ok(found);
+    }
+    let others = found.changed.clone();
+    let is_ours = |path: &PathBuf| !is_below(path, &others);
+    let mut strays = strays(tree, generation)?;
+    // Directories that are none are told of already.
+    strays.retain(|path| is_ours(path) && !others.contains(path) && !found.missing.contains(path));
+    found.foreign = strays;
+    let links = wanted_links(tree, generation)?.into_iter();
+    for (link, target) in links.filter(|(link, _)| is_ours(link)) {
+        match link.symlink_metadata() {
+            Ok(_) if fs::read_link(&link).is_ok_and(|leads| leads == target) => {}
+            Ok(_) => found.changed.push(link),
+            Err(_) => found.missing.push(link),
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the symlinks that a tree of a generation should have, with the paths that they lead to.
+pub(super) fn wanted_links(
+    tree: &Path,
+    generation: &Generation,
+) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let outside = outside(generation);
+    let mut links = Vec::new();
+    for (path, target) in &generation.links {
+        let (place, target) = (tree.join(path), PathBuf::from(target));
+        match path.strip_prefix("pool/") {
+            Some(pool) => links.extend(pool::wanted_links(&place, pool, &target, &outside)?),
+            None => links.push((place, target)),
+        }
+    }
+    Ok(links)
+}
+
+/// Returns the paths outside of the pools of local archives that published stanzas name.
+pub(super) fn outside(generation: &Generation) -> BTreeSet<&str> {
+    let records = generation.suites.values();
+    records
+        .flat_map(|record| record.report.outside.iter().map(String::as_str))
+        .collect()
 }
 
 /// Compares the directory of a suite in a tree with the suite's manifest. Suites below its name are left out. A suite without a manifest
@@ -101,6 +195,14 @@ pub(super) fn above(generation: &Generation) -> BTreeSet<PathBuf> {
     above
 }
 
+/// Returns the path of a directory above suites. A path that ends with a slash would lead through a symlink.
+fn at(tree: &Path, dir: &Path) -> PathBuf {
+    match dir.as_os_str().is_empty() {
+        true => tree.to_owned(),
+        false => tree.join(dir),
+    }
+}
+
 fn is_suite(generation: &Generation, path: &Path) -> bool {
     let name = path.strip_prefix("dists").ok().and_then(Path::to_str);
     name.is_some_and(|name| generation.suites.contains_key(name))
@@ -111,7 +213,7 @@ pub(super) fn strays(tree: &Path, generation: &Generation) -> Result<Vec<PathBuf
     let above = above(generation);
     let mut strays = Vec::new();
     for dir in &above {
-        let path = tree.join(dir);
+        let path = at(tree, dir);
         if !is_real(&path) {
             strays.push(path);
             continue;
@@ -181,7 +283,7 @@ pub(super) fn mirror_changes(
     kept: &BTreeSet<String>,
 ) -> Result<()> {
     let above = above(after);
-    if !above.iter().all(|dir| is_real(&to.join(dir))) {
+    if !above.iter().all(|dir| is_real(&at(to, dir))) {
         return hard_links::mirror(from, to);
     }
     remove_gone(to, before, after)?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::difference::Difference;
 use crate::fetch::Spool;
-use crate::publish::{Checked, Foreseen, Refused};
+use crate::publish::{Checked, Foreseen, Refused, Repaired};
 use crate::workspace::{Generation, Record, split_input};
 
 use super::keys::{KeyNotice, KeyState};
@@ -37,6 +37,9 @@ pub struct Outcome {
     /// The merged suites that stayed as they were published, since a guard refused them or since they cannot be made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedSuite>,
+    /// The damage to production that was mended before anything was planned, by place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<Repaired>,
     /// The archives' suites that have files of no family of indices; `log/unclaimed.txt` names the files.
     #[serde(
         default,

@@ -9,10 +9,9 @@ use crate::fetch::Sources;
 use crate::merge::Inputs;
 use crate::names::PackageName;
 use crate::openpgp::{Signer, Signing};
-use crate::publish::{self, Plan};
+use crate::publish::{self, Mended, Plan};
 use crate::push::Target;
 use crate::spec::Spec;
-use crate::workspace::Workspace;
 
 /// Everything that a run works on, resolved.
 #[derive(Debug, Clone)]
@@ -37,13 +36,13 @@ impl Setup {
         &'a self,
         inputs: &'a dyn Inputs,
         signer: &Signer,
-        workspace: &'a Workspace<'_>,
+        mended: &Mended<'a>,
         now: Timestamp,
         rebuild: bool,
     ) -> Result<Plan<'a>> {
         let keys = signer.ready(now.into())?;
         let (suites, settings) = (&self.suites, &self.publishing);
-        let mut plan = Plan::new(suites, settings, inputs, keys, workspace, now, rebuild)?;
+        let mut plan = Plan::new(suites, settings, inputs, keys, mended, now, rebuild)?;
         match plan.is_empty() {
             true => Ok(plan),
             false => plan

@@ -11,7 +11,7 @@ use aptmerge::events::Silent;
 use aptmerge::indices::IndexName;
 use aptmerge::lock::{Holder, RunLock};
 use aptmerge::merge::{Input, Inputs, MemoryInput};
-use aptmerge::publish::{Action, Allowances, Plan, StageOptions};
+use aptmerge::publish::{self, Action, Allowances, Plan, StageOptions};
 use aptmerge::spec::Content;
 use aptmerge::workspace::Workspace;
 use jiff::Timestamp;
@@ -96,7 +96,8 @@ fn publish(site: &Site, shelf: &Shelf, now: &str) -> bool {
     let signer = setup.signing.signer().unwrap();
     let now = now.parse().unwrap();
     let swapped = {
-        let plan: Plan<'_> = setup.plan(shelf, &signer, &workspace, now, false).unwrap();
+        let published = publish::inspect(&workspace).unwrap();
+        let plan: Plan<'_> = setup.plan(shelf, &signer, &published, now, false).unwrap();
         if plan.is_empty() {
             return false;
         }

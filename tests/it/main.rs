@@ -18,6 +18,7 @@ mod cancel;
 mod client;
 mod clients;
 mod config;
+mod damage;
 mod differences;
 mod distrust;
 mod docs;

@@ -138,20 +138,10 @@ fn what_somebody_put_beside_our_suites_goes() {
     assert!(!production.join("dists/other").exists());
 }
 
-/// Makes the record of what is published one as there were before there were manifests.
-fn forget_manifests(site: &Site) {
-    let mut old = state::published(&site.root());
-    for suite in old["suites"].as_object_mut().unwrap().values_mut() {
-        suite.as_object_mut().unwrap().remove("manifest");
-    }
-    state::write_published(&site.root(), &old);
-    fs::remove_dir_all(site.root().join("state/manifests")).unwrap();
-}
-
 #[test]
 fn a_record_without_manifests_gets_them_with_the_next_generation() {
     let site = site();
-    forget_manifests(&site);
+    state::forget_manifests(&site.root());
     site.run_without_news(&["--clock", FIRST]);
     converges(&site);
 }
@@ -162,7 +152,7 @@ fn what_was_changed_before_there_were_manifests_is_not_signed_anew() {
         let site = site();
         let name = format!("dists/daedalus/{path}");
         let old = contents(&site.root().join("merged-production"));
-        forget_manifests(&site);
+        state::forget_manifests(&site.root());
         let mut bytes = old[&name].clone();
         bytes.reverse();
         fs::write(site.root().join("merged-production").join(&name), bytes).unwrap();

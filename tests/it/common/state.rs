@@ -26,3 +26,13 @@ pub(crate) fn write_published(root: &Path, list: &Value) {
     let text = serde_json::to_vec(&list).unwrap();
     fs::write(root.join("state/published.json"), text).unwrap();
 }
+
+/// Makes the record of what is published one as there were before there were manifests.
+pub(crate) fn forget_manifests(root: &Path) {
+    let mut old = published(root);
+    for suite in old["suites"].as_object_mut().unwrap().values_mut() {
+        suite.as_object_mut().unwrap().remove("manifest");
+    }
+    write_published(root, &old);
+    fs::remove_dir_all(root.join("state/manifests")).unwrap();
+}
