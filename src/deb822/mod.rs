@@ -27,5 +27,5 @@ pub use release::{Release, is_ahead};
 pub use stanza::{Field, Stanzas, eq_name};
 pub(crate) use stanza::{LineNumbers, Stanza, SyntaxError};
 pub use version::compare_versions;
-pub(crate) use version::is_valid_version;
+pub(crate) use version::is_plain_version;
 pub(crate) use version_key::version_key;

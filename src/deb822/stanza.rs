@@ -79,19 +79,23 @@ pub struct Stanza<'a> {
     pub offset: usize,
 }
 
-/// The stanzas of a file, in order.
+/// The stanzas of a file, in order, as apt finds them: an empty line ends a stanza, even if carriage returns stand in it.
 ///
-/// A line of only blanks or carriage returns is refused: apt ends a stanza at some such lines and goes on at others, so it could see other
-/// stanzas than a strict reader. Comments are refused too, because indices have none.
+/// A line of blanks within a stanza belongs to the field before it, and between stanzas it is passed over.
 pub struct Stanzas<'a> {
     data: &'a [u8],
     position: usize,
+    has_returns: bool,
 }
 
 impl<'a> Stanzas<'a> {
     /// Begins at the first byte of a file.
     pub fn new(data: &'a [u8]) -> Self {
-        Self { data, position: 0 }
+        Self {
+            data,
+            position: 0,
+            has_returns: memchr(b'\r', data).is_some(),
+        }
     }
 }
 
@@ -99,20 +103,42 @@ impl<'a> Iterator for Stanzas<'a> {
     type Item = Stanza<'a>;
 
     fn next(&mut self) -> Option<Stanza<'a>> {
-        while self.data.get(self.position) == Some(&b'\n') {
-            self.position += 1;
-        }
-        let rest = self.data.get(self.position..)?;
+        self.position += blank_lines(&self.data[self.position..]);
+        let rest = &self.data[self.position..];
         if rest.is_empty() {
             return None;
         }
-        let length = memchr::memmem::find(rest, b"\n\n").map_or(rest.len(), |n| n + 1);
+        let length = match self.has_returns {
+            false => memchr::memmem::find(rest, b"\n\n").map(|n| n + 1),
+            true => memchr::memchr_iter(b'\n', rest).map(|n| n + 1).find(|n| {
+                let mut after = rest[*n..].iter().skip_while(|b| **b == b'\r');
+                after.next() == Some(&b'\n')
+            }),
+        };
         let offset = self.position;
-        self.position += length;
-        Some(Stanza {
-            raw: &rest[..length],
-            offset,
-        })
+        let raw = &rest[..length.unwrap_or(rest.len())];
+        self.position += raw.len();
+        Some(Stanza { raw, offset })
+    }
+}
+
+/// Returns the length of the lines at the front that have nothing but blanks in them.
+fn blank_lines(data: &[u8]) -> usize {
+    let mut length = 0;
+    loop {
+        length += data[length..]
+            .iter()
+            .take_while(|b| matches!(b, b'\n' | b'\r'))
+            .count();
+        let line = &data[length..];
+        if !matches!(line.first(), Some(b' ' | b'\t')) {
+            return length;
+        }
+        let end = memchr(b'\n', line).map_or(line.len(), |n| n + 1);
+        if !line[..end].iter().all(u8::is_ascii_whitespace) {
+            return length;
+        }
+        length += end;
     }
 }
 
@@ -122,6 +148,41 @@ impl<'a> Stanza<'a> {
         Fields {
             stanza: self,
             position: 0,
+        }
+    }
+
+    /// Returns the value of a field as apt finds it, even in a stanza with lines that are no fields: of several, the last one.
+    ///
+    /// To apt, a name reaches to the next colon, over the ends of lines.
+    pub(crate) fn as_apt_reads(self, name: &str) -> Option<&'a [u8]> {
+        let mut rest = self.raw;
+        let mut found = None;
+        loop {
+            let returns = rest.iter().take_while(|b| **b == b'\r').count();
+            rest = &rest[returns..];
+            let is_field = rest.first().is_some_and(|b| !is_space(b));
+            if is_field {
+                let Some(colon) = memchr(b':', rest) else {
+                    return found;
+                };
+                let tag = &rest[..colon];
+                rest = &rest[colon + 1..];
+                if eq_name(tag.trim_ascii_end(), name) {
+                    let mut end = 0;
+                    loop {
+                        end += memchr(b'\n', &rest[end..]).unwrap_or(rest.len() - end);
+                        match rest.get(end + 1) {
+                            Some(next) if is_space(next) => end += 1,
+                            _ => break,
+                        }
+                    }
+                    found = Some(rest[..end].trim_ascii());
+                }
+            }
+            match memchr(b'\n', rest) {
+                Some(end) => rest = &rest[end + 1..],
+                None => return found,
+            }
         }
     }
 
@@ -154,6 +215,11 @@ impl Fields<'_> {
     }
 }
 
+/// Returns whether C's `isspace` is true for a byte.
+fn is_space(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || *byte == b'\x0b'
+}
+
 /// Returns whether a field's name is `name`, in whatever case (Policy 5.1).
 pub fn eq_name(field: &[u8], name: &str) -> bool {
     field.eq_ignore_ascii_case(name.as_bytes())
@@ -184,25 +250,21 @@ impl<'a> Iterator for Fields<'a> {
         let Some(colon) = memchr(b':', &line[..line_end]) else {
             return failed(self, "neither a field nor a continuation line");
         };
-        let name = &line[..colon];
-        if name.is_empty() || !name.iter().all(|b| matches!(b, 0x21..=0x7e)) {
-            return failed(self, "that is no field name");
+        let mut name = &line[..colon];
+        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+            // apt and dpkg take `Package : x` for the field `Package`.
+            name = name.trim_ascii_end();
+            if name.starts_with(b"\xef\xbb\xbf") {
+                return failed(self, "a byte-order mark");
+            }
+            if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+                return failed(self, "that is no field name");
+            }
         }
         // The value continues over every line that begins with a blank.
         let mut end = line_end;
         while matches!(line.get(end + 1), Some(b' ' | b'\t')) {
-            let next = memchr(b'\n', &line[end + 1..]).map_or(line.len(), |n| end + 1 + n);
-            if line[end + 1..next]
-                .iter()
-                .all(|b| matches!(b, b' ' | b'\t' | b'\r'))
-            {
-                self.position += end + 1;
-                return failed(
-                    self,
-                    "a line of blanks alone, which readers take differently",
-                );
-            }
-            end = next;
+            end = memchr(b'\n', &line[end + 1..]).map_or(line.len(), |n| end + 1 + n);
         }
         if line.get(end + 1) == Some(&b'\r') {
             self.position += end + 1;
@@ -257,10 +319,9 @@ mod tests {
     #[test]
     fn what_readers_could_take_differently_is_refused() {
         for bad in [
-            &b"Package: a\n \nVersion: 1\n"[..],
-            b"Package: a\n\t \r\nVersion: 1\n",
-            b"Package: a\n\r\nPackage: b\n",
-            b" x\n",
+            &b" x\n"[..],
+            b"Package: a\n\rVersion: b\n",
+            b"\xef\xbb\xbfPackage: a\n",
             b"#c\nPackage: a\n",
             b"Package\n",
             b": x\n",
@@ -273,6 +334,33 @@ mod tests {
                 "{:?}",
                 String::from_utf8_lossy(bad)
             );
+        }
+    }
+
+    #[test]
+    fn lines_of_blanks_and_carriage_returns_end_stanzas_where_apt_ends_them() {
+        let data = b" \n\r\nPackage: a\r\nX: y\r\n \r\n z\r\n\r\n\r\n\t\nPackage : b\n \n\n \n";
+        let stanzas: Vec<_> = Stanzas::new(data).collect();
+        let raw: Vec<_> = stanzas.iter().map(|stanza| stanza.raw).collect();
+        let expected: [&[u8]; 2] = [b"Package: a\r\nX: y\r\n \r\n z\r\n", b"Package : b\n \n"];
+        assert_eq!(raw, expected);
+        let names = stanzas.iter().flat_map(|stanza| stanza.fields());
+        let names: Vec<_> = names.map(|field| field.unwrap().value).collect();
+        assert_eq!(names, [&b"a"[..], b"y\r\n \r\n z", b"b"]);
+    }
+
+    #[test]
+    fn fields_are_found_behind_lines_that_are_none() {
+        for (raw, found) in [
+            (&b"Package: a\njunk\nPackage: b\n"[..], Some(&b"a"[..])),
+            (b"junk\nPackage: a\n", None),
+            (b" x\n\rPackage : a\n\x0bb\njunk\n", Some(b"a\n\x0bb")),
+            (b"-x: y\npackage: a\nPACKAGE: b", Some(b"b")),
+            (b"\xef\xbb\xbfPackage: a\n", None),
+            (b"Package:", Some(b"")),
+        ] {
+            let stanza = Stanza { raw, offset: 0 };
+            assert_eq!(stanza.as_apt_reads("Package"), found);
         }
     }
 
@@ -295,13 +383,14 @@ mod tests {
                 prop_assert!(!stanza.raw.is_empty());
                 prop_assert_eq!(&data[stanza.offset..stanza.offset + stanza.raw.len()], stanza.raw);
                 rest.extend_from_slice(stanza.raw);
+                let _ = stanza.as_apt_reads("a");
                 for field in stanza.fields().flatten() {
                     let at = field.value_offset;
                     prop_assert_eq!(&stanza.raw[at..at + field.value.len()], field.value);
                 }
             }
-            // Nothing but newlines lies between stanzas.
-            let squeezed = |b: &[u8]| b.iter().filter(|b| **b != b'\n').count();
+            // Nothing but blanks lies between stanzas.
+            let squeezed = |b: &[u8]| b.iter().filter(|b| !b.is_ascii_whitespace()).count();
             prop_assert_eq!(squeezed(&rest), squeezed(&data));
         }
     }

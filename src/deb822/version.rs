@@ -66,14 +66,11 @@ pub fn compare_versions(a: &[u8], b: &[u8]) -> Ordering {
         .then_with(|| compare_parts(r1, r2))
 }
 
-/// Returns whether all characters and the form are those of a version number (Policy 5.6.12).
-pub(crate) fn is_valid_version(version: &[u8]) -> bool {
-    let (epoch, upstream, _) = split(version);
-    !upstream.is_empty()
-        && epoch.iter().all(u8::is_ascii_digit)
-        && version
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b".+-~:".contains(b))
+/// Returns whether a version can be shown and passed on: it has no blanks, and nothing but visible ASCII characters.
+///
+/// Policy 5.6.12 allows fewer characters, and wants a number for the epoch. apt reads all of these, and dpkg warns of some.
+pub(crate) fn is_plain_version(version: &[u8]) -> bool {
+    !version.is_empty() && version.iter().all(u8::is_ascii_graphic)
 }
 
 #[cfg(test)]

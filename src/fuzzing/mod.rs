@@ -12,7 +12,7 @@ mod view;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::deb822::{self, Release, Stanzas, alternatives, compare_versions, is_valid_version};
+use crate::deb822::{self, Release, Stanzas, alternatives, compare_versions, is_plain_version};
 use crate::indices::IndexName;
 use crate::openpgp::Keyring;
 use crate::uri::{Scheme, Uri};
@@ -111,14 +111,20 @@ fn stanzas(data: &[u8]) {
             &data[stanza.offset..stanza.offset + stanza.raw.len()],
             stanza.raw
         );
-        bytes += stanza.raw.iter().filter(|b| **b != b'\n').count();
+        bytes += stanza
+            .raw
+            .iter()
+            .filter(|b| !b.is_ascii_whitespace())
+            .count();
+        let _ = stanza.as_apt_reads("Package");
         for field in stanza.fields().flatten() {
             let end = field.value_offset + field.value.len();
             assert_eq!(&stanza.raw[field.value_offset..end], field.value);
             assert!(!field.name.is_empty());
         }
     }
-    assert_eq!(bytes, data.iter().filter(|b| **b != b'\n').count());
+    let blanks = |b: &&u8| !b.is_ascii_whitespace();
+    assert_eq!(bytes, data.iter().filter(blanks).count());
 }
 
 fn relations(data: &[u8]) {
@@ -137,7 +143,7 @@ fn relations(data: &[u8]) {
 fn versions(data: &[u8]) {
     let mut parts = data.splitn(3, |b| *b == b'\n');
     let [a, b, c] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-    if ![a, b, c].into_iter().all(is_valid_version) {
+    if ![a, b, c].into_iter().all(is_plain_version) {
         return;
     }
     assert!(compare_versions(a, a).is_eq());

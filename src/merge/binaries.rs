@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::names::Architecture;
-use crate::quoted::quoted;
 use crate::spec::Family;
 use crate::suite_report::{Claimed, SuiteReport};
 
@@ -15,13 +14,12 @@ use super::all::Collector;
 use super::claims::Claimable;
 use super::describe::describe;
 use super::entry::{Entry, Kind};
-use super::faults::Told;
 use super::group::{BinaryGroup, binary_name, group_name};
 use super::input::{Sink, SuiteMerge};
+use super::left_out;
 use super::load::{load, odd_texts};
 use super::owners;
-use super::readable;
-use super::rules::{self, Owners, lossy};
+use super::rules::{self, Owners};
 use super::selection::Selection;
 use super::sources::Needed;
 use super::texts::{pools, published, texts};
@@ -126,16 +124,13 @@ impl BinaryGroup<'_> {
                 .selection
                 .add(&format!("udeb-{}", self.architecture), &outcome.kept);
         }
-        let mut report = describe(
-            merge,
-            &outcome,
-            group_name(self.family, self.architecture.as_str()),
-            Kind::Binary,
-        );
+        let group = group_name(self.family, self.architecture.as_str());
+        let left_out = left_out::flawed(merge, &outcome, &group);
+        let mut report = describe(merge, &outcome, group, Kind::Binary);
         report.unasked = Some(self.unasked(&outcome.kept));
         report.warnings.extend(odd_texts(&loaded));
         report.warnings.extend(strays);
-        report.warnings.extend(self.unreadable(&outcome.unreadable));
+        report.warnings.extend(left_out);
         if self.family == Family::Packages {
             for (watch, packages) in &merge.spec.watch {
                 let users = outcome
@@ -159,26 +154,6 @@ impl BinaryGroup<'_> {
                 )
             })?;
         Ok(report)
-    }
-
-    /// Returns the warnings about packages that apt cannot read: the first few by name, then the number of the others.
-    fn unreadable(&self, entries: &[Entry<'_>]) -> Vec<String> {
-        let group = group_name(self.family, self.architecture.as_str());
-        let mut told = Told::default();
-        for entry in entries {
-            told.tell(|| {
-                let archive = self.merge.archive(entry.rank);
-                format!(
-                    "`{}` {} of {archive} ({group}) is left out, since no client could read any package with it: {}",
-                    quoted(&entry.name.to_string()),
-                    quoted(&lossy(entry.version)),
-                    readable::unreadable(entry.raw).unwrap_or_default()
-                )
-            });
-        }
-        told.finish(|more| {
-            format!("{more} further packages of {group} that apt cannot read are left out")
-        })
     }
 
     /// Returns the published packages that are installed or kept unasked.

@@ -50,12 +50,7 @@ impl Claimable {
         };
         let mut owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
         let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
-        for entry in outcome
-            .kept
-            .iter()
-            .chain(dropped)
-            .chain(&outcome.unreadable)
-        {
+        for entry in outcome.kept.iter().chain(dropped).chain(&outcome.flawed) {
             let name = entry.name.folded();
             match owners.get_mut(&*name) {
                 Some(ranks) => drop(ranks.insert(entry.rank)),
@@ -188,7 +183,7 @@ pub(super) fn replace<'a>(published: &mut [Entry<'a>], trimmed: &'a [Trimmed]) -
             index: format!("source `{}` without names of others", entry.name),
             why,
         })?;
-        for new in read {
+        for new in read.entries {
             *entry = new;
         }
     }

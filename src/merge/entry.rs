@@ -6,21 +6,14 @@ use std::ops::Range;
 use md5::{Digest, Md5};
 
 use crate::deb822::{
-    Name, Stanza, Stanzas, SyntaxError, eq_name, is_valid_name, is_valid_version, trim,
+    Name, Stanza, Stanzas, SyntaxError, eq_name, is_plain_version, is_valid_name, trim,
 };
+use crate::quoted::quoted;
 
-use super::readable;
-use super::rewrite::{Inserted, Insertion, insertion};
+pub(crate) use super::fields::Kind;
+use super::fields::{Flaw, Gathered, Place, path_field};
+use super::rewrite::{Inserted, Insertion};
 use super::unasked::{self, Claims};
-
-/// The kind of stanzas that an index has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Packages: located by `Filename`.
-    Binary,
-    /// Sources: located by `Directory`.
-    Source,
-}
 
 /// A stanza of Packages or Sources.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +28,15 @@ pub(crate) struct Entry<'a> {
     source: &'a [u8],
     pub(crate) depends: &'a [u8],
     pub(crate) pre_depends: &'a [u8],
+    /// `true` if one of these stands there twice.
+    needs_twice: bool,
     /// The fields because of which the package is installed or kept unasked.
     pub(super) claims: Claims,
     /// `true` if its archive may publish such claims; otherwise they are taken out.
     pub(super) may_claim: bool,
-    /// `true` if apt can read the stanza; [`readable::unreadable`] says why not.
-    pub(crate) is_readable: bool,
+    kind: Kind,
+    /// `true` if the stanza cannot be published; [`Entry::flaw`] says why.
+    pub(crate) is_flawed: bool,
     /// `Description-md5`; empty if the stanza has none.
     description: &'a [u8],
     /// The offset of the path in `raw`.
@@ -51,156 +47,138 @@ pub(crate) struct Entry<'a> {
     pub(crate) component: u16,
 }
 
+/// The stanzas of an index.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed<'a> {
+    /// The packages, those that cannot be published among them.
+    pub(crate) entries: Vec<Entry<'a>>,
+    /// The stanzas that are of no package, as far as clients see.
+    pub(crate) skipped: Vec<Skipped<'a>>,
+}
+
+/// A stanza that is of no package that a client could install: without a version or an architecture, or with a name that no package has.
+#[derive(Debug)]
+pub(crate) struct Skipped<'a> {
+    /// The parts of the stanza, for filters.
+    pub(crate) entry: Entry<'a>,
+    /// The reason, and its place in the file.
+    pub(crate) flaw: Flaw,
+}
+
 /// Reads every stanza of an index.
+///
+/// # Errors
+/// The line of the first stanza in which apt finds no name, as it then reads none of the index.
 pub(crate) fn entries<'a>(
     data: &'a [u8],
     kind: Kind,
     rank: u16,
     component: u16,
-) -> Result<Vec<Entry<'a>>, SyntaxError> {
-    no_nul(data)?;
-    Stanzas::new(data)
-        .map(|stanza| entry(data, stanza, kind, rank, component))
-        .collect()
+) -> Result<Parsed<'a>, SyntaxError> {
+    let has_nul = memchr::memchr(0, data).is_some();
+    let mut parsed = Parsed::default();
+    for stanza in Stanzas::new(data) {
+        match entry(stanza, kind, has_nul, (rank, component)) {
+            Ok(entry) => parsed.entries.push(entry),
+            Err(Unfit::Skipped(skipped)) => parsed.skipped.push(*skipped),
+            Err(Unfit::Nameless(flaw)) => return Err(SyntaxError::at(data, flaw.offset, flaw.why)),
+        }
+    }
+    Ok(parsed)
 }
 
 /// Checks every stanza as [`entries`] does, and keeps none.
 pub(crate) fn check_entries(data: &[u8], kind: Kind) -> Result<(), SyntaxError> {
-    no_nul(data)?;
-    Stanzas::new(data).try_for_each(|stanza| entry(data, stanza, kind, 0, 0).map(drop))
-}
-
-fn no_nul(data: &[u8]) -> Result<(), SyntaxError> {
-    match memchr::memchr(0, data) {
-        Some(at) => Err(SyntaxError::at(data, at, "a NUL byte")),
-        None => Ok(()),
-    }
-}
-
-fn entry<'a>(
-    data: &'a [u8],
-    stanza: Stanza<'a>,
-    kind: Kind,
-    rank: u16,
-    component: u16,
-) -> Result<Entry<'a>, SyntaxError> {
-    let path_field = match kind {
-        Kind::Binary => "Filename",
-        Kind::Source => "Directory",
-    };
-    let (mut name, mut version, mut architecture, mut source, mut path) =
-        (None, None, None, None, None);
-    let (mut depends, mut pre_depends, mut description) = (None, None, None);
-    let mut claims = Claims::default();
-    let mut is_readable = kind == Kind::Source || readable::is_short(stanza.raw);
-    for field in stanza.fields() {
-        let field = field.map_err(|(offset, why)| SyntaxError::at(data, offset, why))?;
-        let at = stanza.offset + field.value_offset;
-        is_readable &= kind == Kind::Source || readable::fault(&field).is_none();
-        claims.add(&field);
-        let slot = match field.name.first().map(u8::to_ascii_lowercase) {
-            Some(b'p') if eq_name(field.name, "Package") => &mut name,
-            Some(b'v') if eq_name(field.name, "Version") => &mut version,
-            Some(b'a') if eq_name(field.name, "Architecture") => &mut architecture,
-            Some(b's') if eq_name(field.name, "Source") => &mut source,
-            Some(b'd') if eq_name(field.name, "Depends") => &mut depends,
-            Some(b'p') if eq_name(field.name, "Pre-Depends") => &mut pre_depends,
-            Some(b'd') if eq_name(field.name, "Description-md5") => &mut description,
-            Some(b'f' | b'd') if eq_name(field.name, path_field) => &mut path,
-            Some(b'f' | b'c') if kind == Kind::Source && lists_files(field.name) => {
-                if let Some(why) = climbing_file(field.value) {
-                    return Err(SyntaxError::at(data, at, why));
-                }
-                continue;
-            }
-            _ => continue,
-        };
-        if slot.replace((field.value, field.value_offset)).is_some() {
-            let field = String::from_utf8_lossy(field.name);
-            return Err(SyntaxError::at(
-                data,
-                at,
-                format!("the field `{field}` stands in one stanza twice"),
-            ));
-        }
-    }
-    let missing = |field: &str| {
-        SyntaxError::at(
-            data,
-            stanza.offset,
-            format!("the stanza has no field `{field}`"),
-        )
-    };
-    let bad = |offset: usize, what: &str, value: &[u8]| {
-        let value: String = String::from_utf8_lossy(value).chars().take(200).collect();
-        SyntaxError::at(
-            data,
-            stanza.offset + offset,
-            format!("{what}: `{}`", value.escape_debug()),
-        )
-    };
-    let (name, name_at) = name
-        .filter(|(v, _)| !v.is_empty())
-        .ok_or_else(|| missing("Package"))?;
-    if !is_valid_name(name) {
-        return Err(bad(name_at, "that is no package name", name));
-    }
-    let (version, version_at) = version.ok_or_else(|| missing("Version"))?;
-    if !is_valid_version(version) {
-        return Err(bad(version_at, "that is no version", version));
-    }
-    let (architecture, _) = architecture
-        .filter(|(v, _)| !v.is_empty())
-        .ok_or_else(|| missing("Architecture"))?;
-    let (path, path_offset) = path.ok_or_else(|| missing(path_field))?;
-    let insertion = insertion(path).map_err(|why| {
-        bad(
-            path_offset,
-            &format!("{path_field} is refused, {why}"),
-            path,
-        )
-    })?;
-    Ok(Entry {
-        raw: stanza.without_final_newline(),
-        name: Name::new(name),
-        version,
-        architecture,
-        source: source.map_or(&b""[..], |(v, _)| v),
-        depends: depends.map_or(&b""[..], |(v, _)| v),
-        pre_depends: pre_depends.map_or(&b""[..], |(v, _)| v),
-        description: description.map_or(&b""[..], |(v, _)| v.trim_ascii()),
-        claims,
-        may_claim: true,
-        is_readable,
-        path_offset,
-        insertion,
-        rank,
-        component,
+    Stanzas::new(data).try_for_each(|stanza| match entry(stanza, kind, false, (0, 0)) {
+        Err(Unfit::Nameless(flaw)) => Err(SyntaxError::at(data, flaw.offset, flaw.why)),
+        _ => Ok(()),
     })
 }
 
-fn lists_files(field: &[u8]) -> bool {
-    eq_name(field, "Files")
-        || field
-            .get(..10)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"Checksums-"))
+fn value<'a>(place: Option<Place<'a>>) -> &'a [u8] {
+    place.map_or(&b""[..], |(value, _)| value)
 }
 
-/// Returns why a list of files is refused: files of a source package lie in its directory and nowhere else (Policy 5.6.21).
-fn climbing_file(list: &[u8]) -> Option<&'static str> {
-    for line in list.split(|b| *b == b'\n') {
-        let name = line.split(u8::is_ascii_whitespace).rfind(|w| !w.is_empty());
-        let climbs = |n: &[u8]| {
-            n.contains(&b'/')
-                || n.contains(&b'\\')
-                || n == b".."
-                || (n.contains(&b'%') && insertion(n).is_err())
-        };
-        if name.is_some_and(climbs) {
-            return Some("a file of the source package lies outside of its directory");
-        }
+/// The reasons why a stanza is no entry.
+enum Unfit<'a> {
+    /// It is of no package that a client could install.
+    Skipped(Box<Skipped<'a>>),
+    /// It has no name, and apt refuses its index.
+    Nameless(Flaw),
+}
+
+fn entry(
+    stanza: Stanza<'_>,
+    kind: Kind,
+    may_have_nul: bool,
+    (rank, component): (u16, u16),
+) -> Result<Entry<'_>, Unfit<'_>> {
+    let mut read = Gathered::of(stanza, kind);
+    if may_have_nul {
+        read.find_nul(stanza);
     }
-    None
+    let missing = |field: &str| Flaw {
+        why: format!("the stanza has no field `{field}`").into(),
+        offset: stanza.offset,
+        stops_apt: false,
+    };
+    let name = value(read.name);
+    if name.is_empty() && kind == Kind::Binary {
+        return Err(Unfit::Nameless(match read.flaw {
+            Some(flaw) if read.is_broken => Flaw {
+                why: format!("{}, and apt finds no field `Package`", flaw.why).into(),
+                ..flaw
+            },
+            _ => missing("Package"),
+        }));
+    }
+    let (version, architecture) = (value(read.version), value(read.architecture));
+    let is_skipped = if name.is_empty() {
+        Some(missing("Package"))
+    } else if !is_valid_name(name) {
+        let shown = quoted(&String::from_utf8_lossy(name));
+        Some(Flaw {
+            why: format!("that is no package name: `{shown}`").into(),
+            offset: stanza.offset + read.name.map_or(0, |(_, at)| at),
+            stops_apt: false,
+        })
+    } else if version.is_empty() {
+        Some(missing("Version"))
+    } else if kind == Kind::Binary && architecture.is_empty() {
+        Some(missing("Architecture"))
+    } else {
+        None
+    };
+    let entry = Entry {
+        raw: stanza.without_final_newline(),
+        name: Name::new(name),
+        version: match is_plain_version(version) {
+            true => version,
+            false => b"",
+        },
+        architecture,
+        source: value(read.source),
+        depends: value(read.depends),
+        pre_depends: value(read.pre_depends),
+        needs_twice: read.needs_twice,
+        description: value(read.description).trim_ascii(),
+        claims: read.claims,
+        may_claim: true,
+        kind,
+        is_flawed: read.flaw.is_some(),
+        path_offset: read.path.map_or(0, |(_, at)| at),
+        insertion: read.insertion.unwrap_or(Insertion {
+            cut: 0,
+            keep: 0,
+            what: Inserted::Outside,
+        }),
+        rank,
+        component,
+    };
+    match is_skipped {
+        None => Ok(entry),
+        Some(flaw) => Err(Unfit::Skipped(Box::new(Skipped { entry, flaw }))),
+    }
 }
 
 impl<'a> Entry<'a> {
@@ -222,6 +200,38 @@ impl<'a> Entry<'a> {
         )
     }
 
+    /// Returns why the stanza cannot be published.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        let stanza = self.stanza();
+        let mut read = Gathered::of(stanza, self.kind);
+        read.find_nul(stanza);
+        read.flaw
+    }
+
+    /// Returns the fields that say what the package needs: `Pre-Depends`, `Depends`. If one of them stands there twice, readers differ about
+    /// which one counts, and here all of them do.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let is_needs = |name: &[u8]| eq_name(name, "Depends") || eq_name(name, "Pre-Depends");
+        let (once, all) = match self.needs_twice {
+            false => ([self.pre_depends, self.depends], &b""[..]),
+            true => ([&b""[..]; 2], self.raw),
+        };
+        let all = Stanza {
+            raw: all,
+            offset: 0,
+        };
+        let all = all.fields().map_while(Result::ok);
+        let all = all.filter(move |field| is_needs(field.name));
+        once.into_iter().chain(all.map(|field| field.value))
+    }
+
+    fn stanza(&self) -> Stanza<'a> {
+        Stanza {
+            raw: self.raw,
+            offset: 0,
+        }
+    }
+
     /// Returns the MD5 that names the long description in Translation files. If the stanza does not say it, apt computes it from the
     /// description in the stanza.
     pub(crate) fn description_md5(&self) -> Cow<'a, [u8]> {
@@ -233,16 +243,32 @@ impl<'a> Entry<'a> {
         Cow::Owned(hex::encode(md5).into_bytes())
     }
 
-    /// Returns a field that the merge reads only when a rule asks for it; empty if the stanza has none.
-    pub(crate) fn field(&self, name: &str) -> &'a [u8] {
-        let stanza = Stanza {
-            raw: self.raw,
-            offset: 0,
+    /// Returns whether another stanza, of the same version, names other files than this one.
+    pub(crate) fn has_other_files(&self, other: &Self) -> bool {
+        let (hashes, size) = match self.kind {
+            Kind::Binary => (["SHA256", "SHA512", "MD5sum"], "Size"),
+            Kind::Source => (["Checksums-Sha256", "Checksums-Sha512", "Files"], "Files"),
         };
-        let mut fields = stanza.fields().map_while(Result::ok);
-        fields
-            .find(|field| eq_name(field.name, name))
-            .map_or(&b""[..], |field| field.value)
+        let differs = |name: &str| {
+            let (own, theirs) = (self.field(name), other.field(name));
+            !own.is_empty() && !theirs.is_empty() && !own.eq_ignore_ascii_case(theirs)
+        };
+        self.raw != other.raw && (hashes.into_iter().any(differs) || differs(size))
+    }
+
+    /// Returns a field that the merge reads only when a rule asks for it: of several, the last one, as apt does; empty if the stanza has none.
+    pub(crate) fn field(&self, name: &str) -> &'a [u8] {
+        if self.is_flawed {
+            return self.stanza().as_apt_reads(name).unwrap_or_default();
+        }
+        let fields = self.stanza().fields().map_while(Result::ok);
+        let fields = fields.filter(|field| eq_name(field.name, name));
+        fields.last().map_or(&b""[..], |field| field.value)
+    }
+
+    /// Returns the path that the archive gives to the package.
+    pub(crate) fn path(&self) -> &'a [u8] {
+        self.field(path_field(self.kind))
     }
 
     /// Returns the stanza as it is published, in slices, with its final newline and the empty line after it.
@@ -284,9 +310,7 @@ impl<'a> Entry<'a> {
         }
         let path = &self.raw[self.path_offset + self.insertion.cut..];
         let path = path.split(|b| *b == b'\n').next().unwrap_or_default();
-        let line = self.raw[..self.path_offset].rsplit(|b| *b == b'\n').next();
-        let is_source = line.is_some_and(|l| l.first().is_some_and(|b| matches!(b, b'D' | b'd')));
-        if !is_source {
+        if self.kind == Kind::Binary {
             return vec![path.trim_ascii().to_vec()];
         }
         let mut lists = ["Files", "Checksums-Sha256"]
@@ -314,7 +338,12 @@ pub(crate) fn fuzz_entries(data: &[u8]) {
             check_entries(data, kind).is_ok(),
             entries(data, kind, 0, 0).is_ok()
         );
-        for entry in entries(data, kind, 0, 0).into_iter().flatten() {
+        let parsed = entries(data, kind, 0, 0).unwrap_or_default();
+        for entry in parsed.entries {
+            assert_eq!(entry.is_flawed, entry.flaw().is_some());
+            if entry.is_flawed {
+                continue;
+            }
             let (name, version) = entry.source();
             assert!(name.as_written().len() <= entry.raw.len() && version.len() <= entry.raw.len());
             let _ = entry.outside();
@@ -323,17 +352,16 @@ pub(crate) fn fuzz_entries(data: &[u8]) {
                 Inserted::NameAtEnd => b"/POOL",
                 Inserted::Outside => b"pool/POOL/_/",
             };
-            let path = match kind {
-                Kind::Binary => "Filename",
-                Kind::Source => "Directory",
-            };
+            let path = path_field(kind);
             // A path that the insertion makes too long is refused by anybody who merges the published indices.
             if entry.field(path).len() + inserted.len() > super::rewrite::MAX_PATH_BYTES {
                 continue;
             }
             let text = entry.published(inserted).concat();
             let again = entries(&text, kind, 0, 0).expect("what is published can be read");
+            let again = again.entries;
             assert_eq!(again.len(), 1);
+            assert!(!again[0].is_flawed);
             assert_eq!(
                 (
                     again[0].name,

@@ -21,7 +21,6 @@ use super::group::BinaryGroup;
 use super::input::{Input, SuiteMerge};
 use super::load::{load, parse, wanted_sources};
 use super::owners;
-use super::readable;
 use super::rewrite::PoolStrings;
 use super::rules::{self, DropReason, Outcome, Rules, lossy};
 use super::sources::{self, Needed};
@@ -172,7 +171,7 @@ impl Explainer<'_> {
         let pin = pin.map(|(_, number)| *number);
         let own = outcome.kept.iter().filter(|e| needed_by(e).is_none());
         let own = own.chain(outcome.dropped.iter().map(|(e, _)| e));
-        let own = own.chain(&outcome.unreadable);
+        let own = own.chain(&outcome.flawed);
         let mut owner = own.filter(is_it).map(|e| e.rank).next();
         let mut elsewhere = outcome.elsewhere.iter();
         let elsewhere = elsewhere.find(|(name, _)| *name == self.package);
@@ -207,8 +206,9 @@ impl Explainer<'_> {
             let chain = outcome.chain(why).collect();
             add(self.copy(entry, kind, Fate::Banned { clause, chain }));
         }
-        for entry in outcome.unreadable.iter().filter(is_it) {
-            let why = readable::unreadable(entry.raw).unwrap_or_default();
+        for entry in outcome.flawed.iter().filter(is_it) {
+            let why = entry.flaw().map(|flaw| flaw.why.into_owned());
+            let why = why.unwrap_or_default();
             add(self.copy(entry, kind, Fate::Unreadable { why }));
         }
         let is_restored = |e: &&Entry<'_>| needed_by(e).is_some();

@@ -121,9 +121,9 @@ pub enum Fate {
         /// The packages from its dependency to the cause: each needs the next, and the last is banned by name. Empty if the copy itself is.
         chain: Vec<String>,
     },
-    /// No client could read any package if this copy were published.
+    /// The copy cannot be published.
     Unreadable {
-        /// The part that apt cannot read.
+        /// The part that apt cannot read, or that readers could take differently, or that leads astray.
         why: String,
     },
     /// The name belongs to another archive.

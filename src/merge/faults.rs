@@ -55,10 +55,15 @@ impl<'a> Faults<'a> {
 
     /// Reports that a part is left out because of a fault at a byte offset.
     pub(super) fn left_out(&mut self, offset: usize, why: &str) {
+        self.left_out_as(offset, || why.to_owned());
+    }
+
+    /// Reports the same, with words that are only made if they are kept.
+    pub(super) fn left_out_as(&mut self, offset: usize, why: impl FnOnce() -> String) {
         let (label, noun, lines) = (self.label, self.noun, &mut self.lines);
         self.told.tell(|| {
             let line = lines.at(offset);
-            format!("{label}, line {line}: {why}; the {noun} is left out")
+            format!("{label}, line {line}: {}; the {noun} is left out", why())
         });
     }
 

@@ -12,6 +12,7 @@ use crate::spec::Family;
 
 use super::entry::{Entry, Kind};
 use super::input::SuiteMerge;
+use super::left_out;
 use super::load::{Loaded, WantedIndex, parse};
 use super::rules::{Owners, Rules, lossy};
 
@@ -46,20 +47,27 @@ pub(super) struct BinaryGroup<'a> {
 }
 
 impl BinaryGroup<'_> {
-    /// Returns the packages of the loaded indices, and a warning for each index that has packages of another architecture.
+    /// Returns the packages of the loaded indices, and warnings about stanzas that are of no package or of another architecture.
     ///
-    /// Those packages are left out: apt would take them for packages of that architecture, but the rules (owners, pins, bans) were applied
-    /// elsewhere for it.
+    /// Packages of another architecture are left out: apt would take them for packages of that architecture, but the rules (owners, pins,
+    /// bans) were applied elsewhere for it.
     pub(super) fn entries<'a>(
         &self,
         loaded: &'a [Loaded],
     ) -> Result<(Vec<Entry<'a>>, BTreeSet<String>)> {
         let own = self.architecture.as_str().as_bytes();
         let read = |index: &'a Loaded| {
-            let all = self.parse(std::slice::from_ref(index))?;
+            let mut parsed = index.parse(Kind::Binary)?;
+            self.set_claims(&mut parsed.entries);
             let is_own = |e: &Entry<'_>| e.architecture == own || e.architecture == b"all";
-            let (kept, strays): (Vec<_>, Vec<_>) = all.into_iter().partition(is_own);
-            let warning = strays.first().map(|first| {
+            let (kept, mut strays): (Vec<_>, Vec<_>) = parsed.entries.into_iter().partition(is_own);
+            let mut warnings = Vec::new();
+            if !strays.is_empty() || !parsed.skipped.is_empty() {
+                let rules = self.rules();
+                strays.retain(|e| rules.exclusion(e).is_none());
+                warnings = left_out::skipped(index, &parsed.skipped, &rules);
+            }
+            warnings.extend(strays.first().map(|first| {
                 format!(
                     "{}: packages of other architectures are left out, {} of them: `{}` of {}",
                     index.label(),
@@ -67,10 +75,10 @@ impl BinaryGroup<'_> {
                     first.name,
                     quoted(&lossy(first.architecture))
                 )
-            });
-            Ok((kept, warning))
+            }));
+            Ok((kept, warnings))
         };
-        let read: Vec<(Vec<_>, Option<String>)> =
+        let read: Vec<(Vec<_>, Vec<String>)> =
             loaded.par_iter().map(read).collect::<Result<_>>()?;
         let (kept, warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         Ok((kept.concat(), warnings.into_iter().flatten().collect()))
@@ -79,11 +87,15 @@ impl BinaryGroup<'_> {
     /// Returns the packages of indices, of whatever architecture, in the form in which their archives may publish them.
     pub(super) fn parse<'a>(&self, loaded: &'a [Loaded]) -> Result<Vec<Entry<'a>>> {
         let mut entries = parse(loaded, Kind::Binary)?;
-        for entry in &mut entries {
+        self.set_claims(&mut entries);
+        Ok(entries)
+    }
+
+    fn set_claims(&self, entries: &mut [Entry<'_>]) {
+        for entry in entries {
             let input = self.merge.spec_of(entry.rank);
             entry.may_claim = input.is_none_or(|input| input.may_be_essential);
         }
-        Ok(entries)
     }
 
     /// Returns the rules of this group.

@@ -8,7 +8,7 @@ use crate::deb822::SyntaxError;
 use crate::error::Result;
 use crate::indices::IndexName;
 
-use super::entry::{Entry, Kind, entries};
+use super::entry::{Entry, Kind, Parsed, entries};
 use super::error::MergeError;
 use super::input::SuiteMerge;
 
@@ -24,6 +24,20 @@ impl Loaded {
     /// Returns the index's name in messages.
     pub(super) fn label(&self) -> &str {
         &self.label
+    }
+
+    /// Returns the index's text.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Takes the stanzas of the index apart.
+    pub(super) fn parse(&self, kind: Kind) -> Result<Parsed<'_>> {
+        let read = entries(&self.data, kind, self.rank, self.component);
+        Ok(read.map_err(|why| MergeError::Index {
+            index: self.label.clone(),
+            why,
+        })?)
     }
 }
 
@@ -51,17 +65,11 @@ pub(super) fn load(merge: &SuiteMerge<'_>, wanted: Vec<WantedIndex>) -> Result<V
         .collect()
 }
 
-/// Takes the stanzas of indices apart, in parallel.
+/// Returns the packages of indices, read in parallel.
 pub(super) fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
     let parsed = loaded
         .par_iter()
-        .map(|index| {
-            let read = entries(&index.data, kind, index.rank, index.component);
-            Ok(read.map_err(|why| MergeError::Index {
-                index: index.label.clone(),
-                why,
-            })?)
-        })
+        .map(|index| Ok(index.parse(kind)?.entries))
         .collect::<Result<Vec<_>>>()?;
     Ok(parsed.concat())
 }

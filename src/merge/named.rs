@@ -22,11 +22,7 @@ pub(super) fn found(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, kind: Kind) -
             .map(|ban| Name::from(ban.as_str())),
     );
     let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
-    let entries = outcome
-        .kept
-        .iter()
-        .chain(dropped)
-        .chain(&outcome.unreadable);
+    let entries = outcome.kept.iter().chain(dropped).chain(&outcome.flawed);
     for entry in entries.chain(&outcome.hidden).chain(&outcome.excluded) {
         if !bans.is_empty() {
             let names = std::iter::once(entry.name).chain(needed(entry));

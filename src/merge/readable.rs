@@ -57,8 +57,7 @@ const RELATIONS: [&str; 9] = [
     "Provides",
 ];
 
-/// Checks that an index can be held in memory, and that apt can read the stanzas of sources: a stanza of Sources that is too long stops
-/// `apt-get source` for every package. Length is the only thing in Sources that apt can fail at.
+/// Checks that an index can be held in memory.
 pub(super) fn check_lengths(data: &[u8], is_of_sources: bool) -> Result<(), SyntaxError> {
     let mut lists_bytes = 0;
     for (number, stanza) in Stanzas::new(data).enumerate() {
@@ -66,11 +65,8 @@ pub(super) fn check_lengths(data: &[u8], is_of_sources: bool) -> Result<(), Synt
         if number >= MAX_STANZAS {
             return refuse(format!("more than {MAX_STANZAS} stanzas"));
         }
-        if !is_of_sources {
+        if !is_of_sources || !is_short(stanza.without_final_newline()) {
             continue;
-        }
-        if let Some(why) = too_long(stanza.raw) {
-            return refuse(why);
         }
         let fields = stanza.fields().map_while(Result::ok);
         let lists = fields.filter(|field| eq_name(field.name, "Binary"));
@@ -112,9 +108,10 @@ pub(super) fn check_versions(data: &[u8]) -> Result<(), SyntaxError> {
     Ok(())
 }
 
-fn too_long(stanza: &[u8]) -> Option<String> {
+/// Returns why the length of a stanza is too much for apt.
+pub(super) fn too_long(stanza: &[u8]) -> Option<String> {
     let length = stanza.len();
-    (length > MAX_STANZA_BYTES)
+    (!is_short(stanza))
         .then(|| format!("the stanza has {length} bytes, and apt reads none of more than 1 MiB"))
 }
 
@@ -138,7 +135,7 @@ pub(super) fn faulty_field(stanza: &[u8]) -> Option<String> {
 }
 
 /// Returns whether a stanza is short enough for apt.
-pub(super) fn is_short(stanza: &[u8]) -> bool {
+fn is_short(stanza: &[u8]) -> bool {
     stanza.len() <= MAX_STANZA_BYTES
 }
 

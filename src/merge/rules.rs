@@ -2,7 +2,7 @@
 //!
 //! The rules apply in this order. An entry that the filter of its archive leaves out is ignored. A name belongs to one archive: by pin,
 //! else by strategy, and with regard to the other architectures ([`super::owners`]). The winner is tested against the bans; no loser
-//! replaces a banned winner, nor one that apt cannot read. With `transitive`, packages whose dependencies can no longer be satisfied are
+//! replaces a banned winner, nor one that cannot be published ([`super::fields`]). With `transitive`, packages whose dependencies can no longer be satisfied are
 //! dropped. All rules but the last look at the entries of one name alone. So `explain` applies the same rules to the few names that matter,
 //! with the same result for these as for all.
 //!
@@ -250,8 +250,10 @@ pub(crate) struct Outcome<'a> {
     pub(crate) kept: Vec<Entry<'a>>,
     /// Winners that a ban dropped.
     pub(crate) dropped: Vec<(Entry<'a>, DropReason)>,
-    /// Winners that no ban dropped and that apt cannot read.
-    pub(crate) unreadable: Vec<Entry<'a>>,
+    /// Winners that no ban dropped and that cannot be published.
+    pub(crate) flawed: Vec<Entry<'a>>,
+    /// Pairs of packages of one archive that have one version, and different files: the one that counts, and the one that is ignored.
+    pub(crate) twice: Vec<(Entry<'a>, Entry<'a>)>,
     /// Entries that are hidden because their name belongs to another archive.
     pub(crate) hidden: Vec<Entry<'a>>,
     /// Entries that the filter of their archive leaves out.
@@ -292,7 +294,12 @@ pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outco
     sort(&mut entries);
     // An archive that has a package both in its architecture's index and in binary-all, or in two components, has it once.
     entries.dedup_by(|b, a| {
-        (a.name, a.version, a.architecture, a.rank) == (b.name, b.version, b.architecture, b.rank)
+        let is_same = (a.name, a.version, a.architecture, a.rank)
+            == (b.name, b.version, b.architecture, b.rank);
+        if is_same && a.has_other_files(b) {
+            outcome.twice.push((*a, *b));
+        }
+        is_same
     });
     outcome.kept.reserve(entries.len());
     for same_name in entries.chunk_by(|a, b| a.name == b.name) {
@@ -319,7 +326,7 @@ pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outco
         for entry in won {
             match drop_reason(entry, rules.bans).filter(|_| !rules.exempt.contains(&entry.rank)) {
                 Some(reason) => outcome.dropped.push((*entry, reason)),
-                None if !entry.is_readable => outcome.unreadable.push(*entry),
+                None if entry.is_flawed => outcome.flawed.push(*entry),
                 None => outcome.kept.push(*entry),
             }
         }
@@ -339,14 +346,16 @@ pub(crate) fn sort(entries: &mut [Entry<'_>]) {
             .then_with(|| compare_versions(a.version, b.version))
             .then_with(|| a.version.cmp(b.version))
             .then_with(|| a.architecture.cmp(b.architecture))
-            .then_with(|| (a.rank, a.component).cmp(&(b.rank, b.component)))
+            .then_with(|| {
+                (a.rank, a.is_flawed, a.component).cmp(&(b.rank, b.is_flawed, b.component))
+            })
             .then_with(|| a.raw.cmp(b.raw))
     });
 }
 
 fn older_fork(won: &[&Entry<'_>], lost: &[&Entry<'_>]) -> Option<OlderFork> {
     let newest = |entries: &[&Entry<'_>]| -> Option<Vec<u8>> {
-        let versions = entries.iter().map(|e| e.version);
+        let versions = entries.iter().filter(|e| !e.is_flawed).map(|e| e.version);
         versions
             .max_by(|a, b| compare_versions(a, b))
             .map(<[u8]>::to_vec)
@@ -368,15 +377,13 @@ fn drop_reason(entry: &Entry<'_>, bans: &Bans) -> Option<DropReason> {
     if is_banned(entry.name, bans) {
         return Some(DropReason::BannedName);
     }
-    [entry.pre_depends, entry.depends]
-        .into_iter()
-        .find_map(|field| {
-            alternatives(field).find_map(|mut clause| {
-                let first = clause.clone().next()?.name;
-                let all_banned = clause.all(|a| is_banned(a.name, bans));
-                all_banned.then(|| DropReason::BannedDependency(first.to_string()))
-            })
+    entry.needs().find_map(|field| {
+        alternatives(field).find_map(|mut clause| {
+            let first = clause.clone().next()?.name;
+            let all_banned = clause.all(|a| is_banned(a.name, bans));
+            all_banned.then(|| DropReason::BannedDependency(first.to_string()))
         })
+    })
 }
 
 fn is_banned(name: Name<'_>, bans: &Bans) -> bool {
@@ -388,8 +395,8 @@ pub(crate) fn needs_any<'p>(
     entry: &Entry<'_>,
     packages: impl Iterator<Item = &'p PackageName> + Clone,
 ) -> bool {
-    [entry.pre_depends, entry.depends]
-        .into_iter()
+    let needs = entry.needs();
+    needs
         .flat_map(|field| alternatives(field).flatten())
         .any(|a| packages.clone().any(|p| Name::from(p.as_str()) == a.name))
 }

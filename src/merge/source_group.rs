@@ -8,9 +8,10 @@ use crate::suite_report::SuiteReport;
 
 use super::claims::{self, Claimable, Claims};
 use super::describe::describe;
-use super::entry::Kind;
+use super::entry::{Entry, Kind};
 use super::input::{Sink, SuiteMerge};
-use super::load::{load, odd_texts, parse, wanted_sources};
+use super::left_out;
+use super::load::{Loaded, load, odd_texts, wanted_sources};
 use super::rules::Rules;
 use super::selection::Selection;
 use super::sources::{self, Needed, SourceOutcome};
@@ -25,8 +26,11 @@ pub(super) fn source_group(
 ) -> Result<SuiteReport> {
     let components = &merge.spec.components;
     let loaded = load(merge, wanted_sources(merge))?;
-    let entries = parse(&loaded, Kind::Source)?;
     let rules = Rules::new(merge, None);
+    let read = |index| read_sources(index, &rules);
+    let parsed: Vec<_> = loaded.par_iter().map(read).collect::<Result<_>>()?;
+    let (entries, skipped): (Vec<_>, Vec<_>) = parsed.into_iter().unzip();
+    let entries = entries.concat();
     let found = sources::apply(entries, &rules, needed);
     let mut foreign = found.tell_withheld(merge);
     let SourceOutcome {
@@ -40,6 +44,7 @@ pub(super) fn source_group(
     foreign.extend(claims::tell(merge, &outcome.kept, &trimmed));
     claims::replace(&mut outcome.kept, &trimmed)?;
     selection.add("source", &outcome.kept);
+    let left_out = left_out::flawed(merge, &outcome, "source");
     let pools = pools(merge);
     let texts = texts(merge, &outcome.kept, &pools);
     components
@@ -54,6 +59,15 @@ pub(super) fn source_group(
     report.older.clear();
     report.without_source = missing;
     report.warnings.extend(odd_texts(&loaded));
+    report.warnings.extend(skipped.into_iter().flatten());
+    report.warnings.extend(left_out);
     report.foreign_sources = foreign;
     Ok(report)
+}
+
+/// Returns the sources of an index, and the warnings about stanzas that are of none.
+fn read_sources<'a>(index: &'a Loaded, rules: &Rules<'_>) -> Result<(Vec<Entry<'a>>, Vec<String>)> {
+    let parsed = index.parse(Kind::Source)?;
+    let warnings = left_out::skipped(index, &parsed.skipped, rules);
+    Ok((parsed.entries, warnings))
 }

@@ -139,7 +139,8 @@ pub(crate) fn apply<'a>(
         .chain(&outcome.excluded)
         .chain(dropped);
     let key_of = |e: &Entry<'_>| (e.name.folded().into_owned(), version_key(e.version));
-    for entry in unpublished.filter(|e| needed.contains_key(&key_of(e))) {
+    let may_return = |e: &&Entry<'_>| !e.is_flawed && needed.contains_key(&key_of(e));
+    for entry in unpublished.filter(may_return) {
         candidates.entry(key_of(entry)).or_default().push(*entry);
     }
     // The owners' published versions of each name.
@@ -211,7 +212,10 @@ pub(crate) fn apply<'a>(
         let is_equal =
             next.name == first.name && compare_versions(next.version, first.version).is_eq();
         if is_equal && next.component < first.component {
-            *first = *next;
+            std::mem::swap(first, next);
+        }
+        if is_equal && next.rank == first.rank && first.has_other_files(next) {
+            outcome.twice.push((*first, *next));
         }
         is_equal
     });
@@ -232,11 +236,7 @@ fn owners<'a>(outcome: &Outcome<'a>) -> HashMap<Name<'a>, u16> {
     owners.extend(excluded.into_iter().map(|(rank, name)| (name, rank)));
     // Archives with a winner come later and overwrite these.
     let dropped = outcome.dropped.iter().map(|(entry, _)| entry);
-    let winners = outcome
-        .kept
-        .iter()
-        .chain(dropped)
-        .chain(&outcome.unreadable);
+    let winners = outcome.kept.iter().chain(dropped).chain(&outcome.flawed);
     owners.extend(winners.map(|e| (e.name, e.rank)));
     owners
 }

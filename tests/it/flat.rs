@@ -455,7 +455,7 @@ fn a_flat_archive_is_believed_no_more_than_another() {
     // A path that leads out.
     let out = beside("tool", "amd64").replace("./tool", "../tool");
     write(&site, &(date(20) + "Suite: jammy\n"), &[("Packages", out)]);
-    let said = site.run(&[]);
+    let said = site.run(&["--allow-shrink"]);
     assert!(said.stderr.contains("climbs"), "{said:?}");
     assert!(
         !site
@@ -483,7 +483,7 @@ fn a_flat_archive_is_believed_no_more_than_another() {
         .for_each(|object| fs::write(object, &text).unwrap());
     let said = site.aptmerge(&["publish"]);
     assert_ne!(said.code, Some(0), "{said:?}");
-    assert_eq!(names(&site, "extra/binary-amd64/Packages"), ["tool"]);
+    assert!(names(&site, "extra/binary-amd64/Packages").is_empty());
     site.ok(&["run"]);
     assert_eq!(
         names(&site, "extra/binary-amd64/Packages"),

@@ -59,7 +59,10 @@ fn show(e: &Entry<'_>) -> String {
 fn parsed(inputs: &[String]) -> Vec<Entry<'_>> {
     let inputs = inputs.iter().enumerate();
     inputs
-        .flat_map(|(rank, text)| entries(text.as_bytes(), Kind::Binary, rank as u16, 0).unwrap())
+        .flat_map(|(rank, text)| {
+            let parsed = entries(text.as_bytes(), Kind::Binary, rank as u16, 0);
+            parsed.unwrap().entries
+        })
         .collect()
 }
 

@@ -121,10 +121,7 @@ impl<'a> Judge<'a> {
         let mut written: Vec<(u32, &[u8], Vec<u32>)> = Vec::new();
         let judged = winners.iter().take(first_dropped).enumerate();
         for (owner, entry) in judged.filter(|(_, e)| !exempt.contains(&e.rank)) {
-            for text in [entry.pre_depends, entry.depends]
-                .into_iter()
-                .flat_map(clauses)
-            {
+            for text in entry.needs().flat_map(clauses) {
                 let known = alternatives_of(text).filter_map(|alternative| {
                     let name = *names.get(&alternative.name)?;
                     let version = alternative.version();

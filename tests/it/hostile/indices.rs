@@ -1,5 +1,6 @@
 //! Indices that hash as the Release says, and are wrong in themselves: the archive signed them.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::catalogue::{Entry, PACKAGES, check, entry, later, let_pass, run, signed};
@@ -43,105 +44,137 @@ fn refused(
 }
 
 fn packages(name: &'static str, change: [&str; 2], at: &str, words: &[&str]) -> Entry {
+    refused(PACKAGES, name, changed(change).as_bytes(), at, words)
+}
+
+/// A binary's stanza in which a part is another.
+fn changed(change: [&str; 2]) -> String {
     let text = stanza("odd");
     assert!(text.contains(change[0]), "{}", change[0]);
-    refused(
-        PACKAGES,
-        name,
-        text.replacen(change[0], change[1], 1).as_bytes(),
-        at,
-        words,
-    )
+    text.replacen(change[0], change[1], 1)
+}
+
+/// A stanza that is left out by itself: the index, the stanza, and the words of the warning.
+type LeftOut<'a> = (&'a str, Vec<u8>, Vec<&'a str>);
+
+/// Every stanza in an index of its own, on one site: each time it alone is left out, with its words, and what stands behind it is published.
+#[track_caller]
+fn leave_out(stanzas: &[LeftOut<'_>]) {
+    let site = Site::published();
+    // The number of newcomers, and everything else.
+    let published = |index: &str| {
+        let mut stanzas = site.stanzas(&format!("dists/daedalus/{index}"));
+        let all = stanzas.len();
+        stanzas.retain(|stanza| !stanza.starts_with("Package: newcomer"));
+        (all - stanzas.len(), stanzas)
+    };
+    let before = BTreeMap::from([PACKAGES, SOURCES].map(|index| (index, published(index).1)));
+    for (minute, (index, text, words)) in stanzas.iter().enumerate() {
+        site.restore();
+        let mut suite = site.main();
+        let time = format!("{:02}:{:02}:00 UTC", minute / 60, minute % 60);
+        suite.set("Date", &NEWER.replace("00:00:00 UTC", &time));
+        suite.append_stanza(PACKAGES, &stanza(&format!("newcomer{minute}")));
+        let old = suite.index(index);
+        let mut all = old.trim_end_matches('\n').as_bytes().to_vec();
+        for part in [b"\n\n", &text[..], b"\n"] {
+            all.extend(part);
+        }
+        suite.put_index(index, &all);
+        suite.sign();
+        let told = run(&site, &[]);
+        let said = String::from_utf8_lossy(text);
+        let odd = words.iter().find(|word| !told.stderr.contains(*word));
+        assert!(odd.is_none(), "{odd:?} of {said:.200}: {}", told.stderr);
+        told.expect(0, &["is left out"]);
+        let steers = |c: char| c.is_control() && c != '\n';
+        assert!(!told.stderr.contains(steers), "{}", told.stderr);
+        assert!(told.stderr.len() < 2_000, "{}", told.stderr.len());
+        let (new, kept) = published(index);
+        assert!(kept == before[index], "{said:.200}");
+        assert!(*index != PACKAGES || new == 1, "{said:.200}");
+        site.aptmerge(&["verify"]).expect(0, &[]);
+    }
 }
 
 #[test]
 fn stanzas() {
-    let missing = |name, line: &str, field: &str| {
-        let first = if field == "Package" {
-            "Version: 1.0\nArchitecture: amd64\nMaintainer: A"
-        } else {
-            "Package: odd"
-        };
-        packages(name, [line, ""], first, &[&format!("no field `{field}`")])
-    };
     check(&[
-        packages(
-            "NUL",
-            ["Description: x", "Description: x\0y"],
-            "x\0y",
-            &["a NUL byte"],
-        ),
         packages(
             "a line of a carriage return",
             ["Size: 1\n", "Size: 1\n\r\n"],
-            "\r\n",
-            &["carriage return"],
+            "SHA256",
+            &["no field `Package`"],
         ),
         packages(
-            "a line of blanks",
-            ["Description: x", "Description: x\n \n y"],
-            " \n y",
-            &["blanks alone"],
-        ),
-        packages("a comment", ["Size:", "#Size:"], "#Size", &["a comment"]),
-        packages(
-            "no field",
-            ["Size: 1", "size"],
-            "size\n",
-            &["neither a field nor a continuation line"],
-        ),
-        refused(
-            PACKAGES,
-            "invalid UTF-8 in a name",
-            b"Package: o\xff\xfed\nVersion: 1\nArchitecture: amd64\nFilename: pool/x\n",
-            "Package: o",
-            &["no package name"],
+            "no Package",
+            ["Package: odd\n", ""],
+            "Version: 1.0\nArchitecture: amd64\nMaintainer: A",
+            &["no field `Package`"],
         ),
         packages(
-            "a name with a slash",
-            ["Package: odd", "Package: ../odd"],
-            "../odd",
-            &["no package name"],
+            "a byte-order mark",
+            ["Package: odd\n", "\u{feff}Package: odd\n"],
+            "\u{feff}",
+            &["a byte-order mark"],
         ),
         packages(
-            "a name that steers a terminal",
-            ["Package: odd", "Package: o\u{1b}[2Jdd"],
-            "[2J",
-            &["no package name"],
-        ),
-        missing("no Package", "Package: odd\n", "Package"),
-        missing("no Version", "Version: 1.0\n", "Version"),
-        missing("no Architecture", "Architecture: amd64\n", "Architecture"),
-        missing(
-            "no Filename",
-            "Filename: pool/main/odd_1.0_amd64.deb\n",
-            "Filename",
-        ),
-        packages(
-            "a bad version",
-            ["Version: 1.0", "Version: 1.0 beta"],
-            "1.0 beta",
-            &["no version"],
-        ),
-        packages(
-            "a doubled Package",
-            ["Size: 1", "package: other"],
-            "package: other",
-            &["twice"],
-        ),
-        packages(
-            "a doubled Filename",
-            ["Size: 1", "FILENAME: pool/x"],
-            "FILENAME",
-            &["twice"],
-        ),
-        packages(
-            "a Description of 100 kB in a bad stanza",
-            ["Size: 1", &format!("{}: y", "x y".repeat(30_000))],
-            "x yx y",
-            &["no field name"],
+            "a comment before the name",
+            ["Package: odd\n", "# hidden\nPackage: odd\n"],
+            "# hidden",
+            &["a comment", "apt finds no field `Package`"],
         ),
     ]);
+}
+
+#[test]
+fn stanzas_that_are_left_out() {
+    let odd = |change, words: &[&'static str]| -> LeftOut<'static> {
+        (PACKAGES, changed(change).into_bytes(), words.to_vec())
+    };
+    let flawed = |change, why| odd(change, &["`odd` 1.0 of main (amd64) is left out", why]);
+    let nameless = &[
+        "main bookworm main/binary-amd64/Packages, line ",
+        "no package name",
+    ];
+    let missing = |line, why| odd([line, ""], &["main/binary-amd64/Packages, line ", why]);
+    let long = format!("{}: y", "x y".repeat(30_000));
+    let all = [
+        flawed(["Description: x", "Description: x\0y"], "a NUL byte"),
+        flawed(["Size:", "#Size:"], "a comment"),
+        flawed(
+            ["Size: 1", "size"],
+            "neither a field nor a continuation line",
+        ),
+        flawed(["Size: 1", &long], "no field name"),
+        flawed(
+            ["Filename: pool/main/odd_1.0_amd64.deb\n", ""],
+            "no field `Filename`",
+        ),
+        flawed(["Size: 1", "FILENAME: pool/x"], "twice"),
+        odd(["Package: odd", "Package: ../odd"], nameless),
+        odd(["Package: odd", "Package: o\u{1b}[2Jdd"], nameless),
+        odd(
+            ["Size: 1", "package: odder"],
+            &["`odder` 1.0 of main (amd64)", "twice"],
+        ),
+        odd(
+            ["Version: 1.0", "Version: 1.0 beta"],
+            &["`odd`", "no version"],
+        ),
+        odd(
+            ["Version: 1.0", "Version: 1.0\u{1b}[2J"],
+            &["`odd`", "no version"],
+        ),
+        missing("Version: 1.0\n", "no field `Version`"),
+        missing("Architecture: amd64\n", "no field `Architecture`"),
+        (
+            PACKAGES,
+            b"Package: o\xff\xfed\nVersion: 1\nArchitecture: amd64\nFilename: pool/odd\n".to_vec(),
+            nameless.to_vec(),
+        ),
+    ];
+    leave_out(&all);
 }
 
 fn source(directory: &str, file: &str) -> String {
@@ -154,65 +187,71 @@ fn source(directory: &str, file: &str) -> String {
 
 #[test]
 fn paths() {
-    let filename = |name, path: &str, why: &str| {
-        packages(
-            name,
-            ["pool/main/odd_1.0_amd64.deb", path],
-            path,
-            &["Filename is refused", why],
-        )
+    let filename = |path: &str, why| -> LeftOut<'static> {
+        let text = changed(["pool/main/odd_1.0_amd64.deb", path]).into_bytes();
+        let words = [
+            "`odd` 1.0 of main (amd64) is left out: Filename is refused",
+            why,
+        ];
+        (PACKAGES, text, words.to_vec())
     };
-    let directory = |name, path: &str, why: &str| {
-        let at = format!("Directory: {path}");
-        refused(
-            SOURCES,
-            name,
-            source(path, "x.dsc").as_bytes(),
-            &at,
-            &["Directory is refused", why],
-        )
+    let of_source = |text: String, words: [&'static str; 2]| -> LeftOut<'static> {
+        let begin = "`odd` 1.0 of main (source) is left out: ";
+        (SOURCES, text.into_bytes(), [&[begin], &words[..]].concat())
     };
-    let file = |name, file: &str| {
+    let directory =
+        |path: &str, why| of_source(source(path, "x.dsc"), ["Directory is refused", why]);
+    let file = |file: &str| {
         let text = source("pool/main/o/odd", file);
-        refused(
-            SOURCES,
-            name,
-            text.as_bytes(),
-            "Checksums-Sha256:",
-            &["outside of its directory"],
+        of_source(
+            text,
+            ["a file of the source package", "outside of its directory"],
         )
     };
-    check(&[
-        filename("climbs", "pool/../../etc/passwd", "climbs"),
+    leave_out(&[
+        filename("pool/../../etc/passwd", "climbs"),
+        filename("/../etc/passwd", "climbs"),
+        filename(".//../etc/passwd", "climbs"),
+        filename(&format!("pool/%{}", "25".repeat(1500)), "again and again"),
         filename(
-            "percent again and again",
-            &format!("pool/%{}", "25".repeat(1500)),
-            "again and again",
-        ),
-        filename(
-            "a path of 1 MB",
-            &format!("pool/%{}", "25".repeat(500_000)),
+            &format!("pool/%{}", "25".repeat(400_000)),
             "longer than any",
         ),
-        filename("absolute", "/etc/passwd", "absolute"),
-        filename("percent", "pool/%2e%2e/x.deb", "percent-encoded"),
-        filename("absolute behind a dot", ".//etc/passwd", "absolute"),
-        filename("percent twice", "pool/%252e%252e/x.deb", "percent-encoded"),
-        filename(
-            "an encoded slash",
-            "pool/a%2fb.deb",
-            "percent-encoded slash",
-        ),
-        filename("a backslash", "pool\\..\\x.deb", "refused"),
-        directory("Directory climbs", "pool/../../etc", "climbs"),
-        directory("Directory is absolute", "/etc", "absolute"),
-        directory("Directory, percent", "pool/%2e%2e/x", "percent-encoded"),
-        file("a source file that climbs", "../x.dsc"),
-        file("an absolute source file", "/etc/x.dsc"),
-        file("a source file in a directory", "a/x.dsc"),
-        file("a source file, percent", "%2e%2e%2fx.dsc"),
-        file("a source file that is ..", ".."),
+        filename("pool/%2e%2e/x.deb", "percent-encoded"),
+        filename("pool/%252e%252e/x.deb", "percent-encoded"),
+        filename("pool/a%2fb.deb", "percent-encoded slash"),
+        filename("pool\\..\\x.deb", "backslash"),
+        directory("pool/../../etc", "climbs"),
+        directory("/..", "climbs"),
+        directory("pool/%2e%2e/x", "percent-encoded"),
+        file("../x.dsc"),
+        file("/etc/x.dsc"),
+        file("a/x.dsc"),
+        file("%2e%2e%2fx.dsc"),
+        file(".."),
     ]);
+}
+
+/// What is absolute in an archive is below its pool in ours.
+#[test]
+fn absolute_paths_stay_below_the_pool() {
+    let site = Site::published();
+    let mut suite = site.main();
+    suite.set("Date", NEWER);
+    for (name, path) in [("odd", "/etc/passwd"), ("odder", ".//etc/passwd")] {
+        let text = stanza(name).replace(&format!("pool/main/{name}_1.0_amd64.deb"), path);
+        suite.append_stanza(PACKAGES, &text);
+    }
+    suite.append_stanza(SOURCES, &source("/etc", "x.dsc"));
+    suite.sign();
+    run(&site, &[]).expect(0, &[]);
+    let text = |index| site.index(&format!("dists/daedalus/{index}"));
+    let lines = text(PACKAGES)
+        .matches("Filename: pool/MAIN/_/etc/passwd\n")
+        .count();
+    assert_eq!(lines, 2);
+    assert!(text(SOURCES).contains("Directory: pool/MAIN/_/etc\n"));
+    site.aptmerge(&["verify"]).expect(0, &[]);
 }
 
 /// One such stanza, of any archive, and no client can read anything any more; `tests/it/client.rs` asks apt itself. What is banned as
@@ -326,18 +365,16 @@ fn names_and_versions_that_end_apt() {
 
 #[test]
 fn sources_that_apt_cannot_read() {
-    check(&[refused(
-        SOURCES,
-        "a source of 2 MB",
-        format!(
-            "X: {}\n{}",
-            "x".repeat(2_000_000),
-            source("pool/o", "x.dsc")
-        )
-        .as_bytes(),
-        "X: xxx",
-        &["apt reads none of more than 1 MiB"],
-    )]);
+    let long = format!(
+        "X: {}\n{}",
+        "x".repeat(2_000_000),
+        source("pool/o", "x.dsc")
+    );
+    let words = [
+        "`odd` 1.0 of main (source) is left out",
+        "apt reads none of more than 1 MiB",
+    ];
+    leave_out(&[(SOURCES, long.into_bytes(), words.to_vec())]);
 }
 
 /// A package in an index of another architecture would be one whose owner nobody asked.
@@ -603,7 +640,7 @@ fn a_broken_index_holds_up_its_own_archive_only() {
     let site = Site::published();
     let mut suite = site.main();
     suite.set("Date", NEWER);
-    suite.append_stanza(PACKAGES, "Package: broken\n");
+    suite.append_stanza(PACKAGES, "Broken: package\n");
     suite.sign();
     site.news();
     run(&site, &[]).expect(
@@ -616,7 +653,7 @@ fn a_broken_index_holds_up_its_own_archive_only() {
     suite.set("Date", NEWEST);
     let text = suite
         .index(PACKAGES)
-        .replace("Package: broken\n", &stanza("mended"));
+        .replace("Broken: package\n", &stanza("mended"));
     suite.put_index(PACKAGES, text.as_bytes());
     suite.sign();
     run(&site, &[]).expect(0, &[]);

@@ -16,6 +16,9 @@ use crate::common::web::Answer;
 pub(crate) const PACKAGES: &str = "main/binary-amd64/Packages";
 pub(crate) const SOURCES: &str = "main/source/Sources";
 
+/// A change of the text of an index, by its path.
+type Change = Box<dyn Fn(&str, Vec<u8>) -> Vec<u8>>;
+
 /// An answer of the archive's web server in the place of a file's.
 type Behaviour = Arc<dyn Fn(&str) -> Option<Answer> + Send + Sync>;
 
@@ -27,6 +30,8 @@ pub(crate) struct Archive {
     pub(crate) indices: BTreeMap<String, Vec<u8>>,
     /// The files of packages, by their paths in the archive.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Changes the text of each index, by its path, before it is written.
+    pub(crate) index: Change,
     /// Changes the whole Release before it is signed.
     pub(crate) release: Box<dyn Fn(String) -> String>,
     /// Changes the configuration of the site.
@@ -46,6 +51,7 @@ impl Archive {
             fields: fields.to_owned(),
             indices: BTreeMap::new(),
             files: BTreeMap::new(),
+            index: Box::new(|_, text| text),
             release: Box::new(|text| text),
             config: Box::new(|text| text),
             behaviour: None,
@@ -118,8 +124,9 @@ impl Archive {
             fs::write(path, data).unwrap();
         };
         for (path, text) in &self.indices {
-            put(&suite.join(path), text);
-            writeln!(sums, " {} {} {path}", sha256(text), text.len()).unwrap();
+            let text = (self.index)(path, text.clone());
+            put(&suite.join(path), &text);
+            writeln!(sums, " {} {} {path}", sha256(&text), text.len()).unwrap();
         }
         for (path, text) in &self.files {
             put(&dir.join(path), text);

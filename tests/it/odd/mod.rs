@@ -30,5 +30,7 @@
 
 mod archive;
 mod catalogue;
+mod paths;
 mod releases;
+mod sources;
 mod stanzas;
