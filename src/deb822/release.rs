@@ -30,6 +30,8 @@ pub struct Release {
     pub(crate) undated: Option<ReleaseError>,
     /// The time until which it may be trusted.
     pub valid_until: Option<Timestamp>,
+    /// The reason why its Valid-Until does not count.
+    pub(crate) unknown_expiry: Option<ReleaseError>,
     /// The files that it lists, by path below the suite's directory.
     pub(crate) entries: BTreeMap<String, IndexEntry>,
     /// Lines about files that say nothing that counts, with the reason, by the path that they seem to be about.
@@ -40,10 +42,16 @@ impl Release {
     /// Parses the bytes of a Release of ours; every line of it counts.
     pub(crate) fn parse(data: &[u8]) -> Result<Release, ReleaseError> {
         let release = Self::parse_upstream(data, Timestamp::MIN)?;
-        match release.undated.as_ref().or(release.odd.values().next()) {
+        match release.fault() {
             Some(why) => Err(why.clone()),
             None => Ok(release),
         }
+    }
+
+    /// Returns a fault that an archive's Release may have.
+    fn fault(&self) -> Option<&ReleaseError> {
+        let dates = self.undated.as_ref().or(self.unknown_expiry.as_ref());
+        dates.or(self.odd.values().next())
     }
 
     /// Parses the verified bytes of an archive's Release, which was signed at a time. This time stands for a Date that is missing or that
@@ -85,14 +93,18 @@ impl Release {
             Ok(date) => (date, None),
             Err(why) => (signed, Some(why)),
         };
-        let valid_until = text("valid-until")
-            .map(|v| date_field("Valid-Until", v))
-            .transpose()?;
+        let valid_until = text("valid-until").filter(|v| !v.is_empty());
+        let valid_until = valid_until.map(|v| date_field("Valid-Until", v));
+        let (valid_until, unknown_expiry) = match valid_until.transpose() {
+            Ok(valid_until) => (valid_until, None),
+            Err(why) => (None, Some(why)),
+        };
         Ok(Release {
             fields,
             date,
             undated,
             valid_until,
+            unknown_expiry,
             entries: files.entries,
             odd: files.odd,
         })

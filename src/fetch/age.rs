@@ -20,6 +20,10 @@ pub(super) fn fault(
         let until = until.to_string();
         return Some(FetchError::Expired { uri, until });
     }
+    let unknown = release.unknown_expiry.as_ref();
+    if let Some(source) = unknown.filter(|_| source.check_valid_until).cloned() {
+        return Some(FetchError::UnknownExpiry { uri, source });
+    }
     let date = release.date;
     let is_passed = |age: &TimeSpan| later(date, age.duration()) < now;
     source

@@ -140,6 +140,14 @@ pub enum FetchError {
         /// Why.
         source: ReleaseError,
     },
+    /// The Release has a Valid-Until that apt cannot read.
+    #[error("{uri}: the Release is refused")]
+    UnknownExpiry {
+        /// The file.
+        uri: String,
+        /// Why.
+        source: ReleaseError,
+    },
     /// The Release has the Date of one seen before, and other content.
     #[error("{uri}: the Release of {date} is not the one of the same Date seen before")]
     SameDate {

@@ -68,6 +68,9 @@ pub(super) fn fetch(error: &FetchError) -> Option<String> {
                 table_of_suite(archive, expected)
             ));
         }
+        FetchError::UnknownExpiry { .. } => {
+            "if the archive has no Valid-Until that apt can read, set check-valid-until = false for the archive"
+        }
         FetchError::Undated { archive, suite, .. } => {
             return Some(format!(
                 "if the archive has no Date that apt can read, set may-be-undated = true in {}: the time of the signature then stands for it",

@@ -140,6 +140,26 @@ fn dates() {
         entries.push(dated(date, "").apt_says(invalid).refuses(&hint));
         entries.push(dated(date, "may-be-undated").apt_says(invalid).passes());
     }
+    // A Valid-Until that apt cannot read ends its reading.
+    let weak = &["provides only weak security information"];
+    for until in ["Thu, 01 Jan 2099 00:00:00 -0800", "2099-01-01", "never"] {
+        let expires = |setting: &'static str| {
+            odd(format!("Valid-Until `{until}` {setting}"), move |archive| {
+                archive.fields += &format!("Valid-Until: {until}\n");
+                let pool = "pool = \"ODD\"\n";
+                archive.config =
+                    Box::new(move |text| text.replace(pool, &format!("{pool}{setting}\n")));
+            })
+        };
+        let hint = ["Valid-Until", "check-valid-until = false"];
+        entries.push(expires("").apt_refuses(weak).refuses(&hint));
+        let let_in = expires("check-valid-until = false");
+        entries.push(let_in.apt_refuses(weak).passes());
+    }
+    let empty = odd("an empty Valid-Until", |archive| {
+        archive.fields += "Valid-Until:\n";
+    });
+    entries.push(empty.passes());
     check(entries);
 }
 
