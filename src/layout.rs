@@ -51,6 +51,19 @@ impl Layout {
         self.root.join("state")
     }
 
+    /// Returns the directory below the root that a path is or lies in, if files there come and go.
+    pub fn kept_place(&self, path: &Path) -> Option<PathBuf> {
+        let places = [
+            self.link(),
+            self.volatile(),
+            self.production(),
+            self.spool(),
+            self.cache(),
+            self.log(),
+        ];
+        places.into_iter().find(|place| path.starts_with(place))
+    }
+
     /// Returns the directory of the text reports.
     pub fn log(&self) -> PathBuf {
         self.root.join("log")

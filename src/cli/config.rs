@@ -17,9 +17,11 @@ use serde::Serialize;
 use super::context::Context;
 use super::error::CliError;
 use super::exit;
-use super::failure;
+use super::failure::{self, about};
 use super::hint;
-use super::redirects::{Server, redirects};
+use super::places;
+use super::reach;
+use super::redirects::{Server, rules};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigVerb {
@@ -48,7 +50,7 @@ pub(super) fn config(context: &Context, verb: &ConfigVerb) -> Result<ExitCode> {
             context.print(&text);
         }
         ConfigVerb::Redirects { server, proxy } => {
-            let rules = redirects(&context.config()?, *server, *proxy)?;
+            let rules = rules(&context.config()?, *server, *proxy)?;
             match context.json {
                 true => context.print_json(&Rules { rules }),
                 false => context.print(&rules),
@@ -72,21 +74,6 @@ struct Verdict {
     is_usable: bool,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
-}
-
-/// The warning about an archive whose packages no client can fetch.
-pub(super) const OUT_OF_REACH: &str = "it is not set, and every URI has a user or a password, so clients are led nowhere for packages of this archive";
-pub(super) const REDIRECT_HINT: &str = "set it to a URI that clients can use";
-
-/// Returns a fault that has no line of its own.
-pub(super) fn about(key: String, message: String) -> Problem {
-    Problem {
-        line: 0,
-        column: 0,
-        key,
-        message,
-        hint: None,
-    }
 }
 
 fn check(context: &Context) -> Result<ExitCode> {
@@ -117,18 +104,11 @@ fn check(context: &Context) -> Result<ExitCode> {
 
 fn print(context: &Context, verdict: &Verdict) {
     let file = verdict.file.display();
-    let say = |before: &str, problem: &Problem| {
-        let Problem { key, message, .. } = problem;
-        context.print(&format!("{before}: {key}: {message}"));
-        if let Some(hint) = &problem.hint {
-            context.print(&format!("  hint: {hint}"));
-        }
-    };
     for warning in &verdict.warnings {
-        say("warning", warning);
+        context.print(&format!("warning: {}", failure::in_words(warning)));
     }
     for problem in &verdict.problems {
-        say(&file.to_string(), problem);
+        context.print(&format!("{file}: {}", failure::in_words(problem)));
     }
     if verdict.is_usable {
         context.print(&format!("{file}: good"));
@@ -148,14 +128,9 @@ fn look(config: &Config, now: Timestamp) -> (Vec<Problem>, Vec<Problem>) {
             });
         }
     }
-    for name in config.without_redirect() {
-        let key = format!("archives.{name}.redirect");
-        let hint = Some(REDIRECT_HINT.to_owned());
-        warnings.push(Problem {
-            hint,
-            ..about(key, OUT_OF_REACH.to_owned())
-        });
-    }
+    warnings.extend(reach::warnings(config));
+    warnings.extend(reach::doubts(config));
+    places::look(config, &mut problems, &mut warnings);
     warnings.extend(absent(config, now));
     (problems, warnings)
 }

@@ -98,6 +98,32 @@ impl Failure {
     }
 }
 
+/// Returns a fault that has no line of its own.
+pub(super) fn about(key: impl Into<String>, message: impl Into<String>) -> Problem {
+    Problem {
+        line: 0,
+        column: 0,
+        key: key.into(),
+        message: message.into(),
+        hint: None,
+    }
+}
+
+/// Returns such a fault with what can be done about it.
+pub(super) fn advised(key: impl Into<String>, message: impl Into<String>, hint: &str) -> Problem {
+    Problem {
+        hint: Some(hint.to_owned()),
+        ..about(key, message)
+    }
+}
+
+/// Returns a fault in words.
+pub(super) fn in_words(problem: &Problem) -> String {
+    let hint = problem.hint.as_ref();
+    let hint = hint.map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+    format!("{}: {}{hint}", problem.key, problem.message)
+}
+
 /// Returns the faults of the configuration that an error tells of.
 pub(super) fn problems(error: &Error) -> Vec<Problem> {
     match error.downcast_ref() {

@@ -12,7 +12,9 @@ mod hint;
 mod history;
 mod keys;
 mod lock;
+mod places;
 mod progress;
+mod reach;
 mod redirects;
 mod run;
 #[cfg(feature = "serve")]

@@ -21,6 +21,7 @@ use aptmerge::error::Result;
 use aptmerge::merge::rewrite::{RULES, Rule};
 use aptmerge::uri::{Scheme, Uri};
 use clap::ValueEnum;
+use sha2::{Digest, Sha256};
 
 use super::error::CliError;
 
@@ -64,8 +65,68 @@ fn below_pool(start: &str, rule: Rule) -> String {
     )
 }
 
+/// The beginning of the line that says which rules follow, and of which configuration.
+const MARK: &str = "# Written by `aptmerge config redirects ";
+
+/// Returns the rules with a line before them that tells whether they are still those of the configuration.
+pub(super) fn rules(config: &Config, server: Server, proxied: bool) -> Result<String> {
+    let rules = redirects(config, server, proxied)?;
+    let digest = digest(&rules);
+    Ok(format!(
+        "{MARK}{}`, {digest}\n{rules}",
+        command(server, proxied)
+    ))
+}
+
+/// Returns the arguments of `config redirects` for a server.
+fn command(server: Server, proxied: bool) -> &'static str {
+    match (server, proxied) {
+        (Server::Nginx, false) => "nginx",
+        (Server::Nginx, true) => "nginx --proxy",
+        (Server::Apache, _) => "apache",
+    }
+}
+
+fn digest(rules: &str) -> String {
+    hex::encode(&Sha256::digest(rules)[..16])
+}
+
+/// Rules that are not those of the configuration.
+pub(super) struct Old {
+    pub(super) what: String,
+    /// The arguments of `config redirects` by which they are made anew.
+    pub(super) command: &'static str,
+}
+
+/// Looks whether a file of rules is that of the configuration, by the line that each of them begins with.
+pub(super) fn outdated(config: &Config, file: &str) -> Option<Old> {
+    let mark = file
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(MARK)?.split_once("`, "));
+    let Some((written, found)) = mark else {
+        return Some(Old {
+            what: "no rules of `config redirects` with a digest are in it".to_owned(),
+            command: command(Server::Nginx, false),
+        });
+    };
+    let kinds = [
+        (Server::Nginx, false),
+        (Server::Nginx, true),
+        (Server::Apache, false),
+    ];
+    let (server, proxied) = kinds
+        .into_iter()
+        .find(|(s, p)| command(*s, *p) == written)?;
+    let present = redirects(config, server, proxied).ok()?;
+    (digest(&present) != found.trim()).then(|| Old {
+        what: "the rules in it are older than the configuration: clients are led wrong, or nowhere, for some packages"
+            .to_owned(),
+        command: command(server, proxied),
+    })
+}
+
 /// Returns the rules for all archives. With `proxied`, the server fetches packages for its clients instead of leading them elsewhere.
-pub(super) fn redirects(config: &Config, server: Server, proxied: bool) -> Result<String> {
+fn redirects(config: &Config, server: Server, proxied: bool) -> Result<String> {
     if proxied && server == Server::Apache {
         let why = "--proxy writes rules for nginx only";
         return Err(CliError::Usage(why.to_owned()).into());

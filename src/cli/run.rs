@@ -16,10 +16,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::attempt::attempt;
-use super::config::{OUT_OF_REACH, REDIRECT_HINT};
 use super::context::{Context, LockOptions};
 use super::error::CliError;
 use super::exit;
+use super::failure;
+use super::reach;
 
 /// What an operator allows for once.
 #[derive(Debug, Clone, Copy, Args)]
@@ -305,13 +306,12 @@ fn code(outcome: &Outcome) -> u8 {
 }
 
 fn finish(context: &Context, config: &Config, outcome: &Outcome) -> u8 {
+    let listener: &dyn Listener = context;
+    for problem in reach::warnings(config) {
+        listener.warn(failure::in_words(&problem));
+    }
     if outcome.has_published() {
         context.has_published();
-        let listener: &dyn Listener = context;
-        for name in config.without_redirect() {
-            let key = format!("archives.{name}.redirect");
-            listener.warn(format!("{key}: {OUT_OF_REACH}\n  hint: {REDIRECT_HINT}"));
-        }
     }
     if context.json {
         context.print_json(outcome);

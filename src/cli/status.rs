@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use aptmerge::config::Problem;
 use aptmerge::deb822::is_ahead;
 use aptmerge::error::{Result, chain};
 use aptmerge::publish::{Served, served};
@@ -18,8 +19,10 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::exit;
+use super::failure;
 use super::hint::openpgp;
 use super::keys;
+use super::reach;
 use attempts::AttemptStatus;
 
 /// Say what is served, from what, since when, and how the last attempts went
@@ -45,6 +48,8 @@ struct Status {
     /// Keys that have lapsed or soon will.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     keys: Vec<KeyNotice>,
+    /// What keeps clients from packages.
+    warnings: Vec<Problem>,
     /// Records that cannot be read, and why: what they would tell is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown: Vec<String>,
@@ -144,6 +149,7 @@ pub(super) fn status(context: &Context, _args: &StatusArgs) -> Result<ExitCode> 
         exit_code: worst(attempts.values().map(AttemptStatus::exit_code)),
         attempts,
         keys,
+        warnings: reach::warnings(&config),
         unknown,
     };
     if context.json {
@@ -218,6 +224,9 @@ fn in_words(status: &Status, link: &str) -> String {
         if let Some(hint) = openpgp::of_key(notice) {
             line(format!("  hint: {hint}"));
         }
+    }
+    for warning in &status.warnings {
+        line(format!("warning: {}", failure::in_words(warning)));
     }
     for why in &status.unknown {
         line(format!("unknown: {why}"));

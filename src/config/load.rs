@@ -114,7 +114,11 @@ impl Config {
         let document = Spanned::new(document.span(), DeValue::Table(document.into_inner()));
         let mut config = Config::deserialize(Value(&document))
             .map_err(|fault| invalid(vec![type_problem(text, fault)]))?;
-        let problems = validate::problems(&config);
+        let base = std::path::absolute(path)
+            .ok()
+            .and_then(|p| p.parent().map(Path::to_owned))
+            .unwrap_or_default();
+        let problems = validate::problems(&config, &base);
         if !problems.is_empty() {
             let mut located: Vec<_> = problems
                 .into_iter()
@@ -123,10 +127,6 @@ impl Config {
             located.sort_by_key(|p| (p.line, p.column));
             return Err(invalid(located));
         }
-        let base = std::path::absolute(path)
-            .ok()
-            .and_then(|p| p.parent().map(Path::to_owned))
-            .unwrap_or_default();
         config.resolve(&base);
         Ok(config)
     }
@@ -156,6 +156,9 @@ impl Config {
         }
         if let Some(homedir) = self.signing.gpg.as_mut().and_then(|g| g.homedir.as_mut()) {
             *homedir = base.join(&homedir);
+        }
+        if let Some(file) = &mut self.publish.redirects {
+            *file = base.join(&file);
         }
         for target in &mut self.push {
             // A colon before the first slash makes it an address, as for rsync.

@@ -279,6 +279,12 @@ pub struct Publish {
     pub(crate) contents_beside_components: bool,
     /// `true` if the tree gets a `pool/NAME` symlink to each archive with a file: URI.
     pub(crate) pool_links: bool,
+    /// The URI by which clients reach the tree: then what they are led to can be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Uri>,
+    /// The file with the rules of the web server: then one can tell whether they are those of the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirects: Option<PathBuf>,
 }
 
 impl Default for Publish {
@@ -291,6 +297,8 @@ impl Default for Publish {
             pdiff: PatchHistory::default(),
             contents_beside_components: false,
             pool_links: true,
+            url: None,
+            redirects: None,
         }
     }
 }
@@ -401,6 +409,19 @@ impl Config {
         let out_of_reach =
             archives.filter(|(_, a)| a.elsewhere().is_none() && a.directory().is_none());
         out_of_reach.map(|(name, _)| name)
+    }
+
+    /// Returns the archives for whose packages clients are led to a URI of plain http, with the URI.
+    pub fn led_to_http(&self) -> impl Iterator<Item = (&ArchiveName, &Uri)> {
+        let archives = self.archives.iter();
+        let led = archives.filter_map(|(name, archive)| Some((name, archive.elsewhere()?)));
+        led.filter(|(_, uri)| uri.scheme() == Scheme::Http)
+    }
+
+    /// Returns whether clients reach the tree by https; `None` if the configuration does not say.
+    pub fn is_secure(&self) -> Option<bool> {
+        let url = self.publish.url.as_ref()?;
+        Some(url.scheme() == Scheme::Https)
     }
 
     /// Returns the architectures of a merged suite that are name spaces of their own.

@@ -1,9 +1,11 @@
 //! Checks that the values of a configuration do not contradict each other.
 
+mod places;
 mod rules;
 mod taken;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::{Archive, Config, Family, HashKind, Suite, SuiteName};
 use crate::uri::{Scheme, Uri};
@@ -42,8 +44,8 @@ impl Findings {
     }
 }
 
-/// Returns everything that is wrong, in no particular order.
-pub(super) fn problems(config: &Config) -> Vec<Finding> {
+/// Returns everything that is wrong, in no particular order; relative paths count from `base`.
+pub(super) fn problems(config: &Config, base: &Path) -> Vec<Finding> {
     let mut findings = Findings::default();
     general(config, &mut findings);
     for (name, archive) in &config.archives {
@@ -56,6 +58,7 @@ pub(super) fn problems(config: &Config) -> Vec<Finding> {
     signing(config, &mut findings);
     push(config, &mut findings);
     rules::rules(config, &mut findings);
+    places::places(config, base, &mut findings);
     findings.0
 }
 
@@ -143,6 +146,9 @@ fn general(config: &Config, findings: &mut Findings) {
             "no compressed form is named",
             "apt wants one at least: [\"xz\", \"gz\"]",
         );
+    }
+    if let Some((why, hint)) = config.publish.url.as_ref().and_then(redirect_fault) {
+        findings.add(&["publish", "url"], why, hint);
     }
     if !config.publish.hashes.contains(&HashKind::Sha256) {
         findings.add(
@@ -248,7 +254,7 @@ fn redirect_fault(redirect: &Uri) -> Option<(String, &'static str)> {
     if redirect.scheme() == Scheme::File {
         return Some((
             format!("`{redirect}` is no http or https URI"),
-            "clients are sent there for packages",
+            "clients are sent there",
         ));
     }
     redirect.has_credentials().then(|| {

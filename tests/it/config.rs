@@ -223,6 +223,7 @@ fn help_is_what_it_was() {
         &["publish"],
         &["push"],
         &["status"],
+        &["history"],
         &["explain"],
         &["verify"],
         &["serve"],

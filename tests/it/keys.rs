@@ -424,7 +424,7 @@ fn a_weak_key_counts_up_to_a_day_if_somebody_says_so() {
     site.change_config(keyring, &until);
     let told = ["by a weak key", "SHA1", "hint: after the day of"];
     for time in ["2026-03-01T01:00:00Z", "2026-03-01T02:00:00Z"] {
-        site.run(&["--clock", time]).expect(0, &told);
+        site.run(&["-v", "--clock", time]).expect(0, &told);
     }
     let said = site.ok(&["status", "--clock", "2026-03-01T02:00:00Z"]);
     assert!(said.contains("by a weak key"), "{said}");

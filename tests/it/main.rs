@@ -54,6 +54,7 @@ mod privileges;
 mod progress;
 mod proxies;
 mod push;
+mod reach;
 mod recovery;
 mod release;
 #[cfg(feature = "serve")]

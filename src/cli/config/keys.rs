@@ -8,7 +8,7 @@ use aptmerge::openpgp::{Error, KeyVerdict, Keyring};
 use aptmerge::run::{Horizon, KeyNotice, own_keys};
 use jiff::Timestamp;
 
-use super::about;
+use crate::cli::failure::about;
 use crate::cli::hint::openpgp;
 use crate::cli::keys;
 
