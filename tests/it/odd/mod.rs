@@ -32,5 +32,6 @@ mod archive;
 mod catalogue;
 mod paths;
 mod releases;
+mod servers;
 mod sources;
 mod stanzas;
