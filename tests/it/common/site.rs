@@ -415,6 +415,25 @@ impl Site {
         Said::of(&self.command(arguments).output().unwrap())
     }
 
+    /// Asserts that the password `S3CRET` is neither in what was said nor in any file below the root.
+    #[track_caller]
+    pub(crate) fn assert_secret_is_kept(&self, said: &[Said]) {
+        for said in said {
+            let is_told = [&said.stdout, &said.stderr]
+                .iter()
+                .any(|text| text.contains("S3CRET"));
+            assert!(!is_told, "{said:?}");
+        }
+        for entry in walkdir::WalkDir::new(self.root()) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_file() {
+                let data = fs::read(entry.path()).unwrap();
+                let found = memchr::memmem::find(&data, b"S3CRET").is_some();
+                assert!(!found, "{}", entry.path().display());
+            }
+        }
+    }
+
     pub(crate) fn run(&self, options: &[&str]) -> Said {
         self.aptmerge(&[&["run"], options].concat())
     }
