@@ -309,6 +309,30 @@ fn a_new_subkey_of_gpg_signs_anew() {
 }
 
 #[test]
+fn gpg_is_asked_once_for_its_certificates() {
+    let Some(gnupg) = Gnupg::new() else { return };
+    let (key, _) = gnupg.key("a@archive.example");
+    let site = Site::new();
+    let calls = site.path("calls");
+    let script = format!(
+        "#!/bin/sh\necho call >> {}\nexec gpg \"$@\"\n",
+        calls.display()
+    );
+    let program = site.script("counted-gpg", &script);
+    let (program, home) = (program.display(), gnupg.home().display());
+    let gpg =
+        format!("gpg = {{ keys = [\"{key}\"], homedir = \"{home}\", program = \"{program}\" }}");
+    site.change_config(KEY_A, &gpg);
+    // The first run makes both signatures as well.
+    for (hours, expected) in [(0, 3), (1, 1)] {
+        fs::write(&calls, "").unwrap();
+        site.run_at(&hours_from_now(hours));
+        let calls = fs::read_to_string(&calls).unwrap();
+        assert_eq!(calls.lines().count(), expected);
+    }
+}
+
+#[test]
 fn a_key_that_gpg_has_revoked_is_left_out() {
     let Some(gnupg) = Gnupg::new() else { return };
     let (old, _) = gnupg.key("old@archive.example");

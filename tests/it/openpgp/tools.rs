@@ -144,3 +144,99 @@ fn dearmored(path: &Path) -> Vec<u8> {
     std::io::copy(&mut reader, &mut packets).unwrap();
     packets
 }
+
+/// What gpg revokes: the whole key or its subkey, for each reason that it offers.
+#[test]
+fn keys_that_gpg_revokes() {
+    let Some(gnupg) = Gnupg::new() else { return };
+    let mut t = Table::default();
+    for (number, reason, expected) in [
+        (0, "no reason", "---"),
+        (1, "stolen", "---"),
+        (2, "superseded", "--+ was revoked"),
+        (3, "no longer used", "--+ was revoked"),
+    ] {
+        let at = |on: i64, args: &[&str], input: &str| {
+            let time = day(on).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
+            gnupg.gpg(&[&PLAIN[..], &["--faked-system-time", &time], args].concat(), input.as_bytes())
+        };
+        let answers = |args: &[&str], input: &str| at(-5, &[&["--no-batch", "--command-fd", "0"], args].concat(), input);
+        let key = |name: &str| {
+            let user = format!("{name}{number}@x");
+            at(BORN, &["--quick-gen-key", &user, "ed25519", "sign,cert", "0"], "");
+            gnupg.fingerprints(&user).remove(0)
+        };
+        let sign = |key: &str| at(SIGNED, &["--local-user", key, "--detach-sign"], RELEASE);
+        let export = |key: &str| gnupg.gpg(&["--export", key], b"");
+        let whole = key("whole");
+        let signature = sign(&whole);
+        let revocation = answers(&["--gen-revoke", &whole], &format!("y\n{number}\n\ny\n"));
+        gnupg.gpg(&["--import"], &revocation);
+        t.raw(&format!("{reason}, the whole key"), expected, &export(&whole), &[&signature]);
+        let part = key("part");
+        at(BORN, &["--quick-add-key", &part, "ed25519", "sign", "0"], "");
+        let (by_primary, by_subkey) = (sign(&format!("{part}!")), sign(&part));
+        answers(&["--edit-key", &part], &format!("key 1\nrevkey\ny\n{number}\n\ny\nsave\n"));
+        t.raw(&format!("{reason}, the subkey"), expected, &export(&part), &[&by_subkey]);
+        t.raw(&format!("{reason}, the primary key of the subkey"), "+++", &export(&part), &[&by_primary]);
+    }
+    t.check();
+}
+
+/// What becomes of a signature when its key is changed by another program than the one that made it.
+#[test]
+fn keys_that_other_programs_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut t = Table::default();
+    // Each script makes a key and a signature, and a few states of the certificate thereafter.
+    type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+    let cases: [Case; 2] = [
+        ("sq", "sq key generate --userid a@x --expires-in 1y --export key; sq sign --detached --signer-key key Release > sig
+            sq key extract-cert key > made; sleep 2
+            sq key userid add --userid second@x --output more key; sq key extract-cert more > named
+            revoked() {
+                sq revoke certificate --certificate key $1 gone > r; mkdir -m 700 gpg-$1
+                for file in made r; do gpg --homedir gpg-$1 --batch --quiet --import $file; done
+                gpg --homedir gpg-$1 --export > $1
+            }
+            revoked retired; revoked compromised",
+            &[("made", "+++"), ("named", "+++"), ("retired", "--+ was revoked"), ("compromised", "--- was revoked")]),
+        ("rnp", "mkdir -m 700 rnp; k() { rnpkeys --homedir rnp --password '' \"$@\" >&2; }; k --generate-key --userid a@x
+            rnp --homedir rnp --password '' --userid a@x --detach --sign --output sig Release >&2; rnpkeys --homedir rnp --export-key a@x > made; sleep 2
+            k --revoke-key --rev-type superseded --rev-reason gone a@x; rnpkeys --homedir rnp --export-key a@x > superseded",
+            &[("made", "+++"), ("superseded", "--+ Key is superseded")]),
+    ];
+    for (program, script, states) in cases {
+        let place = dir.path().join(program);
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("Release"), RELEASE).unwrap();
+        if !has(program) {
+            continue;
+        }
+        let output = Command::new("sh").args(["-ec", script]).current_dir(&place).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        let signature = dearmored(&place.join("sig"));
+        for (state, expected) in states {
+            t.raw(&format!("{program}, {state}"), expected, &dearmored(&place.join(state)), &[&signature]);
+        }
+    }
+    // gpg prolongs what others made, and drops their self-signatures.
+    for program in ["gosop", "sqop"] {
+        let Some(gnupg) = Gnupg::new().filter(|_| has(program)) else { continue };
+        let place = dir.path().join(program);
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("Release"), RELEASE).unwrap();
+        let script = format!("{program} generate-key a@x > secret.key; {program} extract-cert < secret.key > made; {program} sign secret.key < Release > sig; sleep 2");
+        let output = Command::new("sh").args(["-ec", &script]).current_dir(&place).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        gnupg.import(&place.join("secret.key"));
+        let primary = gnupg.fingerprints("a@x").remove(0);
+        let signature = dearmored(&place.join("sig"));
+        for parts in [&[][..], &["*"]] {
+            gnupg.gpg(&[&PLAIN[..], &["--quick-set-expire", &primary, "5y"], parts].concat(), b"");
+        }
+        t.raw(&format!("{program}, made"), "+++", &dearmored(&place.join("made")), &[&signature]);
+        t.raw(&format!("{program}, prolonged by gpg"), "++-", &gnupg.gpg(&["--export", &primary], b""), &[&signature]);
+    }
+    t.check();
+}
