@@ -62,12 +62,12 @@ fn others_are_published() {
             "it is not published yet, and the others are without it",
         ],
     );
-    let status = site.ok(&["status"]);
+    let status = site.expect(3, &["status"]);
     assert!(
         status.contains("suite new is not published yet: "),
         "{status}"
     );
-    let status = site.json(&["--json", "status"]);
+    let status = site.aptmerge(&["--json", "status"]).outcome();
     assert_eq!(status["last-run"]["outcome"]["refused"][0]["suite"], "new");
     // Several suites may wait, also one that an archive that has a copy goes into; whatever else changes is published.
     site.set_extra(&format!("{NEW}{HALF}"));
@@ -151,7 +151,7 @@ fn a_published_suite_stays_while_it_waits() {
     let outcome = run(&site, 3);
     assert_eq!(suites(&outcome, "refused"), ["daedalus"]);
     assert_eq!(served, site.served());
-    let status = site.ok(&["status"]);
+    let status = site.expect(3, &["status"]);
     assert!(
         status.contains("suite daedalus stayed as it was published: "),
         "{status}"
