@@ -26,8 +26,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) architecture: &'a [u8],
     /// `Source` of a binary, `name` or `name (version)`; empty if the stanza has none.
     source: &'a [u8],
-    pub(crate) depends: &'a [u8],
-    pub(crate) pre_depends: &'a [u8],
+    depends: &'a [u8],
+    pre_depends: &'a [u8],
     /// `true` if one of these stands there twice.
     needs_twice: bool,
     /// The fields because of which the package is installed or kept unasked.

@@ -54,7 +54,7 @@ pub(super) fn found(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, kind: Kind) -
 
 /// Returns the names that an entry cannot be installed without, whether or not there are packages of these names.
 fn needed<'a>(entry: &Entry<'a>) -> impl Iterator<Item = Name<'a>> {
-    let fields = [entry.pre_depends, entry.depends].into_iter();
+    let fields = entry.needs();
     fields.flat_map(alternatives).flatten().map(|one| one.name)
 }
 

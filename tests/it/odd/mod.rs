@@ -30,6 +30,7 @@
 
 mod archive;
 mod catalogue;
+mod filters;
 mod paths;
 mod releases;
 mod servers;
