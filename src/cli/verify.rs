@@ -1,5 +1,6 @@
 //! `verify`: whether a tree holds together, as a client would see it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,9 +8,10 @@ use aptmerge::cancel::Cancel;
 use aptmerge::config::Config;
 use aptmerge::error::{Error, Result};
 use aptmerge::openpgp::Keyring;
-use aptmerge::publish::{CheckOptions, TreeReport, check_tree};
+use aptmerge::publish::{CheckOptions, RecordReport, TreeReport, check_tree, compare_with_record};
 use aptmerge::workspace::{Layout, View};
 use clap::Args;
+use serde::Serialize;
 
 use super::context::Context;
 use super::exit;
@@ -23,6 +25,28 @@ pub(super) struct VerifyArgs {
     keyring: Vec<PathBuf>,
 }
 
+/// The result of reading a tree, and of holding it against its record.
+#[derive(Serialize)]
+struct Verified {
+    #[serde(flatten)]
+    tree: TreeReport,
+    /// The differences from the record; none if the tree was not held against one.
+    #[serde(flatten)]
+    recorded: Option<RecordReport>,
+}
+
+impl Verified {
+    /// Adds the differences from the record to the problems, except those whose file has a problem already.
+    fn new(mut tree: TreeReport, recorded: Option<RecordReport>) -> Verified {
+        let found = recorded.iter().flat_map(|recorded| &recorded.problems);
+        let path = |problem: &str| problem.split([' ', ':']).next().map(str::to_owned);
+        let told: BTreeSet<_> = tree.problems.iter().map(|told| path(told)).collect();
+        let news = found.filter(|problem| !told.contains(&path(problem)));
+        tree.problems.extend(news.cloned());
+        Verified { tree, recorded }
+    }
+}
+
 /// The number of times that the served tree is read again because it changed meanwhile.
 const MAX_AGAIN: usize = 10;
 
@@ -31,7 +55,7 @@ const MAX_AGAIN: usize = 10;
 fn check_served(
     config: &Config,
     check: impl Fn(&Path) -> TreeReport,
-) -> Result<(PathBuf, TreeReport)> {
+) -> Result<(PathBuf, Verified)> {
     let link = Layout::new(&config.root).link();
     let leads = || {
         let tree = link.canonicalize();
@@ -42,11 +66,17 @@ fn check_served(
         let view = View::open(&config.root);
         Ok::<_, Error>((leads()?, view.map_or(0, |view| view.published().number)))
     };
+    let check = |tree: &Path| {
+        let view = View::open(&config.root);
+        let recorded = view.and_then(|view| compare_with_record(&view));
+        // What cannot be read says nothing of the tree: the state is for its user alone.
+        Verified::new(check(tree), recorded.ok().flatten())
+    };
     let mut before = state()?;
     for _ in 0..MAX_AGAIN {
         let report = check(&before.0);
         let after = state()?;
-        if report.problems.is_empty() || after == before {
+        if report.tree.problems.is_empty() || after == before {
             return Ok((before.0, report));
         }
         before = after;
@@ -74,16 +104,17 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
             },
         )
     };
-    let (tree, report) = match (&args.tree, &config) {
+    let (tree, verified) = match (&args.tree, &config) {
         (None, Some(config)) => check_served(config, check)?,
         (tree, _) => {
             let tree = tree.clone().unwrap_or_else(|| PathBuf::from("."));
             let report = check(&tree);
-            (tree, report)
+            (tree, Verified::new(report, None))
         }
     };
+    let report = &verified.tree;
     if context.json {
-        context.print_json(&report);
+        context.print_json(&verified);
     } else {
         for problem in &report.problems {
             context.print(problem);

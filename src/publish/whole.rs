@@ -3,6 +3,10 @@
 //!
 //! The check looks at name and size of every file that an InRelease lists, under its own name and by-hash. Every file was
 //! read back before the swap, and does not change under its name; [`check_contents`] reads all of them once more.
+//!
+//! Manifests are not asked, since the record of the very tree may be lost: a Release tells a tree that lacks files from a whole one of another
+//! generation. What no Release lists (an older file under by-hash, a mode) is mended by the same run, once production is served
+//! ([`super::mend`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

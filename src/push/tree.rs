@@ -1,4 +1,7 @@
 //! The names that a tree has below `dists/`: those that a push brings, and those of them that a target can be asked for.
+//!
+//! The tree is walked, though manifests list its files: rsync brings what is there, so the record of what was pushed has to say that as well. A
+//! file that somebody puts into the tree after a run is pushed with it, and deleted at the targets once a run has removed it here.
 
 use std::collections::BTreeSet;
 use std::path::Path;

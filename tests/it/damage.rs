@@ -167,6 +167,8 @@ fn mends(kinds: &[Kind]) {
             if !damage(kind, &path, &aside) {
                 continue;
             }
+            let found = site.aptmerge(&["verify", "--clock", SECOND]);
+            assert_eq!(found.code, Some(1), "{said}: {found:?}");
             if place.is_empty() && kind == Kind::Symlink {
                 // Files are removed in there, and what a symlink leads to may be somebody else's.
                 let refused = site.run(&["--clock", SECOND]);
@@ -348,4 +350,67 @@ fn files_under_by_hash_that_were_changed_are_not_carried_on() {
         .expect(0, &["was changed"]);
     assert!(!retained.exists());
     site.expect(0, &["verify", "--clock", "2026-02-01T00:20:00Z"]);
+}
+
+#[test]
+fn verify_says_what_differs_from_the_record() {
+    let site = site();
+    let verify = || -> serde_json::Value {
+        let said = site.aptmerge(&["verify", "--json", "--clock", SECOND]);
+        serde_json::from_str(&said.stdout).unwrap()
+    };
+    let whole = verify();
+    let none = serde_json::json!([]);
+    let fields = ["missing", "changed", "foreign", "modes", "problems"];
+    for field in fields {
+        assert_eq!(whole[field], none, "{whole}");
+    }
+    let place = |name: &str| production(&site).join("dists").join(name);
+    let index = "daedalus/main/binary-amd64/Packages";
+    let [gone, changed, extra, closed] = [
+        "stable".to_owned(),
+        format!("{index}.gz"),
+        "daedalus/extra".to_owned(),
+        format!("{index}.xz"),
+    ]
+    .map(|name| place(&name));
+    fs::remove_file(&gone).unwrap();
+    fs::remove_file(&changed).unwrap();
+    fs::write(&changed, "x").unwrap();
+    fs::write(&extra, "x").unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o600)).unwrap();
+    let found = verify();
+    for (field, path) in fields.iter().zip([gone, changed, extra, closed]) {
+        let text = found[field].to_string();
+        assert!(text.contains(path.to_str().unwrap()), "{field}: {found}");
+        let problems = found["problems"].to_string();
+        assert!(problems.contains(path.to_str().unwrap()), "{found}");
+    }
+    // A tree that is named is read as a client reads it.
+    let tree = production(&site).display().to_string();
+    let said = site.aptmerge(&["verify", "--json", "--clock", SECOND, &tree]);
+    let named: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert!(named.get("missing").is_none(), "{named}");
+}
+
+#[test]
+fn a_default_acl_does_not_close_the_tree() {
+    if !has("setfacl") {
+        return;
+    }
+    let site = Site::of(&format!("{DAEDALUS}{SECURITY}"));
+    fs::create_dir(site.root()).unwrap();
+    let mut command = std::process::Command::new("setfacl");
+    command
+        .args(["-d", "-m", "u::rwx,g::rx,o::---"])
+        .arg(site.root());
+    if !command.status().unwrap().success() {
+        eprintln!("skipped: no ACLs on this file system");
+        return;
+    }
+    site.run_at(FIRST);
+    let dirs = modes(&site).into_iter();
+    let mut dirs = dirs.filter(|(path, _)| path.is_dir() && !path.is_symlink());
+    assert!(dirs.all(|(_, mode)| mode & 0o777 == 0o755));
+    site.expect(0, &["verify", "--clock", SECOND]);
 }
