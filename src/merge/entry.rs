@@ -12,7 +12,7 @@ use crate::quoted::quoted;
 
 pub(crate) use super::fields::Kind;
 use super::fields::{Flaw, Gathered, Place, path_field};
-use super::rewrite::{Inserted, Insertion};
+use super::rewrite::{Inserted, Insertion, NO_DIRECTORY};
 use super::unasked::{self, Claims};
 
 /// A stanza of Packages or Sources.
@@ -300,12 +300,18 @@ impl<'a> Entry<'a> {
     pub(crate) fn published_path(&self, path: &[u8], inserted: &[u8]) -> Vec<u8> {
         let path = path.get(self.insertion.cut..).unwrap_or_default();
         let (before, after) = path.split_at(self.insertion.keep.min(path.len()));
+        let inserted = inserted
+            .strip_prefix(NO_DIRECTORY.as_bytes())
+            .unwrap_or(inserted);
         [before, inserted, after].concat()
     }
 
     /// Returns the files of the package that lie outside of the archive's `pool/`, by their paths in the archive.
     pub(crate) fn outside(&self) -> Vec<Vec<u8>> {
-        if self.insertion.what != Inserted::Outside {
+        if !matches!(
+            self.insertion.what,
+            Inserted::Outside | Inserted::NoDirectory
+        ) {
             return Vec::new();
         }
         let path = &self.raw[self.path_offset + self.insertion.cut..];
@@ -319,9 +325,11 @@ impl<'a> Entry<'a> {
         let list = lists.find(|list| !list.is_empty()).unwrap_or_default();
         let lines = list.split(|b| *b == b'\n');
         let names = lines.filter_map(|l| l.rsplit(u8::is_ascii_whitespace).find(|w| !w.is_empty()));
-        names
-            .map(|name| [path.trim_ascii(), name].join(&b'/'))
-            .collect()
+        let of = |name: &[u8]| match path.trim_ascii() {
+            b"" => name.to_vec(),
+            path => [path, name].join(&b'/'),
+        };
+        names.map(of).collect()
     }
 
     /// Returns what is inserted into the path, and where.
@@ -351,6 +359,7 @@ pub(crate) fn fuzz_entries(data: &[u8]) {
                 Inserted::Name => pool,
                 Inserted::NameAtEnd => b"/POOL",
                 Inserted::Outside => b"pool/POOL/_/",
+                Inserted::NoDirectory => b"\nDirectory: pool/POOL/_/",
             };
             let path = path_field(kind);
             // A path that the insertion makes too long is refused by anybody who merges the published indices.

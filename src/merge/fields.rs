@@ -10,7 +10,7 @@ use crate::deb822::{Field, Stanza, eq_name, is_plain_version};
 use crate::quoted::quoted;
 
 use super::readable;
-use super::rewrite::{Insertion, insertion};
+use super::rewrite::{Inserted, Insertion, insertion};
 use super::unasked::Claims;
 
 /// The kind of stanzas that an index has.
@@ -174,6 +174,16 @@ impl<'a> Gathered<'a> {
             self.flaw(stanza.offset + at, why, false);
         }
         let field = path_field(kind);
+        if kind == Kind::Source && self.path.is_none() && !self.is_broken {
+            // apt-ftparchive writes none for the sources of the directory in which it is called.
+            self.path = Some((b"", stanza.without_final_newline().len()));
+            self.insertion = Some(Insertion {
+                cut: 0,
+                keep: 0,
+                what: Inserted::NoDirectory,
+            });
+            return;
+        }
         let path = self
             .path
             .filter(|(path, _)| kind == Kind::Source || !path.is_empty());

@@ -26,6 +26,8 @@ pub(crate) enum Inserted {
     NameAtEnd,
     /// `pool/NAME/_/`
     Outside,
+    /// A line `Directory: pool/NAME/_/`, for a source without such a field: it lies in the archive's own directory.
+    NoDirectory,
 }
 
 /// The strings that stand for one archive in rewritten paths.
@@ -34,6 +36,7 @@ pub(crate) struct PoolStrings {
     name: String,
     name_at_end: String,
     outside: String,
+    no_directory: String,
 }
 
 impl PoolStrings {
@@ -42,6 +45,7 @@ impl PoolStrings {
             name: format!("{pool}/"),
             name_at_end: format!("/{pool}"),
             outside: format!("pool/{pool}/_/"),
+            no_directory: format!("{NO_DIRECTORY}pool/{pool}/_/"),
         }
     }
 
@@ -50,9 +54,13 @@ impl PoolStrings {
             Inserted::Name => self.name.as_bytes(),
             Inserted::NameAtEnd => self.name_at_end.as_bytes(),
             Inserted::Outside => self.outside.as_bytes(),
+            Inserted::NoDirectory => self.no_directory.as_bytes(),
         }
     }
 }
+
+/// The text between a stanza and the path that is inserted at its end.
+pub(crate) const NO_DIRECTORY: &str = "\nDirectory: ";
 
 /// The longest path of a file on Linux, approximately.
 pub(crate) const MAX_PATH_BYTES: usize = 4000;

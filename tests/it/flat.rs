@@ -192,6 +192,7 @@ fn apt_gets_the_same_of_a_flat_archive_and_of_ours() {
             "debian12/x86_64/",
             "debian12/x86_64/",
         ),
+        (&APT, ".", "/", "/"),
         (&APT, "core/deb", "core/deb", "core/deb/"),
     ] {
         let site = Site::bare();
@@ -453,9 +454,9 @@ fn a_flat_archive_is_believed_no_more_than_another() {
     write(&site, &(date(30) + "Suite: jammy\n"), &texts);
     site.ok(&["run"]);
     // A path that leads out.
-    let out = beside("tool", "amd64").replace("./tool", "../tool");
+    let out = beside("out", "amd64").replace("./out", "../out") + &beside("tool", "amd64");
     write(&site, &(date(20) + "Suite: jammy\n"), &[("Packages", out)]);
-    let said = site.run(&["--allow-shrink"]);
+    let said = site.run(&[]);
     assert!(said.stderr.contains("climbs"), "{said:?}");
     assert!(
         !site
@@ -483,7 +484,7 @@ fn a_flat_archive_is_believed_no_more_than_another() {
         .for_each(|object| fs::write(object, &text).unwrap());
     let said = site.aptmerge(&["publish"]);
     assert_ne!(said.code, Some(0), "{said:?}");
-    assert!(names(&site, "extra/binary-amd64/Packages").is_empty());
+    assert_eq!(names(&site, "extra/binary-amd64/Packages"), ["tool"]);
     site.ok(&["run"]);
     assert_eq!(
         names(&site, "extra/binary-amd64/Packages"),

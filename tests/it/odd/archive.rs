@@ -40,6 +40,12 @@ pub(crate) struct Archive {
     pub(crate) behaviour: Option<Behaviour>,
     /// The time at which the Release is signed.
     pub(crate) signed_at: SystemTime,
+    /// The directory in which the Release lies.
+    directory: String,
+    /// The end of the archive's line for apt, behind its URI.
+    pub(super) line: String,
+    /// The component of the indices; `None` in a flat archive.
+    component: Option<String>,
 }
 
 impl Archive {
@@ -56,9 +62,46 @@ impl Archive {
             config: Box::new(|text| text),
             behaviour: None,
             signed_at: signing_time(),
+            directory: "dists/odd".to_owned(),
+            line: "odd main".to_owned(),
+            component: Some("main".to_owned()),
         };
         archive.end_with("good");
         archive
+    }
+
+    /// Makes the archive a flat one, in a directory below its URI.
+    pub(crate) fn flatten(&mut self, directory: &str) {
+        self.component = None;
+        self.directory = directory.trim_matches(['.', '/']).to_owned();
+        self.line = directory.to_owned();
+        let table =
+            format!("\n[archives.odd.suites.odd]\nflat = {directory:?}\ncomponent = \"main\"\n");
+        self.config = Box::new(move |text| text + &table);
+    }
+
+    /// Calls the component of the archive's indices otherwise.
+    pub(crate) fn call_component(&mut self, name: &str) {
+        self.component = Some(name.to_owned());
+        self.line = format!("odd {name}");
+    }
+
+    /// Answers instead of the archive's web server, where this has an answer.
+    pub(crate) fn behave(
+        &mut self,
+        answer: impl Fn(&str) -> Option<Answer> + Send + Sync + 'static,
+    ) {
+        self.behaviour = Some(Arc::new(answer));
+    }
+
+    /// Returns the path that an index of `main` has in this archive.
+    fn path_of(&self, index: &str) -> String {
+        match (&self.component, index) {
+            (None, PACKAGES) => "Packages".to_owned(),
+            (None, SOURCES) => "Sources".to_owned(),
+            (Some(name), _) if index.starts_with("main/") => index.replacen("main", name, 1),
+            _ => index.to_owned(),
+        }
     }
 
     /// Adds a good package and a good source at the ends of their indices.
@@ -117,7 +160,7 @@ impl Archive {
 
     /// Writes the archive below a directory.
     pub(super) fn write(&self, dir: &Path, key: &Path) {
-        let suite = dir.join("dists/odd");
+        let suite = dir.join(&self.directory);
         let mut sums = String::new();
         let put = |path: &Path, data: &[u8]| {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -125,7 +168,8 @@ impl Archive {
         };
         for (path, text) in &self.indices {
             let text = (self.index)(path, text.clone());
-            put(&suite.join(path), &text);
+            let path = self.path_of(path);
+            put(&suite.join(&path), &text);
             writeln!(sums, " {} {} {path}", sha256(&text), text.len()).unwrap();
         }
         for (path, text) in &self.files {

@@ -301,12 +301,15 @@ impl Judged {
 
         let line = |key: &str, uri: &str, suite: &str| {
             let key = site.path(key);
-            let line = format!("[signed-by={}] {uri} {suite} main\n", key.display());
+            let line = format!("[signed-by={}] {uri} {suite}\n", key.display());
             format!("deb {line}deb-src {line}")
         };
         let settings = "Acquire::Languages \"none\";";
         let apt = |lines: &str| Apt::new(&["amd64"], lines, settings);
-        let direct = Seen::by(&apt(&line("keys/main.gpg", &mirror.uri(), "odd")), &names);
+        let direct = Seen::by(
+            &apt(&line("keys/main.gpg", &mirror.uri(), &archive.line)),
+            &names,
+        );
         entry.compare_direct(&direct, &mut faults);
 
         let said = site.aptmerge(&["run"]);
@@ -319,7 +322,7 @@ impl Judged {
                     faults.push(format!("what is published does not verify: {verified:?}"));
                 }
                 let server = site.serve();
-                let lines = line("keys/publish.gpg", &server.url(), "merged");
+                let lines = line("keys/publish.gpg", &server.url(), "merged main");
                 merged = Seen::by(&apt(&lines), &names);
                 if merged.is_refused {
                     faults.push("apt refuses what is published".into());

@@ -34,5 +34,6 @@ mod filters;
 mod paths;
 mod releases;
 mod servers;
+mod shapes;
 mod sources;
 mod stanzas;
