@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use aptmerge::config::Config;
-use aptmerge::error::{Result, chain};
-use aptmerge::events::Listener;
-use aptmerge::run::{Attempts, Ended, Told};
+use aptmerge::error::Result;
+use aptmerge::run::{Attempts, Ended, Told, Unfinished};
 use aptmerge::workspace::Workspace;
 
 use super::context::{Context, LockOptions};
@@ -21,31 +20,26 @@ pub(super) fn attempt(
 ) -> Result<ExitCode> {
     let lock = context.lock(config, lock)?;
     let mut workspace = Workspace::open(&lock, &config.root)?;
-    let listener: &dyn Listener = context;
-    let noted = |noted: Result<()>| {
-        if let Err(error) = noted {
-            listener.warn(format!(
-                "the next command will not know how this one went: {}",
-                chain(&error)
-            ));
-        }
-    };
-    noted(Attempts::begin(&workspace, verb, context.now()));
-    noted(context.hold_back(|| Told::before(&workspace, verb)));
+    Attempts::begin(&workspace, verb, context.now())?;
+    context.hold_back(|| Told::before(&workspace, verb))?;
     let done = work(&mut workspace);
     let failure = done.as_ref().err().map(Failure::of);
     let exit_code = match (&done, &failure) {
         (Ok(code), _) => *code,
         (Err(_), failure) => failure.as_ref().map_or(0, |failure| failure.exit_code),
     };
-    if let Some(told) = context.tell_held_back(exit_code) {
-        noted(told.remember(&workspace));
-    }
+    let told = context.tell_held_back(exit_code);
     let ended = Ended {
         time: context.now(),
         exit_code,
         error: failure.map(Failure::recorded),
     };
-    noted(Attempts::end(&workspace, verb, ended));
-    done.map(ExitCode::from)
+    let told = told.map_or(Ok(()), |told| told.remember(&workspace));
+    let noted = told.and(Attempts::end(&workspace, verb, ended));
+    let code = done?;
+    noted.map_err(|source| match context.is_published() {
+        true => Unfinished { source }.into(),
+        false => source,
+    })?;
+    Ok(ExitCode::from(code))
 }

@@ -162,6 +162,10 @@ impl Context {
         }
     }
 
+    pub(super) fn is_published(&self) -> bool {
+        self.has_published.load(Ordering::Relaxed)
+    }
+
     /// Notes that something new is served: what fails from here on does not undo it.
     pub(super) fn has_published(&self) {
         self.has_published.store(true, Ordering::Relaxed);
