@@ -23,8 +23,9 @@ from sites import SECOND, Failed, differing, shown
 class Node:
     """A file, a directory or a symlink: what it was at first, what was done to it, and what was forced out, by time."""
 
-    def __init__(self, kind, base):
+    def __init__(self, kind, base, modified=None):
         self.kind, self.base = kind, base
+        self.modified = modified  # the time of a file that was there at first
         self.changes = []  # (time, change)
         self.forced = []  # (time it ended, time up to which it covers)
         self.now = dict(base) if kind == "dir" else base
@@ -42,7 +43,7 @@ def load(path):
     if os.path.isdir(path):
         return Node("dir", {name: load(os.path.join(path, name)) for name in os.listdir(path)})
     with open(path, "rb") as file:
-        return Node("file", file.read())
+        return Node("file", file.read(), os.stat(path).st_mtime_ns)
 
 
 class OutOfOrder(Failed):
@@ -251,6 +252,8 @@ class Loss:
         else:
             with open(path, "wb") as file:
                 file.write(self.data(node))
+            if node.modified is not None and not node.changes:
+                os.utime(path, ns=(node.modified, node.modified))
 
 
 def live(recorder):
