@@ -26,9 +26,12 @@ fn slow_site() -> (Site, Mirror) {
     let mirror = Mirror::of(&site.path("archives"));
     let files = format!("file://{}", site.path("archives").display());
     site.write_config(&site.config().replace(&files, &mirror.uri()));
-    mirror.behave(|path| {
+    // One after the other, so that there is a moment at which some are there and others are not.
+    let turn = Mutex::new(());
+    mirror.behave(move |path| {
         let is_release = ["Release", "Release.gpg"].iter().any(|n| path.ends_with(n));
         if !is_release {
+            let _turn = turn.lock().unwrap();
             std::thread::sleep(Duration::from_millis(150));
         }
         None

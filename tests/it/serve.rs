@@ -407,16 +407,12 @@ fn packages_are_found_where_they_came_from() {
             "pool/main/x%2by~1.deb",
         ),
         ("/pool/DEBIAN/_/flat.deb", "flat.deb"),
-        (
-            "/pool/DEBIAN/_//elsewhere.example/x",
-            "/elsewhere.example/x",
-        ),
+        ("/pool/DEBIAN/_//elsewhere.example/x", "elsewhere.example/x"),
         ("/pool/DEBIAN/main/x.deb?to=elsewhere", "pool/main/x.deb"),
         (
             "/pool/DEBIAN/@elsewhere.example/",
             "pool/@elsewhere.example/",
         ),
-        ("/pool/DEBIAN/%252e%252e/x", "pool/%252e%252e/x"),
     ] {
         let reply = server.get(path);
         let location = format!("https://mirror.example/debian/{to}");
@@ -427,6 +423,7 @@ fn packages_are_found_where_they_came_from() {
     for path in [
         "/pool/DEBIAN/../x",
         "/pool/DEBIAN/_/../../x",
+        "/pool/DEBIAN/%252e%252e/x",
         "/pool/DEBIAN/%2e%2e/%2e%2e/x",
         "/pool/DEBIAN/..%2fx",
         "/pool/DEBIAN/a%0d%0aSet-Cookie:%20x",
