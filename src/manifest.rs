@@ -421,7 +421,7 @@ mod tests {
             at("a/two") + " has the mode 0666 instead of 0644",
         ];
         assert_eq!(faults, expected);
-        // What cannot be looked into is not said to be missing.
+        // A directory that cannot be looked into is not said to be missing.
         durable::set_mode(&dir.join("a"), 0).unwrap();
         let found = found();
         durable::set_mode(&dir.join("a"), 0o755).unwrap();

@@ -1,4 +1,4 @@
-//! What there is to say about keys without a run.
+//! Statements about keys that need no run.
 
 use aptmerge::config::Config;
 use aptmerge::error::Result;

@@ -1,4 +1,4 @@
-//! What keeps clients from the packages that they are led to: URIs that they do not follow, rules of the web server that are not those of the
+//! Obstacles on the way of clients to packages: URIs that they do not follow, rules of the web server that are not those of the
 //! configuration.
 
 use std::path::Path;

@@ -115,7 +115,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let cancel = Cancel::default();
     let options = options(context, &clock, &cancel, args.step.allow);
     if args.dry_run {
-        // It is a question, and no attempt.
+        // A dry run is a question, and no attempt.
         let lock = context.lock(&config, &args.step.lock)?;
         let workspace = Workspace::open(&lock, &config.root)?;
         let spool = cycle::fetch_spool(&workspace, &setup, &options)?;

@@ -48,7 +48,7 @@ struct Status {
     /// Keys that have lapsed or soon will.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     keys: Vec<KeyNotice>,
-    /// What keeps clients from packages.
+    /// The obstacles that keep clients from packages.
     warnings: Vec<Problem>,
     /// Records that cannot be read, and why: what they would tell is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -69,7 +69,7 @@ fn check_served(
     let check = |tree: &Path| {
         let view = View::open(&config.root);
         let recorded = view.and_then(|view| compare_with_record(&view));
-        // What cannot be read says nothing of the tree: the state is for its user alone.
+        // A state that cannot be read says nothing of the tree: the state is for its user alone.
         Verified::new(check(tree), recorded.ok().flatten())
     };
     let mut before = state()?;

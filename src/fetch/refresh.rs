@@ -110,7 +110,7 @@ pub(crate) fn refresh(
                 };
                 let (found, newest) = fetched;
                 let copy = found.as_ref().ok().and_then(|found| found.copy.as_ref());
-                // It was verified a moment ago, so only the keys are of interest here.
+                // The copy was verified a moment ago, so only the keys are of interest here.
                 let proof = copy.and_then(|copy| prove_signature(copy, keyring, options.now).ok());
                 let fetched = (found, newest, proof);
                 let spooled =

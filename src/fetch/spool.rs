@@ -339,7 +339,7 @@ pub(super) fn read_copy(
 ) -> Result<Option<Held>> {
     let path = copy_path(spool, archive, suite);
     let copy = read_json::<SuiteCopy>(&path)?;
-    // What came from another directory is no copy of this one.
+    // A file of another directory is no copy of this one.
     let Some(copy) = copy.filter(|copy| copy.flat.as_ref() == flat) else {
         return Ok(None);
     };

@@ -101,9 +101,9 @@ fn value<'a>(place: Option<Place<'a>>) -> &'a [u8] {
 
 /// The reasons why a stanza is no entry.
 enum Unfit<'a> {
-    /// It is of no package that a client could install.
+    /// A stanza of no package that a client could install.
     Skipped(Box<Skipped<'a>>),
-    /// It has no name, and apt refuses its index.
+    /// A stanza without a name, for which apt refuses the index.
     Nameless(Flaw),
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Candidate<'a> {
     pub(super) cert: &'a Cert,
     /// The parts that may sign, as far as is known.
     pub(super) parts: Vec<ErasedKeyAmalgamation<'a, PublicParts>>,
-    /// Where the key is.
+    /// The place of the key.
     pub(super) place: String,
     /// The time to judge the key by.
     pub(super) at: SystemTime,
@@ -204,7 +204,7 @@ impl Candidate<'_> {
                 Err(fault) => faults.push(fault),
             }
         }
-        // That a part is not made for signing matters least.
+        // A part that is not made for signing matters least.
         let place = faults.iter().position(Error::is_lapse);
         let place = place.or_else(|| faults.iter().position(Error::is_weak_key));
         let fault = faults.into_iter().nth(place.unwrap_or(0));

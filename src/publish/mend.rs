@@ -1,7 +1,7 @@
 //! Mends production where somebody or something damaged it: each run looks at names, sizes, times, modes and links of what the record
 //! says, whether or not there is anything new.
 //!
-//! Why a repair needs no new generation, and no client meets a half-made state:
+//! A repair needs no new generation, and no client meets a half-made state:
 //!
 //! - A file gets its name by one rename, as everywhere, and only after its bytes were compared with the digest of the manifest. So it is
 //!   the very file that the served Release, or one before it, names. Clients find what was there or what should be there, and nothing else.
@@ -285,7 +285,7 @@ impl Mender<'_> {
         }
         self.mend_links(&damage.above)?;
         for (_, found) in damage.places() {
-            // What stands in the place of a directory is exchanged, or goes when the suite is made anew.
+            // A file in the place of a directory is exchanged, or goes when the suite is made anew.
             let is_in_the_way =
                 |path: &Path| found.missing.iter().any(|lost| lost.starts_with(path));
             for path in found.foreign.iter().filter(|path| !is_in_the_way(path)) {

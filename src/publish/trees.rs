@@ -6,7 +6,7 @@
 //! volatile meanwhile (it may lie in memory, or pass for scratch), [`look`] finds each file of the manifests in it as it was, and no
 //! other; else volatile is thrown away.
 //!
-//! What somebody did to production is mended before a generation is planned ([`super::mend`]). A suite that cannot be mended is made anew,
+//! Damage to production is mended before a generation is planned ([`super::mend`]). A suite that cannot be mended is made anew,
 //! with nothing taken over that differs from the manifest.
 //!
 //! So a generation costs the suites that it changes: of 300 small suites with one that changes, 3.8 seconds instead of 37, 32 links
@@ -69,7 +69,7 @@ impl Damage {
 /// Compares a tree with a generation: names, sizes, times, modes and links.
 pub(super) fn survey(tree: &Path, generation: &Generation) -> Result<Damage> {
     let above = compare_above(tree, generation)?;
-    // What lies behind a symlink in the place of a directory is not ours.
+    // A file behind a symlink in the place of a directory is not ours.
     let is_ours = |suite: &&String| !is_below(&tree.join("dists").join(suite), &above.changed);
     let suites: Vec<&String> = generation.suites.keys().filter(is_ours).collect();
     let suites = suites.par_iter().map(|suite| {

@@ -81,7 +81,7 @@ fn others_are_published() {
     assert_eq!(outcome["links-changed"], true);
     assert!(site.merged("dists/stable/Release").exists());
     site.aptmerge(&["verify"]).expect(0, &[]);
-    // When the archive has the suite, they are published.
+    // They are published when the archive has the suite.
     let trixie = site.path("archives/main/dists/trixie");
     copy_tree(&site.main().dir, &trixie);
     let mut release = Suite::open(&site, "main", "trixie");

@@ -62,7 +62,7 @@ fn a_failed_run_is_told_with_its_error_and_since_when() {
     ] {
         assert!(words.contains(word), "{word}: {words}");
     }
-    // What is served is told all the same.
+    // The served generation is told all the same.
     assert!(words.contains("serves production, generation 1"), "{words}");
     // A question is no attempt, nor is a run that finds the lock held, or no configuration that it can use.
     site.expect(1, &["run", "--dry-run"]);

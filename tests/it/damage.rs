@@ -16,7 +16,7 @@ use crate::common::site::{
 const FIRST: &str = "2026-02-01T00:00:00Z";
 const SECOND: &str = "2026-02-01T00:10:00Z";
 
-/// What is damaged.
+/// A kind of damage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Gone,
@@ -31,7 +31,7 @@ enum Kind {
     Extra,
 }
 
-/// Where it is damaged, below a tree.
+/// A place of damage, below a tree.
 const PLACES: [&str; 13] = [
     "",
     "dists",

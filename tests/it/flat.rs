@@ -140,7 +140,7 @@ fn configure(site: &Site, uri: &str, flat: &str) {
     ));
 }
 
-/// What apt gets of the packages and of the source: the names of files, with their digests.
+/// The packages and the source as apt gets them: the names of files, with their digests.
 fn got(sources: &str) -> BTreeMap<String, String> {
     let apt = Apt::new(&["amd64", "arm64"], sources, "");
     // apt warns that a Release without a name is no Release of that directory.
@@ -514,7 +514,7 @@ fn another_directory_is_another_archive() {
         &format!("{}SHA256:\n{}", date(6000), sums(&texts)),
     );
     site.configure("flat = \"./\"", "flat = \"old/\"");
-    // What was fetched from the first is no copy of the second.
+    // A file of the first is no copy of the second.
     site.expect(3, &["publish"]);
     site.ok(&["run", "--allow-shrink"]);
     assert_eq!(names(&site, "extra/binary-amd64/Packages"), ["older"]);

@@ -280,7 +280,7 @@ fn a_new_subkey_of_gpg_signs_anew() {
     add("sign");
     runs_anew(true);
     runs_anew(false);
-    // What does not sign changes nothing.
+    // A part that does not sign changes nothing.
     add("auth");
     runs_anew(false);
     gnupg.gpg(
@@ -373,7 +373,7 @@ fn a_key_that_lapses_soon_is_told_of() {
     put(&site, "own.key", &long);
     site.run_at("2026-03-03T00:00:00Z");
     assert_eq!(site.run(&["--clock", "2026-03-03T01:00:00Z"]).stderr, "");
-    // What is valid for longer than a month must be believed for longer.
+    // A tree that is valid for longer than a month must be believed for longer.
     put(&site, "own.key", &key("ours", 120));
     site.run_at("2026-03-03T02:00:00Z");
     site.configure("[publish]", "[publish]\nvalid-for = \"60 days\"");

@@ -1,4 +1,4 @@
-//! What matters is told, and once: forks that fell behind, and rules that name nothing.
+//! News is told, and once: forks that fell behind, and rules that name nothing.
 
 use std::fs;
 
@@ -46,7 +46,7 @@ fn a_fork_that_fell_behind_is_told_in_the_run_and_the_difference() {
     let words = site.ok(&["status"]);
     let line = format!("hiding a newer version: {behind}\n");
     assert!(words.contains(&line), "{words}");
-    // It is no news when the suite is made anew for another reason.
+    // The same is no news when the suite is made anew for another reason.
     site.news();
     let said = site.run(&["--json"]);
     assert_eq!(said.expect(0, &[]).stderr, "");

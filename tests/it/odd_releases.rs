@@ -32,7 +32,7 @@ fn has(site: &Site, package: &str) -> bool {
         .contains(&format!("Package: {package}\n"))
 }
 
-/// What the apt that is installed says of main as it is; `None` where there is no apt. It takes the archive.
+/// The words of the installed apt about main as it is; `None` where there is no apt. It takes the archive.
 fn apt_says(site: &Site) -> Option<String> {
     if !programs::has("apt-get") {
         return None;
@@ -257,7 +257,7 @@ fn a_second_release_of_one_date_is_taken_by_a_setting_that_the_error_names() {
     site.aptmerge(&["verify"]).expect(0, &[]);
 }
 
-/// What a suite can do without is left out by itself where its Release contradicts itself.
+/// An index that a suite can do without is left out by itself where its Release contradicts itself.
 #[test]
 fn two_hashes_of_an_index_that_a_suite_can_do_without() {
     let site = Site::new();
@@ -273,7 +273,7 @@ fn two_hashes_of_an_index_that_a_suite_can_do_without() {
     ];
     site.run(&[]).expect(0, &words);
     assert!(has(&site, "main-only"));
-    // It is told once, until the Release changes.
+    // The fault is told once, until the Release changes.
     let said = site.run_without_news(&[]);
     assert_eq!(said.stderr, "");
     site.aptmerge(&["verify"]).expect(0, &[]);

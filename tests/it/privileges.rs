@@ -177,7 +177,7 @@ fn root_writes_nothing_into_a_site_of_another_user() {
     refuses(&site);
     as_user(NOBODY, NOBODY, &site.command(&["run"])).expect(0, &[]);
     refuses(&site);
-    // What only reads is for root as well, and leaves no trace.
+    // A verb that only reads is for root as well, and leaves no trace.
     let before = everything(&site);
     for arguments in [
         &["status"][..],

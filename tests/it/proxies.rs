@@ -369,7 +369,7 @@ fn the_environment_counts_where_the_configuration_says_nothing() {
     fetch(&format!("proxy = \"http://127.0.0.1:{}\"", proxy.port));
     assert!(is_used(&[]));
     assert!(!is_used(&[("NO_PROXY", "*")]));
-    // What an archive says holds for it, whatever else is said.
+    // The setting of an archive holds for it, whatever else is said.
     let archive = |line: &str| {
         let config = fs::read_to_string(site.config_file()).unwrap();
         site.write_config(&config.replace("pool = \"MAIN\"", &format!("pool = \"MAIN\"\n{line}")));

@@ -135,7 +135,7 @@ fn rules_of_an_older_configuration_are_told() {
             site.run(&["-v"]).expect(0, &["older", &hint]);
             site.configure(to, from);
         }
-        // What the rules do not depend on.
+        // A setting that the rules do not depend on.
         site.configure("retries = 0", "retries = 1");
         assert_eq!(told(&site), None);
         site.configure("retries = 1", "retries = 0");

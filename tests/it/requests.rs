@@ -175,7 +175,7 @@ const REQUESTS: &[(&str, &str, &str, Right)] = &[
         "",
         To("other.example/a.deb"),
     ),
-    // What names nothing, and what climbs.
+    // Paths that name nothing, and paths that climb.
     ("GET", "/merged/@/", "", Refused),
     ("GET", "/merged/@/.", "", Refused),
     ("GET", "/merged/@/_", "", Refused),
@@ -348,7 +348,7 @@ const REQUESTS: &[(&str, &str, &str, Right)] = &[
     ),
 ];
 
-/// What is wrong with an answer; the base of redirects is `None` where the server is a proxy.
+/// The fault of an answer; the base of redirects is `None` where the server is a proxy.
 fn fault(
     right: Right,
     answer: &Answer,
@@ -379,7 +379,7 @@ const PROXIED: &str = "deb;x/%2b%241";
 fn all_servers_answer_alike() {
     let site = Site::new();
     fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).unwrap();
-    // What means something to a configuration means nothing in a base.
+    // Characters that mean something to a configuration mean nothing in a base.
     let base = "https://mirror.example/deb;$host$1'(~!&*,=:@/x%2by%20z";
     let changed = |base: &str| {
         site.change_config("pool-links = false", "pool-links = true");

@@ -31,7 +31,7 @@ fn remove(site: &Site, path: &str) {
     }
 }
 
-/// What apt says of the archive, and whether it succeeds.
+/// The words of apt about the archive, and whether it succeeds.
 fn apt_update(site: &Site, mirror: &Mirror) -> (bool, String) {
     let key = site.path("keys/main.gpg");
     let source = format!(

@@ -1,4 +1,4 @@
-//! What is taken from an archive: its architectures, and its components under the names that the operator gives them.
+//! The parts that are taken from an archive: its architectures, and its components under the names that the operator gives them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -324,7 +324,7 @@ fn an_archive_is_narrowed_to_components() {
         names(&site, "dists/bookworm/test/binary-amd64/Packages").len(),
         0
     );
-    // What is not asked for may be missing.
+    // Files that nobody asks for may be missing.
     fs::remove_dir_all(site.path("archives/vendor/dists/bookworm/test")).unwrap();
     site.run_without_news(&[]);
     // Another map makes the suite anew.

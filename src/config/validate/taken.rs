@@ -1,4 +1,4 @@
-//! What is taken from an archive that no merged suite could publish.
+//! Components that are taken from an archive, and that no merged suite could publish.
 
 use std::fmt::Display;
 

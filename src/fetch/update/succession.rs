@@ -1,6 +1,6 @@
 //! Decides whether a Release may follow the one of the copy.
 //!
-//! Why no mirror leads back to an older state of an archive: the Date of a Release is signed, and none is taken whose Date is older than that
+//! No mirror leads back to an older state of an archive: the Date of a Release is signed, and none is taken whose Date is older than that
 //! of the copy. Where an archive gives no Date, the time of the signature stands for it (`may-be-undated`): it is signed as well, no mirror
 //! can change it, and an archive that signs anew has made something new.
 //!

@@ -23,7 +23,7 @@ pub(crate) struct Request {
 /// An answer: status and body.
 pub(crate) type Answer = (u16, Vec<u8>);
 
-/// How a request is answered.
+/// The answer to a request.
 pub(crate) enum Act {
     /// With the file of that name, as it should be.
     Well,

@@ -233,7 +233,7 @@ fn paths() {
     ]);
 }
 
-/// What is absolute in an archive is below its pool in ours.
+/// Absolute paths of an archive are below its pool in ours.
 #[test]
 fn absolute_paths_stay_below_the_pool() {
     let site = Site::published();

@@ -41,19 +41,19 @@ const SIDE_BY_SIDE: usize = 2;
 pub(crate) struct Entry {
     name: String,
     make: Box<dyn Fn(&mut Archive) + Sync>,
-    /// What apt reads, beside `good` and `last`; `None` if it refuses the archive.
+    /// The packages that apt reads, beside `good` and `last`; `None` if it refuses the archive.
     reads: Option<BTreeSet<String>>,
-    /// What apt reads and cannot download.
+    /// The packages that apt reads and cannot download.
     not_got: BTreeSet<String>,
     /// The good packages that apt loses.
     lost: BTreeSet<String>,
     apt_words: Vec<String>,
-    /// What we publish, and apt does not read.
+    /// The packages that we publish, and apt does not read.
     publishes_more: BTreeSet<String>,
     ours: Ours,
 }
 
-/// What we make of an archive.
+/// Our part of an entry: how we publish the archive.
 enum Ours {
     /// Publish what apt reads, but for these packages.
     Publish(BTreeSet<String>),
@@ -192,7 +192,7 @@ pub(crate) fn check(entries: Vec<Judged>) {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-/// What apt made of an archive or of a merged tree.
+/// The outcome of apt on an archive or a merged tree.
 #[derive(Debug, Default)]
 struct Seen {
     is_refused: bool,

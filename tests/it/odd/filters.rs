@@ -1,4 +1,4 @@
-//! What an operator excludes or bans stays out, however odd its stanza is; and what is left out is told within bounds.
+//! Filters and bans against odd stanzas: excluded packages stay out, and those that are left out are told within bounds.
 
 use super::archive::Archive;
 use super::catalogue::{Entry, check, odd};

@@ -1,4 +1,4 @@
-//! Where the files of packages lie.
+//! Paths of package files.
 
 use super::catalogue::{Entry, check, odd, stanza};
 

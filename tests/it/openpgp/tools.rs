@@ -145,7 +145,7 @@ fn dearmored(path: &Path) -> Vec<u8> {
     packets
 }
 
-/// What gpg revokes: the whole key or its subkey, for each reason that it offers.
+/// The revocations of gpg: the whole key or its subkey, for each reason that it offers.
 #[test]
 fn keys_that_gpg_revokes() {
     let Some(gnupg) = Gnupg::new() else { return };
@@ -183,7 +183,7 @@ fn keys_that_gpg_revokes() {
     t.check();
 }
 
-/// What becomes of a signature when its key is changed by another program than the one that made it.
+/// The judgement of a signature when its key is changed by another program than the one that made it.
 #[test]
 fn keys_that_other_programs_change() {
     let dir = tempfile::tempdir().unwrap();
