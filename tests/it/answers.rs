@@ -1,6 +1,7 @@
 //! `--json` holds for every verb: stdout has one document or nothing, and each line on stderr is an object.
 
 use std::fs::{self, File, FileTimes, OpenOptions};
+#[cfg(feature = "serve")]
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};

@@ -79,6 +79,7 @@ impl Web {
     }
 
     /// Returns host and port.
+    #[cfg(feature = "serve")]
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
