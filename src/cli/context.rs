@@ -214,7 +214,7 @@ impl Context {
         });
     }
 
-    /// From here on holds back warnings that were told lately, unless somebody watches or reads all: a person at a terminal, `--verbose`, a
+    /// Holds back, from here on, warnings that were told lately, unless somebody watches or reads all: a person at a terminal, `--verbose`, a
     /// program. With `--quiet`, none is told.
     pub(super) fn hold_back(&self, told: impl FnOnce() -> Result<Told>) -> Result<()> {
         if self.verbose || self.quiet || self.json || std::io::stderr().is_terminal() {

@@ -31,7 +31,7 @@ pub(super) enum CliError {
     NotStarted {
         /// The command.
         program: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }

@@ -150,7 +150,7 @@ pub struct Archive {
     /// Narrows the families that are taken from this archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indices: Option<BTreeSet<Family>>,
-    /// Narrows the architectures whose packages are taken from this archive.
+    /// The architectures whose packages are taken from this archive; those of each suite if they are not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) architectures: Option<BTreeSet<Architecture>>,
     /// The components that are taken from this archive, and those that they are published in.

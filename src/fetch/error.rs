@@ -40,7 +40,7 @@ pub enum FetchError {
         uri: String,
         /// The looks of the file, if it is no signed text at all.
         looks: Option<Looks>,
-        /// Why.
+        /// The reason.
         source: Box<crate::openpgp::Error>,
     },
     /// The keyring cannot be read.
@@ -48,7 +48,7 @@ pub enum FetchError {
     Keyring {
         /// Its files.
         files: String,
-        /// Why.
+        /// The reason.
         source: std::sync::Arc<crate::openpgp::Error>,
     },
     /// The Release cannot be understood.
@@ -56,7 +56,7 @@ pub enum FetchError {
     Release {
         /// The file.
         uri: String,
-        /// Why.
+        /// The reason.
         source: ReleaseError,
     },
     /// The Release is of another suite.
@@ -137,7 +137,7 @@ pub enum FetchError {
         archive: String,
         /// The suite that was asked for.
         suite: String,
-        /// Why.
+        /// The reason.
         source: ReleaseError,
     },
     /// The Release has a Valid-Until that apt cannot read.
@@ -145,7 +145,7 @@ pub enum FetchError {
     UnknownExpiry {
         /// The file.
         uri: String,
-        /// Why.
+        /// The reason.
         source: ReleaseError,
     },
     /// The Release has the Date of one seen before, and other content.
@@ -241,7 +241,7 @@ pub enum FetchError {
     Unpack {
         /// The file.
         uri: String,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// An index is not what was asked for, by its first bytes.

@@ -19,7 +19,7 @@ use super::outcome::{Outcome, RunRecord};
 /// The number of generations that stay on record.
 pub const KEPT: u64 = 100;
 
-/// The name of the record of a generation.
+/// Returns the name of the record of a generation.
 fn slot(generation: u64) -> String {
     format!("run-{:02}.json", generation % KEPT)
 }

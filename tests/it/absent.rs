@@ -13,7 +13,7 @@ const HALF: &str = "[suites.half]\nfrom = { overlay = \"daedalus\", main = \"tri
 
 const WAITS: &str = "suite `new`: suite `trixie` of archive `main` cannot be fetched, and there is no earlier copy of it";
 
-/// The suites of a list of an outcome, by name.
+/// Returns the suites of a list of an outcome, by name.
 fn suites(outcome: &serde_json::Value, list: &str) -> Vec<String> {
     let items = outcome[list].as_array().unwrap().iter();
     let named = items.map(|item| item.get("suite").unwrap_or(item));

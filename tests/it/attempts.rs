@@ -21,7 +21,7 @@ fn status(site: &Site, code: i32) -> Value {
     status
 }
 
-/// The last attempt of a verb.
+/// Returns the last attempt of a verb.
 fn attempt(status: &Value, verb: &str) -> Value {
     status["attempts"][verb].clone()
 }
@@ -98,7 +98,7 @@ fn archives_that_cannot_be_had_are_told_by_the_exit_code() {
     fs::rename(site.path("away"), site.path("archives")).unwrap();
     site.expect(0, &["run"]);
     status(&site, 0);
-    // Where nothing was fetched ever, the attempt is all that there is.
+    // The attempt is all that there is where nothing was ever fetched.
     let site = Site::new();
     fs::remove_dir_all(site.path("archives")).unwrap();
     site.expect(1, &["run"]);

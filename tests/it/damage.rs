@@ -107,7 +107,7 @@ fn damage(kind: Kind, path: &Path, aside: &Path) -> bool {
     true
 }
 
-/// A site of two suites with an alias and a pool of a local archive, after one run.
+/// Returns a site of two suites with an alias and a pool of a local archive, after one run.
 fn site() -> Site {
     let site = Site::of(&format!("{DAEDALUS}{SECURITY}"))
         .with("[publish]\nby-hash = { generations = 3, days = 1 }\n");

@@ -565,7 +565,7 @@ fn a_run_that_goes_well_says_nothing() {
     }
 }
 
-/// The objects of the spool, with the number of the file of each.
+/// Returns the objects of the spool, with the number of the file of each.
 fn objects(site: &Site) -> BTreeMap<PathBuf, u64> {
     let files = files(&site.root().join("spool/objects")).into_iter();
     let objects = files.filter(|path| path.extension().is_some_and(|e| e == "zst"));

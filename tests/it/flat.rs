@@ -122,7 +122,7 @@ fn vendor(site: &Site, tool: &Tool, place: &str) -> PathBuf {
     dir
 }
 
-/// A site with the vendor's archive at a URI, beside nothing else.
+/// Returns a site with the vendor's archive at a URI, beside nothing else.
 fn site_of(uri: &str, flat: &str) -> Site {
     let site = Site::bare();
     configure(&site, uri, flat);
@@ -246,7 +246,7 @@ fn date(seconds_ago: u64) -> String {
     format!("Date: {}\n", time.strftime("%a, %d %b %Y %H:%M:%S UTC"))
 }
 
-/// A stanza whose file lies beside the Release.
+/// Returns a stanza whose file lies beside the Release.
 fn beside(name: &str, architecture: &str) -> String {
     let text = stanza(name).replace(
         "Architecture: amd64",

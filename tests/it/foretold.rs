@@ -6,7 +6,7 @@ use crate::common::programs::Said;
 use crate::common::site::Site;
 use crate::common::upstream::{NEWER, NEWEST, Suite, stanza};
 
-/// A site with two suites: `daedalus` of both archives, and `fixes` of the overlay alone.
+/// Returns a site with two suites: `daedalus` of both archives, and `fixes` of the overlay alone.
 fn two_suites() -> Site {
     Site::new().with("[suites.fixes]\nfrom = { overlay = \"daedalus\" }\n")
 }

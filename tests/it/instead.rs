@@ -10,7 +10,7 @@ use crate::common::web::Mirror;
 
 const PAGE: &[u8] = b"\r\n<!DOCTYPE html>\n<html><body>Please log in</body></html>\n";
 
-/// A site that has a copy of `main` and finds a newer one, some of whose files are answered with others.
+/// Runs a site that has a copy of `main` and finds a newer one, some of whose files are answered with others.
 fn run_with(part: &'static str, body: Vec<u8>, words: &[&str]) {
     let site = Site::new();
     let root = site.path("archives");

@@ -28,7 +28,7 @@ fn at(time: &str) -> SystemTime {
     time.parse::<Timestamp>().unwrap().into()
 }
 
-/// A key with a signing subkey that lives for some days.
+/// Makes a key with a signing subkey that lives for some days.
 fn key(name: &str, days: u32) -> Cert {
     let builder = CertBuilder::new()
         .add_userid(format!("{name} <{name}@archive.example>"))
@@ -38,7 +38,7 @@ fn key(name: &str, days: u32) -> Cert {
     builder.generate().unwrap().0
 }
 
-/// The key with another life, as gpg leaves it: the old self-signatures are gone.
+/// Returns the key with another life, as gpg leaves it: the old self-signatures are gone.
 fn prolonged(cert: &Cert, on: &str, days: u32) -> Cert {
     let longer = bound_anew(cert, at(on), Parts::All, |builder| {
         builder.set_key_validity_period(DAY * days).unwrap()
@@ -66,7 +66,7 @@ fn put(site: &Site, file: &str, cert: &Cert) {
     write_private(&site.path(file), &cert.as_tsk().to_vec().unwrap());
 }
 
-/// A published site whose key is `own.key`.
+/// Returns a published site whose key is `own.key`.
 fn signed_by(cert: &Cert) -> Site {
     let site = Site::new();
     put(&site, "own.key", cert);
@@ -213,7 +213,7 @@ fn the_key_that_is_left_signs_without_the_one_that_lapsed() {
     clients_believe(&site, &[&longer]);
 }
 
-/// Which keys sign is known by their fingerprints: what gpg or a file has under the same name is another key once its own changed.
+/// The keys that sign are known by their fingerprints: a key of gpg or of a file under the same name is another one once its own changed.
 #[test]
 fn another_key_behind_the_same_name_signs_anew() {
     let site = signed_by(&key("first", 4000));

@@ -188,7 +188,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A site whose archive `main` comes from a server; `overlay` stays on the disk.
+/// Returns a site whose archive `main` comes from a server; `overlay` stays on the disk.
 fn site_over_http() -> (Site, Mirror) {
     let site = Site::new();
     let root = site.path("archives");

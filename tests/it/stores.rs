@@ -11,7 +11,7 @@ use crate::common::web::Mirror;
 
 const PACKAGES: &str = "dists/bookworm/main/binary-amd64/Packages";
 
-/// A site whose archive `main` comes from a server with this answer for whatever is not there.
+/// Returns a site whose archive `main` comes from a server with this answer for whatever is not there.
 fn site_of_store(status: u16) -> (Site, Mirror) {
     let site = Site::new();
     let root = site.path("archives");

@@ -39,7 +39,7 @@ fn archive(site: &Site, name: &str, suite: &str, fields: &str, files: Files<'_>)
     lay_out(&dir, &fields, &files, &key, time);
 }
 
-/// A site of archives that `archive` makes, each with further lines of configuration, and of one suite.
+/// Returns a site of archives that `archive` makes, each with further lines of configuration, and of one suite.
 fn site(archives: &[(&str, &str)], suite: &str, general: &str) -> Site {
     let site = Site::new();
     let names: Vec<_> = archives
@@ -77,7 +77,7 @@ fn names(site: &Site, index: &str) -> Vec<String> {
     names.collect()
 }
 
-/// Two archives that list each other's architectures in one Release, as Ubuntu's have it: each ships its own, and both have what is for all.
+/// Makes two archives that list each other's architectures in one Release, as Ubuntu's do: each ships its own, and both those for all.
 fn ubuntu(ports: &str, main: &str) -> Site {
     let site = site(
         &[("main", main), ("ports", ports)],
@@ -189,7 +189,7 @@ fn what_is_for_all_architectures_stays_with_those_that_are_taken() {
     );
 }
 
-/// Every family of a component of an archive.
+/// Returns every family of a component of an archive.
 fn families(component: &str, package: &str) -> Vec<(String, String)> {
     let md5 = hex::encode(md5(&format!("words of {package}\n")));
     [
@@ -220,7 +220,7 @@ fn md5(text: &str) -> [u8; 16] {
 
 const ALL_FAMILIES: &str = "indices = [\"packages\", \"sources\", \"contents\", \"translations\", \"dep11\", \"commands\"]";
 
-/// An archive with the components `stable`, `test` and `edge`.
+/// Makes an archive with the components `stable`, `test` and `edge`.
 fn vendor(lines: &str) -> Site {
     let general = format!(
         "components = [\"main\", \"contrib\"]\narchitectures = [\"amd64\"]\n{ALL_FAMILIES}"

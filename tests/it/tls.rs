@@ -72,7 +72,7 @@ impl Authority {
     }
 }
 
-/// A server of nginx's for `/main/` with a certificate; the lines are added to it. Returns its port too.
+/// Starts nginx for `/main/` with a certificate; the lines are added to its configuration. Returns its port too.
 fn serve(site: &Site, certificate: &str, lines: &str) -> (Web, u16) {
     let port = free_port();
     let archive = site.path("archives/main");
@@ -84,7 +84,7 @@ fn serve(site: &Site, certificate: &str, lines: &str) -> (Web, u16) {
     (Web::start("nginx", site, &rules).unwrap(), port)
 }
 
-/// A site whose archive `main` is to come over https; `None`, aloud, where a program is missing.
+/// Returns a site whose archive `main` is to come over https; `None`, aloud, where a program is missing.
 fn site() -> Option<Site> {
     (has("nginx") && has("openssl")).then(Site::new)
 }

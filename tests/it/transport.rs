@@ -662,7 +662,7 @@ fn compressed_bodies_stay_compressed() {
     assert_eq!(fetch(quick(), &server.uri("/Packages.gz")).1, "raw");
 }
 
-/// The options of a transport whose requests all go through one proxy.
+/// Returns the options of a transport whose requests all go through one proxy.
 fn through(port: u16) -> TransportOptions {
     let proxy = format!("http://user:pa%3Ass@127.0.0.1:{port}");
     TransportOptions {

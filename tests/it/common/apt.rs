@@ -146,7 +146,7 @@ pub(crate) fn get(stream: impl Read + Write, path: &str) -> Answer {
     ask(stream, "GET", path, "")
 }
 
-/// One request, sent as it is written; `headers` are whole lines.
+/// Sends one request as it is written; `headers` are whole lines.
 pub(crate) fn ask(
     mut stream: impl Read + Write,
     method: &str,

@@ -86,7 +86,7 @@ pub(crate) fn without_older(cert: &Cert, than: SystemTime) -> Cert {
     Cert::from_packets(kept.collect::<Vec<_>>().into_iter()).unwrap()
 }
 
-/// The certificate with one more subkey that signs, made at a time.
+/// Returns the certificate with one more subkey that signs, made at a time.
 pub(crate) fn with_signing_subkey(cert: &Cert, at: SystemTime) -> Cert {
     let key: Key<_, SubordinateRole> = Key4::generate_ecc(true, Curve::Ed25519).unwrap().into();
     let mut key = key;

@@ -25,15 +25,15 @@ pub(crate) type Answer = (u16, Vec<u8>);
 
 /// The answer to a request.
 pub(crate) enum Act {
-    /// With the file of that name, as it should be.
+    /// The file of that name, as it should be.
     Well,
-    /// With a status and a body, as a server should send them.
+    /// A status and a body, as a server should send them.
     Answer(u16, Vec<u8>),
-    /// With these bytes, and the end of the connection.
+    /// These bytes, and the end of the connection.
     Say(Vec<u8>),
-    /// With the first, then with the second again and again until the client has gone.
+    /// The first, then the second again and again until the client has gone.
     Drip(String, Vec<u8>, Duration),
-    /// With a reset: the request is not read.
+    /// A reset: the request is not read.
     Reset,
 }
 
@@ -176,7 +176,7 @@ impl Inner {
     }
 }
 
-/// A whole answer, for [`Act::Say`].
+/// Returns a whole answer, for [`Act::Say`].
 pub(crate) fn answer(status: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
     let mut text = format!(
         "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n",

@@ -47,7 +47,7 @@ fn packages(name: &'static str, change: [&str; 2], at: &str, words: &[&str]) -> 
     refused(PACKAGES, name, changed(change).as_bytes(), at, words)
 }
 
-/// A binary's stanza in which a part is another.
+/// Returns a binary's stanza in which a part is another.
 fn changed(change: [&str; 2]) -> String {
     let text = stanza("odd");
     assert!(text.contains(change[0]), "{}", change[0]);
@@ -57,7 +57,7 @@ fn changed(change: [&str; 2]) -> String {
 /// A stanza that is left out by itself: the index, the stanza, and the words of the warning.
 type LeftOut<'a> = (&'a str, Vec<u8>, Vec<&'a str>);
 
-/// Every stanza in an index of its own, on one site: each time it alone is left out, with its words, and what stands behind it is published.
+/// Holds a run against every stanza in an index of its own, on one site: it alone is left out, with its words, and all behind it is published.
 #[track_caller]
 fn leave_out(stanzas: &[LeftOut<'_>]) {
     let site = Site::published();

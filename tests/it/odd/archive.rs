@@ -30,13 +30,13 @@ pub(crate) struct Archive {
     pub(crate) indices: BTreeMap<String, Vec<u8>>,
     /// The files of packages, by their paths in the archive.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
-    /// Changes the text of each index, by its path, before it is written.
+    /// The change of the text of each index, by its path, before it is written.
     pub(crate) index: Change,
-    /// Changes the whole Release before it is signed.
+    /// The change of the whole Release before it is signed.
     pub(crate) release: Box<dyn Fn(String) -> String>,
-    /// Changes the configuration of the site.
+    /// The change of the configuration of the site.
     pub(crate) config: Box<dyn Fn(String) -> String>,
-    /// Answers instead of the archive's web server, where it wants to.
+    /// The answers in the place of the archive's web server, where there is one.
     pub(crate) behaviour: Option<Behaviour>,
     /// The time at which the Release is signed.
     pub(crate) signed_at: SystemTime,

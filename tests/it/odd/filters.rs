@@ -15,7 +15,7 @@ fn exclude(archive: &mut Archive) {
     });
 }
 
-/// An entry whose package `odd` has a part that is another, and is excluded.
+/// Returns an entry whose package `odd` has a part that is another, and is excluded.
 fn excluded(name: &str, part: [&'static str; 2]) -> Entry {
     odd(name, move |archive| {
         exclude(archive);

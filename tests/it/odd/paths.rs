@@ -4,7 +4,7 @@ use super::catalogue::{Entry, check, odd, stanza};
 
 const SEEN: &[&str] = &["odd 1.0"];
 
-/// An entry whose file has another name than its path says, where the server that answers finds it.
+/// Returns an entry whose file has another name than its path says, where the server that answers finds it.
 fn path(name: &str, said: &str, lies: &str) -> Entry {
     let (said, lies) = (said.to_owned(), lies.to_owned());
     odd(name, move |archive| {
@@ -16,7 +16,7 @@ fn path(name: &str, said: &str, lies: &str) -> Entry {
     .reads(SEEN)
 }
 
-/// An entry whose path leads to the file by its very name.
+/// Returns an entry whose path leads to the file by its very name.
 fn name(name: &str, said: &str) -> Entry {
     path(name, said, said)
 }

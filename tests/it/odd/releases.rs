@@ -3,7 +3,7 @@
 use super::archive::PACKAGES;
 use super::catalogue::{Entry, check, odd};
 
-/// A Release with one more line about a file, before those about the indices or behind them.
+/// Returns an entry whose Release has one more line about a file, before those about the indices or behind them.
 fn line(name: &str, line: &str, is_first: bool) -> Entry {
     let line = line.replace("HASH", &"0".repeat(64));
     odd(format!("{name}, first: {is_first}"), move |archive| {
@@ -94,7 +94,7 @@ fn lines_about_indices() {
     ]);
 }
 
-/// A Release with another Date, and a configuration that may take one without.
+/// Returns an entry whose Release has another Date, and a configuration that may take one without.
 fn dated(date: &'static str, setting: &'static str) -> Entry {
     odd(format!("Date `{date}` {setting}"), move |archive| {
         let good = "Date: Thu, 01 Jan 2026 00:00:00 UTC\n";
@@ -163,7 +163,7 @@ fn dates() {
     check(entries);
 }
 
-/// A Release with other names, and a configuration that expects some.
+/// Returns an entry whose Release has other names, and a configuration that expects some.
 fn called(names: &'static str, setting: &'static str) -> Entry {
     odd(format!("{names:?} {setting}"), move |archive| {
         let good = "Suite: odd\nCodename: odd\n";

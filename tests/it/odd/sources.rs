@@ -6,7 +6,7 @@ use super::catalogue::{Entry, check, odd, source};
 const SEEN: &[&str] = &["src:odd 1.0"];
 const LEFT_OUT: &str = "`odd` 1.0 of odd (source) is left out: ";
 
-/// An entry whose source lies in this directory, by the words of its stanza.
+/// Returns an entry whose source lies in this directory, by the words of its stanza.
 fn directory(name: &str, line: &str, lies: &str) -> Entry {
     let (line, lies) = (line.to_owned(), lies.to_owned());
     odd(name, move |archive| {

@@ -3,7 +3,7 @@
 use super::archive::PACKAGES;
 use super::catalogue::{Entry, check, odd, stanza};
 
-/// An entry whose stanza is a good one behind some text.
+/// Returns an entry whose stanza is a good one behind some text.
 fn after(name: &str, text: &'static [u8]) -> Entry {
     odd(name, move |archive| {
         let stanza = archive.binary("odd");
@@ -11,7 +11,7 @@ fn after(name: &str, text: &'static [u8]) -> Entry {
     })
 }
 
-/// An entry whose stanza is a good one with some text behind it.
+/// Returns an entry whose stanza is a good one with some text behind it.
 fn before(name: &str, text: impl Into<String>) -> Entry {
     let text = text.into();
     odd(name, move |archive| {
