@@ -121,6 +121,8 @@ def one(scenario, item, path):
 
 def ended_well(site):
     """Whether the record of attempts knows that the run ended, and how."""
+    if not os.path.exists(site.at("state/attempts.json")):
+        return False
     with open(site.at("state/attempts.json")) as file:
         attempt = json.load(file)["attempts"]["run"]
     return attempt["ended"] is not None and attempt["ended"]["exit-code"] == 0
