@@ -1,3 +1,5 @@
+//! Tests that proxies are chosen as the configuration, the environment and `no_proxy` say.
+
 #![allow(clippy::unwrap_used)]
 
 use super::*;

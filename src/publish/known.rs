@@ -3,7 +3,7 @@
 //! Why a file of volatile may go unread: the published generation was checked before it was served, so at that time each file that a
 //! Release of it lists had the digests of its manifest, and unpacked to the plain text of its manifest. If the new Release lists the same
 //! digests for both, and the file is one with production's, by inode, then the same bytes were compared with the same digests before.
-//! What was changed in place since then differs in size or time, and is not carried into volatile ([`super::files`]); where it was changed
+//! A file that was changed in place since then differs in size or time, and is not carried into volatile ([`super::files`]); where it was changed
 //! after that, the new manifest no longer describes volatile, which the check before the swap compares as well.
 //!
 //! A manifest that was made by reading a tree proves nothing of the kind, and has no plain texts: whatever it lists in packed forms is read.

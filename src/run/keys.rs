@@ -4,7 +4,7 @@
 //! and what is prolonged has to reach whoever verifies, so a run says so early: a month before, or as long before as a merged suite is
 //! valid, since what is signed on the last day would not be believed to its end.
 //!
-//! Of an archive, only the keys count that signed its present Release: a keyring also holds keys of former and future releases.
+//! Among the keys of an archive, only those count that signed its present Release: a keyring also holds keys of former and future releases.
 
 use std::fmt;
 use std::time::Duration;
