@@ -22,13 +22,22 @@ pub(crate) enum Compression {
     Bzip2,
     /// zstd(1), RFC 8878.
     Zstd,
+    /// The older format of xz(1), which has neither checksums nor several streams; old packages have it.
+    Lzma,
 }
 
 impl Compression {
     /// All compressions.
-    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::None,
+        Self::Gzip,
+        Self::Xz,
+        Self::Bzip2,
+        Self::Zstd,
+        Self::Lzma,
+    ];
 
-    /// Returns the compression that the end of a path tells: `.gz`, `.xz`, `.bz2`, `.zst`, or none.
+    /// Returns the compression that the end of a path tells: `.gz`, `.xz`, `.bz2`, `.zst`, `.lzma`, or none.
     pub(crate) fn from_path(path: &str) -> Self {
         path.rsplit_once('.')
             .and_then(|(_, end)| {
@@ -47,6 +56,7 @@ impl Compression {
             Self::Xz => "xz",
             Self::Bzip2 => "bz2",
             Self::Zstd => "zst",
+            Self::Lzma => "lzma",
         }
     }
 
@@ -57,6 +67,7 @@ impl Compression {
             Self::Xz => "xz",
             Self::Bzip2 => "bzip2",
             Self::Zstd => "zstd",
+            Self::Lzma => "lzma",
         }
     }
 }
@@ -123,6 +134,12 @@ where
                 liblzma::stream::CONCATENATED,
             )?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+        }
+        Compression::Lzma => {
+            let stream = liblzma::stream::Stream::new_lzma_decoder(XZ_MEMORY_BYTES)?;
+            Box::new(OneStream(liblzma::bufread::XzDecoder::new_stream(
+                input, stream,
+            )))
         }
         Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
         Compression::Zstd => {
@@ -232,6 +249,20 @@ impl<R: BufRead> BufRead for NotEmpty<R> {
     fn consume(&mut self, amount: usize) {
         self.begun |= amount > 0;
         self.input.consume(amount);
+    }
+}
+
+/// A reader of the one stream that lzma has, which refuses what follows.
+struct OneStream<R: BufRead>(liblzma::bufread::XzDecoder<R>);
+
+impl<R: BufRead> Read for OneStream<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buf)?;
+        if count == 0 && !buf.is_empty() && !self.0.get_mut().fill_buf()?.is_empty() {
+            let why = "something follows the stream";
+            return Err(io::Error::new(ErrorKind::InvalidData, why));
+        }
+        Ok(count)
     }
 }
 

@@ -6,11 +6,12 @@ use std::io::{BufReader, Cursor, Write};
 
 use super::*;
 
-const COMPRESSED: [Compression; 4] = [
+const COMPRESSED: [Compression; 5] = [
     Compression::Gzip,
     Compression::Xz,
     Compression::Bzip2,
     Compression::Zstd,
+    Compression::Lzma,
 ];
 
 fn compress(compression: Compression, plain: &[u8]) -> Vec<u8> {
@@ -33,6 +34,13 @@ fn compress(compression: Compression, plain: &[u8]) -> Vec<u8> {
             encoder.finish().unwrap()
         }
         Compression::Zstd => zstd::encode_all(plain, 3).unwrap(),
+        Compression::Lzma => {
+            let options = liblzma::stream::LzmaOptions::new_preset(1).unwrap();
+            let stream = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
+            let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+            encoder.write_all(plain).unwrap();
+            encoder.finish().unwrap()
+        }
     }
 }
 
@@ -83,6 +91,10 @@ fn several_streams_are_one_file() {
             sample,
             "{compression:?}"
         );
+        if compression == Compression::Lzma {
+            assert!(decode(compression, &one.repeat(2)).is_err());
+            continue;
+        }
         let mut three = one.clone();
         three.extend(compress(compression, b""));
         three.extend(&one);
@@ -113,6 +125,9 @@ fn an_end_anywhere_but_at_the_end_is_an_error() {
             (&twice, middle.map(|at| whole.len() + at).to_vec()),
         ] {
             for cut in cuts {
+                if compression == Compression::Lzma && cut > whole.len() {
+                    continue;
+                }
                 let error = decode(compression, &bytes[..cut]).unwrap_err();
                 assert!(
                     matches!(Error::of(&error), Some(Error::Truncated { .. })),
@@ -134,8 +149,8 @@ fn damage_and_what_follows_the_last_stream_are_errors() {
         followed.extend(b"<html>not found</html>");
         for bytes in [damaged, followed, b"<html>not found</html>".to_vec()] {
             let error = decode(compression, &bytes);
-            // zstd has no checksum unless it is asked for one, so damage may come out as other bytes.
-            if compression == Compression::Zstd
+            // zstd has no checksum unless it is asked for one, and lzma has none, so damage may come out as other bytes.
+            if matches!(compression, Compression::Zstd | Compression::Lzma)
                 && error.as_ref().is_ok_and(|plain| *plain != sample)
             {
                 continue;
@@ -207,8 +222,15 @@ fn a_stream_that_asks_for_too_much_memory_is_refused() {
         decode(Compression::Zstd, &encoder.finish().unwrap())
     };
     assert_eq!(zstd(ZSTD_WINDOW_LOG).unwrap(), b"small");
-    // 768 MiB, and 256 MiB.
-    for outcome in [xz(35), zstd(28)] {
+    // The size of the dictionary stands behind the first byte (LZMA specification, section 1).
+    let lzma = |bytes: u32| {
+        let mut lzma = compress(Compression::Lzma, b"small");
+        lzma[1..5].copy_from_slice(&bytes.to_le_bytes());
+        decode(Compression::Lzma, &lzma)
+    };
+    assert_eq!(lzma(384 << 20).unwrap(), b"small");
+    // 768 MiB, 256 MiB, and 768 MiB.
+    for outcome in [xz(35), zstd(28), lzma(768 << 20)] {
         let error = outcome.unwrap_err();
         let Some(Error::Corrupt { source, .. }) = Error::of(&error) else {
             panic!("{error:?}")
