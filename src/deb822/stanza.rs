@@ -210,6 +210,11 @@ pub struct Field<'a> {
 }
 
 impl Fields<'_> {
+    /// Returns the offset in the stanza at which the next field begins.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
     fn error(&self, why: &str) -> (usize, String) {
         (self.stanza.offset + self.position, why.to_owned())
     }

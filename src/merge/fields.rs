@@ -110,7 +110,7 @@ impl<'a> Gathered<'a> {
     fn add(&mut self, stanza: Stanza<'a>, field: Field<'a>, kind: Kind) {
         let at = stanza.offset + field.value_offset;
         if kind == Kind::Binary
-            && let Some(why) = readable::fault(&field)
+            && let Some(why) = crate::deb822::fault(&field)
         {
             let name = String::from_utf8_lossy(field.name);
             let why = format!("apt cannot read its field `{name}`: {why}");

@@ -128,7 +128,7 @@ impl Reading {
             Rule::Packages => readable::faulty_field(stanza).or_else(nameless),
             Rule::Translation => {
                 let md5 = value(stanza, "Description-md5").unwrap_or_default();
-                match readable::is_md5_length(md5) {
+                match crate::deb822::is_md5_length(md5) {
                     true => nameless(),
                     false => Some("an MD5 has 32 digits".to_owned()),
                 }
