@@ -8,6 +8,7 @@ pub mod cancel;
 mod chain;
 pub mod compress;
 pub mod config;
+pub mod deb;
 pub mod deb822;
 mod decode;
 pub mod difference;

@@ -6,7 +6,8 @@
 //! signed text begins or ends (CVE-2013-1051, CVE-2016-1252, CVE-2018-0501 and CVE-2019-3462 were variations on that).
 //! So there is one reading of a message here. `clearsign.rs` takes it apart, refusing every form on which two readers
 //! could differ; the text that comes out of it is the buffer that sequoia hashes; and the same buffer is what a caller
-//! gets as [`Verified::body`]. Bytes that were not hashed have no way out of this module.
+//! gets as [`Verified::body`]. Bytes that were not hashed leave this module through [`unverified_text`] alone, for a `.dsc` that
+//! an operator adds.
 //!
 //! # What counts as signed
 //! As apt's gpgv method has it: at least one good signature by a key of the keyring, with a hash of SHA-256 or better, the key
@@ -47,3 +48,11 @@ pub const MAX_MESSAGE_BYTES: usize = 10_000_000;
 
 /// Signatures in one file beyond this number are no archive's, but an attempt to keep us busy verifying.
 pub const MAX_SIGNATURES: usize = 32;
+
+/// Returns the text of a message as it would be hashed, without judging its signatures; a message that is not clear-signed is its own text.
+pub(crate) fn unverified_text(message: Vec<u8>) -> Result<Vec<u8>, Error> {
+    match message.starts_with(b"-----BEGIN PGP ") {
+        false => Ok(message),
+        true => clearsign::split(&message).map(|parts| parts.text),
+    }
+}
