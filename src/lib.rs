@@ -32,6 +32,7 @@ mod pdiff;
 pub mod proxy;
 pub mod publish;
 pub mod push;
+pub mod query;
 pub mod quoted;
 mod report;
 pub mod run;
