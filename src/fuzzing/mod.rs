@@ -7,6 +7,7 @@
 
 mod memory;
 mod merge;
+mod packages;
 mod view;
 
 use std::path::Path;
@@ -35,6 +36,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("configuration", configuration),
     ("uri", uri),
     ("decode", decode),
+    ("deb", packages::deb),
+    ("control_file", packages::control_file),
+    ("query", packages::query),
     ("merge", merge::merge),
     ("view", view::view),
 ];
@@ -347,6 +351,12 @@ mod tests {
     #[test]
     fn targets_of_signatures_and_streams_hold() {
         exercise(&["clear_signed", "keyring", "decode"], 500);
+    }
+
+    #[test]
+    fn targets_of_packages_hold() {
+        exercise(&["control_file", "query"], 3000);
+        exercise(&["deb"], 1000);
     }
 
     #[test]

@@ -9,8 +9,7 @@ use crate::merge::SuiteReport;
 use crate::names::{ArchiveName, PoolName};
 use crate::suite_report::OlderFork;
 
-use super::differ::Changed;
-use super::outline::Note;
+use super::outline::{Changed, Note};
 
 /// The most changes of a suite that are recorded; a point release of a distribution has some thousands.
 const MAX_RECORDED: usize = 5_000;
@@ -30,11 +29,11 @@ impl Changes {
         &self,
         archives: &BTreeMap<PoolName, ArchiveName>,
         index: &IndexName,
-        changed: &[Changed<'_, '_>],
+        changed: &[Changed<'_>],
     ) {
         let group = index.group();
         let component = index.component().map_or("", |c| c.as_str());
-        let origins = |notes: &[&Note<'_>]| -> Vec<Origin> {
+        let origins = |notes: &[Note<'_>]| -> Vec<Origin> {
             notes
                 .iter()
                 .map(|note| {

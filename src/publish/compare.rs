@@ -19,18 +19,8 @@ use crate::spec::Form;
 use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;
-use super::differ;
-use super::outline::Outline;
+use super::outline::{self, Outline};
 use super::release::FileDigest;
-
-/// The patch that an index gets when it changes.
-pub(super) struct WantedPatch<'p> {
-    /// The most bytes that the patch may insert; a larger one is not made.
-    pub(super) max_inserted: u64,
-    /// Returns whether a patch makes the new index of the served one. If it does not, an outline of the cache was wrong; then the served
-    /// index itself is read.
-    pub(super) holds: &'p dyn Fn(&FileDigest, &Patch) -> bool,
-}
 
 /// The indices of a suite as they are served now.
 pub(super) struct Comparison<'a> {
@@ -47,14 +37,14 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares an index of packages with the one that is served, and returns the patch to the new one, if one is wanted and there is an
-    /// old one.
+    /// Compares an index of packages with the one that is served, and returns the patch to the new one, if there is an old one. A patch
+    /// that comes from an outline of the cache counts only if it `holds`; otherwise the served index itself is read.
     pub(super) fn packages(
         &self,
         name: &IndexName,
         digest: &FileDigest,
         text: &Text<'_>,
-        wanted: Option<&WantedPatch<'_>>,
+        holds: &dyn Fn(&FileDigest, &Patch) -> bool,
     ) -> Option<Patch> {
         let listed = self.listed.get(&name.to_string());
         let same = listed.is_some_and(|old| old.sha256 == digest.sha256);
@@ -69,22 +59,19 @@ impl Comparison<'_> {
             _ if same || self.listed.is_empty() => None,
             None => {
                 let nothing = Outline::default();
-                let changed = differ::changes(&nothing, &new);
+                let (_, changed) = outline::compare(&nothing, &new, text);
                 self.changes.add(self.archives, name, &changed);
                 None
             }
             Some(old) => self
                 .with_old(name, old, |outline, is_kept| {
-                    let patch = wanted.and_then(|wanted| {
-                        let patch = differ::patch(outline, &new, text, wanted.max_inserted)?;
-                        Some((wanted.holds)(old, &patch).then_some(patch))
-                    });
-                    if is_kept && patch == Some(None) {
+                    let (patch, changed) = outline::compare(outline, &new, text);
+                    let patch = holds(old, &patch).then_some(patch);
+                    if is_kept && patch.is_none() {
                         return None;
                     }
-                    let changed = differ::changes(outline, &new);
                     self.changes.add(self.archives, name, &changed);
-                    Some(patch.flatten())
+                    Some(patch)
                 })
                 .flatten(),
         };
@@ -103,9 +90,7 @@ impl Comparison<'_> {
             let name = IndexName::parse_packages(path).filter(|name| !published.contains(name));
             if let Some(name) = name {
                 self.with_old(&name, old, |old, _| {
-                    let nothing = Outline::default();
-                    let changed = differ::changes(old, &nothing);
-                    self.changes.add(self.archives, &name, &changed);
+                    self.changes.add(self.archives, &name, &outline::gone(old));
                     Some(())
                 });
             }
@@ -197,7 +182,7 @@ impl Sink for Comparer<'_> {
         let digest = FileDigest::from(hasher.finish());
         let old = self.comparison.listed.get(&name.to_string());
         if old.map(|old| old.sha256) != Some(digest.sha256) {
-            self.comparison.packages(name, &digest, text, None);
+            self.comparison.packages(name, &digest, text, &|_, _| true);
         }
         Ok(())
     }

@@ -28,7 +28,6 @@ mod by_hash;
 mod changes;
 mod check;
 mod compare;
-mod differ;
 mod error;
 mod files;
 mod foreseen;
