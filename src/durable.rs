@@ -166,6 +166,15 @@ pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
         .map_err(Error::io("create a temporary file for", path))
 }
 
+/// Makes a temporary file beside `path` that only its owner may read.
+pub(crate) fn private_temporary(path: &Path) -> Result<NamedTempFile> {
+    Builder::new()
+        .prefix(TEMP_PREFIX)
+        .permissions(fs::Permissions::from_mode(0o600))
+        .tempfile_in(parent(path))
+        .map_err(Error::io("create a temporary file for", path))
+}
+
 /// Forces a temporary file out, sets its time if one is given, and renames the file to `path`. Does not force the directory out.
 pub(crate) fn persist(
     file: NamedTempFile,

@@ -51,6 +51,16 @@ impl Layout {
         self.root.join("state")
     }
 
+    /// Returns the directory of the files of packages, each named by its digest.
+    pub fn packages(&self) -> PathBuf {
+        self.root.join("packages")
+    }
+
+    /// Returns the database of the store.
+    pub fn store(&self) -> PathBuf {
+        self.state().join("store.sqlite")
+    }
+
     /// Returns the directory below the root that a path is or lies in, if files there come and go.
     pub fn kept_place(&self, path: &Path) -> Option<PathBuf> {
         let places = [
@@ -59,6 +69,7 @@ impl Layout {
             self.production(),
             self.spool(),
             self.cache(),
+            self.packages(),
             self.log(),
         ];
         places.into_iter().find(|place| path.starts_with(place))

@@ -40,6 +40,7 @@ pub mod run;
 pub mod serve;
 pub mod signals;
 pub mod spec;
+pub mod store;
 mod suite_report;
 mod text;
 pub mod units;

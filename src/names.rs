@@ -60,6 +60,13 @@ macro_rules! name {
             }
         }
 
+        impl std::str::FromStr for $type {
+            type Err = InvalidName;
+            fn from_str(value: &str) -> Result<Self, InvalidName> {
+                Self::new(value)
+            }
+        }
+
         impl TryFrom<String> for $type {
             type Error = InvalidName;
             fn try_from(value: String) -> Result<Self, InvalidName> {
@@ -151,6 +158,20 @@ name!(
             Ok(())
         })
     }
+);
+
+name!(
+    /// The name of a repository of ours. It ends up in the paths of what is published.
+    RepositoryName,
+    "the name of a repository",
+    |v| check_segment(v, ".+-_~")
+);
+
+name!(
+    /// The name of a snapshot.
+    SnapshotName,
+    "the name of a snapshot",
+    |v| check_segment(v, ".+-_~")
 );
 
 name!(

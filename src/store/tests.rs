@@ -1,0 +1,58 @@
+//! Tests of the store from inside: versions of its tables, file systems.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+#[test]
+fn file_systems_over_a_network_are_told_from_others() {
+    assert_eq!(network(FsType(0x6969)), Some("NFS"));
+    assert_eq!(network(FsType(0xfe53_4d42_u32 as _)), Some("SMB"));
+    // ext4, tmpfs, btrfs
+    for local in [0xef53_u32, 0x0102_1994, 0x9123_683e] {
+        assert_eq!(network(FsType(local as _)), None);
+    }
+}
+
+#[test]
+fn tables_of_each_version_become_the_present_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let describe = |connection: &Connection| {
+        let sql = "SELECT type, name, tbl_name FROM sqlite_schema ORDER BY type, name";
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| {
+            Ok([row.get(0)?, row.get(1)?, row.get::<_, String>(2)?])
+        });
+        rows.unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let store = Store::open(directory.path()).unwrap();
+    let present = describe(store.db());
+    for version in 0..schema::VERSION {
+        let mut old = Connection::open_in_memory().unwrap();
+        schema::migrate_to(&mut old, version).unwrap();
+        schema::check(&old).unwrap_err();
+        schema::migrate_to(&mut old, schema::VERSION).unwrap();
+        schema::check(&old).unwrap();
+        assert_eq!(describe(&old), present, "from version {version}");
+    }
+}
+
+#[test]
+fn a_newer_store_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let newer = schema::VERSION + 1;
+    let store = Store::open(directory.path()).unwrap();
+    store
+        .db()
+        .pragma_update(None, "user_version", newer)
+        .unwrap();
+    drop(store);
+    for error in [
+        Store::open(directory.path()).unwrap_err(),
+        View::open(directory.path()).unwrap_err(),
+    ] {
+        assert!(
+            matches!(error.downcast_ref(), Some(StoreError::Newer { .. })),
+            "{error}"
+        );
+    }
+}
