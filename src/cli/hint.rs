@@ -8,6 +8,7 @@ mod publish;
 mod push;
 #[cfg(feature = "serve")]
 pub(super) mod serve;
+mod store;
 
 use std::io;
 
@@ -40,6 +41,8 @@ pub(super) fn of(error: &Error) -> Option<String> {
         .or_else(|| about(error, push::hint))
         .or_else(|| about(error, push::unpublished))
         .or_else(|| about(error, unfinished))
+        .or_else(|| about(error, store::hint))
+        .or_else(|| about(error, store::refusal))
         .or_else(|| about(error, cli))
         .or_else(|| of_server(error))
 }

@@ -16,10 +16,12 @@ mod places;
 mod progress;
 mod reach;
 mod redirects;
+mod repository;
 mod run;
 #[cfg(feature = "serve")]
 mod serve;
 mod status;
+mod stored;
 mod verify;
 
 use std::io;
@@ -89,6 +91,8 @@ enum Verb {
     Explain(explain::ExplainArgs),
     /// Check a tree as a client would, from InRelease down
     Verify(verify::VerifyArgs),
+    #[command(subcommand)]
+    Repository(repository::RepositoryVerb),
     /// Serve the link over HTTP, with the pool redirects
     #[cfg(feature = "serve")]
     Serve(serve::ServeArgs),
@@ -113,6 +117,7 @@ fn start_threads(verb: &Verb) -> Result<()> {
             | Verb::Publish(_)
             | Verb::Explain(_)
             | Verb::Verify(_)
+            | Verb::Repository(_)
     );
     if !is_shared {
         return Ok(());
@@ -152,6 +157,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::History(args) => history::history(&context, &args),
         Verb::Explain(args) => explain::explain(&context, &args),
         Verb::Verify(args) => verify::verify(&context, &args),
+        Verb::Repository(verb) => repository::repository(&context, &verb),
         #[cfg(feature = "serve")]
         Verb::Serve(args) => serve::serve(&context, &args),
         Verb::Config(verb) => config::config(&context, &verb),

@@ -57,6 +57,7 @@ mod push;
 mod reach;
 mod recovery;
 mod release;
+mod repository;
 #[cfg(feature = "serve")]
 mod requests;
 mod rules;

@@ -4,6 +4,7 @@ pub(crate) mod apt;
 pub(crate) mod certs;
 pub(crate) mod gnupg;
 pub(crate) mod history;
+pub(crate) mod packages;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod site;
