@@ -9,7 +9,8 @@ use crate::merge::SuiteReport;
 use crate::names::{ArchiveName, PoolName};
 use crate::suite_report::OlderFork;
 
-use super::outline::{Changed, Note};
+use super::differ::Changed;
+use super::outline::Note;
 
 /// The most changes of a suite that are recorded; a point release of a distribution has some thousands.
 const MAX_RECORDED: usize = 5_000;
@@ -29,11 +30,11 @@ impl Changes {
         &self,
         archives: &BTreeMap<PoolName, ArchiveName>,
         index: &IndexName,
-        changed: &[Changed<'_>],
+        changed: &[Changed<'_, '_>],
     ) {
         let group = index.group();
         let component = index.component().map_or("", |c| c.as_str());
-        let origins = |notes: &[Note<'_>]| -> Vec<Origin> {
+        let origins = |notes: &[&Note<'_>]| -> Vec<Origin> {
             notes
                 .iter()
                 .map(|note| {

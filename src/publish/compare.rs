@@ -19,8 +19,18 @@ use crate::spec::Form;
 use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;
-use super::outline::{self, Outline};
+use super::differ;
+use super::outline::Outline;
 use super::release::FileDigest;
+
+/// The patch that an index gets when it changes.
+pub(super) struct WantedPatch<'p> {
+    /// The most bytes that the patch may insert; a larger one is not made.
+    pub(super) max_inserted: u64,
+    /// Returns whether a patch makes the new index of the served one. If it does not, an outline of the cache was wrong; then the served
+    /// index itself is read.
+    pub(super) holds: &'p dyn Fn(&FileDigest, &Patch) -> bool,
+}
 
 /// The indices of a suite as they are served now.
 pub(super) struct Comparison<'a> {
@@ -37,14 +47,14 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares an index of packages with the one that is served, and returns the patch to the new one, if there is an old one. A patch
-    /// that comes from an outline of the cache counts only if it `holds`; otherwise the served index itself is read.
+    /// Compares an index of packages with the one that is served, and returns the patch to the new one, if one is wanted and there is an
+    /// old one.
     pub(super) fn packages(
         &self,
         name: &IndexName,
         digest: &FileDigest,
         text: &Text<'_>,
-        holds: &dyn Fn(&FileDigest, &Patch) -> bool,
+        wanted: Option<&WantedPatch<'_>>,
     ) -> Option<Patch> {
         let listed = self.listed.get(&name.to_string());
         let same = listed.is_some_and(|old| old.sha256 == digest.sha256);
@@ -59,19 +69,22 @@ impl Comparison<'_> {
             _ if same || self.listed.is_empty() => None,
             None => {
                 let nothing = Outline::default();
-                let (_, changed) = outline::compare(&nothing, &new, text);
+                let changed = differ::changes(&nothing, &new);
                 self.changes.add(self.archives, name, &changed);
                 None
             }
             Some(old) => self
                 .with_old(name, old, |outline, is_kept| {
-                    let (patch, changed) = outline::compare(outline, &new, text);
-                    let patch = holds(old, &patch).then_some(patch);
-                    if is_kept && patch.is_none() {
+                    let patch = wanted.and_then(|wanted| {
+                        let patch = differ::patch(outline, &new, text, wanted.max_inserted)?;
+                        Some((wanted.holds)(old, &patch).then_some(patch))
+                    });
+                    if is_kept && patch == Some(None) {
                         return None;
                     }
+                    let changed = differ::changes(outline, &new);
                     self.changes.add(self.archives, name, &changed);
-                    Some(patch)
+                    Some(patch.flatten())
                 })
                 .flatten(),
         };
@@ -90,7 +103,9 @@ impl Comparison<'_> {
             let name = IndexName::parse_packages(path).filter(|name| !published.contains(name));
             if let Some(name) = name {
                 self.with_old(&name, old, |old, _| {
-                    self.changes.add(self.archives, &name, &outline::gone(old));
+                    let nothing = Outline::default();
+                    let changed = differ::changes(old, &nothing);
+                    self.changes.add(self.archives, &name, &changed);
                     Some(())
                 });
             }
@@ -182,7 +197,7 @@ impl Sink for Comparer<'_> {
         let digest = FileDigest::from(hasher.finish());
         let old = self.comparison.listed.get(&name.to_string());
         if old.map(|old| old.sha256) != Some(digest.sha256) {
-            self.comparison.packages(name, &digest, text, &|_, _| true);
+            self.comparison.packages(name, &digest, text, None);
         }
         Ok(())
     }

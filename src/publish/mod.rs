@@ -28,6 +28,7 @@ mod by_hash;
 mod changes;
 mod check;
 mod compare;
+mod differ;
 mod error;
 mod files;
 mod foreseen;

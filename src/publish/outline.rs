@@ -1,7 +1,7 @@
 //! The outline of an index: which stanza stands where. It is a fiftieth of the index; comparing two outlines tells what changed.
 //!
 //! So the old index is not needed for a difference: the outline of the served index is in the cache, and is made from the index itself
-//! if it is not. Two outlines and the new text give the patch and the list of changes.
+//! if it is not. Two outlines and the new text give the patch and the list of changes ([`super::differ`]).
 
 use std::io::Read;
 
@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use crate::cache::{Cache, EntryName};
 use crate::deb822::{Name, Stanzas, eq_name};
 use crate::merge::Text;
-use crate::pdiff::{Patch, PatchBuilder};
 
 /// The kind of outlines in the cache, with the version of their format.
 const KIND: &str = "outlines-1";
@@ -20,8 +19,8 @@ const KIND: &str = "outlines-1";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Note<'a> {
     /// The first half of the stanza's SHA-256.
-    digest: [u8; 16],
-    lines: u32,
+    pub(super) digest: [u8; 16],
+    pub(super) lines: u32,
     pub(super) name: Name<'a>,
     pub(super) version: &'a str,
     /// The pool of the archive that the stanza is from.
@@ -58,7 +57,7 @@ impl<'a> Note<'a> {
 /// The stanzas of an index, in their order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outline<'a> {
-    notes: Vec<Note<'a>>,
+    pub(super) notes: Vec<Note<'a>>,
 }
 
 impl<'a> Outline<'a> {
@@ -165,85 +164,6 @@ impl<'a> Outline<'a> {
     pub(super) fn forget(cache: &Cache, plain: &EntryName) {
         cache.remove(KIND, plain);
     }
-
-    /// Splits the notes after those of the first name.
-    fn split_name<'n>(notes: &'n [Note<'a>]) -> (&'n [Note<'a>], &'n [Note<'a>]) {
-        let same = notes.iter().take_while(|n| n.name == notes[0].name).count();
-        notes.split_at(same)
-    }
-}
-
-/// The stanzas of one name in two states of an index, where they differ.
-pub(super) type Changed<'a> = (&'a [Note<'a>], &'a [Note<'a>]);
-
-/// Compares two states of an index whose stanzas are ordered by name: returns the patch from one to the other, and the changes.
-pub(super) fn compare<'a>(
-    old: &'a Outline<'a>,
-    new: &'a Outline<'a>,
-    text: &Text<'_>,
-) -> (Patch, Vec<Changed<'a>>) {
-    let mut patch = PatchBuilder::default();
-    let mut changed = Vec::new();
-    let (mut olds, mut news) = (&old.notes[..], &new.notes[..]);
-    let mut number = 0;
-    loop {
-        let order = match (olds.first(), news.first()) {
-            (None, None) => break,
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some(old), Some(new)) => old.name.cmp(&new.name),
-        };
-        let (before, after);
-        (before, olds) = match order.is_le() {
-            true => Outline::split_name(olds),
-            false => olds.split_at(0),
-        };
-        (after, news) = match order.is_ge() {
-            true => Outline::split_name(news),
-            false => news.split_at(0),
-        };
-        if before != after {
-            changed.push((before, after));
-        }
-        patch_name(&mut patch, before, after, text, number);
-        number += after.len();
-    }
-    (patch.finish(), changed)
-}
-
-/// Returns the changes when an index is removed: all its stanzas.
-pub(super) fn gone<'a>(old: &'a Outline<'a>) -> Vec<Changed<'a>> {
-    let mut changed = Vec::new();
-    let mut rest = &old.notes[..];
-    while !rest.is_empty() {
-        let (name, others) = Outline::split_name(rest);
-        changed.push((name, &rest[..0]));
-        rest = others;
-    }
-    changed
-}
-
-/// Adds the part of a patch that is about one name: stanzas that are the same at either end are kept.
-fn patch_name(
-    patch: &mut PatchBuilder,
-    before: &[Note<'_>],
-    after: &[Note<'_>],
-    text: &Text<'_>,
-    number: usize,
-) {
-    let lines = |notes: &[Note<'_>]| notes.iter().map(|n| u64::from(n.lines)).sum();
-    let pairs = before.iter().zip(after);
-    let head = pairs.take_while(|(a, b)| a.digest == b.digest).count();
-    let ends = before[head..].iter().rev().zip(after[head..].iter().rev());
-    let tail = ends.take_while(|(a, b)| a.digest == b.digest).count();
-    patch.keep(lines(&before[..head]));
-    patch.remove(lines(&before[head..before.len() - tail]));
-    for stanza in head..after.len() - tail {
-        for slice in text.stanza(number + stanza) {
-            patch.insert(slice);
-        }
-    }
-    patch.keep(lines(&before[before.len() - tail..]));
 }
 
 #[cfg(test)]

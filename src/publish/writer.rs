@@ -18,6 +18,7 @@ use crate::pdiff::Patch;
 use crate::spec::Form;
 use crate::workspace::DerivedRecord;
 
+use super::compare::WantedPatch;
 use super::error::PublishError;
 use super::files::Writer;
 use super::lines::LinePatch;
@@ -118,6 +119,15 @@ impl Writer<'_> {
         proof::makes(patch, text, (*old).into(), (*new).into())
     }
 
+    /// Returns the length of the smallest form of an index whose forms are written already.
+    fn smallest_form(&self, plain: &str, digest: &FileDigest) -> u64 {
+        let forms = Form::ALL.iter().filter_map(|form| {
+            let path = self.new.join(format!("{plain}{}", form.suffix()));
+            Some(path.metadata().ok()?.len())
+        });
+        forms.min().unwrap_or(digest.size)
+    }
+
     /// Publishes the patch to an index that has changed and whose forms are written already. [`Writer::step`] has shown what the patch makes.
     fn write_patch(
         &self,
@@ -130,13 +140,15 @@ impl Writer<'_> {
         let Some(old) = self.listed.get(&plain).filter(|_| self.has_patches(index)) else {
             return Ok(());
         };
-        let forms = Form::ALL.iter().filter_map(|form| {
-            let path = self.new.join(format!("{plain}{}", form.suffix()));
-            Some(path.metadata().ok()?.len())
-        });
-        let full = forms.min().unwrap_or(digest.size);
+        let full = self.smallest_form(&plain, digest);
         Patches::new(self, &plain).extend((old, digest), patch, step, full, self.history)
     }
+}
+
+/// Returns the most bytes that a patch may insert, by the length of the index's smallest form. gzip packs stanzas to about a quarter, and
+/// a client would rather fetch the index than more bytes than it has. A small index has its patch tried in any case.
+fn max_inserted(full: u64) -> u64 {
+    full.saturating_mul(4).max(1 << 20)
 }
 
 /// A file that is being written.
@@ -190,17 +202,18 @@ impl Sink for Writer<'_> {
         if same {
             return Patches::new(self, &plain).carry(self.history);
         }
-        let is_patched = self.has_patches(index);
         let shown = Cell::new(None);
         let holds = |old: &FileDigest, patch: &Patch| {
-            shown.set(
-                is_patched
-                    .then(|| self.step(index, old, &digest, patch))
-                    .flatten(),
-            );
-            !is_patched || shown.get().is_some()
+            shown.set(self.step(index, old, &digest, patch));
+            shown.get().is_some()
         };
-        let patch = self.comparison.packages(index, &digest, text, &holds);
+        let full = self.smallest_form(&plain, &digest);
+        let wanted = WantedPatch {
+            max_inserted: max_inserted(full),
+            holds: &holds,
+        };
+        let wanted = self.has_patches(index).then_some(&wanted);
+        let patch = self.comparison.packages(index, &digest, text, wanted);
         match patch.zip(shown.get()) {
             Some((patch, step)) => self.write_patch(index, &digest, &patch, step),
             None => Ok(()),
