@@ -78,6 +78,14 @@ impl IndexName {
         }
     }
 
+    /// Returns whether the stanzas of the index are packages or sources.
+    pub(crate) fn is_of_packages(&self) -> bool {
+        matches!(
+            self.family(),
+            Family::Packages | Family::Installer | Family::Sources
+        )
+    }
+
     /// Returns whether a suite can do without the index: many mirrors leave such files out, though the Release lists them.
     pub(crate) fn is_optional(&self) -> bool {
         matches!(

@@ -29,7 +29,7 @@ pub struct Name<'a>(&'a [u8]);
 
 impl<'a> Name<'a> {
     /// Takes a name as the index writes it.
-    pub fn new(written: &'a [u8]) -> Self {
+    pub const fn new(written: &'a [u8]) -> Self {
         Self(written)
     }
 

@@ -47,9 +47,9 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares an index of packages with the one that is served, and returns the patch to the new one, if one is wanted and there is an
-    /// old one.
-    pub(super) fn packages(
+    /// Compares an index with the one that is served, and returns the patch to the new one, if one is wanted and there is an old one. Of
+    /// an index that has no packages, only its name is noted among the changes.
+    pub(super) fn text(
         &self,
         name: &IndexName,
         digest: &FileDigest,
@@ -58,19 +58,24 @@ impl Comparison<'_> {
     ) -> Option<Patch> {
         let listed = self.listed.get(&name.to_string());
         let same = listed.is_some_and(|old| old.sha256 == digest.sha256);
-        let Some(new) = Outline::of(text) else {
-            if !same {
-                self.changes.add_index(name);
-            }
+        if !same && !name.is_of_packages() {
+            self.changes.add_index(name);
+        }
+        if !name.is_of_packages() && wanted.is_none() {
             return None;
+        }
+        let new = Outline::of(text);
+        let note = |old: &Outline<'_>| {
+            if name.is_of_packages() {
+                let changed = differ::changes(old, &new);
+                self.changes.add(self.archives, name, &changed);
+            }
         };
         // If the suite itself is new, its changes need no details.
         let patch = match listed {
             _ if same || self.listed.is_empty() => None,
             None => {
-                let nothing = Outline::default();
-                let changed = differ::changes(&nothing, &new);
-                self.changes.add(self.archives, name, &changed);
+                note(&Outline::default());
                 None
             }
             Some(old) => self
@@ -82,8 +87,7 @@ impl Comparison<'_> {
                     if is_kept && patch == Some(None) {
                         return None;
                     }
-                    let changed = differ::changes(outline, &new);
-                    self.changes.add(self.archives, name, &changed);
+                    note(outline);
                     Some(patch.flatten())
                 })
                 .flatten(),
@@ -133,7 +137,10 @@ impl Comparison<'_> {
             ));
         }
         let plain = self.read(&name.to_string(), digest);
-        match plain.as_deref().and_then(Outline::read) {
+        match plain
+            .as_deref()
+            .and_then(|plain| Outline::read(name, plain))
+        {
             Some(old) => look(&old, false),
             None => {
                 self.changes.add_index(name);
@@ -197,7 +204,7 @@ impl Sink for Comparer<'_> {
         let digest = FileDigest::from(hasher.finish());
         let old = self.comparison.listed.get(&name.to_string());
         if old.map(|old| old.sha256) != Some(digest.sha256) {
-            self.comparison.packages(name, &digest, text, None);
+            self.comparison.text(name, &digest, text, None);
         }
         Ok(())
     }

@@ -272,7 +272,7 @@ mod tests {
             let new = edited(&old, &edits);
             let stanzas = [&old, &new].map(|choices| choices.iter().copied().map(stanza).collect::<Vec<_>>());
             let (old_text, new_text) = (text(&old, &stanzas[0]), text(&new, &stanzas[1]));
-            let outlines = [Outline::of(&old_text).unwrap(), Outline::of(&new_text).unwrap()];
+            let outlines = [Outline::of(&old_text), Outline::of(&new_text)];
             prop_assert_eq!(changes(&outlines[0], &outlines[1]), naive_changes(&outlines[0], &outlines[1]));
             let made = patch(&outlines[0], &outlines[1], &new_text, u64::MAX).unwrap();
             prop_assert_eq!(apply(&made, stanzas[0].concat().as_bytes()), stanzas[1].concat().into_bytes());
@@ -293,7 +293,7 @@ mod tests {
             }
             let stanzas = [&old, &new].map(|choices| choices.iter().copied().map(stanza).collect::<Vec<_>>());
             let (old_text, new_text) = (text(&old, &stanzas[0]), text(&new, &stanzas[1]));
-            let outlines = [Outline::of(&old_text).unwrap(), Outline::of(&new_text).unwrap()];
+            let outlines = [Outline::of(&old_text), Outline::of(&new_text)];
             let made = patch(&outlines[0], &outlines[1], &new_text, u64::MAX).unwrap();
             let naive = naive_patch(&outlines[0], &outlines[1], &stanzas[1]);
             prop_assert_eq!(apply(&naive, stanzas[0].concat().as_bytes()), stanzas[1].concat().into_bytes());
@@ -310,10 +310,7 @@ mod tests {
         let stanzas =
             [&old, &new].map(|choices| choices.iter().copied().map(stanza).collect::<Vec<_>>());
         let (old_text, new_text) = (text(&old, &stanzas[0]), text(&new, &stanzas[1]));
-        let outlines = [
-            Outline::of(&old_text).unwrap(),
-            Outline::of(&new_text).unwrap(),
-        ];
+        let outlines = [Outline::of(&old_text), Outline::of(&new_text)];
         let made = patch(&outlines[0], &outlines[1], &new_text, u64::MAX).unwrap();
         let script = String::from_utf8(crate::pdiff::ed::write(&made).unwrap()).unwrap();
         assert_eq!(script, format!("25a\n{}.\n6,10d\n", stanza(moved)));

@@ -9,11 +9,18 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, EntryName};
-use crate::deb822::{Name, Stanzas, eq_name};
+use crate::deb822::{Name, Stanza, Stanzas, eq_name};
+use crate::indices::IndexName;
 use crate::merge::Text;
 
 /// The kind of outlines in the cache, with the version of their format.
 const KIND: &str = "outlines-1";
+
+/// The name, the version and the pool of a package.
+type Package<'a> = (Name<'a>, &'a [u8], &'a str);
+
+/// The package of a stanza that is none, as in a Translation. Its note tells only where the stanza stands.
+const NO_PACKAGE: Package<'static> = (Name::new(b""), b"", "");
 
 /// The note of a stanza of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +36,7 @@ pub(super) struct Note<'a> {
 
 impl<'a> Note<'a> {
     fn new<'s>(
-        name: Name<'a>,
-        version: &'a [u8],
-        pool: &'a str,
+        (name, version, pool): Package<'a>,
         stanza: impl Iterator<Item = &'s [u8]>,
     ) -> Note<'a> {
         let mut hasher = Sha256::new();
@@ -61,46 +66,31 @@ pub(super) struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Returns the outline of a merged text; `None` if its stanzas are not those of packages.
-    pub(super) fn of(text: &'a Text<'_>) -> Option<Outline<'a>> {
-        let keys = text.keys()?;
-        let notes = keys
-            .par_iter()
-            .enumerate()
-            .map(|(number, key)| {
+    /// Returns the outline of a merged text.
+    pub(super) fn of(text: &'a Text<'_>) -> Outline<'a> {
+        let keys = text.keys().unwrap_or_default();
+        let notes = (0..text.stanzas())
+            .into_par_iter()
+            .map(|number| {
                 let slices = text.stanza(number).iter().copied();
-                Note::new(key.name, key.version, key.pool, slices)
+                let package = keys.get(number).map(|k| (k.name, k.version, k.pool));
+                Note::new(package.unwrap_or(NO_PACKAGE), slices)
             })
             .collect();
-        Some(Outline { notes })
+        Outline { notes }
     }
 
     /// Returns the outline of an index as it was published.
-    pub(super) fn read(plain: &'a [u8]) -> Option<Outline<'a>> {
+    pub(super) fn read(index: &IndexName, plain: &'a [u8]) -> Option<Outline<'a>> {
         let notes = Stanzas::new(plain)
             .map(|stanza| {
-                let (mut name, mut version, mut path) = (None, None, None);
-                for field in stanza.fields() {
-                    let field = field.ok()?;
-                    let is = |name| eq_name(field.name, name);
-                    if is("Package") {
-                        name = Some(field.value);
-                    } else if is("Version") {
-                        version = Some(field.value);
-                    } else if is("Filename") || is("Directory") {
-                        path = Some(field.value);
-                    }
-                }
-                let pool = path?.strip_prefix(b"pool/")?.split(|b| *b == b'/').next()?;
                 let end = stanza.offset + stanza.without_final_newline().len() + 2;
                 let raw = plain.get(stanza.offset..end)?;
-                let pool = std::str::from_utf8(pool).ok()?;
-                Some(Note::new(
-                    Name::new(name?),
-                    version?,
-                    pool,
-                    std::iter::once(raw),
-                ))
+                let package = match index.is_of_packages() {
+                    true => package(&stanza)?,
+                    false => NO_PACKAGE,
+                };
+                Some(Note::new(package, std::iter::once(raw)))
             })
             .collect::<Option<Vec<_>>>()?;
         Some(Outline { notes })
@@ -166,6 +156,24 @@ impl<'a> Outline<'a> {
     }
 }
 
+/// Returns the package of a published stanza.
+fn package<'a>(stanza: &Stanza<'a>) -> Option<Package<'a>> {
+    let (mut name, mut version, mut path) = (None, None, None);
+    for field in stanza.fields() {
+        let field = field.ok()?;
+        let is = |name| eq_name(field.name, name);
+        if is("Package") {
+            name = Some(field.value);
+        } else if is("Version") {
+            version = Some(field.value);
+        } else if is("Filename") || is("Directory") {
+            path = Some(field.value);
+        }
+    }
+    let pool = path?.strip_prefix(b"pool/")?.split(|b| *b == b'/').next()?;
+    Some((Name::new(name?), version?, std::str::from_utf8(pool).ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -179,7 +187,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::new(dir.path(), SystemTime::now());
         let plain = b"Package: a\nVersion: 1\nFilename: pool/A/a\n\n";
-        let outline = Outline::read(plain).unwrap();
+        let index = IndexName::parse_packages("main/binary-amd64/Packages").unwrap();
+        let outline = Outline::read(&index, plain).unwrap();
         let name = [1; 32];
         outline.keep(&cache, &name);
         let length = plain.len() as u64;

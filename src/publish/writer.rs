@@ -15,7 +15,7 @@ use crate::hashing::HashingWriter;
 use crate::indices::IndexName;
 use crate::merge::{DerivedKey, Sink, Text};
 use crate::pdiff::Patch;
-use crate::spec::Form;
+use crate::spec::{Family, Form};
 use crate::workspace::DerivedRecord;
 
 use super::compare::WantedPatch;
@@ -89,8 +89,7 @@ impl Writer<'_> {
 
     /// Returns the builder of the patch to a list of lines, which works while the list is written.
     fn line_patch(&self, name: &IndexName) -> Option<LinePatch> {
-        let is_list = matches!(name, IndexName::Contents(..) | IndexName::SuiteContents(_));
-        if !is_list || self.history.patches == 0 {
+        if !self.has_patches(name) {
             return None;
         }
         let plain = name.to_string();
@@ -98,13 +97,13 @@ impl Writer<'_> {
         Some(LinePatch::new(self.comparison.open(&plain, old)?))
     }
 
-    /// Returns whether an index gets patches when it changes.
+    /// Returns whether an index gets patches when it changes. Installers fetch whole files.
     fn has_patches(&self, index: &IndexName) -> bool {
-        // Installers fetch whole files.
-        let is_for_installers = matches!(index, IndexName::Installer(..));
-        !is_for_installers
-            && self.history.patches > 0
-            && self.listed.contains_key(&index.to_string())
+        let has = match index.family() {
+            Family::Packages | Family::Sources | Family::Translations | Family::Contents => true,
+            Family::Installer | Family::Dep11 | Family::Commands => false,
+        };
+        has && self.history.patches > 0
     }
 
     /// Shows that a patch makes a new index of the one that is served.
@@ -137,7 +136,7 @@ impl Writer<'_> {
         step: Step,
     ) -> Result<()> {
         let plain = index.to_string();
-        let Some(old) = self.listed.get(&plain).filter(|_| self.has_patches(index)) else {
+        let Some(old) = self.listed.get(&plain) else {
             return Ok(());
         };
         let full = self.smallest_form(&plain, digest);
@@ -213,7 +212,7 @@ impl Sink for Writer<'_> {
             holds: &holds,
         };
         let wanted = self.has_patches(index).then_some(&wanted);
-        let patch = self.comparison.packages(index, &digest, text, wanted);
+        let patch = self.comparison.text(index, &digest, text, wanted);
         match patch.zip(shown.get()) {
             Some((patch, step)) => self.write_patch(index, &digest, &patch, step),
             None => Ok(()),

@@ -6,16 +6,18 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::common::apt::{Apt, Server, sha256, succeeded, unxz};
 use crate::common::history::History;
 use crate::common::programs::has;
 use crate::common::site::{DAEDALUS, Site};
 use crate::common::state;
+use crate::common::upstream::{Suite, xz};
 
 const PACKAGES: &str = "main/binary-amd64/Packages";
 const SOURCES: &str = "main/source/Sources";
+const TRANSLATION: &str = "main/i18n/Translation-en";
 const SUITE: &str = "dists/daedalus";
 
 /// A site of one small suite with a first generation; `pdiff` are the settings of its patches.
@@ -226,6 +228,71 @@ fn apt_follows_after_cache_and_state_were_lost() {
     follows(&site, &server, &seldom);
 }
 
+/// Changes a description of the overlay.
+fn describe(site: &Site, number: u32) {
+    let date = UNIX_EPOCH + Duration::from_secs(1_767_225_600 + u64::from(number));
+    let mut overlay = Suite::open(site, "overlay", "daedalus");
+    let before = unxz(&overlay.dir.join(format!("{TRANSLATION}.xz")));
+    let begin = "Description-en: fixture overlay-only\n";
+    let text = before.replace(begin, &format!("{begin} The text number {number}.\n"));
+    assert_ne!(text, before);
+    overlay.list(TRANSLATION, text.as_bytes());
+    overlay.put(&format!("{TRANSLATION}.xz"), &xz(text.as_bytes()));
+    overlay.unlist(&format!("{TRANSLATION}.bz2"));
+    let time = jiff::Timestamp::try_from(date).unwrap();
+    let time = time.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string();
+    overlay.set("Date", &time);
+    overlay.sign_at(date);
+    publish(site, number);
+}
+
+#[test]
+fn apt_follows_descriptions_by_patches() {
+    if !has_apt() {
+        return;
+    }
+    let site = site("patches = 9");
+    let families = "indices = [\"packages\", \"sources\", \"translations\"]\nroot = ";
+    site.configure("root = ", families);
+    publish(&site, 1);
+    let server = site.serve();
+    let client = || {
+        let by = site.path("keys/publish.gpg");
+        let (by, url) = (by.display(), server.url());
+        let sources = format!("deb [signed-by={by}] {url} stable main\n");
+        let apt = Apt::new(&["amd64"], &sources, "Acquire::Languages \"en\";");
+        apt.ok("apt-get", &["update"]);
+        apt
+    };
+    let (often, seldom) = (client(), client());
+    let mut known = BTreeMap::new();
+    for number in 2..=4 {
+        note(&site.merged(""), &mut known);
+        if number == 4 {
+            // The old index is read where its outline is not in the cache.
+            fs::remove_dir_all(site.path("site/cache")).unwrap();
+        }
+        describe(&site, number);
+        let clients = [Some(&often), (number == 4).then_some(&seldom)];
+        for apt in clients.into_iter().flatten() {
+            let log = requests(&server, || {
+                apt.ok("apt-get", &["update"]);
+            });
+            let count = |part: &str| log.iter().filter(|line| line.contains(part)).count();
+            assert_eq!(count("/i18n/Translation-en.diff/T-"), 1, "{log:#?}");
+            assert_eq!(count("/i18n/by-hash/"), 0, "{log:#?}");
+            assert_eq!(count("/i18n/Translation-en."), 2, "{log:#?}");
+            let shown = apt.ok("apt-cache", &["show", "overlay-only"]);
+            assert!(
+                shown.contains(&format!("The text number {number}.")),
+                "{shown}"
+            );
+        }
+    }
+    assert_eq!(apply_all(&site.merged(""), &known, false), 3);
+    site.ok(&["verify"]);
+}
+
 /// A list of patches as it is served.
 #[derive(Debug, Default)]
 struct List {
@@ -360,7 +427,7 @@ fn suite_of(dir: &Path) -> &Path {
 fn note(tree: &Path, known: &mut BTreeMap<String, String>) {
     for path in crate::common::site::files(&tree.join("dists")) {
         let is = |name: &str| path.file_name().is_some_and(|n| n == name);
-        if is("Packages.xz") || is("Sources.xz") {
+        if is("Packages.xz") || is("Sources.xz") || is("Translation-en.xz") {
             let text = unxz(&path);
             known.insert(sha256(text.as_bytes()), text);
         }
