@@ -4,19 +4,25 @@
 //! closes the member; its CRC32 is combined from those of the parts.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::mpsc::{self, Receiver};
 
 use crc32fast::Hasher;
-use flate2::{Compress, Compression, FlushCompress};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::Packed;
+use super::{Packed, Part};
 
 /// The header of a member: magic, deflate, no flags, no time, no extra flags, Unix. Nothing in it differs from one run to the next.
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 
 /// A final deflate block of no bytes, with the fixed codes.
 const EMPTY_FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
+
+/// The length of the end of a member.
+pub(super) const END_BYTES: usize = 10;
+
+/// The last bytes of a full flush: the length of an empty stored block, and its complement. Compressed bytes may look the same by chance.
+const MARK: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// Compresses a piece at gzip's level 6, to raw deflate that ends in a full flush.
 pub fn encode(piece: &[u8]) -> io::Result<Packed> {
@@ -53,19 +59,26 @@ pub fn encode(piece: &[u8]) -> io::Result<Packed> {
 /// Writes one member of all parts.
 pub(crate) fn assemble(parts: &[Packed], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&HEADER)?;
+    for part in parts {
+        out.write_all(&part.bytes)?;
+    }
+    out.write_all(&end(parts.iter().map(Packed::part)))
+}
+
+/// Returns the end of a member of some parts: an empty block, CRC32 and length.
+pub(super) fn end(parts: impl Iterator<Item = Part>) -> [u8; END_BYTES] {
     let mut checksum = Hasher::new();
     let mut plain = 0u64;
     for part in parts {
-        out.write_all(&part.bytes)?;
-        checksum.combine(&checksum_of(part));
-        plain += part.plain;
+        checksum.combine(&Hasher::new_with_initial_len(part.note as u32, part.plain));
+        plain = plain.wrapping_add(part.plain);
     }
-    write_end(checksum, plain, out)
-}
-
-/// Returns the checksum of a part's plain bytes.
-fn checksum_of(part: &Packed) -> Hasher {
-    Hasher::new_with_initial_len(part.note as u32, part.plain)
+    let mut end = [0; END_BYTES];
+    end[..2].copy_from_slice(&EMPTY_FINAL_BLOCK);
+    end[2..6].copy_from_slice(&checksum.finalize().to_le_bytes());
+    // The format stores the length modulo 2^32.
+    end[6..].copy_from_slice(&(plain as u32).to_le_bytes());
+    end
 }
 
 /// The length of a piece of a stream.
@@ -84,8 +97,8 @@ pub(crate) struct MemberWriter<W> {
     begun: VecDeque<Begun>,
     /// Empty buffers of earlier pieces, for use again.
     spare: Vec<Vec<u8>>,
-    checksum: Hasher,
-    plain: u64,
+    /// The pieces that are written.
+    parts: Vec<Part>,
 }
 
 /// A receiver of the compressed piece, and of the buffer that the piece was in.
@@ -100,8 +113,7 @@ impl<W: Write> MemberWriter<W> {
             waiting: Vec::with_capacity(STREAM_PIECE_BYTES),
             begun: VecDeque::new(),
             spare: Vec::new(),
-            checksum: Hasher::new(),
-            plain: 0,
+            parts: Vec::new(),
         })
     }
 
@@ -139,8 +151,7 @@ impl<W: Write> MemberWriter<W> {
         self.spare.push(buffer);
         let packed = packed?;
         self.out.write_all(&packed.bytes)?;
-        self.checksum.combine(&checksum_of(&packed));
-        self.plain += packed.plain;
+        self.parts.push(packed.part());
         Ok(())
     }
 
@@ -152,7 +163,7 @@ impl<W: Write> MemberWriter<W> {
         while !self.begun.is_empty() {
             self.write_piece()?;
         }
-        write_end(self.checksum, self.plain, &mut self.out)?;
+        self.out.write_all(&end(self.parts.into_iter()))?;
         Ok(self.out)
     }
 }
@@ -173,18 +184,74 @@ impl<W: Write> Write for MemberWriter<W> {
     }
 }
 
-fn write_end(checksum: Hasher, plain: u64, out: &mut impl Write) -> io::Result<()> {
-    out.write_all(&EMPTY_FINAL_BLOCK)?;
-    out.write_all(&checksum.finalize().to_le_bytes())?;
-    // The format stores the length modulo 2^32.
-    out.write_all(&(plain as u32).to_le_bytes())
+/// The most marks that a file of ours has: a part of 256 KiB is short, and one in 2^32 places looks like a mark.
+const MAX_MARKS: usize = 1 << 16;
+
+/// Returns the offsets at which parts of a member may end: after each mark. Returns `None` for what is no member as we write it.
+pub(super) fn marks(file: &mut impl Read) -> io::Result<Option<Vec<u64>>> {
+    let mut marks = Vec::new();
+    // The bytes that are searched, and the offset of the first of them.
+    let (mut bytes, mut offset) = (Vec::new(), 0u64);
+    let mut has_header = false;
+    while file.by_ref().take(1 << 20).read_to_end(&mut bytes)? > 0 {
+        if !has_header && !bytes.starts_with(&HEADER) {
+            return Ok(None);
+        }
+        has_header = true;
+        let found = memchr::memmem::find_iter(&bytes, &MARK);
+        marks.extend(found.map(|at| offset + (at + MARK.len()) as u64));
+        // A mark may lie across the end.
+        let searched = bytes.len().saturating_sub(MARK.len() - 1);
+        offset += searched as u64;
+        bytes.drain(..searched);
+        if marks.len() > MAX_MARKS {
+            return Ok(None);
+        }
+    }
+    Ok(has_header.then_some(marks))
+}
+
+/// Unpacks bytes that may be a whole part, into an empty buffer. Returns `None` if they are none, or have more than `max` plain bytes.
+///
+/// A whole part, followed by an empty final block, is a deflate stream for itself: so it ends between two blocks, at a whole byte, and refers to
+/// nothing before it.
+pub(super) fn decode(bytes: &[u8], max: u64, plain: &mut Vec<u8>) -> Option<Part> {
+    let mut inflate = Decompress::new(false);
+    let mut status = Status::Ok;
+    for input in [bytes, &EMPTY_FINAL_BLOCK] {
+        if status == Status::StreamEnd {
+            return None;
+        }
+        let mut rest = input;
+        loop {
+            plain.reserve(256 << 10);
+            let before = inflate.total_in();
+            status = inflate
+                .decompress_vec(rest, plain, FlushDecompress::None)
+                .ok()?;
+            rest = rest.get((inflate.total_in() - before) as usize..)?;
+            if plain.len() as u64 > max {
+                return None;
+            }
+            // The decoder holds no more output once it leaves room in the buffer.
+            if status == Status::StreamEnd || plain.len() < plain.capacity() {
+                break;
+            }
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+    }
+    (status == Status::StreamEnd).then(|| Part {
+        packed: bytes.len() as u64,
+        plain: plain.len() as u64,
+        note: u64::from(crc32fast::hash(plain)),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use std::io::Read;
 
     use proptest::prelude::*;
 

@@ -7,11 +7,13 @@
 //! compressed before are found in the `Cache`.
 
 pub mod gz;
+pub(crate) mod unpack;
 pub mod xz;
 
 use std::io::{self, Write};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, EntryName};
@@ -66,6 +68,27 @@ pub struct Packed {
     pub plain: u64,
     /// xz: the block's length without its padding. gz: the CRC32 of the plain bytes.
     pub note: u64,
+}
+
+/// The lengths of a piece in a file, and its note: what the end of the file depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// The number of bytes in the file.
+    pub packed: u64,
+    /// The number of plain bytes.
+    pub plain: u64,
+    /// The same as in [`Packed::note`].
+    pub note: u64,
+}
+
+impl Packed {
+    fn part(&self) -> Part {
+        Part {
+            packed: self.bytes.len() as u64,
+            plain: self.plain,
+            note: self.note,
+        }
+    }
 }
 
 /// Compresses a piece.

@@ -4,11 +4,11 @@
 //! length without padding and its length unpacked, and a footer with the length of the index. Each piece is compressed
 //! as a stream of its own; its block is cut out, and all blocks share one header, index and footer.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use liblzma::stream::{Action, Check, Filters, LzmaOptions, Status, Stream};
 
-use super::Packed;
+use super::{Packed, Part};
 
 const HEADER_BYTES: usize = 12;
 const FOOTER_BYTES: usize = 12;
@@ -94,27 +94,90 @@ fn cut_out_block(mut stream: Vec<u8>, plain: u64) -> io::Result<Packed> {
 
 /// Writes one stream of all blocks; with no block, the stream of an empty file.
 pub(crate) fn assemble(blocks: &[Packed], out: &mut impl Write) -> io::Result<()> {
-    out.write_all(&HEADER_MAGIC)?;
-    out.write_all(&STREAM_FLAGS)?;
-    out.write_all(&crc32fast::hash(&STREAM_FLAGS).to_le_bytes())?;
+    out.write_all(&begin())?;
+    for block in blocks {
+        out.write_all(&block.bytes)?;
+    }
+    out.write_all(&end(blocks.iter().map(Packed::part))?)
+}
+
+/// Returns the header of a stream.
+pub(super) fn begin() -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..6].copy_from_slice(&HEADER_MAGIC);
+    header[6..8].copy_from_slice(&STREAM_FLAGS);
+    header[8..].copy_from_slice(&crc32fast::hash(&STREAM_FLAGS).to_le_bytes());
+    header
+}
+
+/// Returns the index and the footer of a stream of some blocks.
+pub(super) fn end(blocks: impl ExactSizeIterator<Item = Part>) -> io::Result<Vec<u8>> {
     let mut index = vec![0];
     write_number(&mut index, blocks.len() as u64);
     for block in blocks {
-        out.write_all(&block.bytes)?;
         write_number(&mut index, block.note);
         write_number(&mut index, block.plain);
     }
     index.resize(index.len().next_multiple_of(4), 0);
     let checksum = crc32fast::hash(&index);
     index.extend_from_slice(&checksum.to_le_bytes());
-    out.write_all(&index)?;
     let stored = u32::try_from(index.len() / 4 - 1).map_err(io::Error::other)?;
     let mut tail = [0; 6];
     tail[..4].copy_from_slice(&stored.to_le_bytes());
     tail[4..].copy_from_slice(&STREAM_FLAGS);
-    out.write_all(&crc32fast::hash(&tail).to_le_bytes())?;
-    out.write_all(&tail)?;
-    out.write_all(&FOOTER_MAGIC)
+    index.extend_from_slice(&crc32fast::hash(&tail).to_le_bytes());
+    index.extend_from_slice(&tail);
+    index.extend_from_slice(&FOOTER_MAGIC);
+    Ok(index)
+}
+
+/// The most bytes of an index that is read: that of some hundred thousand blocks.
+const MAX_INDEX_BYTES: u64 = 1 << 20;
+
+/// Reads the blocks of a file from its end. Returns `None` unless header, index and footer are what we write for these blocks, to the
+/// last byte.
+pub(super) fn blocks(file: &mut (impl Read + Seek)) -> io::Result<Option<Vec<Part>>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut footer = [0; FOOTER_BYTES];
+    let Some(footer_at) = length.checked_sub(FOOTER_BYTES as u64) else {
+        return Ok(None);
+    };
+    file.seek(SeekFrom::Start(footer_at))?;
+    file.read_exact(&mut footer)?;
+    let [_, _, _, _, a, b, c, d, ..] = footer;
+    let index_bytes = (u64::from(u32::from_le_bytes([a, b, c, d])) + 1) * 4;
+    let index_at = footer_at.checked_sub(index_bytes);
+    let Some(index_at) = index_at.filter(|_| index_bytes <= MAX_INDEX_BYTES) else {
+        return Ok(None);
+    };
+    file.seek(SeekFrom::Start(index_at))?;
+    let mut found = Vec::new();
+    file.read_to_end(&mut found)?;
+    let Some(blocks) = listed(&found) else {
+        return Ok(None);
+    };
+    file.rewind()?;
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact(&mut header)?;
+    let packed = blocks.iter().map(|block| block.packed);
+    let packed = packed.fold(HEADER_BYTES as u64, u64::saturating_add);
+    let is_ours = header == begin() && packed == index_at && end(blocks.iter().copied())? == found;
+    Ok(is_ours.then_some(blocks))
+}
+
+/// Returns the blocks that an index lists.
+fn listed(mut index: &[u8]) -> Option<Vec<Part>> {
+    index = index.strip_prefix(&[0])?;
+    let count = read_number(&mut index)?;
+    let blocks = (0..count).map(|_| {
+        let note = read_number(&mut index)?;
+        Some(Part {
+            packed: note.checked_next_multiple_of(4)?,
+            plain: read_number(&mut index)?,
+            note,
+        })
+    });
+    blocks.collect()
 }
 
 /// Writes a variable-length integer of the format: seven bits a byte, the lowest first.
@@ -142,8 +205,6 @@ fn read_number(input: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use std::io::Read;
 
     use proptest::prelude::*;
 
