@@ -4,6 +4,9 @@ use std::io::{self, Read, Write};
 
 use md5::Md5;
 use sha1::Sha1;
+use sha2::digest::OutputSizeUser;
+use sha2::digest::common::BlockSizeUser;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256, Sha512};
 
 /// The length and hashes of some bytes.
@@ -81,6 +84,47 @@ impl Hasher {
         }
     }
 
+    /// Returns the SHA-256 of all bytes so far.
+    pub(crate) fn sha256_so_far(&self) -> [u8; 32] {
+        self.sha256.clone().finalize().into()
+    }
+
+    /// Returns the state after all bytes so far. Only the same version of the program understands it.
+    pub(crate) fn export(&self) -> Vec<u8> {
+        let mut state = self.length.to_le_bytes().to_vec();
+        state.extend_from_slice(&self.sha256.serialize());
+        push_state(&mut state, self.sha512.as_ref());
+        push_state(&mut state, self.md5.as_ref());
+        push_state(&mut state, self.sha1.as_ref());
+        state
+    }
+
+    /// Returns a hasher that goes on from a state; `None` if the bytes are none.
+    pub(crate) fn import(mut state: &[u8]) -> Option<Self> {
+        let state = &mut state;
+        let length = u64::from_le_bytes(*take(state)?);
+        let imported = Self {
+            length,
+            sha256: take_state(state, length)?,
+            sha512: take_optional_state(state, length)?,
+            md5: take_optional_state(state, length)?,
+            sha1: take_optional_state(state, length)?,
+        };
+        state.is_empty().then_some(imported)
+    }
+
+    /// Returns whether another hasher computes the same hashes.
+    pub(crate) fn is_like(&self, other: &Hasher) -> bool {
+        let hashes = |hasher: &Hasher| {
+            (
+                hasher.sha512.is_some(),
+                hasher.md5.is_some(),
+                hasher.sha1.is_some(),
+            )
+        };
+        hashes(self) == hashes(other)
+    }
+
     /// Forgets all bytes so far.
     pub(crate) fn reset(&mut self) {
         self.length = 0;
@@ -105,6 +149,50 @@ impl Hasher {
             md5: self.md5.map(|md5| md5.finalize().into()),
             sha1: self.sha1.map(|sha1| sha1.finalize().into()),
         }
+    }
+}
+
+/// Appends a byte that says whether a hasher is there, then its state.
+fn push_state<H: SerializableState>(out: &mut Vec<u8>, hasher: Option<&H>) {
+    out.push(u8::from(hasher.is_some()));
+    if let Some(hasher) = hasher {
+        out.extend_from_slice(&hasher.serialize());
+    }
+}
+
+fn take<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (first, rest) = from.split_first_chunk()?;
+    *from = rest;
+    Some(first)
+}
+
+/// Takes the state of a hasher off the beginning of some bytes. Returns `None` unless it is one after `length` bytes: after another number of
+/// blocks, the hasher could count past the end of its numbers.
+fn take_state<H>(from: &mut &[u8], length: u64) -> Option<H>
+where
+    H: SerializableState + OutputSizeUser + BlockSizeUser,
+{
+    let mut state = SerializedState::<H>::default();
+    let (first, rest) = from.split_at_checked(state.len())?;
+    *from = rest;
+    state.copy_from_slice(first);
+    // A state is the hash so far, the number of blocks, and the bytes of the block that is not full. The number is as wide as the length that
+    // ends a hashed text: an eighth of a block.
+    let block = H::block_size();
+    let blocks = u128::from(length / block as u64).to_le_bytes();
+    let (_, rest) = first.split_at_checked(H::output_size())?;
+    (rest.get(..block / 8)? == blocks.get(..block / 8)?).then_some(())?;
+    H::deserialize(&state).ok()
+}
+
+fn take_optional_state<H>(from: &mut &[u8], length: u64) -> Option<Option<H>>
+where
+    H: SerializableState + OutputSizeUser + BlockSizeUser,
+{
+    match take(from)? {
+        [0] => Some(None),
+        [1] => take_state(from, length).map(Some),
+        _ => None,
     }
 }
 
@@ -181,6 +269,8 @@ impl<W: Write> Write for HashingWriter<W> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use proptest::prelude::*;
+
     use super::*;
 
     // FIPS 180-2, appendices B.1 and C.1.
@@ -224,6 +314,44 @@ mod tests {
         let mut writer = HashingWriter::with(&mut room[..], Hasher::new());
         assert_eq!(writer.write(b"abc").unwrap(), 2);
         assert_eq!(writer.finish().1.length, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn an_imported_hasher_goes_on(text in proptest::collection::vec(any::<u8>(), 0..700), at in 0..700usize) {
+            let (first, rest) = text.split_at(at.min(text.len()));
+            let all = Hasher::with_sha512().and_md5().and_sha1();
+            for mut hasher in [Hasher::new(), Hasher::new().and_md5(), Hasher::with_sha512(), all] {
+                hasher.update(first);
+                let mut imported = Hasher::import(&hasher.export()).unwrap();
+                prop_assert!(imported.is_like(&hasher));
+                hasher.update(rest);
+                imported.update(rest);
+                prop_assert_eq!(imported.sha256_so_far(), hasher.sha256_so_far());
+                prop_assert_eq!(imported.finish(), hasher.finish());
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_length_is_none() {
+        let mut hasher = Hasher::with_sha512().and_sha1();
+        hasher.update(&[1; 1000]);
+        let state = hasher.export();
+        for length in 0..state.len() {
+            assert!(Hasher::import(&state[..length]).is_none(), "{length}");
+        }
+        assert!(Hasher::import(&[&state[..], &[0]].concat()).is_none());
+        assert!(!Hasher::with_sha512().is_like(&hasher));
+        // A state that has a wrong bit is none, or gives another hash; it never ends the program.
+        for bit in 0..8 * state.len() {
+            let mut wrong = state.clone();
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            if let Some(mut wrong) = Hasher::import(&wrong) {
+                wrong.update(&[2; 1000]);
+                wrong.finish();
+            }
+        }
     }
 
     #[test]
