@@ -42,7 +42,7 @@ HARMLESS = [
     r" target/",  # rsync's own business: what counts is that the target converges
     r"^read site/spool/#|^open\w* site/spool/objects/..$",  # what comes from an archive is fetched once more
     r"^open\w* site/merged-\w+/dists/.*\.diff/[0-9a-f]+\.gz$",  # a patch that cannot be read is written anew, or left out
-    r" site/cache(/|$)",  # it costs the next run time, and nothing else
+    r" site/(cache|state/checked)(/|$)",  # it costs the next run time, and nothing else
 ]
 
 

@@ -9,7 +9,7 @@ use crate::deb822::LineNumbers;
 pub(super) const MAX_TOLD: usize = 5;
 
 /// The first few of many faults.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Told {
     words: Vec<String>,
     further: usize,
@@ -23,6 +23,11 @@ impl Told {
         } else {
             self.further += 1;
         }
+    }
+
+    /// Returns whether there was no fault.
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.is_empty()
     }
 
     /// Returns the texts, and the one that `further` gives for the number of faults that are only counted.

@@ -26,7 +26,7 @@ enum Rule {
 }
 
 /// An index that is being read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reading {
     rule: Rule,
     /// The bytes of the present stanza so far, and the number of them that were searched for its end.
@@ -78,6 +78,11 @@ impl Reading {
             self.part.extend(part.last());
         }
         self.searched = self.part.len().saturating_sub(1);
+    }
+
+    /// Returns whether nothing of the parts so far is left: the last stanza has ended, and no client would stop at any.
+    pub(crate) fn is_as_new(&self) -> bool {
+        self.part.is_empty() && !self.passes_over && self.told.is_empty()
     }
 
     /// Returns the stanzas at which a client would stop, with the reasons: the first few, and the number of the others.

@@ -3,9 +3,6 @@
 //! Before a swap, the check reads only new files ([`super::known`]). `verify` reads all files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -15,15 +12,15 @@ use serde::Serialize;
 
 use crate::cancel::Cancel;
 use crate::deb822::{IndexEntry, MAX_STRING_BYTES, Release, is_ahead};
-use crate::decode::{Compression, Limited, decoder};
+use crate::decode::Compression;
 use crate::durable;
-use crate::hashing::{Digests, Hasher};
 use crate::listing;
 use crate::merge::reading::Reading;
 use crate::openpgp::Keyring;
 use crate::pdiff::index::{DiffIndex, Hashed};
 use crate::spec::HashKind;
 
+use super::file_check::{ListedFile, check_by_hash};
 use super::known::Known;
 use super::patched::{self, Tried};
 
@@ -333,9 +330,18 @@ fn check_index(
         }
         present += 1;
         let is_known = known.is_some_and(|k| k.has(path, &file, entry, (plain, listed_plain)));
+        let listed = ListedFile {
+            path: &file,
+            compression: *compression,
+            entry,
+            plain: listed_plain,
+        };
         let checked = match is_known {
             true => Ok(Vec::new()),
-            false => check_file(&file, *compression, entry, listed_plain, reading.take()),
+            false => {
+                let before = known.and_then(|known| known.before(path, listed_plain));
+                listed.check(reading.take(), before)
+            }
         };
         match checked.map(|faults| {
             let faults = faults.into_iter();
@@ -348,12 +354,12 @@ fn check_index(
             }
             Err(why) => report.problems.push(format!("{}: {why}", file.display())),
         }
-        let listed = [
+        let hashes = [
             (HashKind::Sha256, entry.sha256.map(hex::encode)),
             (HashKind::Sha512, entry.sha512.map(hex::encode)),
             (HashKind::Md5, entry.md5.map(hex::encode)),
         ];
-        for (kind, hash) in listed.into_iter().filter(|_| by_hash) {
+        for (kind, hash) in hashes.into_iter().filter(|_| by_hash) {
             let Some(hash) = hash else { continue };
             let hashed = dir.join(kind.by_hash(path, &hash));
             // Archives list MD5Sum without by-hash/MD5Sum, and no client asks for by-hash/MD5Sum where there is a better one.
@@ -424,92 +430,4 @@ fn check_patches(path: &Path, current: Option<&IndexEntry>, applies: bool) -> Tr
         }
     }
     report
-}
-
-fn hash(
-    mut reader: impl Read,
-    expected: &IndexEntry,
-    reading: &mut Option<Reading>,
-) -> io::Result<Digests> {
-    let mut hasher = Hasher::new();
-    if expected.sha512.is_some() {
-        hasher = hasher.and_sha512();
-    }
-    if expected.md5.is_some() {
-        hasher = hasher.and_md5();
-    }
-    if expected.sha1.is_some() {
-        hasher = hasher.and_sha1();
-    }
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(n) => {
-                hasher.update(&buffer[..n]);
-                if let Some(reading) = reading {
-                    reading.update(&buffer[..n]);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn open(path: &Path) -> Result<BufReader<File>, String> {
-    let file = durable::open_regular(path).map_err(|e| e.to_string())?;
-    Ok(BufReader::with_capacity(256 << 10, file))
-}
-
-fn compare(found: &Digests, expected: &IndexEntry) -> Result<(), String> {
-    if found.length != expected.size {
-        return Err(format!(
-            "it has {} bytes, the Release says {}",
-            found.length, expected.size
-        ));
-    }
-    if !expected.has_hashes(found) {
-        return Err("its hash is not the one in the Release".into());
-    }
-    let md5_fits = expected.md5.is_none_or(|hash| Some(hash) == found.md5);
-    let sha1_fits = expected.sha1.is_none_or(|hash| Some(hash) == found.sha1);
-    if !md5_fits || !sha1_fits {
-        return Err("its MD5 or SHA-1 is not the one in the Release".into());
-    }
-    Ok(())
-}
-
-/// Checks a form of an index; returns the errors in its text that would stop a client.
-fn check_file(
-    path: &Path,
-    compression: Compression,
-    entry: &IndexEntry,
-    plain: Option<&IndexEntry>,
-    mut reading: Option<Reading>,
-) -> Result<Vec<String>, String> {
-    let is_plain = compression == Compression::None;
-    let mut packed_reading = reading.take_if(|_| is_plain);
-    let found = hash(open(path)?, entry, &mut packed_reading).map_err(|e| e.to_string())?;
-    compare(&found, entry)?;
-    let Some(plain) = plain.filter(|_| !is_plain) else {
-        return Ok(packed_reading.map_or_else(Vec::new, Reading::finish));
-    };
-    let unpacked = decoder(compression, open(path)?).map_err(|e| e.to_string())?;
-    let unpacked = hash(Limited::new(unpacked, plain.size), plain, &mut reading)
-        .map_err(|e| format!("it cannot be unpacked: {e}"))?;
-    compare(&unpacked, plain).map_err(|why| format!("unpacked, {why}"))?;
-    Ok(reading.map_or_else(Vec::new, Reading::finish))
-}
-
-fn check_by_hash(path: &Path, file: &Path, entry: &IndexEntry) -> Result<(), String> {
-    let (hashed, named) = (path.metadata(), file.metadata());
-    let (Ok(hashed), Ok(named)) = (hashed, named) else {
-        return Err("it is not there, though the Release says Acquire-By-Hash".into());
-    };
-    if (hashed.dev(), hashed.ino()) == (named.dev(), named.ino()) {
-        return Ok(());
-    }
-    let found = hash(open(path)?, entry, &mut None).map_err(|e| e.to_string())?;
-    compare(&found, entry)
 }

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use crate::deb822::IndexEntry;
 use crate::manifest::{FileDigests, Manifest};
 
+use super::checkpoints::{Checkpoints, MIN_PLAIN_BYTES};
+use super::file_check::Before;
+
 /// A suite as it is published.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
@@ -21,9 +24,21 @@ pub(super) struct Known<'a> {
     pub(super) dir: PathBuf,
     /// The manifest of the suite.
     pub(super) manifest: &'a Manifest,
+    /// The checkpoints of its files.
+    pub(super) checkpoints: &'a Checkpoints,
 }
 
 impl Known<'_> {
+    /// Returns the checkpoints of the file that one at a path follows; `None` if the plain text is so short that none are kept.
+    pub(super) fn before(&self, path: &str, plain: Option<&IndexEntry>) -> Option<Before<'_>> {
+        plain.filter(|plain| plain.size >= MIN_PLAIN_BYTES)?;
+        let file = self.manifest.files.get(path);
+        Some(Before {
+            checkpoints: self.checkpoints,
+            name: file.map(|file| &*file.digests.sha256),
+        })
+    }
+
     /// Returns whether a file was checked before and is listed now as it was then, and its plain text as well.
     pub(super) fn has(
         &self,
@@ -100,6 +115,7 @@ mod tests {
         let known = Known {
             dir: old.clone(),
             manifest: &manifest,
+            checkpoints: &Checkpoints::new(dir.path()),
         };
         let has = |packed: &IndexEntry, plain: Option<&IndexEntry>| {
             known.has("a.gz", &new.join("a.gz"), packed, ("a", plain))

@@ -27,9 +27,11 @@
 mod by_hash;
 mod changes;
 mod check;
+mod checkpoints;
 mod compare;
 mod differ;
 mod error;
+mod file_check;
 mod files;
 mod foreseen;
 mod hard_links;

@@ -22,6 +22,7 @@ use crate::units::ByteSize;
 use crate::workspace::{Generation, Layout, SuiteRecord, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suite};
+use super::checkpoints::Checkpoints;
 use super::error::PublishError;
 use super::known::Known;
 use super::plan::{Action, Allowances, Plan, SuitePlan, links};
@@ -344,13 +345,14 @@ impl Staged<'_> {
         };
         let unpublished = Manifest::default();
         let told = self.built.refused.len();
-        let check = |generation: &Generation, suite: &SuiteName| {
+        let check = |generation: &Generation, suite: &SuiteName, checkpoints: &Checkpoints| {
             for_suite(suite, || {
                 let name = suite.as_str();
                 let published = self.plan.published.suites.get(name);
                 let known = Known {
                     dir: production.join("dists").join(name),
                     manifest: published.map_or(&unpublished, |record| &record.manifest),
+                    checkpoints,
                 };
                 let mut problems = check_suite(&tree, name, Some(&known), &options).problems;
                 cancel.check()?;
@@ -369,13 +371,17 @@ impl Staged<'_> {
                 }
             })
         };
+        let mut checkpoints = Checkpoints::new(&layout.state());
+        if allow.rebuild {
+            checkpoints = checkpoints.distrusted();
+        }
         let checking = listener.progress(Task::Check);
         checking.set_length(self.built.changed.len() as u64);
         let changed = self.built.changed.par_iter();
         let faults: Vec<_> = changed
             .filter_map(|suite| {
                 let suite = suite.clone();
-                let fault = check(&self.built.generation, &suite);
+                let fault = check(&self.built.generation, &suite, &checkpoints);
                 checking.inc(1);
                 fault.err().map(|why| Refused { suite, why })
             })
@@ -385,6 +391,7 @@ impl Staged<'_> {
         if let Some(fault) = faults.iter().find(|fault| fault.why.is_of_the_machine()) {
             return Err(fault.why.clone());
         }
+        let checkpoints = checkpoints.distrusted();
         let mut lasting = Vec::new();
         for mut fault in faults {
             let planned = self.plan.suites.iter().find(|s| *s.name == fault.suite);
@@ -410,7 +417,7 @@ impl Staged<'_> {
                     let generation = &mut self.built.generation;
                     generation.suites.insert(fault.suite.to_string(), record);
                     hard_links::sync_tree(&tree)?;
-                    check(generation, &fault.suite)
+                    check(generation, &fault.suite, &checkpoints)
                 });
                 match checked {
                     Ok(()) => continue,
@@ -518,6 +525,7 @@ impl Swapped {
     pub fn finish(self, workspace: &mut Workspace<'_>) -> Result<Published> {
         let number = self.0.generation.number;
         let before = workspace.adopt_staged(self.0.generation)?;
+        Checkpoints::new(&workspace.layout().state()).collect(workspace.published())?;
         link::finish_changes(
             workspace.layout(),
             &before,

@@ -270,6 +270,7 @@ fn nothing_is_removed_through_a_symlink() {
         "site/spool/objects/01".to_owned(),
         "site/cache/xz".to_owned(),
         "site/spool/forgotten".to_owned(),
+        "site/state/checked".to_owned(),
     ] {
         let site = Site::published();
         let foreign = foreign(&site);

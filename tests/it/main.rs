@@ -15,6 +15,7 @@ mod apt;
 mod attempts;
 mod bad_input;
 mod cancel;
+mod checkpoints;
 mod client;
 mod clients;
 mod config;
