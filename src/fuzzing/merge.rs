@@ -1,6 +1,7 @@
 //! The merge of small worlds: three bytes make a package of one of two archives.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -43,6 +44,8 @@ fn config() -> &'static Config {
 const NAMES: [&str; 6] = ["a", "b", "b-c", "b+", "banned", "lib9"];
 const VERSIONS: [&str; 8] = ["1", "1-1", "1.0", "2~rc", "2", "1:0.5", "1-1+b1", "01"];
 const ARCHITECTURES: [&str; 2] = ["amd64", "all"];
+/// The maintainers of packages, in their order.
+const MAINTAINERS: [&str; 3] = ["", "Ann <a@a.example>", "Zoe <z@a.example>"];
 const POOLS: [&str; 2] = ["HIGH", "LOW"];
 /// The dependencies of packages; `true` if the ban drops a package with this one.
 const DEPENDS: [(&str, bool); 4] = [
@@ -69,6 +72,7 @@ struct Package {
     name: usize,
     version: usize,
     architecture: usize,
+    maintainer: usize,
     is_banned: bool,
     builds: &'static [&'static str],
     /// Name and version of the source that the package was built from.
@@ -100,13 +104,18 @@ fn world(data: &[u8]) -> World {
     for (n, bytes) in data.chunks_exact(3).take(200).enumerate() {
         let [kind, name, version] = [bytes[0], bytes[1], bytes[2]].map(usize::from);
         let (rank, name, version) = (kind & 1, name % NAMES.len(), version % VERSIONS.len());
-        let head = format!("Package: {}\nVersion: {}\n", NAMES[name], VERSIONS[version]);
+        let maintainer = (bytes[2] / 8) as usize % MAINTAINERS.len();
+        let mut head = format!("Package: {}\nVersion: {}\n", NAMES[name], VERSIONS[version]);
+        if maintainer > 0 {
+            head += &format!("Maintainer: {}\n", MAINTAINERS[maintainer]);
+        }
         let pool = POOLS[rank];
         let mut package = Package {
             rank,
             name,
             version,
             architecture: 0,
+            maintainer,
             is_banned: NAMES[name] == "banned",
             builds: &[],
             source: (name, version),
@@ -227,18 +236,7 @@ pub(super) fn merge(data: &[u8]) {
             !is_hidden && !may_be_gone[package.rank][package.key()] && !is_published[package.key()];
         assert!(!lost, "{}", package.text);
     }
-    // The order is by name, version and architecture; and binary-all has exactly the packages for all.
-    for pair in packages.windows(2) {
-        let [a, b] = [pair[0], pair[1]];
-        let versions = [a, b].map(|p| VERSIONS[p.version].as_bytes());
-        let order = NAMES[a.name]
-            .cmp(NAMES[b.name])
-            .then(compare_versions(versions[0], versions[1]))
-            // One version can have two spellings.
-            .then(versions[0].cmp(versions[1]))
-            .then(ARCHITECTURES[a.architecture].cmp(ARCHITECTURES[b.architecture]));
-        assert!(order.is_le(), "{}{}", a.text, b.text);
-    }
+    // Binary-all has exactly the packages for all.
     let all = published(
         &out["main/binary-all/Packages"],
         &world.binaries,
@@ -247,20 +245,28 @@ pub(super) fn merge(data: &[u8]) {
     let of_all = packages
         .iter()
         .filter(|p| ARCHITECTURES[p.architecture] == "all");
-    assert!(of_all.map(|p| p.key()).eq(all.iter().map(|p| p.key())));
+    let keys_of_all: BTreeSet<_> = of_all.map(|p| p.key()).collect();
+    assert_eq!(all.len(), keys_of_all.len());
+    assert!(all.iter().all(|p| keys_of_all.contains(&p.key())));
+    check_order(&packages);
+    check_order(&all);
+    check_order(&sources);
     check_sources(&world, &packages, &sources);
     check_builds(&world, &out[SOURCES_INDEX]);
     // The order of stanzas within a file has no effect.
     assert_eq!(merged(&indices(&world, true)), out);
-    // A second merge of the merged stanzas changes nothing but the paths.
+    // A second merge of the merged stanzas changes nothing but the paths and the order.
     let texts = |packages: &[&Package]| {
         let texts: Vec<_> = packages.iter().map(|p| &p.text[..]).collect();
         texts.join("\n")
     };
     let again = merged(&[of_texts(texts(&packages), texts(&sources))]);
     for (index, before) in [(BINARIES_INDEX, &packages), (SOURCES_INDEX, &sources)] {
-        let after: Vec<_> = stanzas(&again[index]).map(without_path).collect();
-        let before: Vec<_> = before.iter().map(|p| without_path(&p.text)).collect();
+        let mut after: Vec<_> = stanzas(&again[index]).map(without_path).collect();
+        let mut before: Vec<_> = before.iter().map(|p| without_path(&p.text)).collect();
+        // All packages are of one archive now, so the order is another one.
+        after.sort();
+        before.sort();
         assert_eq!(after, before, "{index}");
     }
 }
@@ -271,6 +277,35 @@ fn versions(a: &Package, b: &Package) -> std::cmp::Ordering {
 
 fn versions_of(a: usize, b: usize) -> std::cmp::Ordering {
     compare_versions(VERSIONS[a].as_bytes(), VERSIONS[b].as_bytes())
+}
+
+/// Asserts the order of publication: all of a name together, ascending, at the place of the highest version.
+fn check_order(packages: &[&Package]) {
+    let mut before: Option<(Reverse<usize>, usize, &str, &str)> = None;
+    for same_name in packages.chunk_by(|a, b| a.name == b.name) {
+        for pair in same_name.windows(2) {
+            let [a, b] = [pair[0], pair[1]];
+            // One version can have two spellings.
+            let order = versions(a, b)
+                .then(VERSIONS[a.version].cmp(VERSIONS[b.version]))
+                .then(ARCHITECTURES[a.architecture].cmp(ARCHITECTURES[b.architecture]));
+            assert!(order.is_le(), "{}{}", a.text, b.text);
+        }
+        let highest = same_name[same_name.len() - 1];
+        let rank = same_name.iter().map(|p| p.rank).min();
+        let place = (
+            Reverse(rank.unwrap_or_default()),
+            highest.maintainer,
+            NAMES[highest.source.0],
+            NAMES[highest.name],
+        );
+        assert!(
+            before.is_none_or(|before| before < place),
+            "{}",
+            highest.text
+        );
+        before = Some(place);
+    }
 }
 
 /// Asserts that every source that a published binary names is there, if the owner of the name has it, or has one that is not below it and

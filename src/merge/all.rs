@@ -1,7 +1,7 @@
 //! binary-all: exactly the `Architecture: all` stanzas of the other indices.
 //!
 //! The architectures are merged side by side, and each drops its inputs when it finishes. So the stanzas that belong into binary-all are
-//! copied here, each once.
+//! copied here, each once, with the facts that place them ([`super::order`]).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,6 +10,7 @@ use crate::deb822::{Name, compare_versions};
 
 use super::entry::Entry;
 use super::input::SuiteMerge;
+use super::order::{self, Place};
 use super::{PackageKey, Text};
 
 /// A collector of the `Architecture: all` stanzas from all architectures of a suite.
@@ -20,17 +21,18 @@ pub(crate) struct Collector {
 
 #[derive(PartialEq, Eq)]
 struct Key {
-    component: u16,
     name: Box<[u8]>,
     version: Box<[u8]>,
+    component: u16,
 }
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.component, &self.name)
-            .cmp(&(other.component, &other.name))
+        self.name
+            .cmp(&other.name)
             .then_with(|| compare_versions(&self.version, &other.version))
             .then_with(|| self.version.cmp(&other.version))
+            .then_with(|| self.component.cmp(&other.component))
     }
 }
 
@@ -42,6 +44,8 @@ impl PartialOrd for Key {
 
 struct Stanza {
     rank: u16,
+    maintainer: Box<[u8]>,
+    source: Box<[u8]>,
     text: Box<[u8]>,
 }
 
@@ -67,14 +71,13 @@ impl Collector {
                         && slices.iter().copied().flatten().lt(old.text.iter()))
             };
             if stanzas.get(&key).is_none_or(better) {
-                let text = slices.concat().into();
-                stanzas.insert(
-                    key,
-                    Stanza {
-                        rank: entry.rank,
-                        text,
-                    },
-                );
+                let stanza = Stanza {
+                    rank: entry.rank,
+                    maintainer: entry.maintainer.into(),
+                    source: entry.source().0.as_written().into(),
+                    text: slices.concat().into(),
+                };
+                stanzas.insert(key, stanza);
             }
         }
     }
@@ -96,7 +99,14 @@ impl Collected {
     /// Returns the binary-all index of a component.
     pub(crate) fn text<'a>(&'a self, component: u16, merge: &'a SuiteMerge<'_>) -> Text<'a> {
         let mut text = Text::default();
-        for (key, stanza) in self.0.iter().filter(|(key, _)| key.component == component) {
+        let of_component = self.0.iter().filter(|(key, _)| key.component == component);
+        let place = |(key, stanza): &(&'a Key, &'a Stanza)| Place {
+            rank: stanza.rank,
+            maintainer: &stanza.maintainer,
+            source: Name::new(&stanza.source),
+            name: Name::new(&key.name),
+        };
+        for (key, stanza) in order::of_publication(of_component, place) {
             let key = PackageKey {
                 name: Name::new(&key.name),
                 version: &key.version,

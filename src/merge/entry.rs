@@ -26,6 +26,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) architecture: &'a [u8],
     /// `Source` of a binary, `name` or `name (version)`; empty if the stanza has none.
     source: &'a [u8],
+    /// `Maintainer`, for the order of publication; empty if the stanza has none.
+    pub(super) maintainer: &'a [u8],
     depends: &'a [u8],
     pre_depends: &'a [u8],
     /// `true` if one of these stands there twice.
@@ -158,6 +160,7 @@ fn entry(
         },
         architecture,
         source: value(read.source),
+        maintainer: value(read.maintainer),
         depends: value(read.depends),
         pre_depends: value(read.pre_depends),
         needs_twice: read.needs_twice,

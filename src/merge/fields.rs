@@ -43,6 +43,7 @@ pub(super) struct Gathered<'a> {
     pub(super) version: Option<Place<'a>>,
     pub(super) architecture: Option<Place<'a>>,
     pub(super) source: Option<Place<'a>>,
+    pub(super) maintainer: Option<Place<'a>>,
     pub(super) path: Option<Place<'a>>,
     pub(super) depends: Option<Place<'a>>,
     pub(super) pre_depends: Option<Place<'a>>,
@@ -124,6 +125,10 @@ impl<'a> Gathered<'a> {
             Some(b'a') if eq_name(field.name, "Architecture") => (&mut self.architecture, false),
             Some(b's') if eq_name(field.name, "Source") => {
                 self.source = Some((field.value, field.value_offset));
+                return;
+            }
+            Some(b'm') if eq_name(field.name, "Maintainer") => {
+                self.maintainer = Some((field.value, field.value_offset));
                 return;
             }
             Some(b'd') if eq_name(field.name, "Depends") => (&mut self.depends, true),

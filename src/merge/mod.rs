@@ -29,6 +29,7 @@ mod load;
 mod memory;
 mod merged;
 mod named;
+mod order;
 mod owners;
 mod places;
 mod plain_tar;
@@ -70,4 +71,4 @@ pub use rules::Exclusion;
 pub(crate) use unasked::news as news_unasked;
 
 /// The version of the merge: raised with every change of the output for the same inputs, so that suites are made anew.
-pub(crate) const MERGE_VERSION: u32 = 9;
+pub(crate) const MERGE_VERSION: u32 = 10;

@@ -246,7 +246,7 @@ pub(crate) enum DropReason {
 /// The result of the rules for the entries of one name space.
 #[derive(Default)]
 pub(crate) struct Outcome<'a> {
-    /// The published entries, in the order of publication: by name, version, architecture.
+    /// The published entries, by name, version, architecture.
     pub(crate) kept: Vec<Entry<'a>>,
     /// Winners that a ban dropped.
     pub(crate) dropped: Vec<(Entry<'a>, DropReason)>,
@@ -337,7 +337,7 @@ pub(crate) fn apply<'a>(mut entries: Vec<Entry<'a>>, rules: &Rules<'_>) -> Outco
     outcome
 }
 
-/// Sorts entries in the order of publication: name, version, architecture; then by fields that make the order independent of the order of
+/// Sorts entries by name, version, architecture; then by fields that make the order independent of the order of
 /// the inputs.
 pub(crate) fn sort(entries: &mut [Entry<'_>]) {
     entries.par_sort_unstable_by(|a, b| {

@@ -1,7 +1,7 @@
 //! The published packages by name, for the indices that speak of packages.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -13,15 +13,70 @@ use super::places::Places;
 /// The published names of an index group, each with the archive that it is from.
 pub(crate) type Names = HashMap<Box<[u8]>, BTreeSet<u16>>;
 
-/// A published description: the component of the package, its name as it is compared, the MD5 that names the description, and the archive's
-/// place in the order.
-pub(crate) type Description = (u16, Box<[u8]>, Box<[u8]>, u16);
+/// A published description.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Description {
+    /// The name of the package as it is compared.
+    pub(crate) name: Box<[u8]>,
+    /// The MD5 that names the description.
+    pub(crate) md5: Box<[u8]>,
+    pub(crate) component: u16,
+    /// The archive's place in the order.
+    pub(crate) rank: u16,
+    /// The package's `Maintainer`, for the order of publication.
+    pub(crate) maintainer: Arc<[u8]>,
+    /// The package's source, for the order of publication; empty if it has the package's name.
+    source: Box<[u8]>,
+}
+
+impl Description {
+    fn of(entry: &Entry<'_>, maintainer: Arc<[u8]>) -> Self {
+        let source = entry.source().0;
+        Self {
+            name: entry.name.folded().into(),
+            md5: entry.description_md5().into(),
+            component: entry.component,
+            rank: entry.rank,
+            maintainer,
+            source: match source == entry.name {
+                true => Box::default(),
+                false => source.folded().into(),
+            },
+        }
+    }
+
+    /// Returns the name of the package's source.
+    pub(crate) fn source(&self) -> &[u8] {
+        match &*self.source {
+            b"" => &self.name,
+            source => source,
+        }
+    }
+}
+
+/// A collector of descriptions; each maintainer has many.
+#[derive(Default)]
+struct Descriptions {
+    found: HashSet<Description>,
+    maintainers: HashSet<Arc<[u8]>>,
+}
+
+impl Descriptions {
+    fn maintainer(&mut self, name: &[u8]) -> Arc<[u8]> {
+        if let Some(known) = self.maintainers.get(name) {
+            return known.clone();
+        }
+        let new: Arc<[u8]> = name.into();
+        self.maintainers.insert(new.clone());
+        new
+    }
+}
 
 /// A collector of the packages that are published of a suite.
 #[derive(Default)]
 pub(crate) struct Selection {
     groups: Mutex<HashMap<String, Names>>,
-    descriptions: Mutex<HashSet<Description>>,
+    descriptions: Mutex<Descriptions>,
     places: Mutex<Places>,
     wanted: WantedFacts,
 }
@@ -92,10 +147,11 @@ impl Selection {
             .descriptions
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        descriptions.extend(published.iter().map(|e| {
-            let name = e.name.folded().into();
-            (e.component, name, e.description_md5().into(), e.rank)
-        }));
+        for entry in published {
+            let maintainer = descriptions.maintainer(entry.maintainer);
+            let description = Description::of(entry, maintainer);
+            descriptions.found.insert(description);
+        }
     }
 
     /// Returns the selection, after all groups are published.
@@ -108,7 +164,8 @@ impl Selection {
             descriptions: self
                 .descriptions
                 .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
+                .unwrap_or_else(PoisonError::into_inner)
+                .found,
             digests: Mutex::default(),
             digest_of_descriptions: OnceLock::new(),
             places: self
@@ -156,14 +213,18 @@ impl Selected {
         *self.digest_of_descriptions.get_or_init(|| {
             let sorted: BTreeSet<_> = self.descriptions.iter().collect();
             let mut hasher = Sha256::new();
-            for (component, name, md5, rank) in sorted {
-                hasher.update(component.to_le_bytes());
-                hasher.update(name);
-                hasher.update([b' ']);
-                hasher.update(md5);
-                hasher.update([b' ']);
-                hasher.update(rank.to_le_bytes());
-                hasher.update([b'\n']);
+            for description in sorted {
+                hasher.update(description.component.to_le_bytes());
+                hasher.update(description.rank.to_le_bytes());
+                for part in [
+                    &description.name,
+                    &description.md5,
+                    &*description.maintainer,
+                    &description.source,
+                ] {
+                    hasher.update((part.len() as u64).to_le_bytes());
+                    hasher.update(part);
+                }
             }
             hasher.finalize().into()
         })

@@ -4,18 +4,22 @@ use crate::text::{PackageKey, Text};
 
 use super::entry::Entry;
 use super::input::SuiteMerge;
+use super::order::{self, Place};
 use super::rewrite::PoolStrings;
 
-/// Returns the texts of the components, from the entries in the order of publication.
+/// Returns the texts of the components, in the order of publication, from the entries by name.
 pub(super) fn texts<'a>(
     merge: &'a SuiteMerge<'_>,
     kept: &'a [Entry<'a>],
     pools: &'a [PoolStrings],
 ) -> Vec<Text<'a>> {
-    let components = merge.spec.components.len();
-    let mut texts: Vec<_> = (0..components).map(|_| Text::default()).collect();
-    for entry in kept {
-        if let Some(text) = texts.get_mut(usize::from(entry.component)) {
+    let components = 0..merge.spec.components.len();
+    let text_of = |component: usize| {
+        let mut text = Text::default();
+        let entries = kept
+            .iter()
+            .filter(|e| usize::from(e.component) == component);
+        for entry in order::of_publication(entries, |entry| Place::of(entry)) {
             let key = PackageKey {
                 name: entry.name,
                 version: entry.version,
@@ -23,8 +27,9 @@ pub(super) fn texts<'a>(
             };
             text.push_package(key, published(entry, pools));
         }
-    }
-    texts
+        text
+    };
+    components.map(text_of).collect()
 }
 
 pub(super) fn published<'a>(entry: &Entry<'a>, pools: &'a [PoolStrings]) -> Vec<&'a [u8]> {

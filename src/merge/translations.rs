@@ -25,6 +25,7 @@ use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::faults::Faults;
 use super::input::{Part, Sink, SuiteMerge};
+use super::order::{self, Place};
 use super::readable::MAX_STANZA_BYTES;
 use super::selection::Selected;
 
@@ -38,13 +39,14 @@ struct Owners<'a> {
 impl<'a> Owners<'a> {
     fn new(selected: &'a Selected) -> Self {
         let mut owners = Self::default();
-        for (_, name, md5, rank) in &selected.descriptions {
+        for description in &selected.descriptions {
+            let (name, md5, rank) = (&description.name, &description.md5, description.rank);
             let next = owners.ranks.len();
             let number = *owners.numbers.entry((Name::new(name), md5)).or_insert(next);
             if number == next {
-                owners.ranks.push(*rank);
+                owners.ranks.push(rank);
             }
-            owners.ranks[number] = owners.ranks[number].min(*rank);
+            owners.ranks[number] = owners.ranks[number].min(rank);
         }
         owners
     }
@@ -132,15 +134,21 @@ fn one_language(
         let mut published: Vec<_> = selected
             .descriptions
             .iter()
-            .filter(|(component, ..)| components.get(usize::from(*component)) == index.component())
-            .filter_map(|(_, name, md5, _)| {
-                let key = (Name::new(name), &md5[..]);
-                let chosen = stanzas.get(owners.numbers.get(&key)?)?;
-                Some((key, chosen.raw))
+            .filter(|d| components.get(usize::from(d.component)) == index.component())
+            .filter_map(|d| {
+                let number = owners.numbers.get(&(Name::new(&d.name), &d.md5[..]))?;
+                Some((d, stanzas.get(number)?.raw))
             })
             .collect();
         published.sort_unstable();
-        published.dedup();
+        let mut published = order::of_publication(published, |(description, _)| Place {
+            rank: description.rank,
+            maintainer: &description.maintainer,
+            source: Name::new(description.source()),
+            name: Name::new(&description.name),
+        });
+        // Packages of several architectures share a description, and may differ in what places it.
+        published.dedup_by(|(b, _), (a, _)| (&a.name, &a.md5) == (&b.name, &b.md5));
         let mut text = Text::default();
         for (_, raw) in published {
             text.push([raw, b"\n\n"]);

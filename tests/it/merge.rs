@@ -119,53 +119,53 @@ fn published(site: &Site, suite: &str, index: &str) -> Vec<String> {
 }
 
 const DAEDALUS_AMD64: &str = "
-    all-fork 1.0+devuan1 OVERLAY
     alt-kept 1.0-1 MAIN
-    archy 1.0+devuan1 OVERLAY
     binnmu 1.0-1+b1 MAIN
     chain-end 1.0-1 MAIN
     chain-link 1.0-1 MAIN
     chain-provided 1.0-1 MAIN
-    cleaned 1.0-1+devuan1 OVERLAY
     doc-all 1.0-1 MAIN
     dot-slash 1.0-1 MAIN
     epochal 1.5-1 MAIN
     epochal 1:0.9-1 MAIN
-    gfx-fork 1.0-1+devuan1 OVERLAY
     gfx-tool 1.0-1 MAIN
     half-clean 1.0-1 MAIN
-    libnmu1 2.0-1+b2 MAIN
     libprefix++1 1.0-1 MAIN
-    libsystemd0 252.1-1 MAIN
     main-only 1.0-1 MAIN
     multi 1.0-1 MAIN
     multi 1.0-2 MAIN
     name-alike 1.0-1 MAIN
     namesake 1.0-1 MAIN
-    new-fork 3.0+devuan1 OVERLAY
+    libnmu1 2.0-1+b2 MAIN
     odd-dists 1 MAIN
     odd-extra 1.0-1 MAIN
     odd-fields 1.0-1 MAIN
-    old-fork 1.0+devuan1 OVERLAY
-    overlay-only 1.0 OVERLAY
     quilted 1.2-3 MAIN
     ranged 1:0.4 MAIN
     rec-systemd 1.0-1 MAIN
-    retained 0.9+devuan1 OVERLAY
     retained-extra 1.0-1 MAIN
     secfix 1.0-1 MAIN
     secfork 1.0-1 MAIN
-    shape-shift 1.1+devuan1 OVERLAY
     shared-path 1.0-1 MAIN
     shared-path-too 1.0-1 MAIN
-    sysvinit-core 3.06-4devuan3 OVERLAY
+    libsystemd0 252.1-1 MAIN
     tilde 1.0~rc1-1 MAIN
     tilde 1.0-1 MAIN
     tilde 1.0-1+b1 MAIN
-    twin 1.0+devuan1 OVERLAY
-    twin 1.0+devuan2 OVERLAY
     updated 1.0-1 MAIN
-    uses-libsystemd0 1.0-1 MAIN";
+    uses-libsystemd0 1.0-1 MAIN
+    all-fork 1.0+devuan1 OVERLAY
+    archy 1.0+devuan1 OVERLAY
+    cleaned 1.0-1+devuan1 OVERLAY
+    gfx-fork 1.0-1+devuan1 OVERLAY
+    new-fork 3.0+devuan1 OVERLAY
+    old-fork 1.0+devuan1 OVERLAY
+    overlay-only 1.0 OVERLAY
+    retained 0.9+devuan1 OVERLAY
+    shape-shift 1.1+devuan1 OVERLAY
+    sysvinit-core 3.06-4devuan3 OVERLAY
+    twin 1.0+devuan1 OVERLAY
+    twin 1.0+devuan2 OVERLAY";
 
 #[test]
 fn the_overlay_wins_banned_packages_are_gone_and_the_rest_is_passed_on_in_order() {
@@ -174,9 +174,10 @@ fn the_overlay_wins_banned_packages_are_gone_and_the_rest_is_passed_on_in_order(
     assert_eq!(listing(&amd64), lines(DAEDALUS_AMD64));
     // On arm64 the overlay has no archy, and main has one package more.
     let arm64 = DAEDALUS_AMD64.replace(
-        "archy 1.0+devuan1 OVERLAY",
-        "archy 1.1-1 MAIN\n    arm-only 1.0-1 MAIN",
+        "alt-kept 1.0-1 MAIN",
+        "alt-kept 1.0-1 MAIN\n    archy 1.1-1 MAIN\n    arm-only 1.0-1 MAIN",
     );
+    let arm64 = arm64.replace("archy 1.0+devuan1 OVERLAY", "");
     let found = published(&site, "daedalus", "main/binary-arm64/Packages");
     assert_eq!(listing(&found), lines(&arm64));
 }
@@ -188,7 +189,7 @@ fn the_overlay_wins_across_components() {
         for (component, expected) in [
             (
                 "contrib",
-                vec!["crossed 1.0+devuan1 OVERLAY", "main-contrib 1.0-1 MAIN"],
+                vec!["main-contrib 1.0-1 MAIN", "crossed 1.0+devuan1 OVERLAY"],
             ),
             ("non-free", vec!["blob 1.0-1 MAIN"]),
             ("non-free-firmware", vec!["firmware-tiny 20230210-5 MAIN"]),
@@ -251,8 +252,8 @@ fn udebs_are_a_name_space_of_their_own() {
             listing(&published(&site, "daedalus", &index)),
             [
                 "all-udeb 1.0-1 MAIN",
-                "fork-udeb 1.0+devuan1 OVERLAY",
                 "hello-udeb 1.0-1 MAIN",
+                "fork-udeb 1.0+devuan1 OVERLAY",
                 "namesake 1.0 OVERLAY",
             ]
         );
@@ -493,24 +494,32 @@ fn follow_nginx(site: &Site, socket: &Path) {
 }
 
 #[test]
-fn indices_are_ordered_by_name_version_and_architecture() {
+fn archives_follow_each_other_and_packages_of_one_maintainer_and_source_stand_together() {
     let site = shared();
     for (suite, index) in indices() {
         let stanzas = published(&site, suite, &index);
-        for pair in stanzas.windows(2) {
-            let key = |s: &str| {
-                (
-                    name(s).to_owned(),
-                    field(s, "Architecture").map(str::to_owned),
-                )
-            };
-            let ((a, arch_a), (b, arch_b)) = (key(&pair[0]), key(&pair[1]));
-            let versions =
-                compare_versions(version(&pair[0]).as_bytes(), version(&pair[1]).as_bytes());
-            assert!(
-                a.cmp(&b).then(versions).then(arch_a.cmp(&arch_b)).is_lt(),
-                "{suite} {index}: {a} stands before {b}"
+        let mut before = None;
+        for same_name in stanzas.chunk_by(|a, b| name(a) == name(b)) {
+            for pair in same_name.windows(2) {
+                let [a, b] = [&pair[0], &pair[1]];
+                let versions = compare_versions(version(a).as_bytes(), version(b).as_bytes());
+                let architectures = field(a, "Architecture").cmp(&field(b, "Architecture"));
+                let what = format!("{suite} {index}: {} {}", name(a), version(a));
+                assert!(versions.then(architectures).is_lt(), "{what}");
+            }
+            let highest = &same_name[same_name.len() - 1];
+            let place = (
+                same_name.iter().any(|s| pool(s) == "OVERLAY"),
+                field(highest, "Maintainer").map(str::to_owned),
+                source_of(highest).0,
+                name(highest).to_owned(),
             );
+            // So no name stands in two places either.
+            assert!(
+                before.is_none_or(|before| before < place),
+                "{suite} {index}: {place:?}"
+            );
+            before = Some(place);
         }
     }
 }
