@@ -24,9 +24,12 @@ pub(super) const END_BYTES: usize = 10;
 /// The last bytes of a full flush: the length of an empty stored block, and its complement. Compressed bytes may look the same by chance.
 const MARK: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// Compresses a piece at gzip's level 6, to raw deflate that ends in a full flush.
+/// The encoder's level. Level 6 takes 1.2 to 1.7 times as long for 0.1 to 0.6 % fewer bytes; both make fewer than `gzip -6`.
+const LEVEL: Compression = Compression::new(5);
+
+/// Compresses a piece to raw deflate that ends in a full flush.
 pub fn encode(piece: &[u8]) -> io::Result<Packed> {
-    let mut deflate = Compress::new(Compression::new(6), false);
+    let mut deflate = Compress::new(LEVEL, false);
     let mut checksum = Hasher::new();
     let mut bytes = Vec::with_capacity(piece.len() / 3 + 1024);
     checksum.update(piece);

@@ -247,7 +247,7 @@ impl Sink for Writer<'_> {
         }
         self.publish(&path, member.finish().map_err(failed())?)?;
         match old.zip(lines).and_then(|(old, lines)| {
-            let patch = lines.finish((*old).into())?;
+            let patch = lines.finish()?;
             let step = self.step(name, old, &digest, &patch)?;
             Some((patch, step))
         }) {

@@ -1,104 +1,19 @@
 //! The lines of a Contents index, one by one, sorted by path.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
 use crate::error::{Error, Result};
-use crate::quoted::steers;
 
 use super::super::faults::Told;
-
-/// The longest line that is read; Debian's longest have some hundreds of bytes.
-const MAX_LINE_BYTES: u64 = 64 << 10;
-
-/// The number of lines within which the columns must be named if a file begins with free text.
-const MAX_HEADER_LINES: usize = 200;
+use super::raw::{Found, Line, Opened, OwnedLine, Raw};
 
 /// The number of bytes of an unsorted index that are sorted in memory at a time.
 const SORTED_RUN_BYTES: usize = 32 << 20;
 
-/// A line: a path, and the packages that have it. One `Line` is filled again and again, so that reading a line costs no allocation.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Line {
-    text: Vec<u8>,
-    path_end: usize,
-    owners_start: usize,
-}
-
-impl Line {
-    /// Returns the path.
-    pub(super) fn path(&self) -> &[u8] {
-        &self.text[..self.path_end]
-    }
-
-    /// Returns the owners, with commas between them.
-    pub(super) fn owners(&self) -> &[u8] {
-        &self.text[self.owners_start..]
-    }
-
-    /// Splits the line at its last blank; an error says why that is impossible.
-    fn parse(&mut self) -> Result<(), &'static str> {
-        self.text.truncate(self.text.trim_ascii_end().len());
-        let (path, owners) = split(&self.text)
-            .filter(|(path, _)| !path.is_empty())
-            .ok_or("neither a path nor its owner can be made out")?;
-        if !is_harmless(&self.text) {
-            return Err("a control character in it");
-        }
-        (self.path_end, self.owners_start) = (path.len(), self.text.len() - owners.len());
-        Ok(())
-    }
-
-    fn is_column_titles(line: &[u8]) -> bool {
-        let mut words = line
-            .split(u8::is_ascii_whitespace)
-            .filter(|w| !w.is_empty());
-        words.next() == Some(b"FILE") && words.next() == Some(b"LOCATION") && words.next().is_none()
-    }
-}
-
-/// Returns the path of a line, by which lines are sorted, and its owners: the parts before and after the last blank.
-pub(crate) fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let line = line.trim_ascii_end();
-    let blank = line.iter().rposition(|b| matches!(b, b' ' | b'\t'))?;
-    Some((line[..blank].trim_ascii_end(), &line[blank + 1..]))
-}
-
-/// Returns whether a line is safe to print on a terminal. A path is bytes without a known encoding; bytes that are not UTF-8 are taken for
-/// characters of one byte each, as a terminal of that kind would take them.
-fn is_harmless(line: &[u8]) -> bool {
-    if line.iter().all(|b| matches!(b, b' '..=b'~' | b'\t')) {
-        return true;
-    }
-    line.utf8_chunks().all(|chunk| {
-        let is_c1 = |b: &u8| matches!(b, 0x80..=0x9f);
-        !chunk.valid().contains(|c| c != '\t' && steers(c)) && !chunk.invalid().iter().any(is_c1)
-    })
-}
-
-impl Ord for Line {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.path(), self.owners()).cmp(&(other.path(), other.owners()))
-    }
-}
-
-impl PartialOrd for Line {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Line {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Line {}
-
-/// The result of reading the next line.
+/// The result of going on to the next line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// A line.
@@ -109,31 +24,49 @@ pub(super) enum Next {
     Disorder,
 }
 
-type Opened<'a> = Option<Box<dyn Read + Send + 'a>>;
-
-/// The lines of an index in the order of their paths.
+/// The lines of an index in the order of their paths. It stands on one line, and knows the next one.
 pub(super) struct Lines<'a> {
     source: Source<'a>,
+    /// The line after the present one.
+    ahead: Next,
+    /// `true` if the next line has the path of the present one.
+    repeats: bool,
     label: String,
     is_sorted_here: bool,
     told: Told,
 }
 
 enum Source<'a> {
-    /// The lines in the order of the file, with the last path.
-    InOrder(Raw<'a>, Vec<u8>),
-    Sorted(BinaryHeap<Reverse<(Line, usize)>>, Vec<Raw<'static>>),
+    /// The lines in the order of the file.
+    InOrder(Raw<'a>),
+    Sorted(Runs),
+}
+
+/// The sorted parts of an index that is out of order.
+struct Runs {
+    heap: BinaryHeap<Reverse<(OwnedLine, usize)>>,
+    runs: Vec<Raw<'static>>,
+    present: Option<OwnedLine>,
+    ahead: Option<OwnedLine>,
 }
 
 impl<'a> Lines<'a> {
-    /// Returns the lines in the order of the file, for as long as they are sorted.
-    pub(super) fn in_order(opened: Opened<'a>, label: String) -> Lines<'a> {
-        Lines {
-            source: Source::InOrder(Raw::new(opened, true), Vec::new()),
+    fn new(source: Source<'a>, label: String) -> Self {
+        Self {
+            source,
+            ahead: Next::End,
+            repeats: false,
             label,
             is_sorted_here: false,
             told: Told::default(),
         }
+    }
+
+    /// Returns the lines in the order of the file, for as long as they are sorted; [`Lines::advance`] goes to the first one.
+    pub(super) fn in_order(opened: Opened<'a>, label: String) -> Result<Self> {
+        let mut lines = Lines::new(Source::InOrder(Raw::new(opened, true)), label);
+        lines.look_ahead()?;
+        Ok(lines)
     }
 
     /// Returns the lines of an index that is out of order, sorted.
@@ -141,10 +74,12 @@ impl<'a> Lines<'a> {
         opened: Opened<'a>,
         label: String,
         scratch: &dyn Fn() -> Result<File>,
-    ) -> Result<Lines<'a>> {
-        let mut lines = Lines::in_order(None, label);
+    ) -> Result<Self> {
+        let mut lines = Lines::new(Source::InOrder(Raw::new(None, false)), label);
         lines.is_sorted_here = true;
-        lines.sort(opened, scratch)?;
+        let runs = lines.sort(Raw::new(opened, true), scratch)?;
+        lines.source = Source::Sorted(runs);
+        lines.look_ahead()?;
         Ok(lines)
     }
 
@@ -153,21 +88,19 @@ impl<'a> Lines<'a> {
         move |error| Error::io("read the index", &label)(error)
     }
 
-    /// Sorts an index in parts, each into a file without a name, and then merges the parts.
-    fn sort(&mut self, opened: Opened<'_>, scratch: &dyn Fn() -> Result<File>) -> Result<()> {
+    /// Sorts an index in parts, each into a file without a name, to be merged from there.
+    fn sort(&mut self, mut raw: Raw<'_>, scratch: &dyn Fn() -> Result<File>) -> Result<Runs> {
         let failed = self.failed();
-        let mut raw = Raw::new(opened, true);
         let mut runs = Vec::new();
-        let mut run: Vec<Line> = Vec::new();
+        let mut run: Vec<OwnedLine> = Vec::new();
         let mut bytes = 0;
-        let mut line = Line::default();
         loop {
-            match raw.next(&mut line).map_err(&failed)? {
+            match raw.look_ahead().map_err(&failed)? {
                 Found::End => break,
-                Found::Fault(why) => self.tell(raw.number, why),
+                Found::Fault(why) => self.tell(raw.number(), why),
                 Found::Line => {
-                    bytes += line.text.len() + size_of::<Line>();
-                    run.push(line.clone());
+                    run.extend(raw.ahead().map(OwnedLine::from));
+                    bytes += run.last().map_or(0, OwnedLine::size);
                 }
             }
             if bytes >= SORTED_RUN_BYTES {
@@ -178,52 +111,79 @@ impl<'a> Lines<'a> {
         runs.push(write_run(&mut run, scratch()?)?);
         let mut heap = BinaryHeap::new();
         for (number, run) in runs.iter_mut().enumerate() {
-            if run.next(&mut line).map_err(&failed)? == Found::Line {
-                heap.push(Reverse((line.clone(), number)));
-            }
+            run.look_ahead().map_err(&failed)?;
+            heap.extend(run.ahead().map(|line| Reverse((line.into(), number))));
         }
-        self.source = Source::Sorted(heap, runs);
+        Ok(Runs {
+            heap,
+            runs,
+            present: None,
+            ahead: None,
+        })
+    }
+
+    /// Returns the present line; `None` at the end.
+    pub(super) fn line(&self) -> Option<Line<'_>> {
+        match &self.source {
+            Source::InOrder(raw) => raw.line(),
+            Source::Sorted(runs) => runs.present.as_ref().map(OwnedLine::line),
+        }
+    }
+
+    /// Returns whether the next line has the path of the present one.
+    pub(super) fn repeats(&self) -> bool {
+        self.repeats
+    }
+
+    /// Goes on to the next valid line.
+    pub(super) fn advance(&mut self) -> Result<Next> {
+        let next = self.ahead;
+        match &mut self.source {
+            Source::InOrder(raw) => raw.step(),
+            Source::Sorted(runs) => runs.present = runs.ahead.take(),
+        }
+        if next == Next::Line {
+            self.look_ahead()?;
+        }
+        Ok(next)
+    }
+
+    /// Reads the line after the present one.
+    fn look_ahead(&mut self) -> Result<()> {
+        let order = match &mut self.source {
+            Source::InOrder(raw) => loop {
+                match raw.look_ahead() {
+                    Ok(Found::Line) => break order(raw.line(), raw.ahead()),
+                    Ok(Found::Fault(why)) => {
+                        let label = &self.label;
+                        self.told.tell(|| left_out(label, raw.number(), why));
+                    }
+                    Ok(Found::End) => break None,
+                    Err(error) => return Err(self.failed()(error)),
+                }
+            },
+            Source::Sorted(runs) => {
+                if let Err(error) = runs.look_ahead() {
+                    return Err(self.failed()(error));
+                }
+                let [present, ahead] = [&runs.present, &runs.ahead];
+                order(
+                    present.as_ref().map(OwnedLine::line),
+                    ahead.as_ref().map(OwnedLine::line),
+                )
+            }
+        };
+        self.repeats = order == Some(Ordering::Equal);
+        self.ahead = match order {
+            None => Next::End,
+            Some(Ordering::Greater) => Next::Disorder,
+            Some(_) => Next::Line,
+        };
         Ok(())
     }
 
-    /// Reads the next valid line.
-    pub(super) fn next(&mut self, line: &mut Line) -> Result<Next> {
-        loop {
-            match &mut self.source {
-                Source::InOrder(raw, last) => match raw.next(line) {
-                    Ok(Found::Line) if line.path() < &last[..] => return Ok(Next::Disorder),
-                    Ok(Found::Line) => {
-                        last.clear();
-                        last.extend_from_slice(line.path());
-                        return Ok(Next::Line);
-                    }
-                    Ok(Found::Fault(why)) => {
-                        let number = raw.number;
-                        self.tell(number, why);
-                    }
-                    Ok(Found::End) => return Ok(Next::End),
-                    Err(error) => return Err(self.failed()(error)),
-                },
-                Source::Sorted(heap, runs) => {
-                    let Some(Reverse((mut first, number))) = heap.pop() else {
-                        return Ok(Next::End);
-                    };
-                    std::mem::swap(line, &mut first);
-                    match runs[number].next(&mut first) {
-                        Ok(Found::Line) => heap.push(Reverse((first, number))),
-                        Ok(_) => {}
-                        Err(error) => return Err(self.failed()(error)),
-                    }
-                    return Ok(Next::Line);
-                }
-            }
-        }
-    }
-
     fn tell(&mut self, line: usize, why: &str) {
-        let label = &self.label;
-        self.told
-            .tell(|| format!("{label}, line {line}: {why}; the line is left out"));
+        self.told.tell(|| left_out(&self.label, line, why));
     }
 
     /// Returns the faults of the index.
@@ -238,102 +198,48 @@ impl<'a> Lines<'a> {
     }
 }
 
+fn left_out(label: &str, line: usize, why: &str) -> String {
+    format!("{label}, line {line}: {why}; the line is left out")
+}
+
+/// Returns the order of two lines by their paths; `None` if there is no second line.
+fn order(present: Option<Line<'_>>, ahead: Option<Line<'_>>) -> Option<Ordering> {
+    let ahead = ahead?.path();
+    Some(present.map_or(Ordering::Less, |present| present.path().cmp(ahead)))
+}
+
+impl Runs {
+    fn look_ahead(&mut self) -> io::Result<()> {
+        self.ahead = None;
+        let Some(Reverse((first, number))) = self.heap.pop() else {
+            return Ok(());
+        };
+        self.ahead = Some(first);
+        if let Some(run) = self.runs.get_mut(number) {
+            run.look_ahead()?;
+            let line = run.ahead().map(|line| Reverse((line.into(), number)));
+            self.heap.extend(line);
+        }
+        Ok(())
+    }
+}
+
 /// Sorts lines and writes them to a file.
-fn write_run(run: &mut Vec<Line>, file: File) -> Result<Raw<'static>> {
+fn write_run(run: &mut Vec<OwnedLine>, file: File) -> Result<Raw<'static>> {
     run.sort_unstable();
     let file = lay_aside(run, file).map_err(Error::io("write", "a file of sorted lines"))?;
     Ok(Raw::new(Some(Box::new(file)), false))
 }
 
-fn lay_aside(run: &mut Vec<Line>, file: File) -> io::Result<File> {
+fn lay_aside(run: &mut Vec<OwnedLine>, file: File) -> io::Result<File> {
     let mut file = BufWriter::new(file);
     for line in run.drain(..) {
-        file.write_all(line.path())?;
-        file.write_all(b" ")?;
-        file.write_all(line.owners())?;
-        file.write_all(b"\n")?;
+        let line = line.line();
+        for part in [line.path(), b" ", line.owners(), b"\n"] {
+            file.write_all(part)?;
+        }
     }
     let mut file: File = file.into_inner()?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file)
-}
-
-/// The result of reading one line of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Line,
-    /// A line that is left out, with the reason.
-    Fault(&'static str),
-    End,
-}
-
-/// The lines of a file in their order there.
-struct Raw<'a> {
-    reader: Option<BufReader<Box<dyn Read + Send + 'a>>>,
-    /// The number of the last line that was read.
-    number: usize,
-    /// Lines that were read in search of a header, and belong to no header.
-    ahead: VecDeque<Vec<u8>>,
-    header: bool,
-}
-
-impl<'a> Raw<'a> {
-    fn new(opened: Opened<'a>, header: bool) -> Raw<'a> {
-        Raw {
-            reader: opened.map(|reader| BufReader::with_capacity(256 << 10, reader)),
-            number: 0,
-            ahead: VecDeque::new(),
-            header,
-        }
-    }
-
-    fn next(&mut self, line: &mut Line) -> io::Result<Found> {
-        if std::mem::take(&mut self.header) {
-            self.skip_header()?;
-        }
-        match self.ahead.pop_front() {
-            Some(ahead) => line.text = ahead,
-            None if self.read_line(&mut line.text)? => {}
-            None => return Ok(Found::End),
-        }
-        self.number += 1;
-        Ok(match line.parse() {
-            Ok(()) => Found::Line,
-            Err(why) => Found::Fault(why),
-        })
-    }
-
-    fn skip_header(&mut self) -> io::Result<()> {
-        for _ in 0..MAX_HEADER_LINES {
-            let mut line = Vec::new();
-            if !self.read_line(&mut line)? {
-                break;
-            }
-            if Line::is_column_titles(&line) {
-                self.number = self.ahead.len() + 1;
-                self.ahead.clear();
-                break;
-            }
-            self.ahead.push_back(line);
-        }
-        Ok(())
-    }
-
-    /// Reads a line; `false` at the end.
-    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
-        line.clear();
-        let Some(reader) = &mut self.reader else {
-            return Ok(false);
-        };
-        let mut limited = reader.by_ref().take(MAX_LINE_BYTES);
-        if limited.read_until(b'\n', line)? == 0 {
-            return Ok(false);
-        }
-        if line.last() != Some(&b'\n') && line.len() as u64 == MAX_LINE_BYTES {
-            reader.skip_until(b'\n')?;
-            // No line of a Contents is empty, so the caller reports this one and leaves it out.
-            line.clear();
-        }
-        Ok(true)
-    }
 }
