@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use rayon::prelude::*;
 use sha1::Digest;
 
 use crate::durable;
@@ -136,82 +137,113 @@ impl<'a> Patches<'a> {
         let (Some(date), Some(old_date)) = (date(self.writer.modified), self.old_date()) else {
             return Ok(());
         };
-        // The patches, from the youngest to the oldest.
         let start = Start {
             text: Hashed::from(*old),
             sha1: step.old,
             date: old_date,
         };
-        let mut patches = vec![(start, None)];
+        // A client would rather fetch the index than as many bytes as it has.
+        let most = full.saturating_sub(1).min(history.max_size.bytes());
+        let make = |start, earlier| self.make(start, earlier, patch, &date, most);
+        let mut starts: Vec<(Start, &Entry)> = Vec::new();
         for entry in served.iter().flat_map(|index| index.entries.iter().rev()) {
-            if patches.len() >= history.patches {
-                break; // a list has no more patches
-            }
             // Lists of earlier versions of this program have names without dates.
-            let Some(start) = Start::of(entry) else { break };
-            let known = patches.iter().any(|(from, _)| from.text == start.text);
-            if !known && start.text != current {
-                let earlier = read_script(&self.old(entry), entry);
-                patches.extend(earlier.map(|earlier| (start, Some(earlier))));
+            let Some(from) = Start::of(entry) else { break };
+            let known = starts.iter().any(|(other, _)| other.text == from.text);
+            if !known && from.text != current && from.text != start.text {
+                starts.push((from, entry));
             }
         }
-        let mut entries = Vec::new();
+        starts.truncate(history.patches.saturating_sub(1));
+        // If the youngest patch is too large, so are those that contain it.
+        let Some(youngest) = make(start, None) else {
+            return Ok(());
+        };
+        let older = starts.into_par_iter();
+        let older: Vec<_> = older
+            .filter_map(|(from, entry)| make(from, Some(entry)))
+            .collect();
         let mut left = history.max_size.bytes();
-        for (from, earlier) in patches.into_iter().take(history.patches) {
-            let both = earlier.as_ref().map(|earlier| earlier.then(patch));
-            let script = ed::write(both.as_ref().unwrap_or(patch)).ok();
-            let packed = script.and_then(|script| pack(from, &date, &script).ok());
-            let Some((entry, packed)) = packed else {
-                break;
-            };
-            let published = fs::read(self.old(&entry)).ok();
-            let is_taken = published
-                .as_ref()
-                .is_some_and(|published| *published != packed)
-                || entries.iter().any(|other: &Entry| other.name == entry.name);
-            if is_taken {
-                continue; // two indices of one Date, which --allow-older-date permits
-            }
-            let is_published = published.is_some();
-            let published = unpack(&packed, &entry);
-            let is_proven = published.is_some_and(|published| match &earlier {
-                Some(earlier) => proof::are_one_after_the_other(&published, earlier, patch),
-                None => published == *patch,
-            });
-            if !is_proven {
+        let mut chosen: Vec<Made> = Vec::new();
+        for made in std::iter::once(youngest).chain(older) {
+            if !made.is_proven {
                 self.writer.comparison.tell(format!(
                     "a patch of {} is left out, since it was not what it should be: a memory or a disk may be failing",
                     self.plain
                 ));
                 continue;
             }
-            // A client would rather fetch the index than more bytes than this.
-            if entry.download.size >= full || entry.download.size > left {
+            let name = &made.entry.name;
+            if made.is_taken || chosen.iter().any(|other| other.entry.name == *name) {
+                continue; // two indices of one Date, which --allow-older-date permits
+            }
+            let Some(rest) = left.checked_sub(made.entry.download.size) else {
                 break;
-            }
-            left -= entry.download.size;
-            let target = self.new_file(&entry);
-            if let Some(dir) = target.parent() {
-                durable::create_dir(dir)?;
-            }
-            if is_published {
-                hard_links::link_file(&self.old(&entry), &target)?;
-            } else {
-                durable::write_file(&target, &packed, Some(self.writer.modified))?;
-            }
-            self.note(&entry)?;
-            entries.push(entry);
+            };
+            left = rest;
+            chosen.push(made);
         }
+        if !chosen.is_empty() {
+            durable::create_dir(&self.writer.new.join(&self.dir))?;
+        }
+        chosen.par_iter().try_for_each(|made| self.write(made))?;
+        let entries = chosen.into_iter().rev().map(|made| made.entry);
+        let entries: Vec<_> = entries.collect();
         if entries.is_empty() {
             return Ok(());
         }
-        entries.reverse();
         let current_sha1 = Some(step.new);
         self.write_list(&DiffIndex {
             current,
             current_sha1,
             entries,
         })
+    }
+
+    /// Makes the patch from a start to the new index: the earlier patch from there, where there is one, and `patch` after it. Returns `None`
+    /// if the patch cannot be made, or has more than the most bytes that it may have.
+    fn make(
+        &self,
+        start: Start,
+        earlier: Option<&Entry>,
+        patch: &Patch,
+        date: &str,
+        most: u64,
+    ) -> Option<Made> {
+        let earlier = match earlier {
+            Some(entry) => Some(read_script(&self.old(entry), entry)?),
+            None => None,
+        };
+        let both = earlier.as_ref().map(|earlier| earlier.then(patch));
+        let script = ed::write(both.as_ref().unwrap_or(patch)).ok()?;
+        let (entry, packed) = pack(start, date, &script).ok()?;
+        if entry.download.size > most {
+            return None;
+        }
+        let made = unpack(&packed, &entry);
+        let is_proven = made.is_some_and(|made| match &earlier {
+            Some(earlier) => proof::are_one_after_the_other(&made, earlier, patch),
+            None => made == *patch,
+        });
+        let published = fs::read(self.old(&entry)).ok();
+        let is_there = published.as_ref() == Some(&packed);
+        Some(Made {
+            is_proven,
+            is_there,
+            is_taken: published.is_some() && !is_there,
+            entry,
+            packed,
+        })
+    }
+
+    /// Puts a patch into its place.
+    fn write(&self, made: &Made) -> Result<()> {
+        let target = self.new_file(&made.entry);
+        match made.is_there {
+            true => hard_links::link_file(&self.old(&made.entry), &target)?,
+            false => durable::write_file(&target, &made.packed, Some(self.writer.modified))?,
+        }
+        self.note(&made.entry)
     }
 
     /// Writes a list of patches that are proven.
@@ -246,6 +278,18 @@ fn within(history: PatchHistory, entries: &mut Vec<Entry>) {
     };
     let kept = youngest.take_while(fits).count();
     entries.drain(..entries.len() - kept);
+}
+
+/// A patch to the new index.
+struct Made {
+    entry: Entry,
+    /// The file that is fetched.
+    packed: Vec<u8>,
+    is_proven: bool,
+    /// `true` if the served tree has the file.
+    is_there: bool,
+    /// `true` if the served tree has another file of this name.
+    is_taken: bool,
 }
 
 /// The text that a patch starts from.

@@ -18,6 +18,7 @@
 //! list with the Release; `verify` trusts no record, and applies each patch to the text that it starts from, where that is
 //! still in the tree ([`super::patched`]).
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::hashing::{Digests, Hasher, HashingReader};
@@ -112,63 +113,82 @@ enum Run {
     New(Vec<u8>),
 }
 
+/// A part of a text that is read: the same without a copy of the bytes.
+#[derive(Clone, Copy)]
+enum Part<'t> {
+    Old(u64, u64),
+    New(&'t [u8]),
+}
+
+impl<'t> Part<'t> {
+    fn of(run: &'t Run) -> Self {
+        match run {
+            Run::Old(start, end) => Part::Old(*start, *end),
+            Run::New(bytes) => Part::New(bytes),
+        }
+    }
+}
+
 /// Applies a patch to a text of numbered lines; `None` where it does not fit.
 fn patched(text: &[Run], patch: &Patch) -> Option<Vec<Run>> {
     let mut made = Vec::new();
-    let mut rest: std::collections::VecDeque<Run> = text.iter().cloned().collect();
+    let mut rest: VecDeque<Part<'_>> = text.iter().map(Part::of).collect();
     let mut at = 0;
     for hunk in patch.hunks() {
-        take(&mut rest, hunk.start.checked_sub(at)?, &mut |run| {
-            push(&mut made, run)
+        take(&mut rest, hunk.start.checked_sub(at)?, &mut |part| {
+            push(&mut made, part)
         })?;
         take(&mut rest, hunk.removed, &mut |_| {})?;
         if !hunk.lines.is_empty() {
-            push(&mut made, Run::New(hunk.lines.clone()));
+            push(&mut made, Part::New(&hunk.lines));
         }
         at = hunk.start.checked_add(hunk.removed)?;
     }
-    rest.into_iter().for_each(|run| push(&mut made, run));
+    rest.into_iter().for_each(|part| push(&mut made, part));
     Some(made)
 }
 
 /// Adds a part, joined to the last one where possible: equal texts then have equal parts.
-fn push(text: &mut Vec<Run>, run: Run) {
-    match (text.last_mut(), run) {
-        (Some(Run::Old(_, end)), Run::Old(start, new_end)) if *end == start => *end = new_end,
-        (Some(Run::New(bytes)), Run::New(more)) => bytes.extend(more),
-        (_, run) => text.push(run),
+fn push(text: &mut Vec<Run>, part: Part<'_>) {
+    match (text.last_mut(), part) {
+        (Some(Run::Old(_, end)), Part::Old(start, new_end)) if *end == start => *end = new_end,
+        (Some(Run::New(bytes)), Part::New(more)) => bytes.extend_from_slice(more),
+        (_, Part::Old(start, end)) => text.push(Run::Old(start, end)),
+        (_, Part::New(bytes)) => text.push(Run::New(bytes.to_vec())),
     }
 }
 
-/// Takes the given number of lines off the beginning of a text; `None` if it has fewer.
-fn take(
-    text: &mut std::collections::VecDeque<Run>,
+/// Takes the given number of lines off the beginning of a text; `None` if it has fewer. Each byte is read once, however many hunks a text
+/// is taken apart for.
+fn take<'t>(
+    text: &mut VecDeque<Part<'t>>,
     mut lines: u64,
-    with: &mut dyn FnMut(Run),
+    with: &mut dyn FnMut(Part<'t>),
 ) -> Option<()> {
     while lines > 0 {
         match text.pop_front()? {
-            Run::Old(start, end) => {
+            Part::Old(start, end) => {
                 let cut = end.min(start.checked_add(lines)?);
                 lines -= cut - start;
-                with(Run::Old(start, cut));
+                with(Part::Old(start, cut));
                 if cut < end {
-                    text.push_front(Run::Old(cut, end));
+                    text.push_front(Part::Old(cut, end));
                 }
             }
-            Run::New(mut bytes) => {
-                let mut ends = memchr::memchr_iter(b'\n', &bytes);
-                let wanted = usize::try_from(lines).unwrap_or(usize::MAX);
-                if let Some(end) = ends.nth(wanted - 1) {
-                    let after = bytes.split_off(end + 1);
-                    if !after.is_empty() {
-                        text.push_front(Run::New(after));
+            Part::New(bytes) => {
+                let mut length = bytes.len();
+                for end in memchr::memchr_iter(b'\n', bytes) {
+                    lines -= 1;
+                    if lines == 0 {
+                        length = end + 1;
+                        break;
                     }
-                    lines = 0;
-                } else {
-                    lines -= memchr::memchr_iter(b'\n', &bytes).count() as u64;
                 }
-                with(Run::New(bytes));
+                let (taken, after) = bytes.split_at(length);
+                if !after.is_empty() {
+                    text.push_front(Part::New(after));
+                }
+                with(Part::New(taken));
             }
         }
     }
