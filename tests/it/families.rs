@@ -177,6 +177,23 @@ fn translations_are_those_of_the_published_descriptions() {
     assert_eq!(translated, expected);
 }
 
+/// So a changed package of the highest archive costs the end of the index.
+#[test]
+fn descriptions_of_lower_archives_come_first() {
+    let site = site();
+    site.run(&[]).expect(0, &[]);
+    let mut packages = packages(&site, "main/binary-amd64/Packages.xz");
+    packages.extend(self::packages(&site, "main/binary-all/Packages.xz"));
+    let translation = stanzas(&unxz(&suite_file(&site, "main/i18n/Translation-en.xz")));
+    let is_of_the_overlay = translation.iter().map(|stanza| {
+        let path = field(&packages[field(stanza, "Package").unwrap()], "Filename");
+        path.unwrap().starts_with("pool/OVERLAY/")
+    });
+    let is_of_the_overlay: Vec<_> = is_of_the_overlay.collect();
+    assert!(is_of_the_overlay.is_sorted(), "{translation:?}");
+    assert!(is_of_the_overlay.contains(&true) && is_of_the_overlay.contains(&false));
+}
+
 fn main_translation(site: &Site) -> String {
     unxz(&site.path("archives/main/dists/bookworm/main/i18n/Translation-en.xz"))
 }
