@@ -24,7 +24,7 @@ pub(crate) use name::is_valid_name;
 pub(crate) use readable::{fault, is_md5_length};
 #[cfg(any(test, fuzzing))]
 pub(crate) use relations::check_relations;
-pub(crate) use relations::{MAX_STRING_BYTES, Operator, alternatives_of, trim};
+pub(crate) use relations::{Alternative, MAX_STRING_BYTES, Operator, alternatives_of, trim};
 pub use relations::{alternatives, clauses};
 pub use release::{Release, is_ahead};
 pub use stanza::{Field, Stanzas, eq_name};

@@ -9,7 +9,8 @@ use super::Store;
 use super::arrive;
 use super::error::StoreError;
 use super::operation::{Change, Operation};
-use super::repository::{self, Repository};
+use super::repository::{self, Choice, Repository};
+use super::snapshot;
 
 impl Store {
     /// Carries an operation out, wholly or not at all.
@@ -56,6 +57,61 @@ fn change(db: &Connection, operation: &Operation, now: Timestamp) -> Result<Chan
                 changed: now,
             };
             repository::create(db, &new)?;
+            Ok(Change::default())
+        }
+        Operation::EditRepository {
+            name,
+            comment,
+            distribution,
+            component,
+        } => {
+            let (comment, distribution) = (comment.as_deref(), distribution.as_deref());
+            repository::edit(db, name, comment, distribution, component.as_ref())?;
+            Ok(Change::default())
+        }
+        Operation::RenameRepository { name, to } => {
+            repository::rename(db, name, to)?;
+            Ok(Change::default())
+        }
+        Operation::DropRepository { name, force } => {
+            repository::drop(db, name, *force)?;
+            Ok(Change::default())
+        }
+        Operation::RemovePackages { repository, query } => {
+            repository::remove(db, repository, query, now)
+        }
+        Operation::CopyPackages {
+            from,
+            to,
+            query,
+            with_dependencies,
+            replace,
+            is_move,
+        } => {
+            let choice = Choice {
+                query,
+                with_dependencies: *with_dependencies,
+                replace: *replace,
+                is_move: *is_move,
+            };
+            repository::copy(db, from, to, &choice, now)
+        }
+        Operation::RetainNewest {
+            repository,
+            versions,
+            query,
+        } => repository::retain(db, repository, versions.get(), query.as_deref(), now),
+        Operation::CreateSnapshot {
+            name,
+            description,
+            of,
+        } => snapshot::create(db, name, description, of, now),
+        Operation::RenameSnapshot { name, to } => {
+            snapshot::rename(db, name, to)?;
+            Ok(Change::default())
+        }
+        Operation::DropSnapshot { name, force } => {
+            snapshot::drop(db, name, *force)?;
             Ok(Change::default())
         }
         Operation::AddPackages {

@@ -39,6 +39,15 @@ impl<'db> Edit<'db> {
         })
     }
 
+    /// Begins with the empty list.
+    pub(super) fn empty(db: &'db Connection) -> Self {
+        Self {
+            db,
+            list: List::default(),
+            buckets: BTreeMap::new(),
+        }
+    }
+
     fn bucket(&mut self, number: u16) -> Result<&mut (Vec<Head>, bool), StoreError> {
         use std::collections::btree_map::Entry;
         match self.buckets.entry(number) {
@@ -68,6 +77,17 @@ impl<'db> Edit<'db> {
             true => Added::New,
             false => Added::Instead(gone),
         })
+    }
+
+    /// Takes a package out; returns whether it was there.
+    pub(super) fn remove(&mut self, gone: &Head) -> Result<bool, StoreError> {
+        let (name, architecture) = gone.group();
+        let (packages, is_changed) = self.bucket(bucket_of(name, architecture))?;
+        let before = packages.len();
+        packages.retain(|head| head.id != gone.id);
+        let is_gone = packages.len() < before;
+        *is_changed |= is_gone;
+        Ok(is_gone)
     }
 
     /// Writes the list, and returns its number.

@@ -36,6 +36,14 @@ pub enum StoreError {
         /// The reason.
         by: String,
     },
+    /// A query that cannot be read.
+    #[error("the query `{query}` cannot be read: {why}")]
+    Query {
+        /// The query.
+        query: String,
+        /// The reason.
+        why: String,
+    },
     /// An operation that names the same thing in two places.
     #[error("the {what} `{name}` is both the source and the destination")]
     Same {
@@ -115,7 +123,7 @@ impl DomainError for StoreError {
             | Self::Needed { .. }
             | Self::Incomplete { .. }
             | Self::NoPackage { .. } => ErrorKind::Refused,
-            Self::Same { .. } => ErrorKind::Usage,
+            Self::Same { .. } | Self::Query { .. } => ErrorKind::Usage,
             Self::Newer { .. } | Self::Older { .. } | Self::Damaged(_) | Self::Missing { .. } => {
                 ErrorKind::Damaged
             }

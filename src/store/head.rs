@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::deb::Kind;
 use crate::deb822::compare_versions;
@@ -86,4 +86,17 @@ pub(super) fn load_all(db: &Connection, ids: &[i64]) -> Result<Vec<Head>, StoreE
         heads.push(head.ok_or_else(|| StoreError::Damaged(format!("package {id} is missing")))?);
     }
     Ok(heads)
+}
+
+/// Returns the heads of the packages that have a key.
+pub(super) fn of_key(db: &Connection, key: &PackageKey) -> Result<Vec<Head>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM package
+         WHERE name = ?1 AND architecture = ?2 AND version = ?3 AND files_hash = ?4 ORDER BY id"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let hash = key.files_hash.cast_signed();
+    let heads =
+        statement.query_map(params![key.name, key.architecture, key.version, hash], read)?;
+    Ok(heads.collect::<Result<_, _>>()?)
 }

@@ -53,15 +53,9 @@ impl List {
 
     /// Writes the list, unless an equal one is there; returns its number.
     pub(super) fn save(&self, db: &Connection) -> Result<i64, StoreError> {
-        let mut hasher = Sha256::new();
-        for (number, row) in &self.buckets {
-            let digest: [u8; 32] = db
-                .prepare_cached("SELECT digest FROM bucket WHERE id = ?1")?
-                .query_row([row], |row| row.get(0))?;
-            hasher.update(number.to_be_bytes());
-            hasher.update(digest);
-        }
-        let digest: [u8; 32] = hasher.finalize().into();
+        let digest = self
+            .digest(db)?
+            .ok_or_else(|| StoreError::Damaged("a bucket of a list is missing".into()))?;
         let known: Option<i64> = db
             .prepare_cached("UPDATE list SET idle_since = NULL WHERE digest = ?1 RETURNING id")?
             .query_row([digest], |row| row.get(0))
@@ -74,6 +68,21 @@ impl List {
         db.prepare_cached("INSERT INTO list (digest, buckets, packages) VALUES (?1, ?2, ?3)")?
             .execute(params![digest, encode(numbers), self.packages])?;
         Ok(db.last_insert_rowid())
+    }
+
+    /// Returns the digest of the list, which covers the digests of its buckets; `None` if one of them is missing.
+    pub(super) fn digest(&self, db: &Connection) -> Result<Option<[u8; 32]>, StoreError> {
+        let mut hasher = Sha256::new();
+        let mut statement = db.prepare_cached("SELECT digest FROM bucket WHERE id = ?1")?;
+        for (number, row) in &self.buckets {
+            let digest = statement.query_row([row], |row| row.get(0)).optional()?;
+            let Some(digest): Option<[u8; 32]> = digest else {
+                return Ok(None);
+            };
+            hasher.update(number.to_be_bytes());
+            hasher.update(digest);
+        }
+        Ok(Some(hasher.finalize().into()))
     }
 
     /// Returns the numbers of the packages of a bucket.
@@ -98,6 +107,21 @@ impl List {
             false => self.buckets.insert(number, save_bucket(db, packages)?),
         };
         Ok(())
+    }
+
+    /// Returns whether a bucket is the same as in another list.
+    pub(super) fn shares(&self, other: &Self, number: u16) -> bool {
+        self.buckets.get(&number) == other.buckets.get(&number)
+    }
+
+    /// Returns the numbers of the buckets that have packages.
+    pub(super) fn numbers(&self) -> BTreeSet<u16> {
+        self.buckets.keys().copied().collect()
+    }
+
+    /// Returns the buckets, each by its number and its row.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (u16, i64)> {
+        self.buckets.iter().map(|(number, row)| (*number, *row))
     }
 
     /// Returns the numbers of all packages, bucket by bucket.
@@ -127,6 +151,13 @@ fn read_buckets(blob: &[u8]) -> Option<BTreeMap<u16, i64>> {
         Some((number, i64::try_from(*row).ok()?))
     });
     pairs.collect()
+}
+
+/// Returns the digest that a bucket has on record.
+pub(super) fn digest_of_bucket(db: &Connection, row: i64) -> Result<[u8; 32], StoreError> {
+    Ok(db
+        .prepare_cached("SELECT digest FROM bucket WHERE id = ?1")?
+        .query_row([row], |row| row.get(0))?)
 }
 
 /// Reads the packages of a bucket by its row.

@@ -1,7 +1,7 @@
-//! The store: packages of our own, and the repositories that hold them.
+//! The store: packages of our own, and the repositories and snapshots that hold them.
 //!
 //! ```text
-//! state/store.sqlite    packages, lists, repositories (SQLite)
+//! state/store.sqlite    packages, lists, repositories, snapshots (SQLite)
 //! packages/ab/cdef…     the files of packages, each named by its SHA-256, never changed
 //! ```
 //!
@@ -52,24 +52,32 @@
 //!
 //! The journal is SQLite's write-ahead log with `synchronous = FULL`: a transaction that was committed survives a loss of power, and one that
 //! was not leaves nothing. Writers come one after the other, and wait for each other. A file is on the disk under its name before a
-//! transaction names it (`arrive.rs`), and it is on record before it has its name, so that garbage collection spares it. `state/` is for the
-//! user that runs aptmerge alone, so every reader can use the log and the shared memory beside the database. A file system over a network is
+//! transaction names it (`arrive.rs`), and it is on record before it has its name, so that garbage collection spares it (`gc.rs`). `state/` is
+//! for the user that runs aptmerge alone, so every reader can use the log and the shared memory beside the database. A file system over a network is
 //! refused, since its locks and shared memory cannot be relied on.
 
 mod apply;
 mod arrive;
+mod collection;
+mod depends;
+mod difference;
 mod edit;
 mod error;
 mod files;
 mod gather;
 mod head;
+mod holder;
 mod key;
 mod list;
+mod merge;
 mod operation;
 mod package;
 mod repository;
+mod retain;
 mod rows;
 mod schema;
+mod select;
+mod snapshot;
 mod view;
 
 use std::path::Path;
@@ -82,13 +90,18 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 
+pub use collection::{Collection, InvalidCollection};
+pub use depends::Unmet;
+pub use difference::Difference;
 pub use error::StoreError;
 pub use gather::{Arrived, BATCH, Found, find};
 pub use key::{InvalidKey, PackageKey};
-pub use operation::{Change, NewPackage, Operation, Refusal};
+pub use merge::MergeRule;
+pub use operation::{Change, NewPackage, Operation, Pull, Refusal, SnapshotOf};
 pub use package::Package;
 pub use repository::Repository;
-pub use view::{Collection, InvalidCollection, Pinned, View};
+pub use snapshot::Snapshot;
+pub use view::{Pinned, View};
 
 /// The time that a writer waits for the others, each of which holds the store for some milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(120);

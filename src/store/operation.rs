@@ -2,13 +2,17 @@
 //!
 //! An operation holds names and arguments. The command line hands it over today; it can be written down and carried out later or elsewhere.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::deb::{Kind, PackageFile};
 use crate::error::{DomainError, ErrorKind};
-use crate::names::{Component, PackageName, RepositoryName};
+use crate::names::{Component, PackageName, RepositoryName, SnapshotName};
 
+use super::edit::Added;
 use super::key::PackageKey;
+use super::merge::MergeRule;
 
 /// A change to the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +35,85 @@ pub enum Operation {
         /// The component that its packages are published in, unless a publication says otherwise.
         component: Component,
     },
+    /// Changes what is said of a repository; what is not given stays.
+    EditRepository {
+        /// The repository.
+        name: RepositoryName,
+        /// The remark.
+        comment: Option<String>,
+        /// The distribution.
+        distribution: Option<String>,
+        /// The component.
+        component: Option<Component>,
+    },
+    /// Gives a repository another name.
+    RenameRepository {
+        /// The name that it has.
+        name: RepositoryName,
+        /// The name that it gets.
+        to: RepositoryName,
+    },
+    /// Drops a repository.
+    DropRepository {
+        /// The repository.
+        name: RepositoryName,
+        /// `true` if it may go although snapshots were made of it; they stay.
+        force: bool,
+    },
+    /// Removes packages from a repository.
+    RemovePackages {
+        /// The repository.
+        repository: RepositoryName,
+        /// The query that means them.
+        query: String,
+    },
+    /// Copies or moves packages from one repository to another. Each is judged by itself: see [`Change::refused`].
+    CopyPackages {
+        /// The repository that has them.
+        from: RepositoryName,
+        /// The repository that gets them.
+        to: RepositoryName,
+        /// The query that means them.
+        query: String,
+        /// `true` if what they depend on comes with them.
+        with_dependencies: bool,
+        /// `true` if a package of the same name, version and architecture is replaced.
+        replace: bool,
+        /// `true` if they are moved: those that the other repository has in the end leave this one.
+        is_move: bool,
+    },
+    /// Removes all but the newest versions of each package from a repository.
+    RetainNewest {
+        /// The repository.
+        repository: RepositoryName,
+        /// The number of versions that stay, for each architecture.
+        versions: NonZeroUsize,
+        /// The query that means the packages; all if there is none.
+        query: Option<String>,
+    },
+    /// Makes a snapshot.
+    CreateSnapshot {
+        /// Its name.
+        name: SnapshotName,
+        /// A remark for people.
+        description: String,
+        /// The content.
+        of: SnapshotOf,
+    },
+    /// Gives a snapshot another name.
+    RenameSnapshot {
+        /// The name that it has.
+        name: SnapshotName,
+        /// The name that it gets.
+        to: SnapshotName,
+    },
+    /// Drops a snapshot.
+    DropSnapshot {
+        /// The snapshot.
+        name: SnapshotName,
+        /// `true` if it may go although other snapshots were made of it; they stay.
+        force: bool,
+    },
     /// Adds packages to a repository. Each is judged by itself: see [`Change::refused`].
     AddPackages {
         /// The repository.
@@ -42,6 +125,64 @@ pub enum Operation {
         /// The owner under whose name the files are on record as arriving.
         arrived_as: String,
     },
+}
+
+/// The content of a snapshot that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    deny_unknown_fields
+)]
+pub enum SnapshotOf {
+    /// No package.
+    Nothing {
+        /// The component that packages of it are published in.
+        component: Component,
+    },
+    /// The packages that a repository has at that moment.
+    Repository {
+        /// The repository.
+        name: RepositoryName,
+    },
+    /// Several snapshots, the later ones over the earlier ones.
+    Merge {
+        /// The snapshots.
+        snapshots: Vec<SnapshotName>,
+        /// The rule.
+        rule: MergeRule,
+    },
+    /// Some packages of a snapshot.
+    Filter {
+        /// The snapshot.
+        snapshot: SnapshotName,
+        /// The query that means them.
+        query: String,
+        /// `true` if what they depend on comes with them.
+        with_dependencies: bool,
+    },
+    /// A snapshot, with packages of another one.
+    Pull(Pull),
+}
+
+/// A snapshot into which packages of another one are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Pull {
+    /// The snapshot that is added to. It stays as it is.
+    pub into: SnapshotName,
+    /// The snapshot that has the packages.
+    pub from: SnapshotName,
+    /// The queries that mean them.
+    pub queries: Vec<String>,
+    /// The architectures; all if none is given.
+    pub architectures: Vec<String>,
+    /// `true` if all versions that a query means are taken, and not the highest alone.
+    pub all_matches: bool,
+    /// `true` if what they depend on does not come with them.
+    pub without_dependencies: bool,
+    /// `true` if other versions of these packages stay.
+    pub keep_versions: bool,
 }
 
 /// A package that is to be added: what its files say of it.
@@ -168,6 +309,30 @@ pub struct Change {
 }
 
 impl Change {
+    /// Counts a package that nothing refused.
+    pub(super) fn count(&mut self, key: &PackageKey, added: Added) {
+        match added {
+            Added::New => self.added.push(key.clone()),
+            Added::Unchanged => self.unchanged.push(key.clone()),
+            Added::Instead(gone) => {
+                self.removed.extend(gone.into_iter().map(|head| head.key));
+                self.added.push(key.clone());
+            }
+            Added::Refused(held) => self.refused.push(Refusal {
+                offered: key.clone(),
+                held: held.key,
+                held_by: Vec::new(),
+            }),
+        }
+    }
+
+    /// Says of the refused packages who holds the others.
+    pub(super) fn is_held_by(&mut self, repository: &RepositoryName) {
+        for refusal in &mut self.refused {
+            refusal.held_by = vec![format!("the repository `{repository}`")];
+        }
+    }
+
     /// Adds what a later operation changed.
     pub fn extend(&mut self, later: Self) {
         self.added.extend(later.added);

@@ -127,15 +127,35 @@ impl NewPackage {
 
     /// Returns the digest of files and stanza, which tells packages apart.
     fn digest(&self) -> [u8; 32] {
-        let mut hasher = Sha256::new();
-        hasher.update(self.kind.as_str());
-        hasher.update(Sha256::digest(&self.stanza.0));
-        for file in &self.files {
-            hasher.update(Sha256::digest(&file.name));
-            hasher.update(file.sha256.0);
-        }
-        hasher.finalize().into()
+        let files = self.files.iter();
+        let files = files.map(|file| (file.name.as_str(), &file.sha256.0));
+        digest_of(self.kind, &self.stanza.0, files)
     }
+}
+
+fn digest_of<'f>(
+    kind: Kind,
+    stanza: &[u8],
+    files: impl Iterator<Item = (&'f str, &'f [u8; 32])>,
+) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(kind.as_str());
+    hasher.update(Sha256::digest(stanza));
+    for (name, sha256) in files {
+        hasher.update(Sha256::digest(name));
+        hasher.update(sha256);
+    }
+    hasher.finalize().into()
+}
+
+/// Returns the digest that a package has by its stanza and its files; `None` without a stanza.
+pub(super) fn digest(db: &Connection, head: &Head) -> Result<Option<[u8; 32]>, StoreError> {
+    let Some(stanza) = stanza(db, head.id)? else {
+        return Ok(None);
+    };
+    let files = files(db, head.id)?;
+    let files = files.iter().map(|file| (file.name.as_str(), &file.sha256));
+    Ok(Some(digest_of(head.kind, &stanza, files)))
 }
 
 /// Puts a package into the tables, unless it is there; its files must have arrived, or belong to a package already.
@@ -216,7 +236,7 @@ fn insert_file(
         });
     }
     let sql = "INSERT INTO file (sha256, size, md5, sha1, sha512) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (sha256) DO UPDATE SET idle_since = NULL";
+               ON CONFLICT DO NOTHING";
     db.prepare_cached(sql)?.execute(params![
         file.sha256.0,
         file.size,

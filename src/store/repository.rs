@@ -8,10 +8,12 @@ use crate::names::{Component, RepositoryName};
 
 use super::edit::{Added, Edit};
 use super::error::StoreError;
+use super::head::Head;
 use super::list::List;
-use super::operation::{Change, NewPackage, Refusal};
-use super::package;
+use super::operation::{Change, NewPackage};
+use super::retain::outdated;
 use super::rows::{self, parsed};
+use super::{depends, package, select};
 
 /// A repository as it was when it was looked at. No operation takes one: it may be out of date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -125,20 +127,152 @@ pub(super) fn add(
     let mut change = Change::default();
     for new in packages {
         let head = package::insert(db, new, now.as_second())?;
-        match edit.add(&head, replace)? {
-            Added::New => change.added.push(head.key),
-            Added::Unchanged => change.unchanged.push(head.key),
-            Added::Instead(gone) => {
-                change.removed.extend(gone.into_iter().map(|head| head.key));
-                change.added.push(head.key);
-            }
-            Added::Refused(held) => change.refused.push(Refusal {
-                offered: head.key,
-                held: held.key,
-                held_by: vec![format!("the repository `{name}`")],
-            }),
+        change.count(&head.key, edit.add(&head, replace)?);
+    }
+    change.is_held_by(name);
+    set_list(db, &repository, edit.finish()?, now)?;
+    Ok(change)
+}
+
+/// Changes what is said of a repository.
+pub(super) fn edit(
+    db: &Connection,
+    name: &RepositoryName,
+    comment: Option<&str>,
+    distribution: Option<&str>,
+    component: Option<&Component>,
+) -> Result<(), StoreError> {
+    let id = load(db, name)?.id;
+    let sql = "UPDATE repository SET comment = coalesce(?2, comment),
+                   distribution = coalesce(?3, distribution), component = coalesce(?4, component)
+               WHERE id = ?1";
+    let component = component.map(Component::as_str);
+    db.prepare_cached(sql)?
+        .execute(params![id, comment, distribution, component])?;
+    Ok(())
+}
+
+/// Gives a repository another name.
+pub(super) fn rename(
+    db: &Connection,
+    from: &RepositoryName,
+    to: &RepositoryName,
+) -> Result<(), StoreError> {
+    let loaded = load(db, from)?;
+    rows::rename(db, "repository", loaded.id, from.as_str(), to.as_str())
+}
+
+/// Drops a repository. Snapshots that were made of it stay as they are.
+pub(super) fn drop(db: &Connection, name: &RepositoryName, force: bool) -> Result<(), StoreError> {
+    let loaded = load(db, name)?;
+    rows::forget_source(
+        db,
+        "repository",
+        "repository",
+        loaded.id,
+        name.as_str(),
+        force,
+    )?;
+    db.prepare_cached("DELETE FROM repository WHERE id = ?1")?
+        .execute([loaded.id])?;
+    Ok(())
+}
+
+/// Removes packages from a repository.
+fn take_out(
+    db: &Connection,
+    repository: &Loaded,
+    gone: &[Head],
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    let mut edit = Edit::begin(db, repository.list)?;
+    let mut change = Change::default();
+    for head in gone {
+        if edit.remove(head)? {
+            change.removed.push(head.key.clone());
         }
     }
-    set_list(db, &repository, edit.finish()?, now)?;
+    set_list(db, repository, edit.finish()?, now)?;
+    Ok(change)
+}
+
+/// Removes the packages that a query means.
+pub(super) fn remove(
+    db: &Connection,
+    name: &RepositoryName,
+    query: &str,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    let query = select::parse(query)?;
+    let repository = load(db, name)?;
+    let gone = select::matching(db, select::all(db, repository.list)?, &query)?;
+    take_out(db, &repository, &gone, now)
+}
+
+/// Removes all but the newest versions.
+pub(super) fn retain(
+    db: &Connection,
+    name: &RepositoryName,
+    versions: usize,
+    query: Option<&str>,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    let query = query.map(select::parse).transpose()?;
+    let repository = load(db, name)?;
+    let all = select::all(db, repository.list)?;
+    let meant = match &query {
+        Some(query) => select::matching(db, all.clone(), query)?,
+        None => all.clone(),
+    };
+    take_out(db, &repository, &outdated(&all, &meant, versions), now)
+}
+
+/// The choice of packages that go from one repository to another.
+pub(super) struct Choice<'a> {
+    pub(super) query: &'a str,
+    pub(super) with_dependencies: bool,
+    pub(super) replace: bool,
+    pub(super) is_move: bool,
+}
+
+/// Copies or moves packages.
+pub(super) fn copy(
+    db: &Connection,
+    from: &RepositoryName,
+    to: &RepositoryName,
+    choice: &Choice<'_>,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    if from == to {
+        return Err(StoreError::Same {
+            what: "repository",
+            name: from.to_string(),
+        });
+    }
+    let query = select::parse(choice.query)?;
+    let (source, target) = (load(db, from)?, load(db, to)?);
+    let all = select::all(db, source.list)?;
+    let mut chosen = select::matching(db, all.clone(), &query)?;
+    if choice.with_dependencies {
+        let there = select::all(db, target.list)?;
+        let architectures = depends::architectures(&all);
+        chosen = depends::with_dependencies(db, chosen, &there, &all, &architectures)?;
+    }
+    let mut change = Change::default();
+    let mut edit = Edit::begin(db, target.list)?;
+    let mut arrived = Vec::new();
+    for head in chosen {
+        let added = edit.add(&head, choice.replace)?;
+        let is_refused = matches!(added, Added::Refused(_));
+        change.count(&head.key, added);
+        if !is_refused {
+            arrived.push(head);
+        }
+    }
+    change.is_held_by(to);
+    set_list(db, &target, edit.finish()?, now)?;
+    if choice.is_move {
+        take_out(db, &source, &arrived, now)?;
+    }
     Ok(change)
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::str::FromStr;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
 
@@ -50,4 +50,69 @@ pub(super) fn not_found(
         name: name.to_owned(),
         nearest,
     })
+}
+
+/// Gives a row another name; `what` is the table.
+pub(super) fn rename(
+    db: &Connection,
+    what: &'static str,
+    id: i64,
+    from: &str,
+    to: &str,
+) -> Result<(), StoreError> {
+    if from != to && is_taken(db, what, to)? {
+        return Err(StoreError::Exists {
+            what,
+            name: to.to_owned(),
+        });
+    }
+    db.prepare_cached(&format!("UPDATE {what} SET name = ?2 WHERE id = ?1"))?
+        .execute(params![id, to])?;
+    Ok(())
+}
+
+/// Takes a repository or a snapshot out of the sources of snapshots; refuses that if there are any, unless `force`.
+pub(super) fn forget_source(
+    db: &Connection,
+    what: &'static str,
+    column: &'static str,
+    id: i64,
+    name: &str,
+    force: bool,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT name FROM snapshot JOIN snapshot_source ON snapshot = snapshot.id
+         WHERE {column} = ?1 ORDER BY name LIMIT 1"
+    );
+    let user: Option<String> = db
+        .prepare_cached(&sql)?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    match user {
+        Some(user) if !force => Err(StoreError::Needed {
+            what,
+            name: name.to_owned(),
+            by: format!("the snapshot `{user}` was made of it"),
+        }),
+        _ => {
+            db.prepare_cached(&format!("DELETE FROM snapshot_source WHERE {column} = ?1"))?
+                .execute([id])?;
+            Ok(())
+        }
+    }
+}
+
+/// Returns the names of the repositories or snapshots that have a list; `what` is the table.
+pub(super) fn names_of<T: FromStr>(
+    db: &Connection,
+    what: &'static str,
+    list: i64,
+) -> Result<Vec<T>, StoreError>
+where
+    T::Err: Error + Send + Sync + 'static,
+{
+    let sql = format!("SELECT name FROM {what} WHERE list = ?1 ORDER BY name");
+    let mut statement = db.prepare_cached(&sql)?;
+    let names = statement.query_map([list], |row| parsed(row, 0))?;
+    Ok(names.collect::<Result<_, _>>()?)
 }

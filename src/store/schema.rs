@@ -18,14 +18,13 @@ const STEPS: [&str; 1] = [STEP_1];
 pub(super) const VERSION: i64 = STEPS.len() as i64;
 
 const STEP_1: &str = "
--- A file below packages/. `idle_since` is when garbage collection first found it without a package, in Unix seconds.
+-- A file below packages/.
 CREATE TABLE file (
     sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),
     size INTEGER NOT NULL,
     md5 BLOB NOT NULL CHECK (length(md5) = 16),
     sha1 BLOB NOT NULL CHECK (length(sha1) = 20),
-    sha512 BLOB NOT NULL CHECK (length(sha512) = 64),
-    idle_since INTEGER
+    sha512 BLOB NOT NULL CHECK (length(sha512) = 64)
 ) STRICT, WITHOUT ROWID;
 
 -- A file that somebody is about to add: no garbage before `expires`, in Unix seconds.
@@ -88,7 +87,8 @@ CREATE TABLE bucket (
     packages BLOB NOT NULL
 ) STRICT;
 
--- A list of packages: the numbers of its buckets.
+-- A list of packages: the numbers of its buckets. `idle_since` is when garbage collection first found it without a repository or a snapshot, in
+-- Unix seconds.
 CREATE TABLE list (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),

@@ -1,37 +1,33 @@
 //! Looking at the store: nothing here writes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction};
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layout::Layout;
-use crate::names::{Component, InvalidName, RepositoryName};
+use crate::names::{Component, RepositoryName, SnapshotName};
 
+use super::collection::Collection;
+use super::depends::{self, Unmet};
+use super::difference::{self, Difference};
 use super::error::StoreError;
 use super::files::path_of;
-use super::head;
+use super::head::{self, Head};
+use super::key::PackageKey;
 use super::list::List;
 use super::package::{self, Package};
 use super::repository::{self, Repository};
-use super::{BUSY_TIMEOUT, CACHED_STATEMENTS, schema};
+use super::snapshot::{self, Snapshot};
+use super::{BUSY_TIMEOUT, CACHED_STATEMENTS, holder, schema, select};
 
 /// The store, to be looked at. It has no method that writes.
 #[derive(Debug)]
 pub struct View {
     pub(super) connection: Connection,
     packages: PathBuf,
-}
-
-/// A collection of packages, as the configuration names it: `repository:NAME`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Collection {
-    /// A repository, as it is at that moment.
-    Repository(RepositoryName),
 }
 
 /// A list of packages that never changes. Whoever pinned it can read it for as long as garbage collection keeps lists that nothing refers
@@ -77,7 +73,7 @@ impl View {
     }
 
     /// Begins a transaction that sees one moment of the store.
-    fn read(&self) -> Result<Transaction<'_>, StoreError> {
+    pub(super) fn read(&self) -> Result<Transaction<'_>, StoreError> {
         Ok(self.connection.unchecked_transaction()?)
     }
 
@@ -113,6 +109,14 @@ impl View {
                     loaded.repository.component,
                 )
             }
+            Collection::Snapshot(name) => {
+                let loaded = snapshot::load(&db, name)?;
+                (
+                    loaded.list,
+                    loaded.snapshot.created,
+                    loaded.snapshot.component,
+                )
+            }
         };
         Ok(Pinned {
             list,
@@ -123,57 +127,85 @@ impl View {
         })
     }
 
+    /// Returns all snapshots, by name.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        Ok(snapshot::all(&*self.read()?)?)
+    }
+
+    /// Returns a snapshot.
+    pub fn snapshot(&self, name: &SnapshotName) -> Result<Snapshot> {
+        Ok(snapshot::load(&*self.read()?, name)?.snapshot)
+    }
+
     /// Returns the packages of a list, by name, version and architecture.
     pub fn packages(&self, pinned: &Pinned) -> Result<Vec<Package>> {
         let db = self.read()?;
-        let list = List::load(&db, pinned.list)?;
-        let mut heads = head::load_all(&db, &list.all(&db)?)?;
-        heads.sort_by(|a, b| a.order(b));
+        let heads = select::all(&db, pinned.list)?;
         let packages = heads.into_iter().map(|head| package::load(&db, head));
         Ok(packages.collect::<Result<_, _>>()?)
     }
-}
 
-impl FromStr for Collection {
-    type Err = InvalidCollection;
+    /// Returns the keys of the packages of a list that a query means, all if there is none, by name, version and architecture.
+    pub fn keys(&self, pinned: &Pinned, query: Option<&str>) -> Result<Vec<PackageKey>> {
+        let db = self.read()?;
+        let mut heads = select::all(&db, pinned.list)?;
+        if let Some(query) = query {
+            heads = select::matching(&db, heads, &select::parse(query)?)?;
+        }
+        Ok(heads.into_iter().map(|head| head.key).collect())
+    }
 
-    fn from_str(text: &str) -> Result<Self, InvalidCollection> {
-        match text.split_once(':') {
-            Some(("repository", name)) => Ok(Self::Repository(RepositoryName::new(name)?)),
-            _ => Err(InvalidCollection::Unknown(text.to_owned())),
+    /// Returns the keys of the packages of all repositories and snapshots that a query means.
+    pub fn search(&self, query: &str) -> Result<Vec<PackageKey>> {
+        let query = select::parse(query)?;
+        let db = self.read()?;
+        let mut ids = BTreeSet::new();
+        for list in holder::lists(&db)? {
+            ids.extend(List::load(&db, list)?.all(&db)?);
+        }
+        let ids: Vec<i64> = ids.into_iter().collect();
+        let mut heads = select::matching(&db, head::load_all(&db, &ids)?, &query)?;
+        heads.sort_by(Head::order);
+        Ok(heads.into_iter().map(|head| head.key).collect())
+    }
+
+    /// Returns the packages of a key, each with the repositories and snapshots that hold it: several if the same files came with different
+    /// stanzas.
+    pub fn find(&self, key: &PackageKey) -> Result<Vec<(Package, Vec<Collection>)>> {
+        let db = self.read()?;
+        let mut found = Vec::new();
+        for head in head::of_key(&db, key)? {
+            let holders = holder::of(&db, &head)?;
+            if !holders.is_empty() {
+                found.push((package::load(&db, head)?, holders));
+            }
+        }
+        match found.is_empty() {
+            false => Ok(found),
+            true => Err(StoreError::NotFound {
+                what: "package",
+                name: key.to_string(),
+                nearest: None,
+            }
+            .into()),
         }
     }
-}
 
-/// The reason why a text names no collection of packages.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidCollection {
-    /// It does not say of which kind it is.
-    #[error("`{0}` is neither `repository:NAME` nor `snapshot:NAME`")]
-    Unknown(String),
-    /// The name is none.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-}
-
-impl TryFrom<String> for Collection {
-    type Error = InvalidCollection;
-
-    fn try_from(text: String) -> Result<Self, InvalidCollection> {
-        text.parse()
+    /// Compares two lists, package by package.
+    pub fn difference(&self, left: &Pinned, right: &Pinned) -> Result<Vec<Difference>> {
+        let db = self.read()?;
+        let (left, right) = (List::load(&db, left.list)?, List::load(&db, right.list)?);
+        Ok(difference::difference(&db, &left, &right)?)
     }
-}
 
-impl std::fmt::Display for Collection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Repository(name) => write!(f, "repository:{name}"),
-        }
-    }
-}
-
-impl From<Collection> for String {
-    fn from(collection: Collection) -> String {
-        collection.to_string()
+    /// Returns the dependencies of a list's packages that none of them satisfies, on some architectures; on all that there are if none is given.
+    pub fn unmet(&self, pinned: &Pinned, architectures: &[String]) -> Result<Vec<Unmet>> {
+        let db = self.read()?;
+        let heads = select::all(&db, pinned.list)?;
+        let architectures = match architectures.is_empty() {
+            true => depends::architectures(&heads),
+            false => architectures.iter().cloned().collect(),
+        };
+        Ok(depends::unmet(&db, &heads, &architectures)?)
     }
 }
