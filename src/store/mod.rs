@@ -58,6 +58,8 @@
 
 mod apply;
 mod arrive;
+mod backup;
+mod check;
 mod collection;
 mod depends;
 mod difference;
@@ -65,6 +67,7 @@ mod edit;
 mod error;
 mod files;
 mod gather;
+mod gc;
 mod head;
 mod holder;
 mod key;
@@ -90,11 +93,13 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 
+pub use check::Report;
 pub use collection::{Collection, InvalidCollection};
 pub use depends::Unmet;
 pub use difference::Difference;
 pub use error::StoreError;
 pub use gather::{Arrived, BATCH, Found, find};
+pub use gc::Garbage;
 pub use key::{InvalidKey, PackageKey};
 pub use merge::MergeRule;
 pub use operation::{Change, NewPackage, Operation, Pull, Refusal, SnapshotOf};
