@@ -12,6 +12,7 @@ mod hint;
 mod history;
 mod keys;
 mod lock;
+mod package;
 mod places;
 mod progress;
 mod reach;
@@ -20,7 +21,9 @@ mod repository;
 mod run;
 #[cfg(feature = "serve")]
 mod serve;
+mod snapshot;
 mod status;
+mod store;
 mod stored;
 mod verify;
 
@@ -93,6 +96,12 @@ enum Verb {
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Repository(repository::RepositoryVerb),
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotVerb),
+    #[command(subcommand)]
+    Package(package::PackageVerb),
+    #[command(subcommand)]
+    Store(store::StoreVerb),
     /// Serve the link over HTTP, with the pool redirects
     #[cfg(feature = "serve")]
     Serve(serve::ServeArgs),
@@ -118,6 +127,7 @@ fn start_threads(verb: &Verb) -> Result<()> {
             | Verb::Explain(_)
             | Verb::Verify(_)
             | Verb::Repository(_)
+            | Verb::Store(_)
     );
     if !is_shared {
         return Ok(());
@@ -158,6 +168,9 @@ pub(crate) fn main() -> ExitCode {
         Verb::Explain(args) => explain::explain(&context, &args),
         Verb::Verify(args) => verify::verify(&context, &args),
         Verb::Repository(verb) => repository::repository(&context, &verb),
+        Verb::Snapshot(verb) => snapshot::snapshot(&context, &verb),
+        Verb::Package(verb) => package::package(&context, &verb),
+        Verb::Store(verb) => store::store(&context, &verb),
         #[cfg(feature = "serve")]
         Verb::Serve(args) => serve::serve(&context, &args),
         Verb::Config(verb) => config::config(&context, &verb),

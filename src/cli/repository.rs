@@ -1,29 +1,34 @@
 //! `repository`: local repositories.
 
-use std::path::PathBuf;
+mod add;
+
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
-use aptmerge::config::Component;
-use aptmerge::error::{Error, Result};
+use aptmerge::error::Result;
 use aptmerge::names::RepositoryName;
-use aptmerge::store::{
-    BATCH, Change, Collection, Operation, Package, Repository, StoreError, find,
-};
+use aptmerge::store::{Collection, Operation, PackageKey, Repository};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::context::Context;
-use super::failure::Failure;
-use super::{exit, stored};
+use super::stored;
 
-/// Keep packages of your own: create repositories, add packages to them, look at them
+/// Keep packages of your own: repositories, and the packages in them
 #[derive(Debug, Subcommand)]
 pub(super) enum RepositoryVerb {
     Create(CreateArgs),
     /// List the repositories
     List,
     Show(ShowArgs),
-    Add(AddArgs),
+    Edit(EditArgs),
+    Rename(RenameArgs),
+    Drop(DropArgs),
+    Add(add::AddArgs),
+    Remove(RemoveArgs),
+    Copy(CopyArgs),
+    Move(CopyArgs),
+    Retain(RetainArgs),
 }
 
 /// Make an empty repository
@@ -52,22 +57,88 @@ pub(super) struct ShowArgs {
     packages: bool,
 }
 
-/// Add packages to a repository: files, and all that lie below directories
-///
-/// Takes .deb, .ddeb, .udeb and .dsc with the files that it lists; those that do not lie beside the .dsc are taken from the store. The files are
-/// copied. Each package is judged by itself: one that cannot be added is named, the others are added, and the exit code is 1. No lock is
-/// taken, so packages can be added during a run.
+/// Change what is said of a repository; what is not given stays
 #[derive(Debug, Args)]
-pub(super) struct AddArgs {
+pub(super) struct EditArgs {
+    /// Its name
+    name: RepositoryName,
+    /// The remark for people
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+    /// The distribution that it is meant for
+    #[arg(long, value_name = "NAME")]
+    distribution: Option<String>,
+    /// The component that its packages are published in
+    #[arg(long, value_name = "NAME")]
+    component: Option<String>,
+}
+
+/// Give a repository another name
+#[derive(Debug, Args)]
+pub(super) struct RenameArgs {
+    /// The name that it has
+    name: RepositoryName,
+    /// The name that it gets
+    to: RepositoryName,
+}
+
+/// Drop a repository; its packages go with the next `store gc`, unless something else holds them
+#[derive(Debug, Args)]
+pub(super) struct DropArgs {
+    /// Its name
+    name: RepositoryName,
+    /// Drop it although snapshots were made of it; they stay as they are
+    #[arg(long)]
+    force: bool,
+}
+
+/// Remove packages from a repository
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
     /// The repository
     repository: RepositoryName,
-    /// Files and directories
-    #[arg(required = true)]
-    paths: Vec<PathBuf>,
+    /// The packages, as a query: `hello`, `hello (<< 2.0)`, `Name (% *-dbgsym)`, `$Source (hello)`
+    query: String,
+    /// Say what would be removed, and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Bring packages from one repository to another
+///
+/// One of the same name, version and architecture with other content is refused, and stays where it is.
+#[derive(Debug, Args)]
+pub(super) struct CopyArgs {
+    /// The repository that has them
+    from: RepositoryName,
+    /// The repository that gets them
+    to: RepositoryName,
+    /// The packages, as a query
+    query: String,
+    /// Bring what they depend on, too, unless the other repository has it
+    #[arg(long)]
+    with_dependencies: bool,
     /// Let a package take the place of another one with the same name, version and architecture
     #[arg(long)]
     replace: bool,
-    /// Say what would be added, and change nothing
+    /// Say what would change, and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Remove all but the newest versions of each package
+///
+/// Each architecture counts by itself. A source stays as long as a binary package does that was built from it.
+#[derive(Debug, Args)]
+pub(super) struct RetainArgs {
+    /// The repository
+    repository: RepositoryName,
+    /// The packages, as a query; all if there is none
+    query: Option<String>,
+    /// The number of versions that stay
+    #[arg(long, value_name = "NUMBER")]
+    versions: NonZeroUsize,
+    /// Say what would be removed, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -77,7 +148,14 @@ pub(super) fn repository(context: &Context, verb: &RepositoryVerb) -> Result<Exi
         RepositoryVerb::Create(args) => create(context, args),
         RepositoryVerb::List => list(context),
         RepositoryVerb::Show(args) => show(context, args),
-        RepositoryVerb::Add(args) => add(context, args),
+        RepositoryVerb::Edit(args) => edit(context, args),
+        RepositoryVerb::Rename(args) => rename(context, args),
+        RepositoryVerb::Drop(args) => drop(context, args),
+        RepositoryVerb::Add(args) => add::add(context, args),
+        RepositoryVerb::Remove(args) => remove(context, args),
+        RepositoryVerb::Copy(args) => copy(context, args, false),
+        RepositoryVerb::Move(args) => copy(context, args, true),
+        RepositoryVerb::Retain(args) => retain(context, args),
     }
 }
 
@@ -87,7 +165,7 @@ fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
         name: args.name.clone(),
         comment: args.comment.clone(),
         distribution: args.distribution.clone(),
-        component: component(&args.component)?,
+        component: stored::component(&args.component)?,
     };
     store.apply(&operation, context.now())?;
     if context.json {
@@ -95,10 +173,6 @@ fn create(context: &Context, args: &CreateArgs) -> Result<ExitCode> {
     }
     context.tell(&format!("made the repository `{}`", args.name));
     Ok(ExitCode::SUCCESS)
-}
-
-fn component(name: &str) -> Result<Component> {
-    Component::new(name).map_err(|error| super::error::CliError::Usage(error.to_string()).into())
 }
 
 fn list(context: &Context) -> Result<ExitCode> {
@@ -114,29 +188,14 @@ fn list(context: &Context) -> Result<ExitCode> {
         context.print(&format!(
             "{}: {}{}",
             repository.name,
-            count(repository.packages, "package"),
-            remark(&repository.comment)
+            stored::count(repository.packages, "package"),
+            stored::remark(&repository.comment)
         ));
     }
     if repositories.is_empty() {
         context.tell("there is no repository");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn remark(comment: &str) -> String {
-    match comment {
-        "" => String::new(),
-        comment => format!(" ({comment})"),
-    }
-}
-
-/// Returns a number of things in words.
-fn count(number: u64, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        number => format!("{number} {what}s"),
-    }
 }
 
 /// A repository with its packages.
@@ -146,29 +205,19 @@ struct Shown {
     #[serde(flatten)]
     repository: Repository,
     #[serde(skip_serializing_if = "Option::is_none")]
-    keys: Option<Vec<String>>,
+    keys: Option<Vec<PackageKey>>,
 }
 
 fn show(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
-    let Some(view) = stored::view(context)? else {
-        return Err(StoreError::NotFound {
-            what: "repository",
-            name: args.name.to_string(),
-            nearest: None,
-        }
-        .into());
-    };
+    let view = stored::view_of(context, "repository", args.name.as_str())?;
     let repository = view.repository(&args.name)?;
-    let packages: Vec<Package> = match args.packages {
-        true => view.packages(&view.pin(&Collection::Repository(args.name.clone()))?)?,
-        false => Vec::new(),
+    let collection = Collection::Repository(args.name.clone());
+    let keys = match args.packages {
+        true => Some(view.keys(&view.pin(&collection)?, None)?),
+        false => None,
     };
     if context.json {
-        let keys = packages.iter().map(|package| package.key.to_string());
-        context.print_json(&Shown {
-            keys: args.packages.then(|| keys.collect()),
-            repository,
-        });
+        context.print_json(&Shown { repository, keys });
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = vec![
@@ -185,96 +234,70 @@ fn show(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
             lines.push(format!("  {what}: {value}"));
         }
     }
-    let packages = packages.iter().map(|package| &package.key);
-    lines.extend(packages.map(|key| format!("    {}", stored::package(key))));
+    lines.extend(
+        keys.iter()
+            .flatten()
+            .map(|key| format!("    {}", stored::package(key))),
+    );
     context.print(&lines.join("\n"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The outcome of adding packages, as it is printed.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Outcome {
-    #[serde(flatten)]
-    change: Change,
-    /// The files that are no package that can be published.
-    failed_files: Vec<FailedFile>,
-    /// The number of files in the directories that are no packages by their names.
-    passed_over: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct FailedFile {
-    path: PathBuf,
-    failure: Failure,
-}
-
-fn add(context: &Context, args: &AddArgs) -> Result<ExitCode> {
-    let found = find(&args.paths)?;
-    let mut store = stored::open(context)?;
-    // Before the files are copied: the operation looks again.
-    store.view().repository(&args.repository)?;
-    let mut outcome = Outcome {
-        change: Change::default(),
-        failed_files: Vec::new(),
-        passed_over: found.passed_over,
+fn edit(context: &Context, args: &EditArgs) -> Result<ExitCode> {
+    let operation = Operation::EditRepository {
+        name: args.name.clone(),
+        comment: args.comment.clone(),
+        distribution: args.distribution.clone(),
+        component: args
+            .component
+            .as_deref()
+            .map(stored::component)
+            .transpose()?,
     };
-    let mut errors: Vec<Error> = Vec::new();
-    for files in found.packages.chunks(BATCH) {
-        let mut arrived = match args.dry_run {
-            true => store.look_at(files)?,
-            false => store.take_in(files, context.now())?,
-        };
-        let operation = Operation::AddPackages {
-            repository: args.repository.clone(),
-            packages: std::mem::take(&mut arrived.packages),
-            replace: args.replace,
-            arrived_as: arrived.arrived_as,
-        };
-        let change = match args.dry_run {
-            true => store.foresee(&operation, context.now())?,
-            false => store.apply(&operation, context.now())?,
-        };
-        outcome.change.extend(change);
-        for (path, error) in arrived.refused {
-            outcome.failed_files.push(FailedFile {
-                path,
-                failure: Failure::of(&error),
-            });
-            errors.push(error);
-        }
-    }
-    errors.extend(outcome.change.refused.iter().cloned().map(Error::from));
-    match context.json {
-        true => context.print_json(&outcome),
-        false => tell(context, &outcome.change, args.dry_run),
-    }
-    for error in &errors {
-        context.fail(error);
-    }
-    Ok(match errors.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FAILED),
-    })
+    stored::carry_out(context, &operation, false)
 }
 
-/// Says which packages came and went: always in a dry run, else to a person.
-fn tell(context: &Context, change: &Change, is_foreseen: bool) {
-    let mut lines = Vec::new();
-    for (what, keys) in [
-        ("removed", &change.removed),
-        ("added", &change.added),
-        ("unchanged", &change.unchanged),
-    ] {
-        lines.extend(
-            keys.iter()
-                .map(|key| format!("{what} {}", stored::package(key))),
-        );
-    }
-    match is_foreseen {
-        true if lines.is_empty() => context.print("nothing would change"),
-        true => context.print(&lines.join("\n")),
-        false => context.tell(&lines.join("\n")),
-    }
+fn rename(context: &Context, args: &RenameArgs) -> Result<ExitCode> {
+    let operation = Operation::RenameRepository {
+        name: args.name.clone(),
+        to: args.to.clone(),
+    };
+    stored::carry_out(context, &operation, false)
+}
+
+fn drop(context: &Context, args: &DropArgs) -> Result<ExitCode> {
+    let operation = Operation::DropRepository {
+        name: args.name.clone(),
+        force: args.force,
+    };
+    stored::carry_out(context, &operation, false)
+}
+
+fn remove(context: &Context, args: &RemoveArgs) -> Result<ExitCode> {
+    let operation = Operation::RemovePackages {
+        repository: args.repository.clone(),
+        query: args.query.clone(),
+    };
+    stored::carry_out(context, &operation, args.dry_run)
+}
+
+fn copy(context: &Context, args: &CopyArgs, is_move: bool) -> Result<ExitCode> {
+    let operation = Operation::CopyPackages {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        query: args.query.clone(),
+        with_dependencies: args.with_dependencies,
+        replace: args.replace,
+        is_move,
+    };
+    stored::carry_out(context, &operation, args.dry_run)
+}
+
+fn retain(context: &Context, args: &RetainArgs) -> Result<ExitCode> {
+    let operation = Operation::RetainNewest {
+        repository: args.repository.clone(),
+        versions: args.versions,
+        query: args.query.clone(),
+    };
+    stored::carry_out(context, &operation, args.dry_run)
 }

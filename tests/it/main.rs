@@ -64,8 +64,10 @@ mod requests;
 mod rules;
 #[cfg(feature = "serve")]
 mod serve;
+mod snapshot;
 mod spec;
 mod ssh;
+mod store;
 mod stores;
 mod taken;
 mod tls;

@@ -8,8 +8,18 @@ pub(super) fn hint(error: &StoreError) -> Option<String> {
             nearest: Some(nearest),
             ..
         } => return Some(format!("did you mean `{nearest}`?")),
+        StoreError::NotFound {
+            what: "package", ..
+        } => "`aptmerge package search` shows the keys that there are",
         StoreError::NotFound { what, .. } => {
             return Some(format!("`aptmerge {what} list` shows those that there are"));
+        }
+        StoreError::Needed { .. } => {
+            "`--force` drops it all the same; the snapshots that were made of it stay as they are"
+        }
+        StoreError::Query { .. } => "docs/repositories.md shows queries",
+        StoreError::Damaged(_) => {
+            "`aptmerge store check` says what is wrong; restore the database from a backup"
         }
         StoreError::Newer { .. } => "a newer aptmerge wrote it: run that version, or a later one",
         StoreError::Network { .. } | StoreError::NoSharedMemory => {
