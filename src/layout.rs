@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::names::PoolName;
+
 /// The paths below the root.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -70,9 +72,20 @@ impl Layout {
             self.spool(),
             self.cache(),
             self.packages(),
+            self.pool(),
             self.log(),
         ];
         places.into_iter().find(|place| path.starts_with(place))
+    }
+
+    /// Returns the directory of the published packages of our own, by the names of their pools.
+    pub fn pool(&self) -> PathBuf {
+        self.root.join("pool")
+    }
+
+    /// Returns the directory that stands for an archive whose packages are our own: the files lie below its `pool/`.
+    pub(crate) fn own_archive(&self, pool: &PoolName) -> PathBuf {
+        self.pool().join(pool.as_str())
     }
 
     /// Returns the directory of the text reports.

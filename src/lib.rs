@@ -6,6 +6,7 @@
 mod cache;
 pub mod cancel;
 mod chain;
+pub mod collection;
 pub mod compress;
 pub mod config;
 pub mod deb;

@@ -2,11 +2,11 @@
 
 use rusqlite::Connection;
 
-use super::collection::Collection;
 use super::error::StoreError;
 use super::head::Head;
 use super::list::{List, bucket_of};
 use super::rows;
+use crate::collection::Collection;
 
 /// Returns the lists that repositories and snapshots have.
 pub(super) fn lists(db: &Connection) -> Result<Vec<i64>, StoreError> {

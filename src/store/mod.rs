@@ -60,7 +60,6 @@ mod apply;
 mod arrive;
 mod backup;
 mod check;
-mod collection;
 mod depends;
 mod difference;
 mod edit;
@@ -93,8 +92,8 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 
+pub use crate::collection::{Collection, InvalidCollection};
 pub use check::Report;
-pub use collection::{Collection, InvalidCollection};
 pub use depends::Unmet;
 pub use difference::Difference;
 pub use error::StoreError;

@@ -96,6 +96,17 @@ pub(super) fn stanza(db: &Connection, id: i64) -> Result<Option<Vec<u8>>, StoreE
     Ok(statement.query_row([id], |row| row.get(0)).optional()?)
 }
 
+/// Returns the paths that the package in a file installs.
+pub(super) fn contents(db: &Connection, sha256: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT paths FROM contents WHERE sha256 = ?1")?;
+    let packed: Option<Vec<u8>> = statement.query_row([sha256], |row| row.get(0)).optional()?;
+    let Some(packed) = packed else {
+        return Ok(Vec::new());
+    };
+    let damaged = |_| StoreError::Damaged(format!("the paths of {} are", hex::encode(sha256)));
+    zstd::decode_all(&packed[..]).map_err(damaged)
+}
+
 fn files(db: &Connection, id: i64) -> Result<Vec<PackageFile>, StoreError> {
     let sql = "SELECT name, size, md5, sha1, sha256, sha512
                FROM package_file JOIN file USING (sha256) WHERE package = ?1 ORDER BY name";

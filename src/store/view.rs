@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::names::{Component, RepositoryName, SnapshotName};
 
-use super::collection::Collection;
 use super::depends::{self, Unmet};
 use super::difference::{self, Difference};
 use super::error::StoreError;
@@ -22,6 +21,7 @@ use super::package::{self, Package};
 use super::repository::{self, Repository};
 use super::snapshot::{self, Snapshot};
 use super::{BUSY_TIMEOUT, CACHED_STATEMENTS, holder, schema, select};
+use crate::collection::Collection;
 
 /// The store, to be looked at. It has no method that writes.
 #[derive(Debug)]
@@ -125,6 +125,14 @@ impl View {
             changed,
             component,
         })
+    }
+
+    /// Returns the paths that a binary package installs, one a line and sorted.
+    pub fn contents(&self, package: &Package) -> Result<Vec<u8>> {
+        let [file] = &package.files[..] else {
+            return Ok(Vec::new());
+        };
+        Ok(package::contents(&self.connection, &file.sha256)?)
     }
 
     /// Returns all snapshots, by name.

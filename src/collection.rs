@@ -1,10 +1,11 @@
-//! Names of collections of packages, repositories and snapshots alike.
+//! Names of collections of packages, repositories and snapshots alike, and of whatever else a merged suite is made from.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{InvalidName, RepositoryName, SnapshotName};
+use crate::names::{InvalidName, RepositoryName, SnapshotName, SuiteName};
 
 /// A collection of packages, as the configuration names it: `repository:NAME` or `snapshot:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,8 +48,8 @@ impl TryFrom<String> for Collection {
     }
 }
 
-impl std::fmt::Display for Collection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Repository(name) => write!(f, "repository:{name}"),
             Self::Snapshot(name) => write!(f, "snapshot:{name}"),
@@ -59,5 +60,51 @@ impl std::fmt::Display for Collection {
 impl From<Collection> for String {
     fn from(collection: Collection) -> String {
         collection.to_string()
+    }
+}
+
+/// The part of an archive that a merged suite is made from: one of its suites, or a collection of packages of our own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Upstream {
+    /// A suite of the archive.
+    Suite(SuiteName),
+    /// A collection of the store.
+    Stored(Collection),
+}
+
+impl Upstream {
+    /// Returns the suite.
+    pub fn suite(&self) -> Option<&SuiteName> {
+        match self {
+            Self::Suite(suite) => Some(suite),
+            Self::Stored(_) => None,
+        }
+    }
+}
+
+impl TryFrom<String> for Upstream {
+    type Error = InvalidCollection;
+
+    fn try_from(text: String) -> Result<Self, InvalidCollection> {
+        match text.contains(':') {
+            true => text.parse().map(Self::Stored),
+            false => Ok(Self::Suite(SuiteName::new(text)?)),
+        }
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Suite(suite) => suite.fmt(f),
+            Self::Stored(collection) => collection.fmt(f),
+        }
+    }
+}
+
+impl From<Upstream> for String {
+    fn from(upstream: Upstream) -> String {
+        upstream.to_string()
     }
 }
