@@ -160,6 +160,7 @@ mod tests {
                 "dists/stable",
             ]),
             aliases: set(&["dists/stable"]),
+            ..Tree::default()
         };
         let mark = Mark {
             dir: PathBuf::new(),

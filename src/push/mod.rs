@@ -132,9 +132,16 @@ impl<'a> Production<'a> {
     ) -> Result<Production<'a>> {
         let published = workspace.published();
         let links = published.links.keys();
+        let own = workspace.layout().pool();
+        let pools = published.links.iter().filter_map(|(link, leads)| {
+            let archive = PathBuf::from(leads);
+            let is_own = link.starts_with("pool/") && archive.starts_with(&own);
+            is_own.then(|| (link.clone(), archive))
+        });
+        let pools = pools.collect();
         Ok(Production {
             workspace,
-            tree: Tree::read(&workspace.layout().production())?,
+            tree: Tree::read(&workspace.layout().production(), &pools)?,
             mark: Mark::open(workspace, owners)?,
             generation: published.number,
             date: published.suites.values().map(|s| s.date).max(),

@@ -161,6 +161,10 @@ impl<'a> Rsync<'a> {
             if by_content {
                 arguments.push("--checksum".into());
             }
+            if stage.is_of_packages {
+                // The tree has a symlink to each component of a pool.
+                arguments.push("--copy-dirlinks".into());
+            }
             let mut rules = None;
             match stage.deletes {
                 Deletes::Nothing => {}

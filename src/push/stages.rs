@@ -5,6 +5,9 @@
 //! while a symlink has its name: so a suite that was an alias comes by itself after all others, and clients miss it only for as long as
 //! its own files take.
 //!
+//! Our own packages come before everything else, and those that are gone are deleted after everything else: no index that a client can have
+//! names a package that the target has not. The packages of other local archives stay here.
+//!
 //! The rules name each path that is to be deleted, and protect everything else: rsync deletes a directory only when nothing is left in
 //! it, and never through a symlink that has taken a directory's place. After an interrupted push, files that rsync may have left under
 //! temporary names are deleted as well: a temporary name is made of the name of the file that was on its way.
@@ -13,11 +16,17 @@ use std::collections::BTreeSet;
 
 use super::tree::{Tree, parents};
 
+/// The directories of a tree that a push is about.
+const DISTS: &str = "dists/";
+const POOL: &str = "pool/";
+
 /// One call of rsync: which files of the tree it brings over, by filter rules.
 pub(super) struct Stage {
     pub(super) what: &'static str,
     pub(super) filters: Vec<String>,
     pub(super) deletes: Deletes,
+    /// `true` if it is about our own packages, below the symlinks in the pool.
+    pub(super) is_of_packages: bool,
 }
 
 /// The paths that a call may delete at the target.
@@ -58,12 +67,16 @@ struct Special {
 pub(super) fn stages(tree: &Tree, before: Before<'_>) -> Vec<Stage> {
     let special = find(tree, before.aliases);
     let stay_away = special.aliases.iter().chain(&special.were_aliases);
-    let mut stages = suites(&without(stay_away), &special);
+    let mut stages: Vec<Stage> = packages(tree).into_iter().collect();
+    stages.extend(suites(&without(stay_away), &special));
     if !special.were_aliases.is_empty() {
         stages.extend(suites(&only_below(&special.were_aliases), &special));
     }
     // A line end would end a rule; no name of ours has one. Nor does anything of ours lie elsewhere, whatever was recorded.
-    let is_ours = |path: &&str| path.starts_with("dists/") && !path.contains(['\n', '\r']);
+    let is_ours = |path: &&str| {
+        let is_below = path.starts_with(DISTS) || path.starts_with(POOL);
+        is_below && !path.contains(['\n', '\r'])
+    };
     let gone = before.pushed.difference(&tree.paths).map(String::as_str);
     let gone: Vec<&str> = gone.filter(is_ours).collect();
     if !special.aliases.is_empty() {
@@ -80,27 +93,59 @@ pub(super) fn stages(tree: &Tree, before: Before<'_>) -> Vec<Stage> {
             what: "aliases",
             filters,
             deletes: Deletes::InTheWay,
+            is_of_packages: false,
         });
     }
-    let deletions = match before.prune {
+    let (of_packages, gone): (Vec<&str>, Vec<&str>) =
+        gone.into_iter().partition(|path| path.starts_with(POOL));
+    let of_suites = match before.prune {
         // What is excluded is not deleted: what others keep beside `dists/` is theirs.
         true => rules(&["+ /dists", "+ /dists/**", "- /*"]),
-        false => deletions(&gone, tree, before),
+        false => deletions(&gone, tree, before, DISTS),
     };
-    if !deletions.is_empty() {
-        stages.push(Stage {
-            what: "deletions",
-            filters: deletions,
-            deletes: Deletes::Gone,
-        });
+    for (what, filters, is_of_packages) in [
+        ("deletions", of_suites, false),
+        (
+            "deletions of packages",
+            deletions(&of_packages, tree, before, POOL),
+            true,
+        ),
+    ] {
+        if !filters.is_empty() {
+            stages.push(Stage {
+                what,
+                filters,
+                deletes: Deletes::Gone,
+                is_of_packages,
+            });
+        }
     }
     stages
 }
 
-/// Returns the rules that delete what is gone; rsync looks only into directories that something may be gone from.
-fn deletions(gone: &[&str], tree: &Tree, before: Before<'_>) -> Vec<String> {
+/// Returns the call that brings our own packages, if there are any.
+fn packages(tree: &Tree) -> Option<Stage> {
+    let mut filters = rules(&["+ /pool/"]);
+    for pool in &tree.pools {
+        let below = format!("+ /{}/**", literal(pool, true));
+        filters.extend([rule("+", &format!("{pool}/")), below]);
+    }
+    filters.push("- *".into());
+    (!tree.pools.is_empty()).then_some(Stage {
+        what: "packages",
+        filters,
+        deletes: Deletes::Nothing,
+        is_of_packages: true,
+    })
+}
+
+/// Returns the rules that delete what is gone below a directory; rsync looks only into directories that something may be gone from.
+fn deletions(gone: &[&str], tree: &Tree, before: Before<'_>, within: &str) -> Vec<String> {
     let above: BTreeSet<&str> = match before.is_unfinished {
-        true => tree.directories().collect(),
+        true => tree
+            .directories()
+            .filter(|dir| dir.starts_with(within))
+            .collect(),
         false => gone.iter().flat_map(|path| parents(path)).collect(),
     };
     let mut deletions = Vec::new();
@@ -108,7 +153,8 @@ fn deletions(gone: &[&str], tree: &Tree, before: Before<'_>) -> Vec<String> {
     deletions.extend(kept.map(|dir| rule("+", dir)));
     deletions.extend(risked(gone.iter().copied()));
     if before.is_unfinished {
-        deletions.extend(temporary(tree.paths.union(before.pushed)));
+        let known = tree.paths.union(before.pushed);
+        deletions.extend(temporary(known.filter(|path| path.starts_with(within))));
     }
     if !deletions.is_empty() {
         deletions.push("- *".into());
@@ -205,6 +251,7 @@ fn stage(what: &'static str, in_front: &[String], filters: Vec<String>) -> Stage
         what,
         filters: [in_front, &filters].concat(),
         deletes: Deletes::Nothing,
+        is_of_packages: false,
     }
 }
 
@@ -267,11 +314,64 @@ mod tests {
     }
 
     #[test]
+    fn our_own_packages_come_first_and_go_last() {
+        let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        let tree = Tree {
+            paths: set(&[
+                "dists/",
+                "dists/a/",
+                "dists/a/InRelease",
+                "pool/",
+                "pool/OWN/",
+                "pool/OWN/main/",
+                "pool/OWN/main/InRelease",
+            ]),
+            aliases: BTreeSet::new(),
+            pools: set(&["pool/OWN"]),
+        };
+        let before = Before {
+            aliases: &BTreeSet::new(),
+            pushed: &set(&[
+                "dists/a/old",
+                "pool/OWN/main/gone.deb",
+                "pool/OWN/main/InRelease",
+            ]),
+            is_unfinished: false,
+            prune: true,
+        };
+        let stages = stages(&tree, before);
+        let names: Vec<_> = stages.iter().map(|stage| stage.what).collect();
+        assert_eq!(names.first(), Some(&"packages"));
+        assert_eq!(
+            stages[0].filters,
+            ["+ /pool/", "+ /pool/OWN/", "+ /pool/OWN/**", "- *"]
+        );
+        let last = stages.last().unwrap();
+        assert_eq!(last.what, "deletions of packages");
+        assert_eq!(
+            last.filters,
+            [
+                "+ /pool/",
+                "+ /pool/OWN/",
+                "+ /pool/OWN/main/",
+                "R /pool/OWN/main/gone.deb",
+                "- *",
+            ]
+        );
+        assert_eq!(
+            tree.signed().count(),
+            1,
+            "a file of a package signs nothing"
+        );
+    }
+
+    #[test]
     fn what_is_gone_is_named_and_all_else_protected() {
         let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
         let tree = Tree {
             paths: set(&["dists/", "dists/a/", "dists/a/InRelease", "dists/b"]),
             aliases: set(&["dists/b"]),
+            pools: BTreeSet::new(),
         };
         let pushed = set(&[
             "dists/",
