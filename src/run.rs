@@ -20,7 +20,7 @@ use crate::error::{DomainError, Error, ErrorKind, Result};
 use crate::events::{Listener, Task};
 use crate::fetch::{self, FetchOptions, Spool};
 use crate::openpgp::Signer;
-use crate::publish::{self, Allowances, Plan, Served, StageOptions};
+use crate::publish::{self, Allowances, OwnFiles, Plan, Served, StageOptions};
 use crate::push::{self, PushOptions};
 use crate::report;
 use crate::workspace::Workspace;
@@ -164,6 +164,7 @@ pub fn merge_spool(
     let plan = setup.plan(spool, &signer, &found, now, options.allow.rebuild)?;
     plan.tell_bounds(options.listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, options.listener);
+    OwnFiles::of(&plan).place(workspace.layout())?;
     let staging = staging(&signer, options);
     let checked = plan
         .stage(workspace, staging)?
@@ -199,8 +200,13 @@ pub fn publish_spool(
     plan.tell_bounds(listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, listener);
     let repaired = mended.repaired;
+    let own = OwnFiles::of(&plan);
+    own.place(workspace.layout())?;
     if plan.is_empty() {
         let waiting = plan.waiting(listener)?;
+        if waiting.is_empty() {
+            own.shrink(workspace, now)?;
+        }
         idle::tell(setup, workspace.published(), listener);
         listener.info("nothing changed, nothing to publish");
         return Ok(Outcome {
@@ -233,6 +239,9 @@ pub fn publish_spool(
     let published = swapped.finish(workspace).map_err(unfinished)?;
     drop(syncing);
     listener.info(format!("published generation {}", published.number));
+    if outcome.refused.is_empty() {
+        own.shrink(workspace, now).map_err(unfinished)?;
+    }
     idle::tell(setup, workspace.published(), listener);
     report::write(workspace, &setup.watches, now).map_err(unfinished)?;
     Ok(Outcome {

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::collection::Upstream;
 use crate::names::{Architecture, ArchiveName, Component, PackageName, PoolName, SuiteName};
 use crate::units::{ByteSize, TimeSpan};
 
@@ -67,8 +68,8 @@ pub struct Content {
 pub struct InputSpec {
     /// The archive that the input comes from.
     pub archive: ArchiveName,
-    /// The archive's suite.
-    pub suite: SuiteName,
+    /// The archive's suite, or the collection of our own that stands for one.
+    pub suite: Upstream,
     /// The name that `pool/…` gets: `pool/POOL/…`.
     pub pool: PoolName,
     /// The families of indices that are taken from the input.

@@ -1,6 +1,6 @@
 //! `serve`: the link over HTTP, with the pool redirects.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -30,18 +30,18 @@ struct Serving {
 }
 
 /// Returns the place of an archive's packages: its `redirect`, its first http(s) URI, or its directory here.
-fn target(archive: &Archive) -> Option<PoolTarget> {
+fn target(archive: &Archive, root: &Path) -> Option<PoolTarget> {
     if let Some(base) = archive.elsewhere() {
         return Some(PoolTarget::Redirect(base.to_string()));
     }
-    archive.directory().map(PoolTarget::Directory)
+    archive.directory(root).map(PoolTarget::Directory)
 }
 
 fn site(config: &Config) -> Site {
     let pools = config.archives.values().filter_map(|archive| {
         Some(Pool {
             name: archive.pool.to_string(),
-            target: target(archive)?,
+            target: target(archive, &config.root)?,
         })
     });
     Site {

@@ -10,7 +10,7 @@ mod resolve;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -20,8 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::fetch;
 use crate::fetch::transport::TlsFiles;
+use crate::layout::Layout;
 pub use load::{ConfigError, Problem};
 
+pub use crate::collection::Upstream;
 pub use crate::names::{
     Architecture, ArchiveName, Component, FlatDirectory, PackageName, PoolName, SuiteName,
 };
@@ -104,10 +106,15 @@ pub struct Config {
 pub struct Archive {
     /// The name that `pool/…` gets: `pool/POOL/…`.
     pub pool: PoolName,
-    /// The URIs of the archive, `http:`, `https:` or `file:`; the first that answers wins.
+    /// The URIs of the archive, `http:`, `https:` or `file:`; the first that answers wins. Without any, the packages are our own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uris: Vec<Uri>,
     /// Keyring files whose keys may sign the archive's Release.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(
+        default,
+        deserialize_with = "one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub signed_by: Vec<PathBuf>,
     /// The last day on which keys of these files count that are too weak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,9 +218,17 @@ impl Archive {
         Ok(Keyring::load(&self.signed_by)?.taking_weak_keys_until(until))
     }
 
+    /// Returns whether the packages are our own, from the store.
+    pub fn is_own(&self) -> bool {
+        self.uris.is_empty()
+    }
+
     /// Returns the directory of an archive that lies on this machine: then the tree has links to its packages.
-    pub fn directory(&self) -> Option<PathBuf> {
-        self.uris.iter().find_map(Uri::file_path)
+    pub fn directory(&self, root: &Path) -> Option<PathBuf> {
+        match self.is_own() {
+            true => Some(Layout::new(root).own_archive(&self.pool)),
+            false => self.uris.iter().find_map(Uri::file_path),
+        }
     }
 
     /// Returns the URI that clients are sent to for the packages of the archive: its `redirect`, or its first http(s) URI without a
@@ -228,8 +243,8 @@ impl Archive {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Suite {
-    /// The archives that go into the suite, each with its own suite; `priority` gives the order.
-    pub from: BTreeMap<ArchiveName, SuiteName>,
+    /// The archives that go into the suite, each with its own suite or a collection of our own; `priority` gives the order.
+    pub from: BTreeMap<ArchiveName, Upstream>,
     /// The strategy, if it differs from the general one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) strategy: Option<Strategy>,
@@ -373,11 +388,11 @@ impl Default for Serve {
 }
 
 impl Config {
-    /// Returns the archives of a merged suite with the upstream suite that each gives, highest priority first.
+    /// Returns the archives of a merged suite with what each gives, highest priority first.
     pub fn inputs<'a>(
         &'a self,
         suite: &'a Suite,
-    ) -> impl Iterator<Item = (&'a ArchiveName, &'a Archive, &'a SuiteName)> {
+    ) -> impl Iterator<Item = (&'a ArchiveName, &'a Archive, &'a Upstream)> {
         self.priority.iter().filter_map(|name| {
             let upstream = suite.from.get(name)?;
             Some((name, self.archives.get(name)?, upstream))
@@ -407,7 +422,7 @@ impl Config {
     pub fn without_redirect(&self) -> impl Iterator<Item = &ArchiveName> {
         let archives = self.archives.iter();
         let out_of_reach =
-            archives.filter(|(_, a)| a.elsewhere().is_none() && a.directory().is_none());
+            archives.filter(|(_, a)| a.elsewhere().is_none() && a.directory(&self.root).is_none());
         out_of_reach.map(|(name, _)| name)
     }
 

@@ -7,7 +7,7 @@ use crate::publish;
 use crate::run::Setup;
 use crate::spec::{self, Content, InputSpec, NumberedPin, ReleaseFields, Spec};
 
-use super::{Archive, ArchiveName, ArchiveSuite, Config, Suite};
+use super::{Archive, ArchiveName, ArchiveSuite, Config, Suite, Upstream};
 
 impl Config {
     /// Returns everything that a run works on.
@@ -24,7 +24,8 @@ impl Config {
 
     /// Returns the archives to fetch from, as if the environment named no proxy.
     pub fn sources(&self) -> Sources {
-        let archives = self.archives.iter().map(|(name, archive)| {
+        let fetched = self.archives.iter().filter(|(_, a)| !a.is_own());
+        let archives = fetched.map(|(name, archive)| {
             let source = Source {
                 uris: archive.uris.clone(),
                 proxy: archive.proxy.clone(),
@@ -48,9 +49,9 @@ impl Config {
     /// Returns the settings of publishing.
     pub(crate) fn publishing(&self) -> publish::Settings {
         let archives = self.archives.iter();
-        let local = self.archives.values().filter(|_| self.publish.pool_links);
-        let linked_pools =
-            local.filter_map(|archive| Some((archive.pool.clone(), archive.directory()?)));
+        let local = self.archives.values().filter(|a| self.has_links(a));
+        let linked_pools = local
+            .filter_map(|archive| Some((archive.pool.clone(), archive.directory(&self.root)?)));
         publish::Settings {
             archives: archives
                 .map(|(name, archive)| (archive.pool.clone(), name.clone()))
@@ -110,12 +111,17 @@ impl Config {
         }
     }
 
-    fn input(&self, name: &ArchiveName, archive: &Archive, upstream: &SuiteName) -> InputSpec {
+    /// Returns whether the tree has links to the packages of an archive, if they are here. Our own can be reached in no other way.
+    fn has_links(&self, archive: &Archive) -> bool {
+        self.publish.pool_links || archive.is_own()
+    }
+
+    fn input(&self, name: &ArchiveName, archive: &Archive, upstream: &Upstream) -> InputSpec {
         let families = match &archive.indices {
             Some(narrowed) => self.indices.intersection(narrowed).copied().collect(),
             None => self.indices.clone(),
         };
-        let settings = archive.suites.get(upstream);
+        let settings = upstream.suite().and_then(|suite| archive.suites.get(suite));
         let flat = settings.filter(|settings| settings.flat.is_some());
         let flat = flat.and_then(|settings| settings.component.clone());
         InputSpec {
@@ -131,7 +137,7 @@ impl Config {
             may_be_essential: archive.may_be_essential,
             include: archive.include.clone(),
             exclude: archive.exclude.clone(),
-            is_linked: self.publish.pool_links && archive.directory().is_some(),
+            is_linked: self.has_links(archive) && archive.directory(&self.root).is_some(),
             bounds_validity: archive.check_valid_until && archive.inherit_valid_until,
         }
     }

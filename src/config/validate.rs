@@ -7,7 +7,7 @@ mod taken;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Archive, Config, Family, HashKind, Suite, SuiteName};
+use super::{Archive, Config, Family, HashKind, Suite, SuiteName, Upstream};
 use crate::uri::{Scheme, Uri};
 
 /// A contradiction, and the key that it is about.
@@ -201,11 +201,13 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             "add it where it belongs, highest priority first",
         );
     }
-    if archive.uris.is_empty() {
+    if archive.is_own() {
+        own(name, archive, findings);
+    } else if archive.signed_by.is_empty() {
         findings.add(
-            &["archives", name, "uris"],
-            "no URI is given",
-            "such as [\"https://mirror.example/debian\"]",
+            &["archives", name, "signed-by"],
+            "no keyring is named",
+            "an archive without a key is not fetched; name the file that holds the keys of its Release",
         );
     }
     if let Some((why, hint)) = archive.redirect.as_ref().and_then(redirect_fault) {
@@ -218,16 +220,9 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             "set client-certificate as well",
         );
     }
-    if archive.signed_by.is_empty() {
-        findings.add(
-            &["archives", name, "signed-by"],
-            "no keyring is named",
-            "an archive without a key is not fetched; name the file that holds the keys of its Release",
-        );
-    }
     for suite in archive.suites.keys() {
         let mut taken = config.suites.values().flat_map(|merged| &merged.from);
-        if !taken.any(|(from, upstream)| from.as_str() == name && upstream == suite) {
+        if !taken.any(|(from, upstream)| from.as_str() == name && upstream.suite() == Some(suite)) {
             findings.add(
                 &["archives", name, "suites", suite.as_str()],
                 format!("no suite takes `{suite}` from `{name}`"),
@@ -245,6 +240,25 @@ fn archive(config: &Config, name: &str, archive: &Archive, findings: &mut Findin
             &["archives", name, "pool"],
             format!("`{}` is the pool of `{other}` too", archive.pool),
             "each archive needs a pool name of its own, or redirects could not tell them apart",
+        );
+    }
+}
+
+/// Checks an archive without URIs: what only matters for fetching has no meaning there.
+fn own(name: &str, archive: &Archive, findings: &mut Findings) {
+    let keys = [
+        ("signed-by", !archive.signed_by.is_empty()),
+        ("redirect", archive.redirect.is_some()),
+        ("proxy", archive.proxy.is_some()),
+        ("ca-file", !archive.ca_file.is_empty()),
+        ("client-certificate", archive.client_certificate.is_some()),
+        ("max-age", archive.max_age.is_some()),
+    ];
+    for (key, _) in keys.iter().filter(|(_, is_set)| *is_set) {
+        findings.add(
+            &["archives", name, key],
+            "the archive has no `uris`, so its packages are our own, and nothing is fetched",
+            "give `uris`, or take the key out",
         );
     }
 }
@@ -335,13 +349,25 @@ fn suite(config: &Config, name: &SuiteName, suite: &Suite, findings: &mut Findin
             "from = { debian = \"bookworm\" }",
         );
     }
-    for archive in suite.from.keys() {
-        if !config.archives.contains_key(archive) {
-            findings.add(
-                &["suites", name, "from", archive.as_str()],
+    for (archive, origin) in &suite.from {
+        let path = ["suites", name, "from", archive.as_str()];
+        match (config.archives.get(archive), origin) {
+            (None, _) => findings.add(
+                &path,
                 format!("there is no archive `{archive}`"),
                 &nearest_archive(config, archive.as_str()),
-            );
+            ),
+            (Some(known), Upstream::Suite(suite)) if known.is_own() => findings.add(
+                &path,
+                format!("[archives.{archive}] has no `uris`, so it has no suite `{suite}`"),
+                "give it `uris`, or name packages of our own: \"repository:NAME\"",
+            ),
+            (Some(known), Upstream::Stored(stored)) if !known.is_own() => findings.add(
+                &path,
+                format!("[archives.{archive}] has `uris`, so `{stored}` cannot stand for it"),
+                "add an entry with `pool` and without `uris` to [archives]",
+            ),
+            _ => {}
         }
     }
     for (field, value) in &suite.release {

@@ -14,6 +14,7 @@ mod proof;
 mod refresh;
 mod settings;
 mod spool;
+mod stored;
 pub mod transport;
 mod unclaimed;
 mod update;

@@ -22,6 +22,7 @@ use super::error::{FetchError, SpoolError};
 use super::proof::{Proof, prove_signature};
 use super::settings::{Source, Sources};
 use super::spool::{self, Freshness, Held, Spool, SpooledSuite};
+use super::stored;
 use super::transport::{self, Transport, TransportOptions};
 use super::update::{FetchOptions, Found, SuiteFetch};
 
@@ -119,6 +120,7 @@ pub(crate) fn refresh(
             })
             .collect::<Result<Vec<_>>>()
     })?;
+    let stored = stored::pin(workspace.layout(), suites);
     let mut suites = BTreeMap::new();
     let mut absent = BTreeMap::new();
     for (key, spooled) in fetched {
@@ -134,7 +136,7 @@ pub(crate) fn refresh(
     if suites.values().any(|s| may_be_new(&s.freshness)) {
         spool::collect_garbage(&dir)?;
     }
-    Ok(Spool::new(dir, suites, absent))
+    Ok(Spool::new(dir, suites, absent, stored))
 }
 
 /// Returns the Date of the latest Release of an archive's suite that something published was made from.

@@ -20,9 +20,11 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use crate::collection::Upstream;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::Listener;
+use crate::layout::Layout;
 use crate::listing;
 use crate::merge::{Input, InputFacts, Inputs};
 use crate::names::{ArchiveName, FlatDirectory, SuiteName};
@@ -38,6 +40,7 @@ use super::input::SpoolInput;
 use super::object::{digests_of_object, has_object, object_path};
 use super::proof::{ArchiveKeyring, Proof, Vouchers, prove};
 use super::settings::{Source, Sources};
+use super::stored::{self, Stored};
 
 /// The relation of a copy to what the archive has now.
 #[derive(Debug)]
@@ -124,6 +127,8 @@ pub struct Spool {
     suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
     /// The suites that have no copy and could not be fetched, with the reason.
     absent: BTreeMap<(ArchiveName, SuiteName), Arc<FetchError>>,
+    /// The lists of packages of our own.
+    stored: Stored,
     /// `true` if the spool was opened without the lock, so that nothing in it may be changed.
     read_only: bool,
 }
@@ -133,11 +138,13 @@ impl Spool {
         dir: PathBuf,
         suites: BTreeMap<(ArchiveName, SuiteName), SpooledSuite>,
         absent: BTreeMap<(ArchiveName, SuiteName), Arc<FetchError>>,
+        stored: Stored,
     ) -> Self {
         Self {
             dir,
             suites,
             absent,
+            stored,
             read_only: false,
         }
     }
@@ -149,21 +156,22 @@ impl Spool {
         suites: &[Spec],
         now: Timestamp,
     ) -> Result<Spool> {
-        Self::read(workspace.layout().spool(), sources, suites, now, false)
+        Self::read(workspace.layout(), sources, suites, now, false)
     }
 
     /// Reads the copies without the lock, only to look at them. A run may remove objects that they name at any moment.
     pub fn view(view: &View, sources: &Sources, suites: &[Spec], now: Timestamp) -> Result<Spool> {
-        Self::read(view.layout().spool(), sources, suites, now, true)
+        Self::read(view.layout(), sources, suites, now, true)
     }
 
     fn read(
-        dir: PathBuf,
+        layout: &Layout,
         sources: &Sources,
         specs: &[Spec],
         now: Timestamp,
         read_only: bool,
     ) -> Result<Spool> {
+        let dir = layout.spool();
         let keyrings = keyrings(sources);
         let mut suites = BTreeMap::new();
         for (archive, suite) in upstream_suites(specs) {
@@ -183,6 +191,7 @@ impl Spool {
             dir,
             suites,
             absent: BTreeMap::new(),
+            stored: stored::pin(layout, specs),
             read_only,
         })
     }
@@ -246,7 +255,18 @@ impl Inputs for Spool {
     fn inputs<'a>(&'a self, content: &Content) -> Result<Vec<Box<dyn Input + 'a>>> {
         let inputs = content.inputs.iter();
         let inputs = inputs.map(|input| {
-            let key = (input.archive.clone(), input.suite.clone());
+            let suite = match &input.suite {
+                Upstream::Suite(suite) => suite,
+                Upstream::Stored(collection) => {
+                    return match self.stored.get(collection) {
+                        Some(Ok(list)) => {
+                            Ok(Box::new(list.input(content, input)) as Box<dyn Input>)
+                        }
+                        _ => Err(stored::lacks(&self.stored, collection)),
+                    };
+                }
+            };
+            let key = (input.archive.clone(), suite.clone());
             match self.suites.get_key_value(&key) {
                 Some((key, spooled)) => Ok(Box::new(SpoolInput {
                     spool: &self.dir,
@@ -262,7 +282,7 @@ impl Inputs for Spool {
                     },
                     doubt: spooled.doubt.as_deref(),
                 }) as Box<dyn Input>),
-                None => Err(self.lacks(&input.archive, &input.suite)),
+                None => Err(self.lacks(&input.archive, suite)),
             }
         });
         inputs.collect()
@@ -287,9 +307,11 @@ fn fault_of_age(
 /// Returns every suite of every archive that the merged suites are made from.
 pub(super) fn upstream_suites(specs: &[Spec]) -> BTreeSet<(ArchiveName, SuiteName)> {
     let inputs = specs.iter().flat_map(|spec| &spec.content.inputs);
-    inputs
-        .map(|input| (input.archive.clone(), input.suite.clone()))
-        .collect()
+    let suites = inputs.filter_map(|input| {
+        let suite = input.suite.suite()?;
+        Some((input.archive.clone(), suite.clone()))
+    });
+    suites.collect()
 }
 
 /// Warns that a suite stays at its copy, and says why.

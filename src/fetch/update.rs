@@ -517,7 +517,9 @@ impl SuiteFetch<'_> {
             let inputs = suite.content.inputs.iter();
             inputs.map(|input| (&suite.content, input))
         });
-        inputs.filter(|(_, input)| input.archive == *self.name && input.suite == *self.suite)
+        inputs.filter(|(_, input)| {
+            input.archive == *self.name && input.suite.suite() == Some(self.suite)
+        })
     }
 
     fn unclaimed(&self, release: &Release) -> BTreeSet<String> {

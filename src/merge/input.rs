@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
@@ -69,6 +70,11 @@ pub trait Input: Sync {
     /// Fails if nothing new may be made of the input.
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Returns the package files that we have ourselves, each with the path that the input's stanzas name and the file.
+    fn files(&self) -> Vec<(String, PathBuf)> {
+        Vec::new()
     }
 
     /// Returns whether the input has an index.

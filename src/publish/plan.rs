@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::events::Listener;
 use crate::indices::has_component;
 use crate::merge::{Input, Inputs, MERGE_VERSION};
-use crate::names::SuiteName;
+use crate::names::{PoolName, SuiteName};
 use crate::openpgp::SigningKeys;
 use crate::spec::{Spec, digest};
 use crate::workspace::{Generation, SuiteRecord};
@@ -18,6 +18,7 @@ use super::link::{Served, served};
 use super::mend::Mended;
 use super::readback;
 use super::refused::Refused;
+use super::release;
 use super::settings::Settings;
 use super::validity::{self, Bound};
 
@@ -223,6 +224,16 @@ impl<'a> Plan<'a> {
         suites.any(|s| s.name == suite && matches!(s.action, Action::Wait(_)))
     }
 
+    /// Returns the inputs of all suites that have theirs, each with its pool.
+    pub(super) fn all_inputs(&self) -> impl Iterator<Item = (&PoolName, Box<dyn Input + 'a>)> {
+        self.suites.iter().flat_map(|suite| {
+            let content = &suite.spec.content;
+            let inputs = self.inputs.inputs(content).unwrap_or_default();
+            let pools = content.inputs.iter().map(|input| &input.pool);
+            pools.zip(inputs)
+        })
+    }
+
     /// Returns the inputs of a suite. Refuses to make a suite from inputs that nothing proves, unless the result would be what is already
     /// published.
     pub(super) fn inputs(&self, suite: &SuitePlan<'_>) -> Result<Vec<Box<dyn Input + 'a>>> {
@@ -279,7 +290,7 @@ impl Digests {
             indices.collect::<BTreeMap<_, _>>()
         });
         let indices: Vec<_> = indices.collect();
-        let inherited = inputs.first().map(|input| {
+        let inherited = release::model(content, inputs).map(|(_, input)| {
             let fields = input.facts().fields.as_ref();
             fields.map_err(ToString::to_string)
         });

@@ -13,7 +13,7 @@ use crate::indices::IndexName;
 use crate::manifest::FileDigests;
 use crate::merge::Input;
 use crate::names::SuiteName;
-use crate::spec::{Content, HashKind};
+use crate::spec::{Content, HashKind, InputSpec};
 
 use super::error::PublishError;
 
@@ -84,12 +84,22 @@ impl From<Digests> for FileDigest {
     }
 }
 
-/// Returns the fields that a suite's Release inherits from its first input.
+/// Returns the input whose fields a suite's Release inherits: the first that is an archive's suite, since packages of our own have no Release.
+pub(super) fn model<'i>(
+    content: &'i Content,
+    inputs: &'i [Box<dyn Input + '_>],
+) -> Option<(&'i InputSpec, &'i dyn Input)> {
+    let mut inputs = content.inputs.iter().zip(inputs);
+    let (settings, input) = inputs.find(|(settings, _)| settings.suite.suite().is_some())?;
+    Some((settings, &**input))
+}
+
+/// Returns the fields that a suite's Release inherits.
 pub(super) fn inherited(
     content: &Content,
     inputs: &[Box<dyn Input + '_>],
 ) -> Result<Vec<(String, String)>> {
-    let Some((settings, input)) = content.inputs.iter().zip(inputs).next() else {
+    let Some((settings, input)) = model(content, inputs) else {
         return Ok(Vec::new());
     };
     let fields = input.facts().fields.clone();

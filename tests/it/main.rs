@@ -48,6 +48,7 @@ mod news;
 mod odd;
 mod odd_releases;
 mod openpgp;
+mod own;
 mod owner;
 #[cfg(feature = "serve")]
 mod pdiff;

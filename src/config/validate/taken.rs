@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::Findings;
-use crate::config::{Archive, Config, Suite};
+use crate::config::{Archive, Config, Suite, Upstream};
 
 /// Checks the components and architectures that are taken from an archive against those of the suites that are made from it.
 pub(super) fn taken(config: &Config, name: &str, archive: &Archive, findings: &mut Findings) {
@@ -58,7 +58,8 @@ fn flat(config: &Config, name: &str, archive: &Archive, findings: &mut Findings)
             ),
             (Some(_), Some(component)) => {
                 let mut suites = config.suites_of(name);
-                let takes_it = |merged: &Suite| merged.from.get(name) == Some(suite);
+                let takes_it =
+                    |merged: &Suite| merged.from.get(name).and_then(Upstream::suite) == Some(suite);
                 if !suites.any(|merged| {
                     takes_it(merged) && config.components_of(merged).contains(component)
                 }) {

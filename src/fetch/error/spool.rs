@@ -31,6 +31,12 @@ pub enum SpoolError {
         /// Its suite.
         suite: String,
     },
+    /// There is no store, so no collection of packages of our own either.
+    #[error("there is no {collection}: no repository was made yet")]
+    NoStore {
+        /// The collection, `repository:tools`.
+        collection: String,
+    },
     /// The archive's keyring does not prove a copy in the spool.
     #[error(
         "nothing new is made of the copy of suite `{suite}` of archive `{archive}`, since its signature no longer convinces: {why}"
@@ -57,6 +63,7 @@ impl DomainError for SpoolError {
     fn kind(&self) -> ErrorKind {
         match self {
             SpoolError::Damaged { .. } => ErrorKind::Damaged,
+            SpoolError::NoStore { .. } => ErrorKind::NotFound,
             _ => ErrorKind::Upstream,
         }
     }
