@@ -286,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_has_pieces_as_well() {
+        let text: Vec<u8> = (0..3_500_000).map(|n| (n / 1000) as u8).collect();
+        let mut writer = gz::MemberWriter::new(Vec::new()).unwrap();
+        writer.write_all(&text).unwrap();
+        let mut file = open(Form::Gz, &writer.finish().unwrap()).unwrap();
+        let (all, parts) = unpacked(&mut file, &[], text.len() as u64).unwrap();
+        assert!(all == text && parts.len() == 4, "{}", parts.len());
+        let (rest, _) = unpacked(&mut file, &parts[..3], 1 << 20).unwrap();
+        assert!(rest == text[3 << 20..]);
+    }
+
+    #[test]
     fn a_file_of_nothing_has_no_pieces() {
         for form in Form::ALL {
             let (bytes, _) = file(form, &[]);

@@ -593,15 +593,6 @@ fn cache_entry(site: &Site, kind: &str, name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Changes an entry of the cache, so that its checksum is right.
-fn forge(path: &Path, change: impl Fn(&[u8]) -> Vec<u8>) {
-    let bytes = fs::read(path).unwrap();
-    let content = change(&bytes[32..]);
-    let name = hex::decode(path.file_name().unwrap().to_str().unwrap()).unwrap();
-    let checksum = hex::decode(sha256(&[&name[..], &content].concat())).unwrap();
-    fs::write(path, [checksum, content].concat()).unwrap();
-}
-
 /// An outline that counts the lines of its first stanza wrongly gave a patch that is wrong, and with it every later one.
 #[test]
 fn a_wrong_outline_in_the_cache_gives_no_wrong_patch() {
@@ -612,7 +603,7 @@ fn a_wrong_outline_in_the_cache_gives_no_wrong_patch() {
     change(&site, 1, "1");
     note(&tree, &mut known);
     let plain = sha256(site.index(&format!("{SUITE}/{PACKAGES}")).as_bytes());
-    forge(&cache_entry(&site, "outlines-1", &plain), |packed| {
+    state::forge(&cache_entry(&site, "outlines-1", &plain), |packed| {
         let mut notes = zstd::decode_all(packed).unwrap();
         notes[16] += 1;
         zstd::encode_all(&notes[..], 1).unwrap()
@@ -728,7 +719,7 @@ fn a_wrong_piece_in_the_cache_costs_one_run_some_time() {
         .collect();
     assert!(!pieces.is_empty());
     for piece in &pieces {
-        forge(piece, |content| {
+        state::forge(piece, |content| {
             let mut content = content.to_vec();
             let middle = content.len() / 2;
             content[middle] ^= 1;
