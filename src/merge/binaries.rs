@@ -144,6 +144,8 @@ impl BinaryGroup<'_> {
             }
         }
         let texts = texts(merge, &outcome.kept, &pools);
+        // The entries take up as much memory as a third of their index, and to compress that takes long.
+        drop(outcome);
         components
             .par_iter()
             .zip(&texts)

@@ -35,8 +35,8 @@ type NameAndVersion = (Vec<u8>, Vec<u8>);
 struct Need {
     /// The version as one of the binaries writes it.
     version: Vec<u8>,
-    /// For each archive with a binary that needs the source: one such binary, by the rank of the archive.
-    users: BTreeMap<u16, String>,
+    /// For each archive with a binary that needs the source: one such binary, sorted by the rank of the archive.
+    users: Vec<(u16, String)>,
     /// The ranks of two archives each: the binary of the first took the place of one that the second built from a source of this name.
     given: BTreeSet<(u16, u16)>,
 }
@@ -44,8 +44,27 @@ struct Need {
 impl Need {
     /// Returns whether a binary of an archive above some rank needs the source.
     fn has_user_above(&self, rank: u16) -> bool {
-        let highest = self.users.first_key_value();
+        let highest = self.users.first();
         highest.is_some_and(|(highest, _)| *highest < rank)
+    }
+
+    /// Notes a binary. One name for each archive is enough to say which binary needs the source; it is the same one, whichever architecture
+    /// comes first.
+    fn add_user(&mut self, rank: u16, name: Name<'_>) {
+        match self.users.binary_search_by_key(&rank, |(rank, _)| *rank) {
+            Ok(at) => {
+                let known = &mut self.users[at].1;
+                let name = name.to_string();
+                if name < *known {
+                    *known = name;
+                }
+            }
+            Err(at) => {
+                // Nearly all have one user.
+                self.users.reserve_exact(1);
+                self.users.insert(at, (rank, name.to_string()));
+            }
+        }
     }
 }
 
@@ -71,18 +90,10 @@ impl Needed {
             let key = (source.folded().into_owned(), version_key(version));
             let need = sources.entry(key).or_insert_with(|| Need {
                 version: version.to_vec(),
-                users: BTreeMap::new(),
+                users: Vec::new(),
                 given: BTreeSet::new(),
             });
-            // One name per archive is enough to say which binary needs the source. It is the same one, whichever architecture comes first.
-            let name = binary.name.to_string();
-            let user = need
-                .users
-                .entry(binary.rank)
-                .or_insert_with(|| name.clone());
-            if name < *user {
-                *user = name;
-            }
+            need.add_user(binary.rank, binary.name);
             let lost = lost.get(&(binary.name, source));
             need.given.extend(lost.map(|from| (binary.rank, *from)));
         }
@@ -150,9 +161,9 @@ pub(crate) fn apply<'a>(
     let mut missing = BTreeSet::new();
     let describe = |name: &[u8], need: &Need| {
         let source = format!("{} {}", lossy(name), lossy(&need.version));
-        let users = need.users.values();
+        let users = need.users.iter();
         users
-            .map(|binary| format!("{binary} ({source})"))
+            .map(|(_, binary)| format!("{binary} ({source})"))
             .collect::<Vec<_>>()
     };
     for (key, need) in &needed {
@@ -162,7 +173,7 @@ pub(crate) fn apply<'a>(
         // The best witness of a binary's source is the owner, then the binary's own archive; an archive below the binary's is none.
         let found = candidates.get(key).into_iter().flatten();
         let found = found.min_by_key(|e| {
-            let is_users = need.users.contains_key(&e.rank);
+            let is_users = need.users.iter().any(|(rank, _)| *rank == e.rank);
             (
                 !is_owners(e),
                 need.has_user_above(e.rank),
@@ -170,11 +181,11 @@ pub(crate) fn apply<'a>(
                 e.rank,
             )
         });
-        match (found, need.users.values().next()) {
-            (Some(found), Some(user)) if is_owners(found) => {
+        match (found, need.users.first()) {
+            (Some(found), Some((_, user))) if is_owners(found) => {
                 restored.push((*found, user.clone()));
             }
-            (Some(found), Some(user)) => others.push((key, *found, user.clone())),
+            (Some(found), Some((_, user))) => others.push((key, *found, user.clone())),
             _ => missing.extend(describe(&key.0, need)),
         }
     }

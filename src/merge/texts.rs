@@ -10,7 +10,7 @@ use super::rewrite::PoolStrings;
 /// Returns the texts of the components, in the order of publication, from the entries by name.
 pub(super) fn texts<'a>(
     merge: &'a SuiteMerge<'_>,
-    kept: &'a [Entry<'a>],
+    kept: &[Entry<'a>],
     pools: &'a [PoolStrings],
 ) -> Vec<Text<'a>> {
     let components = 0..merge.spec.components.len();
