@@ -20,7 +20,7 @@ use crate::error::{DomainError, Error, ErrorKind, Result};
 use crate::events::{Listener, Task};
 use crate::fetch::{self, FetchOptions, Spool};
 use crate::openpgp::Signer;
-use crate::publish::{self, Allowances, OwnFiles, Plan, Served, StageOptions};
+use crate::publish::{self, Allowances, Mended, OwnFiles, Plan, Served, StageOptions};
 use crate::push::{self, PushOptions};
 use crate::report;
 use crate::workspace::Workspace;
@@ -129,12 +129,11 @@ pub fn foretell<'a>(
     spool: &'a Spool,
     options: &RunOptions<'_>,
 ) -> Result<(Plan<'a>, Outcome)> {
-    let now = later_than_published(workspace, options)?;
     let signer = setup.signing.signer()?;
     let found = publish::inspect(workspace)?;
-    let plan = setup.plan(spool, &signer, &found, now, options.allow.rebuild)?;
+    let plan = plan(setup, spool, &signer, &found, options)?;
     plan.tell_bounds(options.listener);
-    let keys = keys::tell(spool, &plan.keys, &setup.suites, now, options.listener);
+    let keys = keys::tell(spool, &plan.keys, &setup.suites, plan.now, options.listener);
     let served = workspace.published();
     let outcome = match plan.is_empty() {
         true => Outcome::waiting(spool, &plan.waiting(options.listener)?, served),
@@ -191,12 +190,12 @@ pub fn publish_spool(
 ) -> Result<Outcome> {
     let listener = options.listener;
     options.cancel.check()?;
-    let now = later_than_published(workspace, options)?;
     // A run that died after its last swap did not write the reports.
-    report::write(workspace, &setup.watches, now)?;
+    report::write(workspace, &setup.watches, (options.clock)())?;
     let signer = setup.signing.signer()?;
     let mended = publish::mend(workspace, listener)?;
-    let plan = setup.plan(spool, &signer, &mended, now, options.allow.rebuild)?;
+    let plan = plan(setup, spool, &signer, &mended, options)?;
+    let now = plan.now;
     plan.tell_bounds(listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, listener);
     let repaired = mended.repaired;
@@ -274,17 +273,27 @@ fn unfinished(source: Error) -> Error {
     Unfinished { source }.into()
 }
 
-/// Returns the present time in whole seconds, since Dates have no fractions. Waits for the next second if the latest Date published is
-/// of this very second.
-fn later_than_published(workspace: &Workspace<'_>, options: &RunOptions<'_>) -> Result<Timestamp> {
-    let latest = workspace.published().suites.values().map(|s| s.date).max();
-    let mut now = (options.clock)();
-    if latest == Some(now.as_second()) {
-        std::thread::sleep(std::time::Duration::from_millis(1010));
-        now = (options.clock)();
+/// Plans a generation. Waits for the next second if a suite that is to be made anew has a Date of this very second; other suites may
+/// have one.
+fn plan<'a>(
+    setup: &'a Setup,
+    spool: &'a Spool,
+    signer: &Signer,
+    mended: &Mended<'a>,
+    options: &RunOptions<'_>,
+) -> Result<Plan<'a>> {
+    let plan = |now| setup.plan(spool, signer, mended, now, options.allow.rebuild);
+    let planned = plan(whole_seconds((options.clock)()))?;
+    if !planned.is_within_a_second() {
+        return Ok(planned);
     }
-    // The second that a time lies in is a time as well.
-    Ok(Timestamp::from_second(now.as_second()).unwrap_or(now))
+    std::thread::sleep(std::time::Duration::from_millis(1010));
+    plan(whole_seconds((options.clock)()))
+}
+
+/// Returns the second that a time lies in: Dates have no fractions.
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 fn record(workspace: &Workspace<'_>, outcome: &Outcome, options: &RunOptions<'_>) -> Result<()> {

@@ -14,8 +14,9 @@
 //! - A client that read InRelease before the swap finds the indices that it names under by-hash afterwards: every generation
 //!   carries those of the generations before it, for as long as the configuration says.
 //!
-//! Time stamps are the Date of the generation, which grows by at least a whole second with each generation. So the quick check of rsync
-//! sees every change, and the same inputs and clock give the same files.
+//! The time stamp of a file is the Date that its suite got when the file was made, and the Date of a suite grows by at least a whole second
+//! whenever the suite is made anew. So a file that changed has a later time than it had, the quick check of rsync sees every change, and
+//! the same inputs and clock give the same files. Dates grow for each suite by itself: two suites may have the same.
 //!
 //! The module `refused` explains why no archive keeps suites back that are not made from it. The module `trees` explains which suites stay
 //! in the trees as they are, and why that is safe; the module `mend`, how a tree is mended that somebody damaged.

@@ -77,7 +77,8 @@ pub struct Plan<'a> {
     pub(super) settings: &'a Settings,
     inputs: &'a dyn Inputs,
     pub(super) published: &'a Generation,
-    pub(super) now: Timestamp,
+    /// The time of the plan, in whole seconds: the Date of the suites that are made anew.
+    pub(crate) now: Timestamp,
     /// The suites, in the order of their names.
     pub suites: Vec<SuitePlan<'a>>,
     /// Suites that are published and no longer configured.
@@ -200,6 +201,16 @@ impl<'a> Plan<'a> {
         self.removed.is_empty()
             && !self.links_changed
             && (self.suites.iter()).all(|s| matches!(s.action, Action::Keep | Action::Wait(_)))
+    }
+
+    /// Returns whether a suite that is to be made anew has a Date of this very second, so that its next one would not be later.
+    pub(crate) fn is_within_a_second(&self) -> bool {
+        let mut suites = self.suites.iter();
+        suites.any(|suite| {
+            let record = self.published.suites.get(suite.name.as_str());
+            matches!(suite.action, Action::Sign(_) | Action::Merge(_))
+                && record.is_some_and(|record| record.date == self.now.as_second())
+        })
     }
 
     /// Returns the suites that wait for an archive, and warns of each. Fails if nothing is published besides.
