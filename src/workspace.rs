@@ -93,7 +93,9 @@ pub(crate) use error::is_damaged;
 pub use crate::durable::SymlinkedDirectory;
 pub use crate::layout::{Layout, PRODUCTION, VOLATILE};
 pub(crate) use generation::split_input;
-pub use generation::{DerivedRecord, Generation, InputRecord, LastReferenced, SuiteRecord};
+pub use generation::{
+    DerivedRecord, Generation, GivenUp, InputRecord, LastReferenced, SuiteRecord,
+};
 pub use owner::check_owner;
 pub use record::Record;
 use record::overwrite_json;

@@ -22,7 +22,7 @@ pub struct Settings {
     pub(crate) cache_size: ByteSize,
 }
 
-/// The bounds on the time that files stay under by-hash: files go when both are passed.
+/// The bounds on the time that files stay under by-hash: files go when both are passed, or earlier where they take up too much.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Retention {
@@ -30,6 +30,9 @@ pub(crate) struct Retention {
     pub generations: u64,
     /// At least so many days.
     pub days: u64,
+    /// The most bytes of such files that a suite keeps; those that were not named for longest go first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<ByteSize>,
 }
 
 impl Default for Retention {
@@ -37,6 +40,7 @@ impl Default for Retention {
         Self {
             generations: 6,
             days: 3,
+            max_bytes: None,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::names::SuiteName;
 use crate::openpgp::Signer;
 use crate::suite_report::report_of_older;
 use crate::units::ByteSize;
-use crate::workspace::{Generation, Layout, SuiteRecord, VOLATILE, Workspace};
+use crate::workspace::{Generation, GivenUp, Layout, SuiteRecord, VOLATILE, Workspace};
 
 use super::check::{CheckOptions, check_suite};
 use super::checkpoints::Checkpoints;
@@ -487,6 +487,17 @@ impl Checked {
             Some((name, difference))
         });
         difference.collect()
+    }
+
+    /// Returns the files under by-hash that these suites removed before their time.
+    pub fn given_up(&self) -> BTreeMap<String, GivenUp> {
+        let suites = &self.0.generation.suites;
+        let changed = self.0.changed.iter().map(ToString::to_string);
+        let given_up = changed.filter_map(|name| {
+            let given_up = suites.get(&name)?.given_up?;
+            Some((name, given_up))
+        });
+        given_up.collect()
     }
 
     /// Returns the suites that are no longer published.

@@ -21,7 +21,7 @@ use crate::manifest::{FileDigests, Manifest, ManifestFile};
 use crate::merge::{self, Input, SuiteMerge, SuiteReport};
 use crate::openpgp::{Signed, Signer};
 use crate::spec::HashKind;
-use crate::workspace::{DerivedRecord, InputRecord, LastReferenced, SuiteRecord};
+use crate::workspace::{DerivedRecord, GivenUp, InputRecord, LastReferenced, SuiteRecord};
 
 use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
@@ -324,7 +324,14 @@ impl SuiteStage<'_> {
         drop(progress);
         let text = release::suite_release(content, &identity, plan.now, valid_until, &files);
         self.sign(signer, &text, &mut manifest)?;
-        let retained = self.retain(&before, &mut manifest)?;
+        let (retained, given_up) = self.retain(&before, &mut manifest)?;
+        if let Some(given_up) = given_up {
+            let GivenUp { files, bytes } = given_up;
+            let suite = self.suite.name;
+            listener.info(format!(
+                "suite {suite}: {files} files of {bytes} bytes went from by-hash before their time, as `by-hash.max-bytes` wants it"
+            ));
+        }
         Ok(SuiteRecord {
             generation: self.number,
             content: self.suite.content.clone(),
@@ -338,6 +345,7 @@ impl SuiteStage<'_> {
             patches: proven,
             manifest,
             retained,
+            given_up,
         })
     }
 
@@ -442,12 +450,13 @@ impl SuiteStage<'_> {
         Ok(())
     }
 
-    /// Carries on the by-hash files of earlier generations, and enters them into the manifest of the new one.
+    /// Carries on the by-hash files of earlier generations, and enters them into the manifest of the new one. Returns them, and those that
+    /// went before their time.
     fn retain(
         &self,
         before: &Manifest,
         manifest: &mut Manifest,
-    ) -> Result<BTreeMap<String, LastReferenced>> {
+    ) -> Result<(BTreeMap<String, LastReferenced>, Option<GivenUp>)> {
         let empty = BTreeMap::new();
         let mut retained = by_hash::retained(
             by_hash::existing(before),
@@ -456,6 +465,11 @@ impl SuiteStage<'_> {
             self.plan.settings.by_hash,
             self.plan.now.as_second(),
         );
+        let max = self.plan.settings.by_hash.max_bytes;
+        let given_up = max.and_then(|max| {
+            let now = self.plan.now.as_second();
+            by_hash::bound(&mut retained, &before.files, max, now)
+        });
         let dirs: BTreeSet<&Path> = retained
             .keys()
             .filter_map(|p| Path::new(p).parent())
@@ -470,7 +484,7 @@ impl SuiteStage<'_> {
             let file = ManifestFile::at(&new, before.files[path].digests.clone())?;
             manifest.files.insert(path.clone(), file);
         }
-        Ok(retained)
+        Ok((retained, given_up))
     }
 
     /// Returns the manifest of what is published of the suite. Where none is on record, production is read.

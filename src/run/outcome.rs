@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::difference::Difference;
 use crate::fetch::Spool;
 use crate::publish::{Checked, Foreseen, Refused, Repaired};
-use crate::workspace::{Generation, Record, split_input};
+use crate::workspace::{Generation, GivenUp, Record, split_input};
 
 use super::keys::{KeyNotice, KeyState};
 
@@ -40,6 +40,9 @@ pub struct Outcome {
     /// The damage to production that was mended before anything was planned, by place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repaired: Vec<Repaired>,
+    /// The files under by-hash that were removed before their time, by suite.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given_up: BTreeMap<String, GivenUp>,
     /// The archives' suites that have files of no family of indices; `log/unclaimed.txt` names the files.
     #[serde(
         default,
@@ -98,6 +101,7 @@ impl Outcome {
             removed: checked.removed().to_vec(),
             links_changed: checked.links_changed(),
             refused: RefusedSuite::all(checked.refused()),
+            given_up: checked.given_up(),
             ..Outcome::unchanged(spool, served)
         }
     }

@@ -65,6 +65,9 @@ pub struct SuiteRecord {
     pub manifest: Manifest,
     /// Files under by-hash that no current Release names, with the data that decides when they may be removed.
     pub retained: BTreeMap<String, LastReferenced>,
+    /// The files that the generation which last changed the suite removed before their time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUp>,
 }
 
 impl Record for SuiteRecord {
@@ -90,6 +93,15 @@ pub struct DerivedRecord {
     /// The warnings that were given when the index was made.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub warnings: BTreeSet<String>,
+}
+
+/// Files under by-hash that were removed before their time, since they took up more than the configuration allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// The number of the files.
+    pub files: u64,
+    /// The number of their bytes.
+    pub bytes: u64,
 }
 
 /// The record of when a served Release last named a file.

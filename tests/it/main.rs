@@ -42,6 +42,7 @@ mod keys;
 mod lock;
 mod lock_file;
 mod manifest;
+mod many;
 mod merge;
 mod news;
 #[cfg(feature = "serve")]

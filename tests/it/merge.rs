@@ -1005,6 +1005,54 @@ fn by_hash_files_are_kept_for_generations_and_days_and_go_after_both() {
 }
 
 #[test]
+fn by_hash_files_that_take_up_too_much_go_early_and_that_is_told() {
+    let site = Site::of(DAEDALUS);
+    site.configure(
+        "[signing]",
+        "[publish]\nby-hash = { generations = 9, days = 2, max-bytes = \"4 KiB\" }\npdiff = { patches = 0 }\n\n[signing]",
+    );
+    let shown = site.ok(&["config", "show"]);
+    assert!(shown.contains("max-bytes = \"4 KiB\""), "{shown}");
+    let mut given_up = Vec::new();
+    let retained = || {
+        let status = site.json(&["status", "--json"]);
+        status["suites"]["daedalus"]["retained-by-hash"]
+            .as_u64()
+            .unwrap()
+    };
+    // Two files are dropped with each generation. Of those of the last hour and the last two generations, none goes.
+    for number in 0..8 {
+        change_old_fork(&site, number);
+        let said = site.run(&[
+            "-v",
+            "--json",
+            "--clock",
+            &format!("2026-02-01T{number:02}:00:01Z"),
+        ]);
+        said.expect(0, &[]);
+        let files = &said.outcome()["given-up"]["daedalus"]["files"];
+        assert_eq!(
+            said.stderr.contains("as `by-hash.max-bytes` wants it"),
+            !files.is_null()
+        );
+        given_up.push(files.as_u64().unwrap_or(0));
+        assert!(retained() >= 4.min(2 * number as u64), "{given_up:?}");
+    }
+    assert!(
+        given_up[..3].iter().all(|files| *files == 0),
+        "{given_up:?}"
+    );
+    let dropped = 2 * 7;
+    let sum: u64 = given_up.iter().sum();
+    assert!(sum > 0 && sum + retained() == dropped, "{given_up:?}");
+    let last: serde_json::Value =
+        serde_json::from_slice(&fs::read(site.root().join("state/last-run.json")).unwrap())
+            .unwrap();
+    assert!(!last["outcome"]["given-up"]["daedalus"]["bytes"].is_null());
+    site.ok(&["verify", "--clock", "2026-02-01T08:00:00Z"]);
+}
+
+#[test]
 fn a_suite_that_is_no_longer_configured_goes_and_so_do_links() {
     let site = Site::of(ALL_SUITES).publish();
     let config = fs::read_to_string(site.path("aptmerge.toml")).unwrap();
