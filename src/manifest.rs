@@ -101,6 +101,16 @@ impl ManifestFile {
         found.is_ok_and(|found| self.likeness(path, &found) != Likeness::Other)
     }
 
+    /// Returns whether the file at a path has the size and the time of the manifest. Reads nothing.
+    pub(crate) fn looks_the_same(&self, path: &Path) -> bool {
+        let found = path.symlink_metadata();
+        found.is_ok_and(|found| {
+            found.is_file()
+                && found.len() == self.digests.size
+                && found.mtime() == self.modified
+        })
+    }
+
     fn likeness(&self, path: &Path, found: &Metadata) -> Likeness {
         let is_as_long = found.is_file() && found.len() == self.digests.size;
         match is_as_long {

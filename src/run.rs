@@ -64,7 +64,11 @@ pub fn run(
     }
     let published = published?;
     listener.step("push");
-    let failures = push::push_all(workspace, &setup.targets, &push_options(options), listener);
+    let push = PushOptions {
+        mended: !published.repaired.is_empty(),
+        ..push_options(options)
+    };
+    let failures = push::push_all(workspace, &setup.targets, &push, listener);
     // A run that is told to stop while it pushes did not do what it was asked for, though all else is done.
     let stopped = options.cancel.check();
     listener.step("record");
@@ -130,7 +134,7 @@ pub fn foretell<'a>(
     options: &RunOptions<'_>,
 ) -> Result<(Plan<'a>, Outcome)> {
     let signer = setup.signing.signer()?;
-    let found = publish::inspect(workspace)?;
+    let found = publish::inspect(workspace, (options.clock)())?;
     let plan = plan(setup, spool, &signer, &found, options)?;
     plan.tell_bounds(options.listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, plan.now, options.listener);
@@ -159,7 +163,7 @@ pub fn merge_spool(
 ) -> Result<Outcome> {
     let now = (options.clock)();
     let signer = setup.signing.signer()?;
-    let found = publish::inspect(workspace)?;
+    let found = publish::inspect(workspace, now)?;
     let plan = setup.plan(spool, &signer, &found, now, options.allow.rebuild)?;
     plan.tell_bounds(options.listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, options.listener);
@@ -193,7 +197,7 @@ pub fn publish_spool(
     // A run that died after its last swap did not write the reports.
     report::write(workspace, &setup.watches, (options.clock)())?;
     let signer = setup.signing.signer()?;
-    let mended = publish::mend(workspace, listener)?;
+    let mended = publish::mend(workspace, (options.clock)(), listener)?;
     let plan = plan(setup, spool, &signer, &mended, options)?;
     let now = plan.now;
     plan.tell_bounds(listener);

@@ -215,6 +215,7 @@ pub(super) fn push(context: &Context, args: &PushArgs) -> Result<ExitCode> {
     let options = PushOptions {
         guardian: Context::itself(),
         force: args.force,
+        mended: false,
         take_over: args.take_over.iter().cloned().collect(),
         prune: args.prune.iter().cloned().collect(),
         cancel: Cancel::default(),

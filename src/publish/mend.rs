@@ -1,5 +1,5 @@
-//! Mends production where somebody or something damaged it: each run looks at names, sizes, times, modes and links of what the record
-//! says, whether or not there is anything new.
+//! Mends production where somebody or something damaged it: a run looks at names, sizes, times, modes and links of what the record says,
+//! whether or not there is anything new. The module [`super::look`] says how closely.
 //!
 //! A repair needs no new generation, and no client meets a half-made state:
 //!
@@ -25,6 +25,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,7 @@ use crate::workspace::{Layout, PRODUCTION, SuiteRecord, Workspace};
 
 use super::hard_links;
 use super::link::{self, Served, served};
+use super::look::Look;
 use super::trees::{self, Damage, is_real};
 
 /// The most faults of one place that are named.
@@ -49,6 +51,8 @@ pub struct Mended<'a> {
     pub(super) workspace: &'a Workspace<'a>,
     /// The faults that were mended, by place.
     pub repaired: Vec<Repaired>,
+    /// The closeness of the look.
+    pub(super) look: Look,
     /// The damage that is left.
     left: Damage,
 }
@@ -66,13 +70,14 @@ pub struct Repaired {
 }
 
 /// Compares production with the record, and changes nothing: what `mend` would mend counts as mended.
-pub fn inspect<'a>(workspace: &'a Workspace<'a>) -> Result<Mended<'a>> {
+pub fn inspect<'a>(workspace: &'a Workspace<'a>, now: Timestamp) -> Result<Mended<'a>> {
     let layout = workspace.layout();
-    let mut mended = Mended::nothing(workspace);
+    let look = Look::due(workspace, now)?;
+    let mut mended = Mended::nothing(workspace, look);
     if served(layout)? != Served::Production || !has_record(workspace) {
         return Ok(mended);
     }
-    let mut left = survey(workspace)?;
+    let mut left = survey(workspace, look)?;
     let mut found = Faults::default();
     found.add(&left);
     for (suite, found) in &mut left.suites {
@@ -94,11 +99,16 @@ fn has_record(workspace: &Workspace<'_>) -> bool {
 }
 
 /// Mends production as far as either tree has what it should hold, and says so. What volatile serves is left alone.
-pub fn mend<'a>(workspace: &'a Workspace<'a>, listener: &dyn Listener) -> Result<Mended<'a>> {
+pub fn mend<'a>(
+    workspace: &'a Workspace<'a>,
+    now: Timestamp,
+    listener: &dyn Listener,
+) -> Result<Mended<'a>> {
     let layout = workspace.layout();
     let served = served(layout)?;
+    let look = Look::due(workspace, now)?;
     if served == Served::Volatile || !has_record(workspace) {
-        return Ok(Mended::nothing(workspace));
+        return Ok(Mended::nothing(workspace, look));
     }
     let mut mender = Mender {
         layout,
@@ -107,15 +117,15 @@ pub fn mend<'a>(workspace: &'a Workspace<'a>, listener: &dyn Listener) -> Result
         changed: BTreeSet::new(),
     };
     let mut found = Faults::default();
-    let mut damage = survey(workspace)?;
+    let mut damage = survey(workspace, look)?;
     found.add(&damage);
     if mender.open_up(&damage) {
-        damage = survey(workspace)?;
+        damage = survey(workspace, look)?;
         found.add(&damage);
     }
     if !damage.is_clean() {
         mender.mend(&damage)?;
-        damage = survey(workspace)?;
+        damage = survey(workspace, look)?;
     }
     let mut repaired = found.without(&damage);
     if served == Served::Nothing && damage.is_clean() {
@@ -134,17 +144,20 @@ pub fn mend<'a>(workspace: &'a Workspace<'a>, listener: &dyn Listener) -> Result
             "{of}production was damaged, and was mended: {faults}"
         ));
     }
+    look.record(workspace, now)?;
     let mended = Mended {
         workspace,
         repaired,
+        look,
         left: damage,
     };
     mended.tell_left(listener);
     Ok(mended)
 }
 
-fn survey(workspace: &Workspace<'_>) -> Result<Damage> {
-    let mut damage = trees::survey(&workspace.layout().production(), workspace.published())?;
+fn survey(workspace: &Workspace<'_>, look: Look) -> Result<Damage> {
+    let production = workspace.layout().production();
+    let mut damage = trees::survey(&production, workspace.published(), look)?;
     if workspace.has_lost_records() {
         damage.above.foreign.clear();
     }
@@ -152,10 +165,11 @@ fn survey(workspace: &Workspace<'_>) -> Result<Damage> {
 }
 
 impl<'a> Mended<'a> {
-    fn nothing(workspace: &'a Workspace<'a>) -> Mended<'a> {
+    fn nothing(workspace: &'a Workspace<'a>, look: Look) -> Mended<'a> {
         Mended {
             workspace,
             repaired: Vec::new(),
+            look,
             left: Damage::default(),
         }
     }
@@ -187,6 +201,16 @@ impl<'a> Mended<'a> {
             return Some(format!("{} is no directory of ours", above.display()));
         }
         self.left.suites.get(suite)?.faults_but_modes().next()
+    }
+
+    /// Looks at every file of a suite that is to be made anew, if that was not done. Returns the first fault, whatever could mend it.
+    pub(super) fn closer_look(&self, suite: &str) -> Result<Option<String>> {
+        if self.look == Look::AtAll {
+            return Ok(None);
+        }
+        let production = self.workspace.layout().production();
+        let found = trees::compare(&production, self.workspace.published(), suite)?;
+        Ok(found.faults_but_modes().next())
     }
 
     /// Returns the first fault that is left of links, and of what lies above the suites.

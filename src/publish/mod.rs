@@ -39,6 +39,7 @@ mod hard_links;
 mod known;
 mod lines;
 mod link;
+mod look;
 mod mend;
 mod outline;
 mod own;

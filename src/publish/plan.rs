@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 
 use super::link::{Served, served};
+use super::look::Look;
 use super::mend::Mended;
 use super::readback;
 use super::refused::Refused;
@@ -87,6 +88,8 @@ pub struct Plan<'a> {
     pub links_changed: bool,
     /// The suites that production does not hold as their manifests have them, each with a file that is at fault.
     pub(super) damaged: BTreeMap<String, String>,
+    /// The closeness of the look at the trees.
+    pub(super) look: Look,
     /// The keys that will sign.
     pub keys: SigningKeys,
 }
@@ -117,7 +120,7 @@ impl<'a> Plan<'a> {
             let name = spec.name.to_string();
             Some((name.clone(), mended.fault_of(&name)?))
         });
-        let damaged: BTreeMap<String, String> = damaged.collect();
+        let mut damaged: BTreeMap<String, String> = damaged.collect();
         let mut suites = Vec::new();
         for spec in specs {
             let name = &spec.name;
@@ -162,6 +165,16 @@ impl<'a> Plan<'a> {
                         Action::Sign(format!("clients refuse its signature today: {why}"));
                 }
             });
+        for suite in &suites {
+            let name = suite.name.as_str();
+            let is_new = matches!(suite.action, Action::Sign(_) | Action::Merge(_));
+            if is_new
+                && suite.record.is_some()
+                && let Some(fault) = mended.closer_look(name)?
+            {
+                damaged.entry(name.to_owned()).or_insert(fault);
+            }
+        }
         let configured = |name: &str| specs.iter().any(|spec| spec.name.as_str() == name);
         let removed = published
             .suites
@@ -181,6 +194,7 @@ impl<'a> Plan<'a> {
             suites,
             removed,
             links_changed,
+            look: mended.look,
             keys,
             damaged,
         })

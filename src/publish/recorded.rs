@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::workspace::View;
 
 use super::link::{Served, served};
+use super::look::Look;
 use super::trees;
 
 /// The differences between production and its record, as paths.
@@ -34,7 +35,7 @@ pub fn compare_with_record(view: &View) -> Result<Option<RecordReport>> {
     if served(layout)? != Served::Production || published.suites.is_empty() {
         return Ok(None);
     }
-    let damage = trees::survey(&layout.production(), published)?;
+    let damage = trees::survey(&layout.production(), published, Look::AtAll)?;
     let mut report = RecordReport::default();
     for (_, found) in damage.places() {
         let paths = |paths: &[PathBuf]| -> Vec<String> {

@@ -113,7 +113,7 @@ impl<'p> Plan<'p> {
         } = options;
         let layout = workspace.layout();
         let volatile = layout.volatile();
-        let is_volatile_known = trees::is_volatile_known(workspace)?;
+        let is_volatile_known = trees::is_volatile_known(workspace, self.look)?;
         workspace.forget_volatile()?;
         match is_volatile_known {
             true => self.clear_outdated(&volatile)?,

@@ -3,8 +3,8 @@
 //! Why volatile need not be linked anew for each generation: a generation that changes a few suites finds all others in volatile as it
 //! left them, if nothing happened in between. `state/volatile.json` says of which record volatile is the tree. It is removed, durably,
 //! before volatile is touched, and written after production was served again, so a run that died has none. And whatever somebody did to
-//! volatile meanwhile (it may lie in memory, or pass for scratch), [`look`] finds each file of the manifests in it as it was, and no
-//! other; else volatile is thrown away.
+//! volatile meanwhile (it may lie in memory, or pass for scratch), a look finds the files of the manifests in it as they were, and no
+//! others; else volatile is thrown away. The module [`super::look`] says how closely a run looks.
 //!
 //! Damage to production is mended before a generation is planned ([`super::mend`]). A suite that cannot be mended is made anew,
 //! with nothing taken over that differs from the manifest.
@@ -25,14 +25,15 @@ use crate::listing;
 use crate::manifest::{self, Comparison, WrongMode};
 use crate::workspace::{Generation, Workspace};
 
+use super::look::{self, Look};
 use super::{hard_links, pool};
 
-/// Returns whether volatile is the tree of the generation that is published.
-pub(super) fn is_volatile_known(workspace: &Workspace<'_>) -> Result<bool> {
+/// Returns whether volatile is the tree of the generation that is published, as far as a look shows it.
+pub(super) fn is_volatile_known(workspace: &Workspace<'_>, look: Look) -> Result<bool> {
     let (volatile, published) = (workspace.layout().volatile(), workspace.published());
     let is_whole = |suite: &String| -> Result<bool> {
-        let is_on_record = !published.suites[suite].manifest.is_empty();
-        Ok(is_on_record && compare(&volatile, published, suite)?.is_clean())
+        Ok(look::is_signed_file_there(&volatile, published, suite)
+            && (look == Look::AtSigned || compare(&volatile, published, suite)?.is_clean()))
     };
     Ok(workspace.is_volatile_known()?
         && strays(&volatile, published)?.is_empty()
@@ -67,12 +68,15 @@ impl Damage {
 }
 
 /// Compares a tree with a generation: names, sizes, times, modes and links.
-pub(super) fn survey(tree: &Path, generation: &Generation) -> Result<Damage> {
+pub(super) fn survey(tree: &Path, generation: &Generation, look: Look) -> Result<Damage> {
     let above = compare_above(tree, generation)?;
     // A file behind a symlink in the place of a directory is not ours.
     let is_ours = |suite: &&String| !is_below(&tree.join("dists").join(suite), &above.changed);
     let suites: Vec<&String> = generation.suites.keys().filter(is_ours).collect();
     let suites = suites.par_iter().map(|suite| {
+        if look == Look::AtSigned && look::is_signed_file_there(tree, generation, suite) {
+            return Ok(None);
+        }
         let found = compare(tree, generation, suite)?;
         let is_worth_telling = !found.is_clean() || !found.touched.is_empty();
         Ok(is_worth_telling.then(|| ((*suite).clone(), found)))
@@ -165,14 +169,16 @@ pub(super) fn compare(tree: &Path, generation: &Generation, suite: &str) -> Resu
     };
     let dists = tree.join("dists");
     let below = format!("{suite}/");
-    let others = generation
-        .suites
-        .keys()
-        .filter(|name| name.starts_with(&below));
+    let others = generation.suites.range(below.clone()..);
+    let others = others.map(|(name, _)| name);
+    let others = others.take_while(|name| name.starts_with(&below));
     let mut others: BTreeSet<PathBuf> = others.map(|name| dists.join(name)).collect();
-    let aliases = generation.links.keys().map(|link| tree.join(link));
+    let below = format!("dists/{below}");
+    let aliases = generation.links.range(below.clone()..);
+    let aliases = aliases.map(|(alias, _)| alias);
+    let aliases = aliases.take_while(|alias| alias.starts_with(&below));
+    others.extend(aliases.map(|alias| tree.join(alias)));
     let dir = dists.join(suite);
-    others.extend(aliases.filter(|alias| alias.starts_with(&dir)));
     record.manifest.compare(&dir, &|path| others.contains(path))
 }
 

@@ -51,6 +51,8 @@ pub struct PushOptions {
     pub guardian: PathBuf,
     /// `true` if targets that have the generation already are pushed to as well.
     pub force: bool,
+    /// `true` if production was mended, so that targets that have the generation may have got what was damaged: they are compared with it.
+    pub mended: bool,
     /// Targets that become ours, even if they belong to somebody else.
     pub take_over: BTreeSet<String>,
     /// Targets that lose everything below `dists/` that the tree does not have.
@@ -209,7 +211,7 @@ impl<'a> Production<'a> {
             ));
         }
         let is_forced = options.force || take_over || prune;
-        if has_tree && seen.is_marked && !is_spoilt && !is_forced {
+        if has_tree && seen.is_marked && !is_spoilt && !is_forced && !options.mended {
             return Ok(());
         }
         listener.info(format!("pushing generation {} to {name}", self.generation));

@@ -96,7 +96,7 @@ fn publish(site: &Site, shelf: &Shelf, now: &str) -> bool {
     let signer = setup.signing.signer().unwrap();
     let now = now.parse().unwrap();
     let swapped = {
-        let published = publish::inspect(&workspace).unwrap();
+        let published = publish::inspect(&workspace, now).unwrap();
         let plan: Plan<'_> = setup.plan(shelf, &signer, &published, now, false).unwrap();
         if plan.is_empty() {
             return false;
