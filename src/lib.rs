@@ -46,4 +46,5 @@ mod suite_report;
 mod text;
 pub mod units;
 pub mod uri;
+mod verdicts;
 pub mod workspace;

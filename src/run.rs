@@ -23,6 +23,7 @@ use crate::openpgp::Signer;
 use crate::publish::{self, Allowances, Mended, OwnFiles, Plan, Served, StageOptions};
 use crate::push::{self, PushOptions};
 use crate::report;
+use crate::verdicts::Verdicts;
 use crate::workspace::Workspace;
 
 pub use attempt::{Attempt, Attempts, Ended, Failure};
@@ -110,8 +111,11 @@ pub fn fetch_spool(
     setup: &Setup,
     options: &RunOptions<'_>,
 ) -> Result<Spool> {
+    let seal = setup.signing.seal()?;
+    let verdicts = Verdicts::read(workspace, "verified-copies.json", seal)?;
     let fetch = FetchOptions {
         now: (options.clock)(),
+        verdicts: &verdicts,
         allow_identity_change: options.allow.identity,
         cancel: options.cancel,
     };
@@ -122,6 +126,7 @@ pub fn fetch_spool(
         fetch,
         options.listener,
     )?;
+    verdicts.write(workspace)?;
     report::write_unclaimed(workspace, &spool)?;
     Ok(spool)
 }
@@ -200,6 +205,7 @@ pub fn publish_spool(
     let mended = publish::mend(workspace, (options.clock)(), listener)?;
     let plan = plan(setup, spool, &signer, &mended, options)?;
     let now = plan.now;
+    plan.record_verdicts(workspace)?;
     plan.tell_bounds(listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, listener);
     let repaired = mended.repaired;

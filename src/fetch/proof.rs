@@ -3,7 +3,8 @@
 //! Why no record of the spool makes a run publish what no archive signed: the run trusts no record merely because it is there. Whenever a
 //! copy is loaded, for a run as for `publish`, `merge`, `explain` and a dry run,
 //!
-//! - its signatures are verified again over the text of its Release, by the archive's present keyring;
+//! - its signatures are verified over the text of its Release, by the archive's present keyring; a run takes the verdict of an earlier
+//!   one on these very bytes as long as nothing can have changed it ([`crate::verdicts`] says why nobody else can write one);
 //! - each index that the copy names is one that this Release lists, with the same length and SHA-256. The object's bytes are hashed when
 //!   they are read. Where the Release lists a SHA-512 alone, the bytes are hashed when the copy is loaded;
 //! - an object is named by 64 hex digits ([`ObjectName`]), so no object's name is a path.
@@ -21,9 +22,11 @@ use std::time::SystemTime;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::deb822::Release;
 use crate::openpgp::{self, Keyring, Verified};
+use crate::verdicts::{Subject, Verdicts};
 
 use super::copy::{StoredIndex, SuiteCopy, forms};
 
@@ -31,7 +34,7 @@ use super::copy::{StoredIndex, SuiteCopy, forms};
 pub(super) type ArchiveKeyring = Result<Keyring, Arc<openpgp::Error>>;
 
 /// The keys whose signatures prove a copy today.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Vouchers {
     /// The fingerprints of the certificates.
     pub(crate) certificates: Vec<String>,
@@ -67,6 +70,7 @@ pub(super) enum Proof {
 pub(super) fn prove(
     copy: &SuiteCopy,
     keyring: &ArchiveKeyring,
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> Result<Proof, String> {
     let release = copy.parse_release().map_err(|why| why.to_string())?;
@@ -76,13 +80,14 @@ pub(super) fn prove(
             return Err(format!("its Release does not list `{path}` as it has it"));
         }
     }
-    prove_signature(copy, keyring, now)
+    prove_signature(copy, keyring, verdicts, now)
 }
 
 /// Checks the text of a copy against its signatures; an error says why the copy is damaged.
 pub(super) fn prove_signature(
     copy: &SuiteCopy,
     keyring: &ArchiveKeyring,
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> Result<Proof, String> {
     let signature = BASE64_STANDARD.decode(&copy.signature).unwrap_or_default();
@@ -93,12 +98,23 @@ pub(super) fn prove_signature(
         Ok(keyring) => keyring,
         Err(error) => return Ok(Proof::None(crate::error::chain(error.as_ref()))),
     };
+    let subject = Subject::new("copy").and(&keyring.digest());
+    let subject = subject.and(&[u8::from(copy.inline)]).and(&signature);
+    let subject = subject.and(copy.release.as_bytes());
+    if let Some(vouchers) = verdicts.get(&subject, now) {
+        return Ok(Proof::Today(vouchers));
+    }
     let verify = |time: Timestamp| {
         let body = copy.release.as_bytes();
         keyring.verify_again(body, &signature, copy.inline, SystemTime::from(time))
     };
     let today = match verify(now) {
-        Ok(verified) => return Ok(Proof::Today(verified.into())),
+        Ok(verified) => {
+            let until = verified.holds_until;
+            let vouchers = Vouchers::from(verified);
+            verdicts.keep(&subject, now, until, &vouchers);
+            return Ok(Proof::Today(vouchers));
+        }
         Err(error) if error.is_damage() => return Err(crate::error::chain(&error)),
         Err(error) => error,
     };

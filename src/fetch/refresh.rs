@@ -57,7 +57,14 @@ pub(crate) fn refresh(
                 options.cancel.check()?;
                 let keyring = &keyrings[&name];
                 let flat = sources.flat(&name, &suite);
-                let held = spool::read_copy(&dir, &name, &suite, flat, keyring, options.now);
+                let held = spool::read_copy(
+                    &dir,
+                    &name,
+                    &suite,
+                    flat,
+                    (keyring, options.verdicts),
+                    options.now,
+                );
                 let last = || last_published(workspace.published(), &name, &suite);
                 let (old, last_published) = match held {
                     Ok(Some(held)) if held.doubt().is_some() => (Some(held), last()),
@@ -112,7 +119,9 @@ pub(crate) fn refresh(
                 let (found, newest) = fetched;
                 let copy = found.as_ref().ok().and_then(|found| found.copy.as_ref());
                 // The copy was verified a moment ago, so only the keys are of interest here.
-                let proof = copy.and_then(|copy| prove_signature(copy, keyring, options.now).ok());
+                let proof = copy.and_then(|copy| {
+                    prove_signature(copy, keyring, options.verdicts, options.now).ok()
+                });
                 let fetched = (found, newest, proof);
                 let spooled =
                     choose_copy(&dir, &name, &suite, old, fetched, options.cancel, listener)?;

@@ -30,6 +30,7 @@ use crate::merge::{Input, InputFacts, Inputs};
 use crate::names::{ArchiveName, FlatDirectory, SuiteName};
 use crate::openpgp::Keyring;
 use crate::spec::{Content, Spec};
+use crate::verdicts::Verdicts;
 use crate::workspace::{StateError, View, Workspace, is_damaged, read_json, write_json};
 
 use super::age;
@@ -176,7 +177,8 @@ impl Spool {
         let mut suites = BTreeMap::new();
         for (archive, suite) in upstream_suites(specs) {
             let flat = sources.flat(&archive, &suite);
-            let held = read_copy(&dir, &archive, &suite, flat, &keyrings[&archive], now)?;
+            let keyring = (&keyrings[&archive], &Verdicts::none());
+            let held = read_copy(&dir, &archive, &suite, flat, keyring, now)?;
             let Some(held) = held else {
                 continue; // reported where the copy is needed
             };
@@ -356,7 +358,7 @@ pub(super) fn read_copy(
     archive: &ArchiveName,
     suite: &SuiteName,
     flat: Option<&FlatDirectory>,
-    keyring: &ArchiveKeyring,
+    (keyring, verdicts): (&ArchiveKeyring, &Verdicts),
     now: Timestamp,
 ) -> Result<Option<Held>> {
     let path = copy_path(spool, archive, suite);
@@ -365,7 +367,7 @@ pub(super) fn read_copy(
     let Some(copy) = copy.filter(|copy| copy.flat.as_ref() == flat) else {
         return Ok(None);
     };
-    let proven = match prove(&copy, keyring, now) {
+    let proven = match prove(&copy, keyring, verdicts, now) {
         Ok(proof) => prove_objects(spool, &copy)?.map(|()| proof),
         Err(why) => Err(why),
     };

@@ -28,6 +28,7 @@ use crate::merge::check_index;
 use crate::names::{ArchiveName, SuiteName};
 use crate::openpgp::Keyring;
 use crate::spec::{Content, InputSpec, Spec};
+use crate::verdicts::Verdicts;
 
 use super::FetchError;
 use super::copy::{Seen, StoredIndex, SuiteCopy, possible_forms, seconds};
@@ -36,7 +37,7 @@ use super::index::{IndexFetch, planned_bytes};
 use super::memory::{self, Estimate};
 use super::object::{has_object, object_path, open_object, unreadable_object};
 use super::settings::{Settings, Source, SourceSuite};
-use super::transport::{self, Transport};
+use super::transport::{self, Conditions, Transport};
 use super::unclaimed::unclaimed;
 use crate::uri::Uri;
 pub(super) use newest::Found;
@@ -59,9 +60,11 @@ static TURN: Mutex<()> = Mutex::new(());
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The options of a fetch besides the configuration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct FetchOptions<'a> {
     pub now: Timestamp,
+    /// The verdicts on the signatures of copies.
+    pub verdicts: &'a Verdicts,
     /// Lets an archive change its Origin, Label, Codename or NotAutomatic.
     pub allow_identity_change: bool,
     /// The token that is asked whether to go on.
@@ -220,7 +223,7 @@ impl SuiteFetch<'_> {
             .old
             .filter(|old| self.believes_unchanged && old.uri == uri.to_string());
         match self.release(&base, old.filter(|_| !unconditional))? {
-            Answer::NotModified => {
+            Answer::NotModified(validators) => {
                 let Some(old) = old else {
                     return Err(FetchError::NoRelease {
                         uri: base.to_string(),
@@ -231,11 +234,21 @@ impl SuiteFetch<'_> {
                 let indices = self.indices(&base, &release, Some(old), &*progress)?;
                 let architectures = self.architectures(&indices)?;
                 let unclaimed = self.unclaimed(&release);
+                let Conditions {
+                    etag,
+                    last_modified,
+                } = validators.unwrap_or_else(|| Conditions {
+                    etag: old.etag.clone(),
+                    last_modified: old.last_modified.clone(),
+                });
                 let changed = indices.stored != old.indices
+                    || (&etag, &last_modified) != (&old.etag, &old.last_modified)
                     || indices.missing != old.missing
                     || indices.broken != old.broken
                     || unclaimed != old.unclaimed;
                 Ok(changed.then(|| SuiteCopy {
+                    etag,
+                    last_modified,
                     indices: indices.stored,
                     missing: indices.missing,
                     broken: indices.broken,

@@ -30,7 +30,7 @@ use super::Error;
 use super::fitness::Fitness;
 
 /// The most that the signer's clock may be ahead of ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// The longest RSA modulus and exponent that the library computes with.
 const MAX_RSA_BITS: (usize, usize) = (4096, 33);

@@ -23,13 +23,17 @@ pub(super) struct KeyFile {
     pub(super) cert: Cert,
 }
 
+/// Reads a file of private keys, which must be a regular file that nobody but its owner has any right to.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    keyring::read_capped(open_private(path)?, path)
+}
+
 impl KeyFile {
     /// Reads every private key in a file, which must be a regular file that nobody but its owner has any right to.
     pub(super) fn load(path: &Path) -> Result<Vec<KeyFile>, Error> {
-        let file = open_private(path)?;
         let origin = path.display().to_string();
         let mut keys = Vec::new();
-        let parsed = keyring::parse(&keyring::read_capped(file, path)?, &origin)?;
+        let parsed = keyring::parse(&read(path)?, &origin)?;
         if let Some(why) = parsed.left_out.into_iter().next() {
             return Err(Error::NotCertificates {
                 origin,

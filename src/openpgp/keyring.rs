@@ -11,13 +11,14 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use sequoia_openpgp::cert::{Cert, CertParser};
-use sequoia_openpgp::packet::Tag;
+use sequoia_openpgp::packet::{Signature, Tag};
 use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::serialize::{Serialize, SerializeInto};
 use sequoia_openpgp::{Packet, armor};
+use sha2::{Digest, Sha256};
 
 use super::error::Cause;
-use super::{Error, MAX_MESSAGE_BYTES};
+use super::{Error, MAX_MESSAGE_BYTES, span};
 
 /// A set of certificates (public keys), at least one.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Keyring {
     left_out: Vec<String>,
     /// The time up to which keys count that are too weak.
     takes_weak_until: Option<SystemTime>,
+    /// The digest of the bytes that the certificates were read from.
+    read_from: [u8; 32],
 }
 
 impl fmt::Debug for Keyring {
@@ -42,6 +45,7 @@ impl Keyring {
     /// unknown version is left out.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Keyring, Error> {
         let mut all = Parsed::default();
+        let mut read_from = Sha256::new();
         for path in paths {
             let path = path.as_ref();
             let file = File::open(path).map_err(|source| Error::ReadFile {
@@ -49,17 +53,25 @@ impl Keyring {
                 source,
             })?;
             let origin = path.display().to_string();
-            let parsed = parse(&read_capped(file, path)?, &origin)?;
+            let bytes = read_capped(file, path)?;
+            read_from.update(Sha256::digest(&bytes));
+            let parsed = parse(&bytes, &origin)?;
             all.certs.extend(parsed.certs);
             all.left_out.extend(parsed.left_out);
         }
-        Keyring::from_parsed(all, "the keyring")
+        Ok(Keyring {
+            read_from: read_from.finalize().into(),
+            ..Keyring::from_parsed(all, "the keyring")?
+        })
     }
 
     /// Reads all the certificates in some bytes, as [`Keyring::load`] does.
     pub fn from_bytes(bytes: &[u8]) -> Result<Keyring, Error> {
         let origin = "the keyring";
-        Keyring::from_parsed(parse(bytes, origin)?, origin)
+        Ok(Keyring {
+            read_from: Sha256::digest(bytes).into(),
+            ..Keyring::from_parsed(parse(bytes, origin)?, origin)?
+        })
     }
 
     fn from_parsed(parsed: Parsed, origin: &str) -> Result<Keyring, Error> {
@@ -97,10 +109,15 @@ impl Keyring {
         if merged.is_empty() {
             return Err(Error::EmptyKeyring);
         }
+        let mut read_from = Sha256::new();
+        for cert in &merged {
+            read_from.update(cert.to_vec().map_err(export)?);
+        }
         Ok(Keyring {
             certs: merged,
             left_out: Vec::new(),
             takes_weak_until: None,
+            read_from: read_from.finalize().into(),
         })
     }
 
@@ -113,9 +130,28 @@ impl Keyring {
         }
     }
 
+    /// Returns the time before which a verdict of `now` on these signatures does not change.
+    pub(super) fn verdict_holds_until(
+        &self,
+        signatures: &[Signature],
+        now: SystemTime,
+    ) -> SystemTime {
+        span::end(&self.certs, signatures, self.takes_weak_until, now)
+    }
+
     /// Returns whether keys count at a time that are too weak.
     pub(super) fn takes_weak_keys(&self, now: SystemTime) -> bool {
         self.takes_weak_until.is_some_and(|until| now < until)
+    }
+
+    /// Returns a digest of everything in the keyring that a verdict depends on.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let weak = self.takes_weak_until.map(|until| {
+            let since = until.duration_since(SystemTime::UNIX_EPOCH);
+            since.unwrap_or_default().as_secs()
+        });
+        let digest = Sha256::new().chain_update(self.read_from);
+        digest.chain_update(format!("{weak:?}")).finalize().into()
     }
 
     /// Returns a line about each key in the files that is of an unknown version, so that it cannot be read here.

@@ -29,14 +29,17 @@ mod judge;
 mod keyfile;
 mod keyring;
 mod ready;
+mod seal;
 mod sign;
 mod signatures;
 mod signing;
+mod span;
 mod verify;
 
 pub use error::Error;
 pub use keyring::Keyring;
 pub use ready::{KeyVerdict, SigningKeys};
+pub(crate) use seal::Seal;
 pub use sign::Signer;
 pub use signatures::Signed;
 pub use signing::Signing;
@@ -45,6 +48,9 @@ pub use verify::Verified;
 /// The largest message, signature or keyring that is looked at: apt's own cap for an InRelease
 /// (`Acquire::MaxReleaseFileSize`, 10 MB).
 pub const MAX_MESSAGE_BYTES: usize = 10_000_000;
+
+/// The version of the library that verifies.
+pub(crate) const LIBRARY_VERSION: &str = sequoia_openpgp::VERSION;
 
 /// Signatures in one file beyond this number are no archive's, but an attempt to keep us busy verifying.
 pub const MAX_SIGNATURES: usize = 32;

@@ -88,6 +88,16 @@ impl SigningKeys {
         fingerprints
     }
 
+    /// Returns a digest of the certificates, and of the keys among them that sign.
+    pub(crate) fn digest(&self) -> Vec<u8> {
+        let mut digest = self.certificates.digest().to_vec();
+        for key in &self.able {
+            digest.extend(key.certificate.bytes());
+            digest.extend(key.part.to_hex().bytes());
+        }
+        digest
+    }
+
     pub(super) fn certificates(&self) -> &Keyring {
         &self.certificates
     }
@@ -112,15 +122,21 @@ impl SigningKeys {
     }
 
     /// Refuses a clear-signed message of ours that a client who has today's certificates does not believe, by whichever key it knows, and
-    /// whether it asks gpgv or sqv. Without a key that signs, a message is refused only if no client believes it.
-    pub(crate) fn check_served(&self, message: &[u8], now: SystemTime) -> Result<(), Error> {
+    /// whether it asks gpgv or sqv. Without a key that signs, a message is refused only if no client believes it. Returns the time before
+    /// which the verdict does not change.
+    pub(crate) fn check_served(
+        &self,
+        message: &[u8],
+        now: SystemTime,
+    ) -> Result<SystemTime, Error> {
         if self.able.is_empty() {
-            return self.certificates.verify_own(message, now).map(drop);
+            let verified = self.certificates.verify_own(message, now)?;
+            return Ok(verified.holds_until);
         }
-        let judged = self.certificates.signers_for_all(message, now)?;
+        let (judged, holds_until) = self.certificates.signers_for_all(message, now)?;
         let has_signed = |key: &&AbleKey| judged.signers.contains(&key.certificate);
         let Some(missing) = self.able.iter().find(|key| !has_signed(key)) else {
-            return Ok(());
+            return Ok(holds_until);
         };
         let key = missing.certificate.clone();
         let fault = judged.problems.into_iter().next();

@@ -26,6 +26,8 @@ pub struct Verified {
     pub signed: SystemTime,
     /// The time when the last of these keys lapses; `None` if one of them never does.
     pub lapses: Option<SystemTime>,
+    /// The time before which this verdict does not change: keys and signatures expire.
+    pub holds_until: SystemTime,
     /// The fault of the keys, if none of them counts but by [`Keyring::taking_weak_keys_until`].
     pub weakness: Option<String>,
     /// A line for each signature that was passed over.
@@ -50,16 +52,17 @@ impl Keyring {
         self.verify_inline(message, latest(&signatures, now))
     }
 
-    /// Judges a clear-signed message of our own for every client, whether it asks gpgv or sqv.
-    pub(super) fn signers_for_all(&self, message: &[u8], now: SystemTime) -> Result<Judged, Error> {
+    /// Judges a clear-signed message of our own for every client, whether it asks gpgv or sqv. Returns up to when the verdict holds as well.
+    pub(super) fn signers_for_all(
+        &self,
+        message: &[u8],
+        now: SystemTime,
+    ) -> Result<(Judged, SystemTime), Error> {
         let signatures = own_signatures(message)?;
         let text = clearsign::split(message)?.text;
-        self.judge_each(
-            &text,
-            latest(&signatures, now),
-            &signatures,
-            Measure::ForEveryClient,
-        )
+        let at = latest(&signatures, now);
+        let judged = self.judge_each(&text, at, &signatures, Measure::ForEveryClient)?;
+        Ok((judged, self.verdict_holds_until(&signatures.readable, now)))
     }
 
     /// Verifies a text (a Release) with signatures that are kept apart from it (its Release.gpg), at the time `now`.
@@ -105,6 +108,22 @@ impl Keyring {
         Ok(verdict.about(body.to_vec(), signature.to_vec()))
     }
 
+    /// Returns whether a message is a text and its signatures as [`Verified`] has them, so that nothing about it is new. `detached` are the
+    /// signatures that came apart from it.
+    pub(crate) fn is_same(
+        verified: (&[u8], &[u8]),
+        message: &[u8],
+        detached: Option<&[u8]>,
+    ) -> bool {
+        let (body, signature) = verified;
+        match detached {
+            Some(detached) => (body, signature) == (message, detached),
+            None => clearsign::split(message).is_ok_and(|ClearSigned { text, blocks }| {
+                body.strip_suffix(b"\n") == Some(&text) && blocks.concat() == signature
+            }),
+        }
+    }
+
     fn judge(
         &self,
         text: &[u8],
@@ -130,6 +149,7 @@ impl Keyring {
             weakness,
             signed: judged.signed,
             lapses: judged.lapses(),
+            holds_until: self.verdict_holds_until(&signatures.readable, now),
             signers: judged.signers,
         })
     }
@@ -225,6 +245,7 @@ struct Verdict {
     signers: Vec<String>,
     signed: SystemTime,
     lapses: Option<SystemTime>,
+    holds_until: SystemTime,
     weakness: Option<String>,
     warnings: Vec<String>,
 }
@@ -237,6 +258,7 @@ impl Verdict {
             signers: self.signers,
             signed: self.signed,
             lapses: self.lapses,
+            holds_until: self.holds_until,
             weakness: self.weakness,
             warnings: self.warnings,
         }

@@ -174,6 +174,11 @@ impl<'a> Mended<'a> {
         }
     }
 
+    /// Returns the recorded state.
+    pub(crate) fn workspace(&self) -> &'a Workspace<'a> {
+        self.workspace
+    }
+
     /// Warns of what is left.
     fn tell_left(&self, listener: &dyn Listener) {
         for suite in self.workspace.published().suites.keys() {

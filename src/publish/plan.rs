@@ -10,7 +10,8 @@ use crate::merge::{Input, Inputs, MERGE_VERSION};
 use crate::names::{PoolName, SuiteName};
 use crate::openpgp::SigningKeys;
 use crate::spec::{Spec, digest};
-use crate::workspace::{Generation, SuiteRecord};
+use crate::verdicts::Verdicts;
+use crate::workspace::{Generation, SuiteRecord, Workspace};
 use jiff::Timestamp;
 use rayon::prelude::*;
 
@@ -92,16 +93,18 @@ pub struct Plan<'a> {
     pub(super) look: Look,
     /// The keys that will sign.
     pub keys: SigningKeys,
+    /// The verdicts on what is served.
+    verdicts: Verdicts,
 }
 
 impl<'a> Plan<'a> {
-    /// Compares specs and inputs with what is published, and what is published with the keys that will sign. `mended` knows what is left of
+    /// Compares specs and inputs with what is published, and what is published with the keys that will sign; `verdicts` are earlier ones. `mended` knows what is left of
     /// damage to production.
     pub(crate) fn new(
         specs: &'a [Spec],
         settings: &'a Settings,
         inputs: &'a dyn Inputs,
-        keys: SigningKeys,
+        (keys, verdicts): (SigningKeys, Verdicts),
         mended: &Mended<'a>,
         now: Timestamp,
         rebuild: bool,
@@ -159,7 +162,9 @@ impl<'a> Plan<'a> {
             .filter(|suite| matches!(suite.action, Action::Keep) && !suite.is_bound_over(now))
             .for_each(|suite| {
                 let dir = layout.production().join("dists").join(suite.name.as_str());
-                if let Err(why) = readback::check_signature(&dir, &keys, now) {
+                let file = suite.record.and_then(|r| r.manifest.files.get("InRelease"));
+                let checked = readback::check_signature(&dir, file, &keys, &verdicts, now);
+                if let Err(why) = checked {
                     let why = crate::chain::chain(&why);
                     suite.action =
                         Action::Sign(format!("clients refuse its signature today: {why}"));
@@ -196,6 +201,7 @@ impl<'a> Plan<'a> {
             links_changed,
             look: mended.look,
             keys,
+            verdicts,
             damaged,
         })
     }
@@ -208,6 +214,11 @@ impl<'a> Plan<'a> {
                 listener.warn_of(warning.to_string(), warning);
             }
         }
+    }
+
+    /// Records the verdicts on the signatures that are served.
+    pub(crate) fn record_verdicts(&self, workspace: &Workspace<'_>) -> Result<()> {
+        self.verdicts.write(workspace)
     }
 
     /// Returns whether there is nothing to publish.

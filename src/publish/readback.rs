@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use crate::deb822::Release;
 use crate::durable;
 use crate::error::{Error, Result, chain};
+use crate::manifest::{FileDigests, ManifestFile};
 use crate::openpgp::{self, Keyring, SigningKeys};
+use crate::verdicts::{Subject, Verdicts};
 
 /// The Release of a suite's directory, as read back.
 #[derive(Debug, Default)]
@@ -68,15 +70,30 @@ pub(super) fn proven(dir: &Path, keyring: &Keyring, now: Timestamp) -> Result<Re
 }
 
 /// Checks that clients believe the InRelease of a suite's directory by today's certificates of the keys that sign; an error says why not.
+/// `file` is what the manifest says of it: if the file looks the same, a verdict on that counts.
 pub(super) fn check_signature(
     dir: &Path,
+    file: Option<&ManifestFile>,
     keys: &SigningKeys,
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> Result<(), openpgp::Error> {
+    let subject = |sha256: &str| {
+        let subject = Subject::new("served").and(&keys.digest());
+        subject.and(sha256.as_bytes())
+    };
     let path = dir.join("InRelease");
+    let known = file.filter(|file| file.looks_the_same(&path));
+    let known = known.map(|file| subject(&file.digests.sha256));
+    if known.is_some_and(|subject| verdicts.get::<()>(&subject, now).is_some()) {
+        return Ok(());
+    }
     let message =
         durable::read_regular(&path).map_err(|source| openpgp::Error::ReadFile { path, source })?;
-    keys.check_served(&message, now.into())
+    let holds_until = keys.check_served(&message, now.into())?;
+    let sha256 = FileDigests::of(&message).sha256;
+    verdicts.keep(&subject(&sha256), now, holds_until, &());
+    Ok(())
 }
 
 /// Returns the text of an InRelease as we write it.

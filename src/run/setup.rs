@@ -12,6 +12,7 @@ use crate::openpgp::{Signer, Signing};
 use crate::publish::{self, Mended, Plan};
 use crate::push::Target;
 use crate::spec::Spec;
+use crate::verdicts::Verdicts;
 
 /// Everything that a run works on, resolved.
 #[derive(Debug, Clone)]
@@ -42,6 +43,12 @@ impl Setup {
     ) -> Result<Plan<'a>> {
         let keys = signer.ready(now.into())?;
         let (suites, settings) = (&self.suites, &self.publishing);
+        let verdicts = Verdicts::read(
+            mended.workspace(),
+            "verified-suites.json",
+            self.signing.seal()?,
+        )?;
+        let keys = (keys, verdicts);
         let mut plan = Plan::new(suites, settings, inputs, keys, mended, now, rebuild)?;
         match plan.is_empty() {
             true => Ok(plan),

@@ -18,7 +18,9 @@ fn left_alone(history: &History) -> BTreeMap<PathBuf, String> {
     ];
     let places = places.iter();
     let seen = places.flat_map(|place| snapshot(&history.path("site").join(place)));
-    seen.filter(|(path, _)| !path.ends_with("log/unclaimed.txt"))
+    // These belong to the spool: they say what is in it, and what was verified of it.
+    let of_the_spool = ["log/unclaimed.txt", "state/verified-copies.json"];
+    seen.filter(|(path, _)| !of_the_spool.iter().any(|of| path.ends_with(of)))
         .collect()
 }
 

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
 use crate::deb822::{Release, ReleaseError, identity, is_ahead};
 use crate::fetch::FetchError;
 use crate::fetch::age;
 use crate::fetch::copy::SuiteCopy;
 use crate::fetch::looks::Looks;
 use crate::fetch::transport::{self, Conditions, Fetched};
-use crate::openpgp::Verified;
+use crate::openpgp::{Keyring, Verified};
 use crate::quoted::quoted;
 use crate::uri::Uri;
 
@@ -22,7 +24,8 @@ const RELEASE_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// A signed Release as it came, or the answer that it has not changed.
 pub(super) enum Answer {
-    NotModified,
+    /// The Release is that of the copy in the spool. Where it came all the same, there is what to ask for it with the next time.
+    NotModified(Option<Conditions>),
     Release(Box<SignedRelease>),
 }
 
@@ -39,6 +42,16 @@ fn is_refused(error: &FetchError) -> bool {
         error,
         FetchError::Transport(transport::Error::Denied { status: 403, .. })
     )
+}
+
+/// Returns whether a signed Release is that of a copy whose signatures are good today, to the last byte.
+fn is_same(old: Option<&SuiteCopy>, message: &[u8], detached: Option<&[u8]>) -> bool {
+    old.filter(|old| old.inline == detached.is_none())
+        .is_some_and(|old| {
+            let signature = BASE64_STANDARD.decode(&old.signature).unwrap_or_default();
+            let known = (old.release.as_bytes(), &signature[..]);
+            Keyring::is_same(known, message, detached)
+        })
 }
 
 /// Returns what a file looks like that has no signature in it.
@@ -78,7 +91,10 @@ impl SuiteFetch<'_> {
         let mut signed = Vec::new();
         let mut refusal = None;
         match self.get(&uri, &conditions(true), &mut signed) {
-            Ok(Fetched::NotModified) => return Ok(Answer::NotModified),
+            Ok(Fetched::NotModified) => return Ok(Answer::NotModified(None)),
+            Ok(Fetched::Stored { validators, .. }) if is_same(old, &signed, None) => {
+                return Ok(Answer::NotModified(Some(validators)));
+            }
             Ok(Fetched::Stored { validators, .. }) => {
                 let verified = self
                     .keyring
@@ -97,7 +113,7 @@ impl SuiteFetch<'_> {
         let uri = base.join("Release")?;
         let mut body = Vec::new();
         let validators = match self.get(&uri, &conditions(false), &mut body)? {
-            Fetched::NotModified => return Ok(Answer::NotModified),
+            Fetched::NotModified => return Ok(Answer::NotModified(None)),
             Fetched::NotFound => return no_release(),
             Fetched::Stored { validators, .. } => validators,
         };
@@ -107,6 +123,9 @@ impl SuiteFetch<'_> {
             self.get(&signature_uri, &Conditions::default(), &mut signature)?
         {
             return no_release();
+        }
+        if is_same(old, &body, Some(&signature)) {
+            return Ok(Answer::NotModified(Some(validators)));
         }
         let verified = self
             .keyring

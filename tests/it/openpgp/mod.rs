@@ -19,7 +19,7 @@ use aptmerge::openpgp::{
 };
 use sequoia_openpgp::cert::{Cert, CertBuilder, CertRevocationBuilder};
 use sequoia_openpgp::packet::signature::SignatureBuilder;
-use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::policy::{AsymmetricAlgorithm, StandardPolicy};
 use sequoia_openpgp::serialize::SerializeInto;
 use sequoia_openpgp::serialize::stream::{Armorer, Message, Signer as SequoiaSigner};
 use sequoia_openpgp::types::{HashAlgorithm, KeyFlags, ReasonForRevocation, SignatureType};
@@ -649,6 +649,39 @@ fn what_was_verified_is_verified_again() {
             Err(Error::BadSignature { .. })
         ));
     }
+}
+
+#[test]
+fn a_verdict_holds_up_to_the_first_end_of_a_key_and_for_a_day_at_most() {
+    let a = key("a");
+    let old = builder("old")
+        .add_signing_subkey()
+        .set_validity_period(110 * DAY)
+        .generate()
+        .unwrap()
+        .0;
+    let expires = at() + 10 * DAY;
+    let signed = sign(&[&a]);
+    let holds_until = |ring: &Keyring, now| {
+        let verified = ring.verify_inline(&signed.inline, now).unwrap();
+        verified.holds_until
+    };
+    let alone = keyring(&[&a]);
+    assert_eq!(holds_until(&alone, at() + DAY), at() + 2 * DAY);
+    // Whoever signed: a key of the keyring that ends may be one whose revocations count.
+    let both = keyring(&[&a, &old]);
+    let hour = Duration::from_secs(3600);
+    assert_eq!(holds_until(&both, expires - hour), expires);
+    assert_eq!(holds_until(&both, expires), expires);
+    assert_eq!(holds_until(&both, expires + hour), expires + hour + DAY);
+    // From a day on, the library takes some algorithm no more.
+    let cutoffs = AsymmetricAlgorithm::variants();
+    let cutoffs = cutoffs.filter_map(|kind| StandardPolicy::new().asymmetric_algo_cutoff(kind));
+    let cutoff = cutoffs.filter(|cutoff| *cutoff > at() + DAY).min().unwrap();
+    assert_eq!(holds_until(&alone, cutoff - hour), cutoff);
+    // So it is with the day on which weak keys end to count.
+    let weak = keyring(&[&a]).taking_weak_keys_until(Some(at() + DAY + hour));
+    assert_eq!(holds_until(&weak, at() + DAY), at() + DAY + hour);
 }
 
 #[test]
