@@ -37,13 +37,62 @@ pub struct Manifest {
 
 /// A file of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(from = "WrittenFile", into = "WrittenFile")]
 pub struct ManifestFile {
     /// The size and the digests of the file.
-    #[serde(flatten)]
     pub digests: FileDigests,
     /// The time when the file was last changed, in seconds since 1970.
     pub modified: i64,
+}
+
+/// A file of a manifest as it is written. (`flatten` would say the same, and takes three times as long to read.)
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WrittenFile {
+    size: u64,
+    sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha512: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    md5: Option<String>,
+    modified: i64,
+}
+
+impl From<WrittenFile> for ManifestFile {
+    fn from(written: WrittenFile) -> Self {
+        let WrittenFile {
+            size,
+            sha256,
+            sha512,
+            md5,
+            modified,
+        } = written;
+        let digests = FileDigests {
+            size,
+            sha256,
+            sha512,
+            md5,
+        };
+        Self { digests, modified }
+    }
+}
+
+impl From<ManifestFile> for WrittenFile {
+    fn from(file: ManifestFile) -> Self {
+        let FileDigests {
+            size,
+            sha256,
+            sha512,
+            md5,
+        } = file.digests;
+        Self {
+            size,
+            sha256,
+            sha512,
+            md5,
+            modified: file.modified,
+        }
+    }
 }
 
 /// The size and the digests of a file.
@@ -105,9 +154,7 @@ impl ManifestFile {
     pub(crate) fn looks_the_same(&self, path: &Path) -> bool {
         let found = path.symlink_metadata();
         found.is_ok_and(|found| {
-            found.is_file()
-                && found.len() == self.digests.size
-                && found.mtime() == self.modified
+            found.is_file() && found.len() == self.digests.size && found.mtime() == self.modified
         })
     }
 

@@ -77,6 +77,7 @@ mod record;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -179,7 +180,8 @@ impl<'lock> Workspace<'lock> {
 
     /// Records the generation that is about to be swapped in.
     pub fn record_staged(&self, generation: &Generation) -> Result<()> {
-        generation::write(&self.layout.state().join(STAGED), generation)
+        let staged = self.layout.state().join(STAGED);
+        generation::write(&staged, generation, &self.published)
     }
 
     /// Returns the generation that is recorded as staged, if there is one.
@@ -203,13 +205,15 @@ impl<'lock> Workspace<'lock> {
     pub fn distrust_published(&mut self, dates: &BTreeMap<String, i64>) -> Result<()> {
         let mut generation = self.published.clone();
         for (name, record) in &mut generation.suites {
+            let record = Arc::make_mut(record);
             record.date = dates.get(name).copied().unwrap_or(record.date);
             record.content.clear();
             record.release.clear();
             record.derived.clear();
             record.manifest = Manifest::default();
         }
-        generation::write(&published_path(&self.layout), &generation)?;
+        let path = published_path(&self.layout);
+        generation::write(&path, &generation, &self.published)?;
         self.published = generation;
         Ok(())
     }

@@ -184,10 +184,8 @@ mod tests {
             manifest,
             ..SuiteRecord::default()
         };
-        let generation = Generation {
-            suites: [("suite".to_owned(), record)].into(),
-            ..Generation::default()
-        };
+        let mut generation = Generation::new(1);
+        generation.suites = [("suite".to_owned(), record.into())].into();
         checkpoints.collect(&generation).unwrap();
         let is_there = digests.map(|digest| place(&digest.sha256).exists());
         assert_eq!(is_there, [true, false, false]);

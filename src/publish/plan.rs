@@ -1,6 +1,7 @@
 //! The plan: which suites have to be made anew, and why. It can be printed before anything is done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::deb822::is_ahead;
 use crate::error::{Error, Result};
@@ -64,7 +65,7 @@ pub struct SuitePlan<'a> {
     pub(super) release: String,
     /// The latest Valid-Until that the suite may have.
     pub(super) bound: Option<Bound>,
-    pub(super) record: Option<&'a SuiteRecord>,
+    pub(super) record: Option<&'a Arc<SuiteRecord>>,
 }
 
 impl SuitePlan<'_> {
@@ -339,7 +340,7 @@ impl Digests {
 
 fn action(
     spec: &Spec,
-    record: Option<&SuiteRecord>,
+    record: Option<&Arc<SuiteRecord>>,
     digests: &Digests,
     bound: Option<&Bound>,
     now: Timestamp,

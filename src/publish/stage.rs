@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -120,11 +121,7 @@ impl<'p> Plan<'p> {
             false => durable::remove_tree(&volatile)?,
         }
         durable::create_dir(&volatile.join("dists"))?;
-        let mut generation = Generation {
-            number: self.published.number.saturating_add(1),
-            suites: BTreeMap::new(),
-            links: BTreeMap::new(),
-        };
+        let mut generation = Generation::new(self.published.number.saturating_add(1));
         let mut changed = Vec::new();
         let mut refused = Vec::new();
         let mut kept = BTreeSet::new();
@@ -141,7 +138,7 @@ impl<'p> Plan<'p> {
                 (Action::Keep, Some(record)) if damage.is_none() => {
                     kept.insert(suite.name.to_string());
                     match is_volatile_known {
-                        true => Ok(record.clone()),
+                        true => Ok(Arc::clone(record)),
                         false => Ok(stage.keep(record)?),
                     }
                 }
@@ -150,23 +147,25 @@ impl<'p> Plan<'p> {
                     let why = damage.map_or(why(action), String::as_str);
                     listener.info(format!("suite {}: {why}", suite.name));
                     stage.clear()?;
-                    for_suite(suite.name, || stage.make(signer, listener)).inspect(|record| {
-                        for warning in &record.report.warnings {
-                            listener.warn(format!("suite {}: {warning}", suite.name));
-                        }
-                        let before = suite.record.map(|record| &record.report);
-                        for news in merge::news_unasked(before, &record.report) {
-                            listener.warn(format!("suite {}: {news}", suite.name));
-                        }
-                        if let Some(behind) = record.difference.behind_in_words() {
-                            let file = report_of_older(suite.name.as_str());
-                            listener.warn(format!(
-                                "suite {}: {behind}; log/{file} lists all",
-                                suite.name
-                            ));
-                        }
-                        changed.push(suite.name.clone());
-                    })
+                    for_suite(suite.name, || stage.make(signer, listener))
+                        .inspect(|record| {
+                            for warning in &record.report.warnings {
+                                listener.warn(format!("suite {}: {warning}", suite.name));
+                            }
+                            let before = suite.record.map(|record| &record.report);
+                            for news in merge::news_unasked(before, &record.report) {
+                                listener.warn(format!("suite {}: {news}", suite.name));
+                            }
+                            if let Some(behind) = record.difference.behind_in_words() {
+                                let file = report_of_older(suite.name.as_str());
+                                listener.warn(format!(
+                                    "suite {}: {behind}; log/{file} lists all",
+                                    suite.name
+                                ));
+                            }
+                            changed.push(suite.name.clone());
+                        })
+                        .map(Arc::new)
                 }
             };
             let record = match made {
@@ -206,15 +205,12 @@ impl<'p> Plan<'p> {
 
     /// Removes from volatile what the new generation will not have, or has in another form.
     fn clear_outdated(&self, volatile: &Path) -> Result<()> {
-        let configured = Generation {
-            number: 0,
-            suites: self
-                .suites
-                .iter()
-                .map(|suite| (suite.name.to_string(), SuiteRecord::default()))
-                .collect(),
-            links: self.links(|_| true),
-        };
+        let none = Arc::new(SuiteRecord::default());
+        let suites = self.suites.iter();
+        let suites = suites.map(|suite| (suite.name.to_string(), Arc::clone(&none)));
+        let mut configured = Generation::new(0);
+        configured.suites = suites.collect();
+        configured.links = self.links(|_| true);
         trees::remove_gone(volatile, self.published, &configured)
     }
 
@@ -415,7 +411,9 @@ impl Staged<'_> {
                 }
                 let checked = made.and_then(|record| {
                     let generation = &mut self.built.generation;
-                    generation.suites.insert(fault.suite.to_string(), record);
+                    generation
+                        .suites
+                        .insert(fault.suite.to_string(), Arc::new(record));
                     hard_links::sync_tree(&tree)?;
                     check(generation, &fault.suite, &checkpoints)
                 });

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -177,7 +177,9 @@ impl SuiteStage<'_> {
     fn carried(&self, proven: Option<&Release>) -> Option<&SuiteRecord> {
         match self.suite.action {
             // A suite that only needs a new signature is merged anew if it is not proven, or not all there.
-            Action::Sign(_) if proven.is_some() && !self.is_damaged => self.suite.record,
+            Action::Sign(_) if proven.is_some() && !self.is_damaged => {
+                self.suite.record.map(|record| &**record)
+            }
             _ => None,
         }
     }
@@ -208,7 +210,7 @@ impl SuiteStage<'_> {
     }
 
     /// Links the suite as it is published.
-    pub(super) fn keep(&self, record: &SuiteRecord) -> Result<SuiteRecord> {
+    pub(super) fn keep(&self, record: &Arc<SuiteRecord>) -> Result<Arc<SuiteRecord>> {
         let manifest = self.manifest_before()?;
         for dir in manifest.directories() {
             durable::create_dir(&self.new.join(dir))?;
@@ -219,14 +221,17 @@ impl SuiteStage<'_> {
                 hard_links::link_file(&old, &self.new.join(path))?;
             }
         }
-        Ok(SuiteRecord {
-            manifest: manifest.into_owned(),
-            ..record.clone()
+        Ok(match manifest {
+            Cow::Borrowed(_) => Arc::clone(record),
+            Cow::Owned(manifest) => Arc::new(SuiteRecord {
+                manifest,
+                ..SuiteRecord::clone(record)
+            }),
         })
     }
 
     /// Puts the published suite back in place of what was made; returns nothing if the suite was never published.
-    pub(super) fn put_back(&self) -> Result<Option<SuiteRecord>> {
+    pub(super) fn put_back(&self) -> Result<Option<Arc<SuiteRecord>>> {
         self.clear()?;
         self.suite
             .record

@@ -1,14 +1,17 @@
 //! The record of a generation on disk: the list of its suites, and a file for each suite with its record and its manifest.
 //!
 //! The file of a suite is named by its digest, so that a run writes the files of those suites alone that changed, and one that is damaged
-//! is never believed. All are written, durably, before the list that names them, and removed when no list does. A file that the
+//! is never believed. A record that was read and is carried on is the same value, whose digest is known: it is neither copied nor written
+//! as text again. All are written, durably, before the list that names them, and removed when no list does. A file that the
 //! list names and that is gone counts as if there were no record of the suite: it is made anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,9 +30,28 @@ pub struct Generation {
     /// The number of the generation; 0 before the first.
     pub number: u64,
     /// The suites, by their path below `dists/`.
-    pub suites: BTreeMap<String, SuiteRecord>,
+    pub suites: BTreeMap<String, Arc<SuiteRecord>>,
     /// The symlinks: the aliases of suites, and the pools of local archives.
     pub links: BTreeMap<String, String>,
+    /// The digests that name the files of the suites, where the generation was read from them.
+    digests: BTreeMap<String, String>,
+}
+
+impl Generation {
+    /// Returns a generation that is on no disk yet.
+    pub fn new(number: u64) -> Generation {
+        Generation {
+            number,
+            ..Generation::default()
+        }
+    }
+
+    /// Returns the digest of a suite's file, if the suite is what was read from it.
+    fn digest(&self, suite: &str, record: &Arc<SuiteRecord>) -> Option<&String> {
+        let own = self.suites.get(suite);
+        let is_it = own.is_some_and(|own| Arc::ptr_eq(own, record));
+        self.digests.get(suite).filter(|_| is_it)
+    }
 }
 
 /// The record of one published suite, and of what it was made from.
@@ -201,21 +223,27 @@ pub(super) fn read(path: &Path) -> Result<Option<(Generation, Vec<String>)>> {
         return Ok(None);
     };
     let (mut suites, mut gone) = (BTreeMap::new(), Vec::new());
-    for (suite, file) in list.files(path)? {
-        match read_suite(&file)? {
-            Some(record) => drop(suites.insert(suite.to_owned(), record)),
+    let files: Vec<_> = list.files(path)?.into_iter().collect();
+    let read = files.par_iter().map(|(_, file)| read_suite(file));
+    let read: Vec<Option<SuiteRecord>> = read.collect::<Result<_>>()?;
+    for ((suite, _), record) in files.into_iter().zip(read) {
+        match record {
+            Some(record) => drop(suites.insert(suite.to_owned(), Arc::new(record))),
             None => gone.push(suite.to_owned()),
         }
     }
+    let mut digests = BTreeMap::new();
     for (suite, listed) in list.suites {
-        if let Listed::Record(record) = listed {
-            suites.insert(suite, *record);
+        match listed {
+            Listed::Record(record) => drop(suites.insert(suite, Arc::from(record))),
+            Listed::Digest(digest) => drop(digests.insert(suite, digest)),
         }
     }
     let generation = Generation {
         number: list.number,
         suites,
         links: list.links,
+        digests,
     };
     Ok(Some((generation, gone)))
 }
@@ -235,18 +263,26 @@ fn digest(text: &[u8]) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// Writes a generation: the files of suites that are not there yet, then the list.
-pub(super) fn write(path: &Path, generation: &Generation) -> Result<()> {
+/// Writes a generation: the files of suites that are not there yet, then the list. `before` is the one that was read, of which suites may
+/// be carried on.
+pub(super) fn write(path: &Path, generation: &Generation, before: &Generation) -> Result<()> {
     let manifests = manifests(path);
     durable::create_dir(&manifests)?;
     let mut suites = BTreeMap::new();
+    let file = |digest: &str| manifests.join(format!("{digest}.json"));
     for (suite, record) in &generation.suites {
-        let text = to_text(path, record)?;
-        let digest = digest(&text);
-        let file = manifests.join(format!("{digest}.json"));
-        if !file.exists() {
-            durable::write_file(&file, &text, None)?;
-        }
+        let known = before.digest(suite, record);
+        let digest = match known.filter(|digest| file(digest).exists()) {
+            Some(digest) => digest.clone(),
+            None => {
+                let text = to_text(path, &**record)?;
+                let digest = digest(&text);
+                if !file(&digest).exists() {
+                    durable::write_file(&file(&digest), &text, None)?;
+                }
+                digest
+            }
+        };
         suites.insert(suite.clone(), Listed::Digest(digest));
     }
     durable::sync_dir(&manifests)?;
@@ -286,21 +322,24 @@ mod tests {
 
     use super::*;
 
-    fn record(generation: u64) -> SuiteRecord {
-        SuiteRecord {
+    fn record(generation: u64) -> Arc<SuiteRecord> {
+        Arc::new(SuiteRecord {
             generation,
             ..SuiteRecord::default()
-        }
+        })
+    }
+
+    fn write(path: &Path, generation: &Generation) -> Result<()> {
+        super::write(path, generation, &Generation::default())
     }
 
     fn generation(number: u64, suites: &[(&str, u64)]) -> Generation {
         let suites = suites.iter();
         Generation {
-            number,
             suites: suites
                 .map(|(name, generation)| ((*name).to_owned(), record(*generation)))
                 .collect(),
-            links: BTreeMap::new(),
+            ..Generation::new(number)
         }
     }
 
@@ -325,6 +364,21 @@ mod tests {
         assert_eq!(found.number, 2);
         let numbers: Vec<_> = found.suites.values().map(|s| s.generation).collect();
         assert_eq!((numbers, gone), (vec![1, 2], Vec::<String>::new()));
+        // One that is carried on is named as it was, and written again where its file is gone.
+        let mut next = Generation::new(3);
+        next.suites.clone_from(&found.suites);
+        next.suites.insert("b".to_owned(), record(3));
+        super::write(&path, &next, &found).unwrap();
+        collect(&path).unwrap();
+        assert_eq!(files().len(), 2);
+        let (found, gone) = read(&path).unwrap().unwrap();
+        let numbers: Vec<_> = found.suites.values().map(|s| s.generation).collect();
+        assert_eq!((numbers, gone), (vec![1, 3], Vec::new()));
+        files()
+            .iter()
+            .for_each(|file| fs::remove_file(file).unwrap());
+        super::write(&path, &found, &found).unwrap();
+        assert_eq!(files().len(), 2);
         // One that is damaged is not believed, and one that is gone is no record.
         let file = files().pop_first().unwrap();
         let text = fs::read_to_string(&file).unwrap();
@@ -377,7 +431,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         let (generation, gone) = read(&path).unwrap().unwrap();
         assert_eq!((generation.number, gone), (7, Vec::new()));
-        let suite = serde_json::to_value(&generation.suites["daedalus"]).unwrap();
+        let suite = serde_json::to_value(&*generation.suites["daedalus"]).unwrap();
         let inputs = serde_json::json!([
             {"archive": "main", "suite": "bookworm", "date": 1767225600},
             {"archive": "overlay", "suite": "daedalus", "date": 1767225601},
@@ -397,7 +451,8 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("{\n  \"format\": 2,\n"), "{text}");
         let (again, _) = read(&path).unwrap().unwrap();
-        assert_eq!(format!("{again:?}"), format!("{generation:?}"));
+        let suites = |generation: &Generation| format!("{:?}", generation.suites);
+        assert_eq!(suites(&again), suites(&generation));
         fs::write(&path, text.replace("\"format\": 2", "\"format\": 3")).unwrap();
         let said = read(&path).unwrap_err().to_string();
         for word in ["published.json", "format 3", "formats up to 2"] {

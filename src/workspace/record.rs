@@ -54,7 +54,14 @@ pub(super) fn parse<T: Record>(path: &Path, text: &[u8]) -> Result<T> {
         path: path.to_owned(),
         source,
     };
-    let Format { format } = serde_json::from_slice(text).map_err(damaged)?;
+    let format = match leading_format(text) {
+        Some(format) => format,
+        None => {
+            serde_json::from_slice::<Format>(text)
+                .map_err(damaged)?
+                .format
+        }
+    };
     if format > T::FORMAT {
         return Err(StateError::Newer {
             path: path.to_owned(),
@@ -64,6 +71,13 @@ pub(super) fn parse<T: Record>(path: &Path, text: &[u8]) -> Result<T> {
         .into());
     }
     Ok(serde_json::from_slice(text).map_err(damaged)?)
+}
+
+/// Returns the number of the format where it stands at the front, as it is written, so that no record has to be read twice.
+fn leading_format(text: &[u8]) -> Option<u64> {
+    let text = text.strip_prefix(b"{\n  \"format\": ")?;
+    let end = text.iter().position(|byte| *byte == b',')?;
+    std::str::from_utf8(text.get(..end)?).ok()?.parse().ok()
 }
 
 /// Writes a record, durably and in one step.
