@@ -12,7 +12,8 @@
 //!
 //! Lines are sorted and unique, and say what holds for the generation that is served. They are written from the records of
 //! all suites, so a run that made one suite anew loses nothing of the others, and one that follows a crash makes up for what
-//! the other did not come to write.
+//! the other did not come to write: `amprolla.txt` is written last, so where it names the generation, the others are of it as well, and only
+//! those are written that somebody removed.
 //!
 //! A column holds a name of Debian's or a version, apart from the files of `unclaimed.txt`, which an archive can call what it likes, and
 //! from whatever a record was made to hold. A text that has anything but ASCII letters, digits and `/._+~:%@^=-` in it, or begins with
@@ -20,6 +21,8 @@
 //! columns, it turns no text round, and a spreadsheet takes no column for a formula.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -30,6 +33,11 @@ use crate::merge::ForeignSource;
 use crate::names::PackageName;
 use crate::suite_report::report_of_older;
 use crate::workspace::{Generation, Workspace};
+
+/// The names of the reports on all suites.
+const BANNED: &str = "bannedpackages.txt";
+const SOURCES: &str = "sources.txt";
+const CHANGES: &str = "changes.txt";
 
 /// The most bytes of `amprolla.txt` that are kept.
 const MAX_HISTORY_BYTES: usize = 1 << 20;
@@ -47,14 +55,12 @@ pub(crate) fn write(
     if generation.number == 0 {
         return Ok(());
     }
-    for (name, lines) in reports(generation, watches) {
-        let mut text = lines.into_iter().collect::<Vec<_>>().join("\n");
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        write_if_new(&log.join(name), text.as_bytes())?;
-    }
-    write_if_new(&log.join("changes.txt"), changes(generation).as_bytes())?;
+    let path = log.join("amprolla.txt");
+    let mut history = match durable::read_regular(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io("read", &path)(error)),
+    };
     let changed = generation
         .suites
         .iter()
@@ -69,15 +75,33 @@ pub(crate) fn write(
         generation.number,
         names.join(" ")
     );
-    let path = log.join("amprolla.txt");
-    let mut history = match durable::read_regular(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(Error::io("read", &path)(error)),
+    let last = Last::of(
+        &history,
+        generation.number,
+        line.trim_ascii_end(),
+        names.is_empty(),
+    );
+    let there = files_in(&log)?;
+    if last == Last::This && all_names(generation, watches).is_subset(&there) {
+        return Ok(());
+    }
+    let is_new = |suite: &str| {
+        let record = generation.suites.get(suite);
+        record.is_none_or(|record| record.generation == generation.number)
     };
-    let number = format!(",generation {},", generation.number);
-    let last = history.trim_ascii_end().rsplit(|b| *b == b'\n').next();
-    if last.is_some_and(|line| memchr::memmem::find(line, number.as_bytes()).is_some()) {
+    for (name, (suite, lines)) in reports(generation, watches) {
+        let is_current = last != Last::Another && suite.is_some_and(|suite| !is_new(suite));
+        if is_current && there.contains(&name) {
+            continue;
+        }
+        let mut text = lines.into_iter().collect::<Vec<_>>().join("\n");
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        write_if_new(&log.join(name), text.as_bytes())?;
+    }
+    write_if_new(&log.join(CHANGES), changes(generation).as_bytes())?;
+    if last == Last::This {
         return Ok(());
     }
     history.extend_from_slice(line.as_bytes());
@@ -95,6 +119,52 @@ pub(crate) fn write(
         },
         None,
     )
+}
+
+/// The generation that the last line of `amprolla.txt` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// The one that is published.
+    This,
+    /// The one before.
+    Before,
+    /// Another one, or none.
+    Another,
+}
+
+impl Last {
+    /// Reads the history; `line` is what it should say of the generation. If no suite changed, its time is not known.
+    fn of(history: &[u8], number: u64, line: &str, is_undated: bool) -> Last {
+        let last = history.trim_ascii_end().rsplit(|b| *b == b'\n').next();
+        let names = |number: u64| {
+            let number = format!(",generation {number},");
+            last.is_some_and(|line| memchr::memmem::find(line, number.as_bytes()).is_some())
+        };
+        match number.checked_sub(1) {
+            _ if last == Some(line.as_bytes()) || is_undated && names(number) => Last::This,
+            Some(before) if names(before) => Last::Before,
+            _ => Last::Another,
+        }
+    }
+}
+
+/// Returns the names in a directory.
+fn files_in(dir: &Path) -> Result<BTreeSet<String>> {
+    let entries = fs::read_dir(dir).map_err(Error::io("list", dir))?;
+    let names = entries.map(|entry| {
+        let name = entry.map_err(Error::io("list", dir))?.file_name();
+        Ok(name.to_string_lossy().into_owned())
+    });
+    names.collect()
+}
+
+/// Returns the names of all reports of a generation.
+fn all_names(generation: &Generation, watches: &BTreeSet<PackageName>) -> BTreeSet<String> {
+    let watches = watches.iter().map(|watch| format!("{watch}.txt"));
+    let suites = generation.suites.keys();
+    let suites = suites.map(|suite| report_of_older(suite));
+    let others = [BANNED, SOURCES, CHANGES].map(str::to_owned);
+    watches.chain(suites).chain(others).collect()
 }
 
 /// Writes which files of the archives' suites belong to no family; reads the spool as it is, whatever is published.
@@ -149,25 +219,28 @@ fn changes(generation: &Generation) -> String {
     text
 }
 
+/// The lines of a report, and the suite that it is about if it is about one.
+type Report<'a> = (Option<&'a str>, BTreeSet<String>);
+
 /// Returns the lines of each report.
-fn reports(
-    generation: &Generation,
+fn reports<'a>(
+    generation: &'a Generation,
     watches: &BTreeSet<PackageName>,
-) -> BTreeMap<String, BTreeSet<String>> {
-    let mut reports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+) -> BTreeMap<String, Report<'a>> {
+    let mut reports: BTreeMap<String, Report<'a>> = BTreeMap::new();
     for watch in watches {
-        reports.insert(format!("{watch}.txt"), BTreeSet::new());
+        reports.insert(format!("{watch}.txt"), Report::default());
     }
-    reports.insert("bannedpackages.txt".into(), BTreeSet::new());
-    reports.insert("sources.txt".into(), BTreeSet::new());
+    reports.insert(BANNED.into(), Report::default());
+    reports.insert(SOURCES.into(), Report::default());
     for (suite, record) in &generation.suites {
         let report = &record.report;
         let mut add = |file: String, line: String| {
-            reports.entry(file).or_default().insert(line);
+            reports.entry(file).or_default().1.insert(line);
         };
         for banned in &report.banned {
             add(
-                "bannedpackages.txt".into(),
+                BANNED.into(),
                 format!("{suite},{}", column(&banned.package)),
             );
         }
@@ -188,7 +261,7 @@ fn reports(
                 what,
             } = source;
             add(
-                "sources.txt".into(),
+                SOURCES.into(),
                 format!(
                     "{suite},{},{},{},{what}",
                     column(archive),
@@ -209,7 +282,7 @@ fn reports(
                 ),
             );
         }
-        reports.entry(file).or_default();
+        reports.entry(file).or_default().0 = Some(suite);
     }
     reports
 }
