@@ -17,7 +17,9 @@ use aptmerge::config::Config;
 use aptmerge::deb822::{Stanzas, alternatives, compare_versions, eq_name};
 use aptmerge::error::Result;
 use aptmerge::indices::IndexName;
-use aptmerge::merge::{Input, MemoryInput, Sink, SuiteMerge, Text, merge_suite, rewrite};
+use aptmerge::merge::{
+    IndexText, Input, MemoryInput, Sink, SuiteMerge, Text, merge_suite, rewrite,
+};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use jiff::Timestamp;
@@ -224,9 +226,9 @@ key-file = "key"
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn text(&self, _: &IndexName, text: &Text<'_>) -> Result<()> {
-        black_box(text.len());
-        Ok(())
+    fn text(&self, _: &IndexName, text: &IndexText<'_>) -> Result<Option<Vec<u8>>> {
+        black_box(text.slices().count());
+        Ok(None)
     }
 
     fn stream(

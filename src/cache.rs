@@ -4,7 +4,7 @@
 //! everything after it, so that a damaged, torn or misplaced file counts as none: its content is made again. Nothing
 //! is forced to the disk, and an entry that cannot be written costs the next run some time.
 //!
-//! A right checksum does not prove that an entry is what its name stands for: a memory fault while it was made, or somebody who writes
+//! A right checksum in the entry does not prove that an entry is what its name stands for: a memory fault while it was made, or somebody who writes
 //! here, can leave a wrong entry. The check before the swap finds what was made of it, and that suite is made once more with a cache that
 //! is [`Cache::distrusted`]; so a wrong entry costs one run some time.
 
@@ -24,6 +24,9 @@ use crate::units::ByteSize;
 pub(crate) type EntryName = [u8; 32];
 
 const CHECKSUM_BYTES: usize = 32;
+
+/// The SHA-256 of an entry's name and content: whoever has it on record knows the entry.
+pub(crate) type Checksum = [u8; CHECKSUM_BYTES];
 
 /// The most bytes of an entry: more than any entry that is written, and few enough for memory.
 const MAX_ENTRY_BYTES: u64 = 256 << 20;
@@ -86,7 +89,41 @@ impl Cache {
         }
     }
 
+    /// Returns the content of an entry with this checksum: exactly the bytes that were put there.
+    pub(crate) fn get_exactly(
+        &self,
+        kind: &str,
+        name: &EntryName,
+        sum: &Checksum,
+    ) -> Option<Vec<u8>> {
+        match self.wrong {
+            Some(_) => None,
+            None => self.read_if(kind, name, |found| found == sum),
+        }
+    }
+
+    /// Marks an entry as used, if it is there; returns whether it is.
+    pub(crate) fn touch(&self, kind: &str, name: &EntryName) -> bool {
+        let Ok(file) = durable::open_regular(&self.path(kind, name)) else {
+            return false;
+        };
+        if let Some(now) = self.now {
+            let _ = file.set_modified(now);
+        }
+        self.wrong.is_none()
+    }
+
     fn read(&self, kind: &str, name: &EntryName) -> Option<Vec<u8>> {
+        self.read_if(kind, name, |_| true)
+    }
+
+    /// Reads an entry, if its checksum is right and wanted.
+    fn read_if(
+        &self,
+        kind: &str,
+        name: &EntryName,
+        is_wanted: impl FnOnce(&[u8]) -> bool,
+    ) -> Option<Vec<u8>> {
         let path = self.path(kind, name);
         let mut file = durable::open_regular(&path).ok()?;
         if file.metadata().ok()?.len() > MAX_ENTRY_BYTES {
@@ -95,7 +132,7 @@ impl Cache {
         let mut entry = Vec::new();
         file.read_to_end(&mut entry).ok()?;
         let (begin, content) = entry.split_at_checked(CHECKSUM_BYTES)?;
-        if begin != checksum(name, &[content]) {
+        if begin != checksum(name, &[content]) || !is_wanted(begin) {
             return None;
         }
         if let Some(now) = self.now {
@@ -189,7 +226,8 @@ impl Cache {
     }
 }
 
-fn checksum(name: &EntryName, content: &[&[u8]]) -> [u8; CHECKSUM_BYTES] {
+/// Returns the checksum of an entry.
+pub(crate) fn checksum(name: &EntryName, content: &[&[u8]]) -> Checksum {
     let mut hasher = Sha256::new().chain_update(name);
     content.iter().for_each(|part| hasher.update(part));
     hasher.finalize().into()

@@ -113,6 +113,11 @@ impl Hasher {
         state.is_empty().then_some(imported)
     }
 
+    /// Returns whether the hasher computes an SHA-1.
+    pub(crate) fn has_sha1(&self) -> bool {
+        self.sha1.is_some()
+    }
+
     /// Returns whether another hasher computes the same hashes.
     pub(crate) fn is_like(&self, other: &Hasher) -> bool {
         let hashes = |hasher: &Hasher| {

@@ -162,9 +162,11 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl SuiteReport {
-    /// Adds the report on another index group of the suite.
+    /// Adds the report on another part of the suite.
     pub(crate) fn absorb(&mut self, other: SuiteReport) {
-        self.packages.extend(other.packages);
+        for (group, count) in other.packages {
+            *self.packages.entry(group).or_default() += count;
+        }
         self.banned.extend(other.banned);
         self.older.extend(other.older);
         for (watch, packages) in other.watched {

@@ -1,4 +1,7 @@
 //! The text of an index in memory, as slices of the inputs: stanzas are passed on without a copy.
+//!
+//! The text of a merged index has two parts. Its head comes from the lowest archive alone, and is the same from run to run; its tail is the
+//! rest. A sink that has seen a head before needs no text of it any more.
 
 use crate::deb822::Name;
 
@@ -10,7 +13,62 @@ pub(crate) struct PackageKey<'a> {
     pub pool: &'a str,
 }
 
-/// A merged index: its text in slices, one group of slices for each stanza.
+/// A merged index: the head and the tail of its text, in this order.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexText<'a> {
+    /// The part that changes with the lowest archive and the rules alone.
+    pub head: Head<'a>,
+    /// The rest.
+    pub tail: &'a Text<'a>,
+}
+
+/// The head of an index.
+#[derive(Debug, Clone, Copy)]
+pub enum Head<'a> {
+    /// The text of the head.
+    Text(&'a Text<'a>),
+    /// What the sink returned when it was given the text.
+    Kept(&'a [u8]),
+}
+
+/// The text without a stanza.
+static NOTHING: Text<'static> = Text {
+    slices: Vec::new(),
+    keys: Vec::new(),
+    stanza_ends: Vec::new(),
+    length: 0,
+};
+
+impl<'a> IndexText<'a> {
+    /// Returns an index of which nothing is expected to stay.
+    pub fn whole(text: &'a Text<'a>) -> Self {
+        Self {
+            head: Head::Text(text),
+            tail: &NOTHING,
+        }
+    }
+
+    /// Returns the slices of a stanza, by its number from 0 on; the first one of the tail has the number 0 if the sink keeps the head.
+    pub(crate) fn stanza(&self, number: usize) -> &[&'a [u8]] {
+        match self.head {
+            Head::Text(head) if number < head.stanzas() => head.stanza(number),
+            Head::Text(head) => self.tail.stanza(number - head.stanzas()),
+            Head::Kept(_) => self.tail.stanza(number),
+        }
+    }
+
+    /// Returns the slices of head and tail; only those of the tail if the sink keeps the head.
+    pub fn slices(&self) -> impl Iterator<Item = &'a [u8]> {
+        let head = match self.head {
+            Head::Text(head) => Some(head),
+            Head::Kept(_) => None,
+        };
+        let texts = head.into_iter().chain([self.tail]);
+        texts.flat_map(|text| text.slices.iter().copied())
+    }
+}
+
+/// Stanzas in their order: the text in slices, one group of slices for each stanza.
 #[derive(Debug, Default)]
 pub struct Text<'a> {
     slices: Vec<&'a [u8]>,

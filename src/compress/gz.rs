@@ -84,6 +84,16 @@ pub(super) fn end(parts: impl Iterator<Item = Part>) -> [u8; END_BYTES] {
     end
 }
 
+/// Returns a reader of the plain bytes that follow the given parts in a member that begins with them. `file` is the member.
+pub(crate) fn read_after<R: io::BufRead + io::Seek>(
+    mut file: R,
+    parts: &[Packed],
+) -> io::Result<impl Read + use<R>> {
+    let packed: u64 = parts.iter().map(|part| part.bytes.len() as u64).sum();
+    file.seek(io::SeekFrom::Start(HEADER.len() as u64 + packed))?;
+    Ok(flate2::bufread::DeflateDecoder::new(file))
+}
+
 /// The length of a piece of a stream.
 const STREAM_PIECE_BYTES: usize = 1 << 20;
 

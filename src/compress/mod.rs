@@ -122,11 +122,15 @@ impl<'a> Pieces<'a> {
         Self(named.collect())
     }
 
+    /// Returns the names of the pieces, by which [`packed_before`] finds them.
+    pub(crate) fn names(&self) -> Vec<EntryName> {
+        self.0.iter().map(|(_, name)| *name).collect()
+    }
+
     /// Compresses all pieces; pieces that were compressed before are taken from the cache.
     pub(crate) fn pack(&self, form: Form, cache: &Cache) -> io::Result<Vec<Packed>> {
         let pack = |(piece, name): &(Piece<'_>, EntryName)| -> io::Result<Packed> {
-            let known = cache.get(kind(form), name);
-            if let Some(packed) = known.and_then(|entry| Packed::from_entry(&entry)) {
+            if let Some(packed) = Packed::recall(form, name, cache) {
                 return Ok(packed);
             }
             let packed = encode(form, piece)?;
@@ -136,6 +140,14 @@ impl<'a> Pieces<'a> {
         };
         self.0.par_iter().map(pack).collect()
     }
+}
+
+/// Returns pieces that were compressed before, by their names; `None` if the cache no longer has all of them.
+pub(crate) fn packed_before(form: Form, names: &[EntryName], cache: &Cache) -> Option<Vec<Packed>> {
+    let packed = names.par_iter();
+    packed
+        .map(|name| Packed::recall(form, name, cache))
+        .collect()
 }
 
 impl Piece<'_> {
@@ -148,13 +160,19 @@ impl Piece<'_> {
 }
 
 impl Packed {
-    fn from_entry(entry: &[u8]) -> Option<Packed> {
+    fn recall(form: Form, name: &EntryName, cache: &Cache) -> Option<Packed> {
+        Packed::from_entry(cache.get(kind(form), name)?)
+    }
+
+    fn from_entry(mut entry: Vec<u8>) -> Option<Packed> {
         let (plain, rest) = entry.split_first_chunk()?;
-        let (note, bytes) = rest.split_first_chunk()?;
+        let (note, _) = rest.split_first_chunk()?;
+        let [plain, note] = [plain, note].map(|bytes| u64::from_le_bytes(*bytes));
+        entry.drain(..16);
         Some(Packed {
-            bytes: bytes.to_vec(),
-            plain: u64::from_le_bytes(*plain),
-            note: u64::from_le_bytes(*note),
+            bytes: entry,
+            plain,
+            note,
         })
     }
 }

@@ -11,13 +11,28 @@ use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::error::Result;
 use crate::indices::IndexName;
-use crate::merge::{Input, MemoryInput, Sink, SuiteMerge, Text, merge_suite};
+use crate::merge::{
+    DerivedKey, Head, IndexText, Input, MemoryInput, Sink, SuiteMerge, SuiteReport,
+    merge_as_one_world, merge_suite,
+};
 
 /// The indices of an archive, by name.
 pub(super) type Indices = BTreeMap<String, String>;
 
 /// Merges archives, highest priority first, into the only suite of a configuration; returns what is published.
 pub(super) fn merged(config: &Config, archives: &[Indices]) -> Indices {
+    let sink = MemorySink::new(BTreeMap::new());
+    merge_into(config, archives, &sink, false).unwrap();
+    sink.finish().0
+}
+
+/// Merges archives into a sink; as one world, if that is asked for.
+pub(super) fn merge_into(
+    config: &Config,
+    archives: &[Indices],
+    sink: &MemorySink,
+    is_one_world: bool,
+) -> Result<SuiteReport> {
     let spec = config.specs().remove(0);
     let inputs = archives.iter().map(|indices| {
         let texts = indices.iter().map(|(path, text)| {
@@ -28,27 +43,71 @@ pub(super) fn merged(config: &Config, archives: &[Indices]) -> Indices {
         Box::new(input) as Box<dyn Input>
     });
     let merge = SuiteMerge::new(&spec, inputs.collect(), &Cancel::default());
-    let sink = MemorySink::default();
-    merge_suite(&merge, &sink).unwrap();
-    sink.0.into_inner().unwrap()
+    match is_one_world {
+        true => merge_as_one_world(&merge, sink),
+        false => merge_suite(&merge, sink),
+    }
 }
 
-/// A sink that keeps every index in memory.
-#[derive(Default)]
-struct MemorySink(Mutex<Indices>);
+/// What one merge keeps for the next.
+pub(super) type Kept = BTreeMap<DerivedKey, Vec<u8>>;
+
+/// A sink that keeps every index in memory, and for a head its text.
+pub(super) struct MemorySink {
+    indices: Mutex<Indices>,
+    before: Kept,
+    now: Mutex<Kept>,
+}
 
 impl MemorySink {
+    /// Returns a sink that has what an earlier merge kept.
+    pub(super) fn new(before: Kept) -> Self {
+        Self {
+            indices: Mutex::default(),
+            before,
+            now: Mutex::default(),
+        }
+    }
+
+    /// Returns the indices, and what is kept for the next merge.
+    pub(super) fn finish(self) -> (Indices, Kept) {
+        (
+            self.indices.into_inner().unwrap(),
+            self.now.into_inner().unwrap(),
+        )
+    }
+
     fn take(&self, name: &IndexName, text: Vec<u8>) {
         let text = String::from_utf8(text).unwrap();
-        let earlier = self.0.lock().unwrap().insert(name.to_string(), text);
+        let earlier = self.indices.lock().unwrap().insert(name.to_string(), text);
         assert_eq!(earlier, None, "{name} was made twice");
     }
 }
 
 impl Sink for MemorySink {
-    fn text(&self, name: &IndexName, text: &Text<'_>) -> Result<()> {
-        self.take(name, text.iter().flat_map(|part| part.concat()).collect());
-        Ok(())
+    fn text(&self, name: &IndexName, text: &IndexText<'_>) -> Result<Option<Vec<u8>>> {
+        let head = match text.head {
+            Head::Text(head) => head.iter().flatten().copied().collect::<Vec<_>>().concat(),
+            Head::Kept(kept) => kept.to_vec(),
+        };
+        let tail = text.tail.iter().flatten().copied();
+        let tail = tail.collect::<Vec<_>>().concat();
+        self.take(name, [&head[..], &tail].concat());
+        Ok(Some(head))
+    }
+
+    fn kept(&self, key: &DerivedKey) -> Option<Vec<u8>> {
+        let kept = self.before.get(key)?;
+        self.now.lock().unwrap().insert(*key, kept.clone());
+        Some(kept.clone())
+    }
+
+    fn keep_on(&self, key: &DerivedKey) -> bool {
+        self.kept(key).is_some()
+    }
+
+    fn keep(&self, key: &DerivedKey, content: &[u8]) {
+        self.now.lock().unwrap().insert(*key, content.to_vec());
     }
 
     fn stream(

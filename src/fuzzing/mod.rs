@@ -5,6 +5,7 @@
 //! nobody fuzzes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::missing_panics_doc)]
 
+mod heads;
 mod memory;
 mod merge;
 mod packages;
@@ -41,6 +42,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("query", packages::query),
     ("merge", merge::merge),
     ("view", view::view),
+    ("heads", heads::heads),
 ];
 
 /// Runs a target.
@@ -362,6 +364,7 @@ mod tests {
     #[test]
     fn the_merge_holds() {
         exercise(&["merge", "view"], 1000);
+        exercise(&["heads"], 60);
     }
 
     #[test]

@@ -8,36 +8,28 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::names::Architecture;
 use crate::spec::Family;
-use crate::suite_report::{Claimed, SuiteReport};
+use crate::suite_report::Claimed;
 
 use super::all::Collector;
-use super::claims::Claimable;
 use super::describe::describe;
 use super::entry::{Entry, Kind};
 use super::group::{BinaryGroup, binary_name, group_name};
-use super::input::{Sink, SuiteMerge};
+use super::head::PartReport;
+use super::input::SuiteMerge;
 use super::left_out;
 use super::load::{load, odd_texts};
 use super::owners;
-use super::rules::{self, Owners};
-use super::selection::Selection;
-use super::sources::Needed;
+use super::pass::{Notes, Pass};
+use super::rules::{self, Outcome, Owners};
 use super::texts::{pools, published, texts};
-
-/// The notes that the groups of binaries leave for the indices that follow from them.
-#[derive(Clone, Copy)]
-pub(super) struct Notes<'a> {
-    pub(super) needed: &'a Needed,
-    pub(super) claimable: &'a Claimable,
-    pub(super) selection: &'a Selection,
-}
+use super::worlds::Both;
 
 /// The packages, or the udebs, of all architectures.
 pub(super) struct Binaries<'a> {
     merge: &'a SuiteMerge<'a>,
     family: Family,
     owners: Owners,
-    collector: Collector,
+    collectors: Both<Collector>,
 }
 
 impl<'a> Binaries<'a> {
@@ -46,11 +38,11 @@ impl<'a> Binaries<'a> {
             merge,
             family,
             owners: owners::of(merge, family)?,
-            collector: Collector::default(),
+            collectors: Both::default(),
         })
     }
 
-    pub(super) fn groups(&self) -> Vec<(BinaryGroup<'_>, &Collector)> {
+    pub(super) fn groups(&self) -> Vec<(BinaryGroup<'_>, &Both<Collector>)> {
         let architectures = self.merge.spec.name_spaces();
         let group = |architecture| BinaryGroup {
             merge: self.merge,
@@ -59,78 +51,112 @@ impl<'a> Binaries<'a> {
             owners: &self.owners,
         };
         let groups = architectures.into_iter().map(group);
-        groups.map(|group| (group, &self.collector)).collect()
+        groups.map(|group| (group, &self.collectors)).collect()
     }
 
-    /// Writes binary-all from what the groups have collected; writes nothing if binary-all is not published, or is a group of its own.
-    pub(super) fn all(self, sink: &dyn Sink) -> Result<SuiteReport> {
+    /// Hands over binary-all, from what the groups have collected; does nothing if binary-all is not published, or is a group of its own.
+    pub(super) fn all(self, pass: &Pass<'_>) -> Result<Both<PartReport>> {
         let merge = self.merge;
-        let mut report = SuiteReport::default();
+        let mut reports = Both::<PartReport>::default();
         let configured = &merge.spec.architectures;
         let mut name_spaces = merge.spec.name_spaces().into_iter();
         let Some(all) = configured.iter().find(|a| a.is_all()) else {
-            return Ok(report);
+            return Ok(reports);
         };
         if name_spaces.any(Architecture::is_all) {
-            return Ok(report);
+            return Ok(reports);
         }
-        let collected = self.collector.finish();
+        let collected = self.collectors.map(Collector::finish);
         let counts = merge
             .spec
             .components
             .par_iter()
             .enumerate()
             .map(|(number, component)| {
-                let text = collected.text(number as u16, merge);
+                let texts = collected.as_ref();
+                let texts = texts.map(|stanzas| stanzas.text(number as u16, merge));
                 let name = binary_name(self.family, component.clone(), all.clone());
-                sink.text(&name, &text)?;
-                Ok(text.stanzas() as u64)
+                pass.text(&name, texts.as_ref())?;
+                Ok([texts.head.stanzas(), texts.tail.stanzas()])
             })
-            .collect::<Result<Vec<u64>>>()?;
-        report
-            .packages
-            .insert(group_name(self.family, all.as_str()), counts.iter().sum());
-        Ok(report)
+            .collect::<Result<Vec<_>>>()?;
+        for [head, tail] in counts {
+            for (report, count) in [(&mut reports.head, head), (&mut reports.tail, tail)] {
+                let group = group_name(self.family, all.as_str());
+                *report.report.packages.entry(group).or_default() += count as u64;
+            }
+        }
+        Ok(reports)
     }
 }
 
 impl BinaryGroup<'_> {
+    /// Merges the group, and hands its indices over.
     pub(super) fn run(
         &self,
-        collector: &Collector,
-        notes: Notes<'_>,
-        sink: &dyn Sink,
-    ) -> Result<SuiteReport> {
+        pass: &Pass<'_>,
+        collectors: &Both<Collector>,
+        notes: &Both<Notes>,
+    ) -> Result<Both<PartReport>> {
         let merge = self.merge;
-        let components = &merge.spec.components;
         let loaded = load(merge, self.wanted())?;
         let rules = self.rules();
-        let (mut entries, strays) = self.entries(&loaded)?;
+        let (mut entries, mut warnings) = self.entries(&loaded)?;
         let elsewhere = self.elsewhere(&entries, &rules);
         let others = load(merge, self.wanted_elsewhere(&elsewhere))?;
         entries.extend(self.all_elsewhere(&elsewhere, &others)?);
-        let outcome = rules::apply(entries, &rules);
+        let entries = pass.worlds.divide(entries);
+        pass.contested(&loaded, &entries.tail);
+        let outcomes = entries.map(|entries| rules::apply(entries, &rules));
         let pools = pools(merge);
-        collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
-        notes.needed.add(&outcome, |_| true);
-        notes.claimable.add(self.family, &outcome);
+        let parts = outcomes
+            .as_ref()
+            .zip(collectors.as_ref())
+            .zip(notes.as_ref());
+        let mut reports = parts.map(|((outcome, collector), notes)| {
+            collector.add(outcome.kept.iter().map(|e| (e, published(e, &pools))));
+            self.note(outcome, notes);
+            self.report(outcome)
+        });
+        warnings.extend(odd_texts(&loaded));
+        let warnings = pass.worlds.divide_warnings(warnings);
+        reports.head.report.warnings.extend(warnings.head);
+        reports.tail.report.warnings.extend(warnings.tail);
+        let texts = outcomes
+            .as_ref()
+            .map(|outcome| texts(merge, &outcome.kept, &pools));
+        // The entries take up as much memory as a third of their index, and to compress that takes long.
+        drop(outcomes);
+        let components = merge.spec.components.par_iter();
+        let texts = texts.head.par_iter().zip(&texts.tail);
+        components
+            .zip(texts)
+            .try_for_each(|(component, (head, tail))| {
+                let name = binary_name(self.family, component.clone(), self.architecture.clone());
+                pass.text(&name, Both { head, tail })
+            })?;
+        Ok(reports)
+    }
+
+    /// Leaves notes for the indices that follow from the binaries.
+    fn note(&self, outcome: &Outcome<'_>, notes: &Notes) {
+        notes.needed.add(outcome, |_| true);
+        notes.claimable.add(self.family, outcome);
+        let (selection, architecture) = (&notes.selection, self.architecture.as_str());
         if self.family == Family::Packages {
-            notes.selection.add_descriptions(&outcome.kept);
-            notes
-                .selection
-                .add(self.architecture.as_str(), &outcome.kept);
+            selection.add_descriptions(&outcome.kept);
+            selection.add(architecture, &outcome.kept);
         } else {
-            notes
-                .selection
-                .add(&format!("udeb-{}", self.architecture), &outcome.kept);
+            selection.add(&format!("udeb-{architecture}"), &outcome.kept);
         }
+    }
+
+    fn report(&self, outcome: &Outcome<'_>) -> PartReport {
+        let merge = self.merge;
         let group = group_name(self.family, self.architecture.as_str());
-        let left_out = left_out::flawed(merge, &outcome, &group);
-        let mut report = describe(merge, &outcome, group, Kind::Binary);
+        let left_out = left_out::flawed(merge, outcome, &group);
+        let mut report = describe(merge, outcome, group.clone(), Kind::Binary);
         report.unasked = Some(self.unasked(&outcome.kept));
-        report.warnings.extend(odd_texts(&loaded));
-        report.warnings.extend(strays);
-        report.warnings.extend(left_out);
         if self.family == Family::Packages {
             for (watch, packages) in &merge.spec.watch {
                 let users = outcome
@@ -143,19 +169,10 @@ impl BinaryGroup<'_> {
                 );
             }
         }
-        let texts = texts(merge, &outcome.kept, &pools);
-        // The entries take up as much memory as a third of their index, and to compress that takes long.
-        drop(outcome);
-        components
-            .par_iter()
-            .zip(&texts)
-            .try_for_each(|(component, text)| {
-                sink.text(
-                    &binary_name(self.family, component.clone(), self.architecture.clone()),
-                    text,
-                )
-            })?;
-        Ok(report)
+        PartReport {
+            report,
+            left_out: [(group, left_out)].into(),
+        }
     }
 
     /// Returns the published packages that are installed or kept unasked.

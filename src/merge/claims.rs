@@ -97,7 +97,7 @@ impl<'a> Claims<'a> {
             first: HashMap::new(),
         };
         for entry in published {
-            for name in lists(entry.raw).flat_map(|list| names(list.value)) {
+            for name in listed(entry.raw) {
                 let folded = name.folded();
                 let is_owned = claims.packages.contains_key(&*folded)
                     || claims.udebs.contains_key(&*folded)
@@ -229,6 +229,11 @@ pub(super) fn tell(
 fn lists(raw: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let fields = Stanza { raw, offset: 0 }.fields().map_while(Result::ok);
     fields.filter(|field| eq_name(field.name, "Binary"))
+}
+
+/// Returns the names of binaries that a source lists.
+pub(super) fn listed(raw: &[u8]) -> impl Iterator<Item = Name<'_>> {
+    lists(raw).flat_map(|list| names(list.value))
 }
 
 fn is_between(byte: &u8) -> bool {

@@ -12,21 +12,24 @@ use crate::error::Result;
 use crate::indices::IndexName;
 use crate::quoted::steers;
 
-use super::Text;
 use super::derived::side_by_side;
 use super::faults::Faults;
 use super::input::{Part, Sink, SuiteMerge};
 use super::selection::Selected;
+use super::{IndexText, Text};
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
     let indices = merge.optional_indices(&|name| match name {
-        IndexName::Commands(_, architecture) => selected.group(architecture.as_str()).is_some(),
+        IndexName::Commands(_, architecture) => selected.has_group(architecture.as_str()),
         _ => false,
     });
+    if !indices.is_empty() {
+        selected.load()?;
+    }
     side_by_side(indices, |(name, parts)| {
         one_index(merge, selected, sink, &name, &parts)
     })
@@ -45,7 +48,7 @@ struct Commands<'a> {
 
 fn one_index(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     sink: &dyn Sink,
     name: &IndexName,
     parts: &[Part],
@@ -65,8 +68,8 @@ fn one_index(
         let mut faults = Faults::new(label, data, "stanza");
         for stanza in read(data, &mut faults) {
             let (name, version) = (stanza.name.as_written(), stanza.version);
-            let places = &selected.places;
-            if !places.has_version(architecture, name, version, *rank, number as u16) {
+            let place = (architecture, number as u16);
+            if !selected.has_version(place, name, version, *rank) {
                 continue;
             }
             let is_of_others = |name| selected.is_of_others(architecture, name, *rank);
@@ -95,7 +98,7 @@ fn one_index(
     for stanza in kept {
         text.push([stanza.raw, b"\n\n"]);
     }
-    sink.text(name, &text)?;
+    sink.text(name, &IndexText::whole(&text))?;
     Ok(warnings)
 }
 

@@ -45,7 +45,7 @@ const LINES_BETWEEN_LOOKS: u64 = 4096;
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
     let mut indices: Vec<_> = sources::of_published(merge, selected).into_iter().collect();
@@ -70,7 +70,7 @@ pub(super) fn merge(
                 key = key.divided(selected, source.rank, (group, component));
             }
         }
-        unless_unchanged(sink, std::slice::from_ref(&name), key, make)
+        unless_unchanged(sink, selected, std::slice::from_ref(&name), key, make)
     })?;
     Ok(warnings.into_iter().flatten().collect())
 }
@@ -78,7 +78,7 @@ pub(super) fn merge(
 /// Writes an index. If one of its inputs turns out to be unsorted, sorts that input and writes the index once more.
 fn write_index(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     sink: &dyn Sink,
     name: &IndexName,
     sources: &[Source],
@@ -131,7 +131,7 @@ fn least(heads: &[Head<'_>], path: &mut Vec<u8>, bound: &mut Vec<u8>) -> Option<
 fn merge_index(
     merge: &SuiteMerge<'_>,
     mut heads: Vec<Head<'_>>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     name: &IndexName,
     out: &mut dyn Write,
 ) -> Result<Merged> {

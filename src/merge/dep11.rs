@@ -24,21 +24,21 @@ use crate::error::Result;
 use crate::indices::IndexName;
 use crate::quoted::quoted;
 
-use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::faults::Faults;
 use super::input::{Part, Sink, SuiteMerge};
 use super::selection::Selected;
+use super::{IndexText, Text};
 use document::Document;
 use icons::icons;
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
     let indices = merge.optional_indices(&|name| match name {
-        IndexName::Dep11(_, architecture) => selected.group(architecture.as_str()).is_some(),
+        IndexName::Dep11(_, architecture) => selected.has_group(architecture.as_str()),
         IndexName::Icons(..) => true,
         _ => false,
     });
@@ -57,13 +57,13 @@ pub(super) fn merge(
         if let [(name @ IndexName::Icons(..), parts)] = &indices[..] {
             let architectures = &merge.spec.architectures;
             let key = key.published(selected, architectures.iter().map(|a| a.as_str()));
-            return unless_unchanged(sink, &names, key, || {
+            return unless_unchanged(sink, selected, &names, key, || {
                 icons(merge, selected, sink, name, parts)
             });
         }
         let group = names.first().map_or("", |name| name.architecture());
         let key = key.published(selected, [group]);
-        unless_unchanged(sink, &names, key, || {
+        unless_unchanged(sink, selected, &names, key, || {
             components(merge, selected, sink, &indices)
         })
     })
@@ -93,7 +93,7 @@ type Read = (usize, u16, String, Vec<u8>);
 /// Makes the Components of an architecture.
 fn components(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     sink: &dyn Sink,
     indices: &[(IndexName, Vec<Part>)],
 ) -> Result<BTreeSet<String>> {
@@ -126,7 +126,7 @@ fn components(
 /// Reads the publishable documents of an index; returns `None` if it is empty or no DEP-11.
 fn source<'a>(
     (_, rank, label, data): &'a Read,
-    selected: &Selected,
+    selected: &Selected<'_>,
     name: &IndexName,
     taken: &mut HashMap<String, u16>,
     warnings: &mut BTreeSet<String>,
@@ -188,7 +188,8 @@ fn write(
         .position(|(_, source)| !source.documents.is_empty())
         .unwrap_or_default();
     let Some((_, first)) = sources.get(header) else {
-        return sink.text(name, &Text::default());
+        let nothing = Text::default();
+        return sink.text(name, &IndexText::whole(&nothing)).map(drop);
     };
     let differ = |(_, source): &(_, Source<'_>)| {
         source.has_media() && source.media_base() != first.media_base()
@@ -229,14 +230,14 @@ fn write(
         pieces.push(&document.text[done..]);
         push(&mut text, pieces);
     }
-    sink.text(name, &text)
+    sink.text(name, &IndexText::whole(&text)).map(drop)
 }
 
 /// Returns the package that a document speaks for, empty for the distribution itself; `None` if that package was not published from the
 /// archive.
 fn published_package(
     document: &Document<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     group: &str,
     rank: u16,
 ) -> Result<Option<String>, &'static str> {

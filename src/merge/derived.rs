@@ -45,7 +45,7 @@ impl KeyOf {
     /// Adds the names that were published in these index groups.
     pub(super) fn published<'g>(
         mut self,
-        selected: &Selected,
+        selected: &Selected<'_>,
         groups: impl IntoIterator<Item = &'g str>,
     ) -> Self {
         for group in groups {
@@ -58,17 +58,17 @@ impl KeyOf {
     /// Adds an input whose index of all components is divided among them, and the packages that were published in a component.
     pub(super) fn divided(
         mut self,
-        selected: &Selected,
+        selected: &Selected<'_>,
         rank: u16,
         (group, component): (&str, u16),
     ) -> Self {
         self.0.update(rank.to_le_bytes());
-        self.0.update(selected.places.digest(group, component));
+        self.0.update(selected.digest_of_places(group, component));
         self
     }
 
     /// Adds the published descriptions.
-    pub(super) fn descriptions(mut self, selected: &Selected) -> Self {
+    pub(super) fn descriptions(mut self, selected: &Selected<'_>) -> Self {
         self.0.update(selected.digest_of_descriptions());
         self
     }
@@ -95,6 +95,7 @@ pub(super) fn side_by_side<I: IntoParallelIterator>(
 /// Makes some indices, unless they exist already and were made from the same inputs; returns the warnings about them.
 pub(super) fn unless_unchanged(
     sink: &dyn Sink,
+    selected: &Selected<'_>,
     names: &[IndexName],
     key: KeyOf,
     make: impl FnOnce() -> Result<BTreeSet<String>>,
@@ -103,6 +104,7 @@ pub(super) fn unless_unchanged(
     if let Some(warnings) = sink.recall(names, &key)? {
         return Ok(warnings);
     }
+    selected.load()?;
     let warnings = make()?;
     sink.remember(names, &key, &warnings);
     Ok(warnings)

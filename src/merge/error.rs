@@ -24,6 +24,9 @@ pub enum MergeError {
         /// The time that it had.
         span: TimeSpan,
     },
+    /// Something that an earlier merge kept is gone, so the merge has to go without all of it.
+    #[error("what an earlier merge kept in the cache is gone")]
+    Lost,
 }
 
 impl DomainError for MergeError {
@@ -31,6 +34,7 @@ impl DomainError for MergeError {
         match self {
             MergeError::Index { .. } => ErrorKind::Upstream,
             MergeError::Overdue { .. } => ErrorKind::Timeout,
+            MergeError::Lost => ErrorKind::Damaged,
         }
     }
 }

@@ -3,13 +3,15 @@
 //! An archive can sign an index with a fault in every stanza. So neither the text nor the work grows with the number of faults: only the
 //! reported faults get a text, and the lines before them are counted once, from one reported fault to the next.
 
+use serde::{Deserialize, Serialize};
+
 use crate::deb822::LineNumbers;
 
 /// The number of faults of one index that are reported with their text.
 pub(super) const MAX_TOLD: usize = 5;
 
 /// The first few of many faults.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Told {
     words: Vec<String>,
     further: usize,
@@ -28,6 +30,13 @@ impl Told {
     /// Returns whether there was no fault.
     pub(super) fn is_empty(&self) -> bool {
         self.words.is_empty()
+    }
+
+    /// Adds the faults that come after these.
+    pub(super) fn add(&mut self, others: Told) {
+        self.words.extend(others.words);
+        self.further += others.further + self.words.len().saturating_sub(MAX_TOLD);
+        self.words.truncate(MAX_TOLD);
     }
 
     /// Returns the texts, and the one that `further` gives for the number of faults that are only counted.

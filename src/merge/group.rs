@@ -1,7 +1,5 @@
 //! The packages, or the udebs, of one architecture: the indices that hold them, and the stanzas that are read from these.
 
-use std::collections::BTreeSet;
-
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -12,7 +10,7 @@ use crate::spec::Family;
 
 use super::entry::{Entry, Kind};
 use super::input::SuiteMerge;
-use super::left_out;
+use super::left_out::{self, Ranked};
 use super::load::{Loaded, WantedIndex, parse};
 use super::rules::{Owners, Rules, lossy};
 
@@ -47,14 +45,12 @@ pub(super) struct BinaryGroup<'a> {
 }
 
 impl BinaryGroup<'_> {
-    /// Returns the packages of the loaded indices, and warnings about stanzas that are of no package or of another architecture.
+    /// Returns the packages of the loaded indices, and warnings about stanzas that are of no package or of another architecture, each with
+    /// the rank of its archive.
     ///
     /// Packages of another architecture are left out: apt would take them for packages of that architecture, but the rules (owners, pins,
     /// bans) were applied elsewhere for it.
-    pub(super) fn entries<'a>(
-        &self,
-        loaded: &'a [Loaded],
-    ) -> Result<(Vec<Entry<'a>>, BTreeSet<String>)> {
+    pub(super) fn entries<'a>(&self, loaded: &'a [Loaded]) -> Result<(Vec<Entry<'a>>, Ranked)> {
         let own = self.architecture.as_str().as_bytes();
         let read = |index: &'a Loaded| {
             let mut parsed = index.parse(Kind::Binary)?;
@@ -76,10 +72,10 @@ impl BinaryGroup<'_> {
                     quoted(&lossy(first.architecture))
                 )
             }));
-            Ok((kept, warnings))
+            let told = warnings.into_iter().map(|words| (index.rank(), words));
+            Ok((kept, told.collect()))
         };
-        let read: Vec<(Vec<_>, Vec<String>)> =
-            loaded.par_iter().map(read).collect::<Result<_>>()?;
+        let read: Vec<(Vec<_>, Vec<_>)> = loaded.par_iter().map(read).collect::<Result<_>>()?;
         let (kept, warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         Ok((kept.concat(), warnings.into_iter().flatten().collect()))
     }
@@ -110,24 +106,32 @@ impl BinaryGroup<'_> {
         wanted
     }
 
-    /// Returns the architecture's own indices, and the binary-all of each input that has one.
+    /// Returns the indices of [`wanted_binaries`].
     pub(super) fn wanted(&self) -> Vec<WantedIndex> {
-        let mut wanted = Vec::new();
-        let all = Architecture::new("all").ok();
-        for (number, component) in self.merge.spec.components.iter().enumerate() {
-            for (rank, input) in self.merge.spec.inputs.iter().enumerate() {
-                let of = |architecture: &Architecture| {
-                    let name = binary_name(self.family, component.clone(), architecture.clone());
-                    self.merge.parts(rank, &name).into_iter()
-                };
-                let own = of(self.architecture);
-                wanted.extend(own.map(|name| (rank, number, name)));
-                let is_beside =
-                    !self.architecture.is_all() && input.takes_all_for(self.architecture.as_str());
-                let all = all.as_ref().filter(|_| is_beside).map(of);
-                wanted.extend(all.into_iter().flatten().map(|name| (rank, number, name)));
-            }
-        }
-        wanted
+        wanted_binaries(self.merge, self.family, self.architecture)
     }
+}
+
+/// Returns an architecture's own indices, and the binary-all of each input that has one.
+pub(super) fn wanted_binaries(
+    merge: &SuiteMerge<'_>,
+    family: Family,
+    architecture: &Architecture,
+) -> Vec<WantedIndex> {
+    let mut wanted = Vec::new();
+    let all = Architecture::new("all").ok();
+    for (number, component) in merge.spec.components.iter().enumerate() {
+        for (rank, input) in merge.spec.inputs.iter().enumerate() {
+            let of = |architecture: &Architecture| {
+                let name = binary_name(family, component.clone(), architecture.clone());
+                merge.parts(rank, &name).into_iter()
+            };
+            let own = of(architecture);
+            wanted.extend(own.map(|name| (rank, number, name)));
+            let is_beside = !architecture.is_all() && input.takes_all_for(architecture.as_str());
+            let all = all.as_ref().filter(|_| is_beside).map(of);
+            wanted.extend(all.into_iter().flatten().map(|name| (rank, number, name)));
+        }
+    }
+    wanted
 }

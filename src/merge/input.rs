@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::indices::{self, IndexName};
 use crate::names::SuiteName;
 use crate::spec::{Content, InputSpec, Spec};
-use crate::text::Text;
+use crate::text::IndexText;
 
 use super::deadline::Deadline;
 use super::error::MergeError;
@@ -96,8 +96,9 @@ pub trait Inputs: Sync {
 
 /// Takes merged indices over, each once; called from several threads.
 pub trait Sink: Sync {
-    /// Takes an index whose text is in memory.
-    fn text(&self, name: &IndexName, text: &Text<'_>) -> Result<()>;
+    /// Takes an index whose text is in memory. If the sink can do without the text of the head later on, it returns what it has to be given
+    /// in place of that text.
+    fn text(&self, name: &IndexName, text: &IndexText<'_>) -> Result<Option<Vec<u8>>>;
 
     /// Takes an index that is written from its first byte to its last. `produce` is called once.
     fn stream(
@@ -119,6 +120,23 @@ pub trait Sink: Sync {
     /// Notes what indices were made from, for a later [`Sink::recall`].
     fn remember(&self, names: &[IndexName], key: &DerivedKey, warnings: &BTreeSet<String>) {
         let _ = (names, key, warnings);
+    }
+
+    /// Returns what an earlier merge of the same suite kept under a key: exactly those bytes, or nothing.
+    fn kept(&self, key: &DerivedKey) -> Option<Vec<u8>> {
+        let _ = key;
+        None
+    }
+
+    /// Keeps what is kept under a key for one merge more; returns whether there is something.
+    fn keep_on(&self, key: &DerivedKey) -> bool {
+        let _ = key;
+        false
+    }
+
+    /// Keeps bytes for the next merge of the same suite, if the sink can.
+    fn keep(&self, key: &DerivedKey, content: &[u8]) {
+        let _ = (key, content);
     }
 }
 

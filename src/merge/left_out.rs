@@ -2,6 +2,8 @@
 //!
 //! A stanza that a filter of its archive leaves out is no matter for a warning, nor is one whose name belongs to another archive.
 
+use serde::{Deserialize, Serialize};
+
 use crate::quoted::quoted;
 
 use super::entry::{Entry, Skipped};
@@ -9,6 +11,9 @@ use super::faults::{Faults, Told};
 use super::input::SuiteMerge;
 use super::load::Loaded;
 use super::rules::{Outcome, Rules, lossy};
+
+/// Warnings about indices, each with the rank of its archive.
+pub(super) type Ranked = Vec<(u16, String)>;
 
 /// Returns the warnings about the stanzas of an index that are of no package.
 pub(super) fn skipped(loaded: &Loaded, skipped: &[Skipped<'_>], rules: &Rules<'_>) -> Vec<String> {
@@ -28,8 +33,34 @@ pub(super) fn skipped(loaded: &Loaded, skipped: &[Skipped<'_>], rules: &Rules<'_
     faults.finish()
 }
 
-/// Returns the warnings about the packages, or sources, of a group that win their names and cannot be published.
-pub(super) fn flawed(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: &str) -> Vec<String> {
+/// The packages, or sources, of a group that win their names and cannot be published.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct LeftOut {
+    flawed: Told,
+    twice: Told,
+}
+
+impl LeftOut {
+    /// Adds the packages of the rest of the group.
+    pub(super) fn add(&mut self, rest: LeftOut) {
+        self.flawed.add(rest.flawed);
+        self.twice.add(rest.twice);
+    }
+
+    /// Returns the warnings about a group.
+    pub(super) fn finish(self, group: &str) -> Vec<String> {
+        let mut words = self.flawed.finish(|more| {
+            format!("{more} further packages of {group} that cannot be published are left out")
+        });
+        words.extend(self.twice.finish(|more| {
+            format!("{more} further packages of {group} are there twice, with different files")
+        }));
+        words
+    }
+}
+
+/// Looks for the packages, or sources, of a group that win their names and cannot be published.
+pub(super) fn flawed(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: &str) -> LeftOut {
     let called = |entry: &Entry<'_>| {
         format!(
             "`{}` {} of {} ({group})",
@@ -38,9 +69,9 @@ pub(super) fn flawed(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: &str)
             merge.archive(entry.rank)
         )
     };
-    let mut told = Told::default();
+    let mut flawed = Told::default();
     for entry in &outcome.flawed {
-        told.tell(|| {
+        flawed.tell(|| {
             let (why, since) = match entry.flaw() {
                 Some(flaw) if flaw.stops_apt => {
                     (flaw.why, ", since no client could read any package with it")
@@ -51,9 +82,6 @@ pub(super) fn flawed(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: &str)
             format!("{} is left out{since}: {why}", called(entry))
         });
     }
-    let mut words = told.finish(|more| {
-        format!("{more} further packages of {group} that cannot be published are left out")
-    });
     let mut twice = Told::default();
     for (first, second) in &outcome.twice {
         twice.tell(|| {
@@ -66,8 +94,5 @@ pub(super) fn flawed(merge: &SuiteMerge<'_>, outcome: &Outcome<'_>, group: &str)
             )
         });
     }
-    words.extend(twice.finish(|more| {
-        format!("{more} further packages of {group} are there twice, with different files")
-    }));
-    words
+    LeftOut { flawed, twice }
 }

@@ -1,7 +1,5 @@
 //! Loading: indices of all inputs, read and split into stanzas.
 
-use std::collections::BTreeSet;
-
 use rayon::prelude::*;
 
 use crate::deb822::SyntaxError;
@@ -16,11 +14,22 @@ use super::input::SuiteMerge;
 pub(super) struct Loaded {
     rank: u16,
     component: u16,
+    name: IndexName,
     label: String,
     data: Vec<u8>,
 }
 
 impl Loaded {
+    /// Returns the rank of the index's archive.
+    pub(super) fn rank(&self) -> u16 {
+        self.rank
+    }
+
+    /// Returns the index's name in its archive.
+    pub(super) fn name(&self) -> &IndexName {
+        &self.name
+    }
+
     /// Returns the index's name in messages.
     pub(super) fn label(&self) -> &str {
         &self.label
@@ -56,6 +65,7 @@ pub(super) fn load(merge: &SuiteMerge<'_>, wanted: Vec<WantedIndex>) -> Result<V
                         rank: rank as u16,
                         component: component as u16,
                         label: input.describe(&name),
+                        name,
                         data,
                     })
                 }),
@@ -74,11 +84,11 @@ pub(super) fn parse(loaded: &[Loaded], kind: Kind) -> Result<Vec<Entry<'_>>> {
     Ok(parsed.concat())
 }
 
-/// Returns a warning for each index with text that is not UTF-8, though it can be passed on.
-pub(super) fn odd_texts(loaded: &[Loaded]) -> BTreeSet<String> {
+/// Returns a warning for each index with text that is not UTF-8, though it can be passed on, with the rank of its archive.
+pub(super) fn odd_texts(loaded: &[Loaded]) -> Vec<(u16, String)> {
     let odd = loaded.par_iter().filter_map(|index| {
         let error = SyntaxError::not_utf8(&index.data)?;
-        Some(format!("{}, {error}", index.label))
+        Some((index.rank, format!("{}, {error}", index.label)))
     });
     odd.collect()
 }

@@ -4,14 +4,20 @@
 //! architecture and the udebs of each architecture; then binary-all, which holds the stanzas for `all` of these; then the sources, which
 //! follow from the binaries. Each merged index is handed to a sink while the bytes that it is made of are in memory: stanzas are passed on
 //! as slices of the input, and only a path in each is rewritten.
+//!
+//! The packages of the lowest archive that no other archive touches are merged for themselves, before the rest, and need not be merged
+//! again while they stay the same (`worlds.rs`).
 
 mod absent;
 mod all;
 mod binaries;
 mod check;
 mod claims;
+mod clusters;
+mod coded;
 mod commands;
 mod contents;
+mod contested;
 mod deadline;
 mod dep11;
 mod derived;
@@ -23,6 +29,7 @@ mod explanation;
 mod faults;
 mod fields;
 mod group;
+mod head;
 mod input;
 mod left_out;
 mod load;
@@ -31,6 +38,7 @@ mod merged;
 mod named;
 mod order;
 mod owners;
+mod pass;
 mod places;
 mod plain_tar;
 mod queue;
@@ -44,15 +52,17 @@ mod sources;
 mod texts;
 mod translations;
 mod unasked;
+mod worlds;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use {
-    contents::fuzz_contents, dep11::fuzz_dep11, entry::fuzz_entries, translations::fuzz_translation,
+    contents::fuzz_contents, dep11::fuzz_dep11, entry::fuzz_entries, merged::merge_as_one_world,
+    translations::fuzz_translation,
 };
 
 pub(crate) use crate::suite_report::{ForeignSource, SuiteReport};
 pub(crate) use crate::text::PackageKey;
-pub use crate::text::Text;
+pub use crate::text::{Head, IndexText, Text};
 pub use absent::absent;
 pub(crate) use check::check_index;
 pub(crate) use contents::split as split_contents_line;
@@ -71,4 +81,4 @@ pub use rules::Exclusion;
 pub(crate) use unasked::news as news_unasked;
 
 /// The version of the merge: raised with every change of the output for the same inputs, so that suites are made anew.
-pub(crate) const MERGE_VERSION: u32 = 10;
+pub(crate) const MERGE_VERSION: u32 = 11;

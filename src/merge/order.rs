@@ -12,6 +12,9 @@
 //! - apt takes the first of equal versions. So no name and version of Sources is published twice ([`super::sources`]), and equal versions
 //!   in Packages differ in their architecture.
 //!
+//! - The packages of the lowest archive that no other archive has to do with come before all others ([`super::worlds`]); the order is that of
+//!   these, and that of the rest.
+//!
 //! The facts that decide are parts of the published stanzas and the order of archives, so the same inputs give the same order.
 
 use std::cmp::Reverse;

@@ -2,12 +2,13 @@
 //!
 //! Indices that speak of packages by version, or that must be divided among the components, are compared with these places.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
 use crate::deb822::Name;
 
+use super::coded::{Reader, put, put_number};
 use super::entry::Entry;
 
 /// The published packages of each group, as [`super::selection::Selection`] calls them: `amd64`, `udeb-amd64`, `source`, `all`.
@@ -72,21 +73,76 @@ impl Places {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the digest of the names of a group that were published in a component, and of the archives that they are from.
-    pub(super) fn digest(&self, group: &str, component: u16) -> [u8; 32] {
-        let names = self.groups.get(group).into_iter().flatten();
-        let published = names.flat_map(|(name, places)| {
-            let here = places.iter().filter(|place| place.component == component);
-            here.map(move |place| (name, place.rank))
-        });
-        let mut hasher = Sha256::new();
-        for (name, rank) in published.collect::<BTreeSet<_>>() {
-            hasher.update(name);
-            hasher.update([b' ']);
-            hasher.update(rank.to_le_bytes());
-            hasher.update([b'\n']);
+    /// Returns the digests of the names of each group that were published in each component, and of the archives that they are from.
+    pub(super) fn digests(&self) -> BTreeMap<String, BTreeMap<u16, [u8; 32]>> {
+        let of_group = |names: &HashMap<Box<[u8]>, Vec<Place>>| {
+            let mut components: BTreeMap<u16, BTreeSet<(&[u8], u16)>> = BTreeMap::new();
+            for (name, places) in names {
+                for place in places {
+                    let names = components.entry(place.component).or_default();
+                    names.insert((name, place.rank));
+                }
+            }
+            let digest = |names: BTreeSet<(&[u8], u16)>| -> [u8; 32] {
+                let mut hasher = Sha256::new();
+                for (name, rank) in names {
+                    hasher.update(name);
+                    hasher.update([b' ']);
+                    hasher.update(rank.to_le_bytes());
+                    hasher.update([b'\n']);
+                }
+                hasher.finalize().into()
+            };
+            let components = components.into_iter();
+            components
+                .map(|(component, names)| (component, digest(names)))
+                .collect()
+        };
+        let groups = self.groups.iter();
+        groups
+            .map(|(group, names)| (group.clone(), of_group(names)))
+            .collect()
+    }
+
+    /// Adds the places in the form that is kept.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let groups: BTreeMap<_, _> = self.groups.iter().collect();
+        put_number(out, groups.len() as u32);
+        for (group, names) in groups {
+            put(out, group.as_bytes());
+            put_number(out, names.len() as u32);
+            for (name, places) in names.iter().collect::<BTreeMap<_, _>>() {
+                put(out, name);
+                put_number(out, places.len() as u32);
+                for place in places.iter().collect::<BTreeSet<_>>() {
+                    put_number(out, u32::from(place.rank));
+                    put_number(out, u32::from(place.component));
+                    put(out, &place.version);
+                }
+            }
         }
-        hasher.finalize().into()
+    }
+
+    /// Reads the form that is kept; `None` if the bytes are something else.
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
+        let mut all = Self::default();
+        for _ in 0..reader.number()? {
+            let group = reader.text()?.to_owned();
+            let names = all.groups.entry(group).or_default();
+            for _ in 0..reader.number()? {
+                let name = reader.bytes()?;
+                let mut places = Vec::new();
+                for _ in 0..reader.number()? {
+                    places.push(Place {
+                        rank: reader.number()?.try_into().ok()?,
+                        component: reader.number()?.try_into().ok()?,
+                        version: reader.bytes()?.into(),
+                    });
+                }
+                names.insert(name.into(), places);
+            }
+        }
+        Some(all)
     }
 
     /// Returns whether a package was published from an archive in a component, in whatever version.

@@ -1,13 +1,19 @@
 //! The published packages by name, for the indices that speak of packages.
+//!
+//! Those of a head that is known from an earlier merge are read only when an index is made of them: whether it has to be made, digests tell.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::deb822::Name;
+use crate::error::Result;
 
+use super::coded::{Reader, put, put_number};
 use super::entry::Entry;
+use super::error::MergeError;
 use super::places::Places;
 
 /// The published names of an index group, each with the archive that it is from.
@@ -43,6 +49,10 @@ impl Description {
                 false => source.folded().into(),
             },
         }
+    }
+
+    fn parts(&self) -> [&[u8]; 4] {
+        [&self.name, &self.md5, &self.maintainer, &self.source]
     }
 
     /// Returns the name of the package's source.
@@ -154,106 +164,283 @@ impl Selection {
         }
     }
 
-    /// Returns the selection, after all groups are published.
-    pub(crate) fn finish(self) -> Selected {
-        Selected {
-            groups: self
-                .groups
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
-            descriptions: self
-                .descriptions
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-                .found,
-            digests: Mutex::default(),
-            digest_of_descriptions: OnceLock::new(),
-            places: self
-                .places
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
+    /// Returns the published packages, after all groups are published.
+    pub(crate) fn finish(self) -> Published {
+        let inner = |names: Mutex<_>| names.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let descriptions = self.descriptions.into_inner();
+        let places = self.places.into_inner();
+        Published {
+            groups: inner(self.groups),
+            descriptions: descriptions.unwrap_or_else(PoisonError::into_inner).found,
+            places: places.unwrap_or_else(PoisonError::into_inner),
+            digests: OnceLock::new(),
         }
     }
 }
 
-/// The published packages of a suite, complete.
-pub(crate) struct Selected {
+/// The published packages of the head, or of the tail, of a suite.
+pub(crate) struct Published {
     groups: HashMap<String, Names>,
-    pub(crate) descriptions: HashSet<Description>,
-    digests: Mutex<HashMap<String, [u8; 32]>>,
-    digest_of_descriptions: OnceLock<[u8; 32]>,
-    pub(crate) places: Places,
+    descriptions: HashSet<Description>,
+    places: Places,
+    digests: OnceLock<Digests>,
 }
 
-impl Selected {
+/// The digests of published packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Digests {
+    /// The names of each group and the archives that they are from.
+    groups: BTreeMap<String, [u8; 32]>,
+    /// The names of each group that were published in a component, and the archives that they are from.
+    places: BTreeMap<String, BTreeMap<u16, [u8; 32]>>,
+    descriptions: [u8; 32],
+}
+
+impl Published {
+    /// Returns the digests.
+    pub(super) fn digests(&self) -> &Digests {
+        self.digests.get_or_init(|| {
+            let groups = self.groups.iter();
+            Digests {
+                groups: groups
+                    .map(|(group, names)| (group.clone(), digest_of_names(names)))
+                    .collect(),
+                places: self.places.digests(),
+                descriptions: self.digest_of_descriptions(),
+            }
+        })
+    }
+
+    fn digest_of_descriptions(&self) -> [u8; 32] {
+        let sorted: BTreeSet<_> = self.descriptions.iter().collect();
+        let mut hasher = Sha256::new();
+        for description in sorted {
+            hasher.update(description.component.to_le_bytes());
+            hasher.update(description.rank.to_le_bytes());
+            for part in description.parts() {
+                hasher.update((part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        hasher.finalize().into()
+    }
+
+    /// Returns the packages in the form that is kept.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let groups: BTreeMap<_, _> = self.groups.iter().collect();
+        put_number(&mut out, groups.len() as u32);
+        for (group, names) in groups {
+            put(&mut out, group.as_bytes());
+            put_number(&mut out, names.len() as u32);
+            for (name, ranks) in names.iter().collect::<BTreeMap<_, _>>() {
+                put(&mut out, name);
+                put_number(&mut out, ranks.len() as u32);
+                ranks
+                    .iter()
+                    .for_each(|rank| put_number(&mut out, u32::from(*rank)));
+            }
+        }
+        put_number(&mut out, self.descriptions.len() as u32);
+        for description in self.descriptions.iter().collect::<BTreeSet<_>>() {
+            put_number(&mut out, u32::from(description.component));
+            put_number(&mut out, u32::from(description.rank));
+            description
+                .parts()
+                .iter()
+                .for_each(|part| put(&mut out, part));
+        }
+        self.places.encode(&mut out);
+        out
+    }
+
+    /// Returns the packages from the form that is kept; `None` if the bytes are something else.
+    pub(super) fn decode(kept: &[u8]) -> Option<Self> {
+        let mut reader = Reader(kept);
+        let mut groups = HashMap::new();
+        for _ in 0..reader.number()? {
+            let group = reader.text()?.to_owned();
+            let mut names = Names::new();
+            for _ in 0..reader.number()? {
+                let name = reader.bytes()?;
+                let ranks = (0..reader.number()?).map(|_| rank(&mut reader));
+                names.insert(name.into(), ranks.collect::<Option<_>>()?);
+            }
+            groups.insert(group, names);
+        }
+        let mut descriptions = Descriptions::default();
+        for _ in 0..reader.number()? {
+            let (component, rank) = (rank(&mut reader)?, rank(&mut reader)?);
+            let (name, md5) = (reader.bytes()?.into(), reader.bytes()?.into());
+            let maintainer = descriptions.maintainer(reader.bytes()?);
+            descriptions.found.insert(Description {
+                name,
+                md5,
+                component,
+                rank,
+                maintainer,
+                source: reader.bytes()?.into(),
+            });
+        }
+        let places = Places::decode(&mut reader)?;
+        reader.is_done().then_some(Self {
+            groups,
+            descriptions: descriptions.found,
+            places,
+            digests: OnceLock::new(),
+        })
+    }
+
+    fn ranks(&self, group: &str, name: &[u8]) -> Option<&BTreeSet<u16>> {
+        self.groups.get(group)?.get(&*Name::new(name).folded())
+    }
+}
+
+fn rank(reader: &mut Reader<'_>) -> Option<u16> {
+    reader.number()?.try_into().ok()
+}
+
+fn digest_of_names(names: &Names) -> [u8; 32] {
+    let sorted: BTreeMap<_, _> = names.iter().collect();
+    let mut hasher = Sha256::new();
+    for (name, ranks) in sorted {
+        hasher.update(name);
+        for rank in ranks {
+            hasher.update([b' ']);
+            hasher.update(rank.to_le_bytes());
+        }
+        hasher.update([b'\n']);
+    }
+    hasher.finalize().into()
+}
+
+/// The published packages of a suite, complete.
+pub(crate) struct Selected<'a> {
+    head: OfHead<'a>,
+    tail: Published,
+}
+
+/// The published packages of the head.
+pub(super) enum OfHead<'a> {
+    /// They were merged just now.
+    Here(Published),
+    /// They are known from an earlier merge.
+    Kept {
+        digests: Digests,
+        /// Reads what is kept of them; `None` if it is gone.
+        read: Box<dyn Fn() -> Option<Published> + Sync + 'a>,
+        here: OnceLock<Published>,
+    },
+}
+
+impl<'a> Selected<'a> {
+    /// Returns the packages of head and tail. No name is in both.
+    pub(super) fn new(head: OfHead<'a>, tail: Published) -> Self {
+        Self { head, tail }
+    }
+
+    /// Reads all names; until then, only the digests are known, and the groups.
+    pub(crate) fn load(&self) -> Result<()> {
+        let OfHead::Kept { read, here, .. } = &self.head else {
+            return Ok(());
+        };
+        if here.get().is_none() {
+            let kept = read().ok_or(MergeError::Lost)?;
+            // Another thread may have been faster, with the same result.
+            let _ = here.set(kept);
+        }
+        Ok(())
+    }
+
+    fn digests(&self) -> [&Digests; 2] {
+        let head = match &self.head {
+            OfHead::Here(head) => head.digests(),
+            OfHead::Kept { digests, .. } => digests,
+        };
+        [head, self.tail.digests()]
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Published> {
+        let head = match &self.head {
+            OfHead::Here(head) => Some(head),
+            OfHead::Kept { here, .. } => here.get(),
+        };
+        head.into_iter().chain([&self.tail])
+    }
+
     /// Returns the digest of the names of a group and of the archives that they are from.
     pub(crate) fn digest_of_group(&self, group: &str) -> [u8; 32] {
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = digests.get(group) {
-            return *known;
-        }
-        let names = self.group(group).into_iter().flatten();
-        let sorted: BTreeMap<_, _> = names.collect();
-        let mut hasher = Sha256::new();
-        for (name, ranks) in sorted {
-            hasher.update(name);
-            for rank in ranks {
-                hasher.update([b' ']);
-                hasher.update(rank.to_le_bytes());
-            }
-            hasher.update([b'\n']);
-        }
-        let digest = hasher.finalize().into();
-        digests.insert(group.to_owned(), digest);
-        digest
+        both(self.digests().map(|of| of.groups.get(group)))
+    }
+
+    /// Returns the digest of the names of a group that were published in a component, and of the archives that they are from.
+    pub(crate) fn digest_of_places(&self, group: &str, component: u16) -> [u8; 32] {
+        let of = self
+            .digests()
+            .map(|of| of.places.get(group)?.get(&component));
+        both(of)
     }
 
     /// Returns the digest of the published descriptions.
     pub(crate) fn digest_of_descriptions(&self) -> [u8; 32] {
-        *self.digest_of_descriptions.get_or_init(|| {
-            let sorted: BTreeSet<_> = self.descriptions.iter().collect();
-            let mut hasher = Sha256::new();
-            for description in sorted {
-                hasher.update(description.component.to_le_bytes());
-                hasher.update(description.rank.to_le_bytes());
-                for part in [
-                    &description.name,
-                    &description.md5,
-                    &*description.maintainer,
-                    &description.source,
-                ] {
-                    hasher.update((part.len() as u64).to_le_bytes());
-                    hasher.update(part);
-                }
-            }
-            hasher.finalize().into()
-        })
+        both(self.digests().map(|of| Some(&of.descriptions)))
     }
 
-    /// Returns the names of a group; `None` if it has none.
-    pub(crate) fn group(&self, group: &str) -> Option<&Names> {
-        self.groups.get(group)
+    /// Returns the published descriptions.
+    pub(crate) fn descriptions(&self) -> impl Iterator<Item = &Description> {
+        self.parts().flat_map(|of| &of.descriptions)
+    }
+
+    /// Returns whether there is a group.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        let mut of = self.digests().into_iter();
+        of.any(|of| of.groups.contains_key(group))
     }
 
     /// Returns whether a package of a group was published from an archive.
     pub(crate) fn has(&self, group: &str, name: &[u8], rank: u16) -> bool {
-        let ranks = self.ranks(group, name);
-        ranks.is_some_and(|ranks| ranks.contains(&rank))
+        let mut ranks = self.parts().filter_map(|of| of.ranks(group, name));
+        ranks.any(|ranks| ranks.contains(&rank))
+    }
+
+    /// Returns whether a package was published from an archive in a component, in whatever version.
+    pub(crate) fn has_in(&self, group: &str, name: &[u8], rank: u16, component: u16) -> bool {
+        let mut parts = self.parts();
+        parts.any(|of| of.places.has(group, name, rank, component))
+    }
+
+    /// Returns whether a package was published from an archive in a component, in this version.
+    pub(crate) fn has_version(
+        &self,
+        (group, component): (&str, u16),
+        name: &[u8],
+        version: &[u8],
+        rank: u16,
+    ) -> bool {
+        let mut parts = self.parts();
+        parts.any(|of| of.places.has_version(group, name, version, rank, component))
     }
 
     /// Returns whether a package was published from other archives in some group, and not from this one in `group`.
     pub(crate) fn is_of_others(&self, group: &str, name: &[u8], rank: u16) -> bool {
-        let mut groups = self.groups.keys();
-        let is_theirs = |of: &String| {
-            let ranks = self.ranks(of, name);
-            of != "source"
-                && !of.starts_with("udeb-")
-                && ranks.is_some_and(|ranks| !ranks.contains(&rank))
+        let is_theirs = |part: &Published| {
+            let mut groups = part.groups.keys();
+            groups.any(|of| {
+                let ranks = part.ranks(of, name);
+                of != "source"
+                    && !of.starts_with("udeb-")
+                    && ranks.is_some_and(|ranks| !ranks.contains(&rank))
+            })
         };
-        !self.has(group, name, rank) && groups.any(is_theirs)
+        !self.has(group, name, rank) && self.parts().any(is_theirs)
     }
+}
 
-    fn ranks(&self, group: &str, name: &[u8]) -> Option<&BTreeSet<u16>> {
-        self.group(group)?.get(&*Name::new(name).folded())
+/// Returns the digest of what two digests stand for.
+fn both(of: [Option<&[u8; 32]>; 2]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for digest in of {
+        hasher.update(digest.unwrap_or(&[0; 32]));
     }
+    hasher.finalize().into()
 }

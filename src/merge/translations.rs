@@ -14,6 +14,7 @@
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use md5::{Digest, Md5};
 
@@ -21,13 +22,13 @@ use crate::deb822::{Name, Stanza, Stanzas, SyntaxError, eq_name};
 use crate::error::Result;
 use crate::indices::IndexName;
 
-use super::Text;
 use super::derived::{KeyOf, side_by_side, unless_unchanged};
 use super::faults::Faults;
 use super::input::{Part, Sink, SuiteMerge};
 use super::order::{self, Place};
 use super::readable::MAX_STANZA_BYTES;
 use super::selection::Selected;
+use super::{IndexText, Text};
 
 /// The published packages by name and MD5, and the highest archive that each was published from.
 #[derive(Default)]
@@ -37,9 +38,9 @@ struct Owners<'a> {
 }
 
 impl<'a> Owners<'a> {
-    fn new(selected: &'a Selected) -> Self {
+    fn new(selected: &'a Selected<'_>) -> Self {
         let mut owners = Self::default();
-        for description in &selected.descriptions {
+        for description in selected.descriptions() {
             let (name, md5, rank) = (&description.name, &description.md5, description.rank);
             let next = owners.ranks.len();
             let number = *owners.numbers.entry((Name::new(name), md5)).or_insert(next);
@@ -54,7 +55,7 @@ impl<'a> Owners<'a> {
 
 pub(super) fn merge(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     sink: &dyn Sink,
 ) -> Result<BTreeSet<String>> {
     let of_language = |name: &IndexName| match name {
@@ -66,12 +67,13 @@ pub(super) fn merge(
         let language = name.architecture().to_owned();
         languages.entry(language).or_default().push((name, parts));
     }
-    let owners = Owners::new(selected);
+    let owners = OnceLock::new();
     side_by_side(languages, |(language, indices)| {
         let names: Vec<_> = indices.iter().map(|(name, _)| name.clone()).collect();
         let key = KeyOf::inputs(merge, &indices).descriptions(selected);
-        unless_unchanged(sink, &names, key, || {
-            one_language(merge, selected, &owners, sink, &language, &indices)
+        unless_unchanged(sink, selected, &names, key, || {
+            let owners = owners.get_or_init(|| Owners::new(selected));
+            one_language(merge, selected, owners, sink, &language, &indices)
         })
     })
 }
@@ -79,7 +81,7 @@ pub(super) fn merge(
 /// Merges a language: collects the stanzas of all inputs, by package and description, and writes them to the components that publish these.
 fn one_language(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     owners: &Owners<'_>,
     sink: &dyn Sink,
     language: &str,
@@ -132,8 +134,7 @@ fn one_language(
     }
     for (index, _) in indices {
         let mut published: Vec<_> = selected
-            .descriptions
-            .iter()
+            .descriptions()
             .filter(|d| components.get(usize::from(d.component)) == index.component())
             .filter_map(|d| {
                 let number = owners.numbers.get(&(Name::new(&d.name), &d.md5[..]))?;
@@ -153,7 +154,7 @@ fn one_language(
         for (_, raw) in published {
             text.push([raw, b"\n\n"]);
         }
-        sink.text(index, &text)?;
+        sink.text(index, &IndexText::whole(&text))?;
     }
     Ok(warnings)
 }

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::cache::Cache;
+use crate::compress::{Packed, gz};
 use crate::decode::{Compression, decoder};
 use crate::error::Result;
 use crate::hashing::{Hasher, HashingWriter};
 use crate::indices::IndexName;
-use crate::merge::{DerivedKey, Sink, Text};
+use crate::merge::{DerivedKey, Head, IndexText, MergeError, Sink};
 use crate::names::{ArchiveName, PoolName};
 use crate::pdiff::Patch;
 use crate::pdiff::index::Hashed;
@@ -20,7 +21,9 @@ use crate::workspace::DerivedRecord;
 
 use super::changes::Changes;
 use super::differ;
-use super::outline::Outline;
+use super::head::IndexHead;
+use super::kept::Kept;
+use super::outline::{HeadText, Outline};
 use super::release::FileDigest;
 
 /// The patch that an index gets when it changes.
@@ -46,106 +49,209 @@ pub(super) struct Comparison<'a> {
     pub(super) warnings: Mutex<BTreeSet<String>>,
 }
 
+/// A new index of packages.
+struct New<'a> {
+    text: &'a IndexText<'a>,
+    head: HeadText,
+    tail: &'a Outline<'a>,
+}
+
+impl<'a> New<'a> {
+    /// Returns the outline of the whole index. Where the head is kept, the index that is served begins with it, and nobody asks for this.
+    fn whole(&self) -> Result<Outline<'a>> {
+        let head = match self.text.head {
+            Head::Text(head) => Outline::of(head),
+            Head::Kept(_) => return Err(MergeError::Lost.into()),
+        };
+        Ok(Outline::of_both(head, self.tail))
+    }
+}
+
+/// An index that is served.
+struct Old<'o> {
+    outline: &'o Outline<'o>,
+    /// `true` if the outline is of what follows the head of the new index.
+    is_after: bool,
+    /// `true` if the outline is from the cache.
+    is_kept: bool,
+}
+
+/// Returns what follows a head in a text that begins with it, otherwise the whole text.
+fn after(plain: &[u8], head: Option<HeadText>) -> (bool, &[u8]) {
+    let divided = head.and_then(|head| {
+        let (begin, rest) = plain.split_at_checked(usize::try_from(head.length).ok()?)?;
+        (Hashed::of(begin).sha256 == head.sha256).then_some(rest)
+    });
+    (divided.is_some(), divided.unwrap_or(plain))
+}
+
 impl Comparison<'_> {
-    /// Compares an index with the one that is served, and returns the patch to the new one, if one is wanted and there is an old one. Of
-    /// an index that has no packages, only its name is noted among the changes.
+    /// Compares an index with the one that is served, and returns the patch to the new one, if one is wanted and there is an old one. `head`
+    /// is the head of the new index. Of an index that has no packages, only its name is noted among the changes.
     pub(super) fn text(
         &self,
         name: &IndexName,
         digest: &FileDigest,
-        text: &Text<'_>,
+        text: &IndexText<'_>,
+        head: &IndexHead,
         wanted: Option<&WantedPatch<'_>>,
-    ) -> Option<Patch> {
+    ) -> Result<Option<Patch>> {
         let listed = self.listed.get(&name.to_string());
         let same = listed.is_some_and(|old| old.sha256 == digest.sha256);
         if !same && !name.is_of_packages() {
             self.changes.add_index(name);
         }
         if !name.is_of_packages() && wanted.is_none() {
-            return None;
+            return Ok(None);
         }
-        let new = Outline::of(text);
-        let note = |old: &Outline<'_>| {
-            if name.is_of_packages() {
-                let changed = differ::changes(old, &new);
-                self.changes.add(self.archives, name, &changed);
-            }
+        let of_head = match text.head {
+            Head::Text(head) => Some(Outline::of(head)),
+            Head::Kept(_) => None,
+        };
+        let tail = Outline::of(text.tail);
+        let new = New {
+            text,
+            head: HeadText::from(head),
+            tail: &tail,
         };
         // If the suite itself is new, its changes need no details.
         let patch = match listed {
             _ if same || self.listed.is_empty() => None,
             None => {
-                note(&Outline::default());
+                self.note(name, &Outline::default(), &new.whole()?);
                 None
             }
-            Some(old) => self
-                .with_old(name, old, |outline, is_kept| {
-                    let patch = wanted.and_then(|wanted| {
-                        let patch = differ::patch(outline, &new, text, wanted.max_inserted)?;
-                        Some((wanted.holds)(old, &patch).then_some(patch))
-                    });
-                    if is_kept && patch == Some(None) {
-                        return None;
-                    }
-                    note(outline);
-                    Some(patch.flatten())
-                })
-                .flatten(),
+            Some(old) => self.patch(name, old, &new, wanted)?,
         };
         if self.keeps {
-            new.keep(self.cache, &digest.sha256);
+            tail.keep(self.cache, &digest.sha256, new.head);
+            if !Outline::keep_on(self.cache, &new.head)
+                && let Some(of_head) = of_head
+            {
+                of_head.keep_of_head(self.cache, new.head);
+            }
             if let Some(old) = listed.filter(|_| !same) {
                 Outline::forget(self.cache, &old.sha256);
             }
         }
-        patch
+        Ok(patch)
     }
 
-    /// Adds the packages of indices that are no longer published: those of a component or an architecture that was removed.
-    pub(super) fn gone(&self, published: &BTreeSet<IndexName>) {
-        for (path, old) in self.listed {
-            let name = IndexName::parse_packages(path).filter(|name| !published.contains(name));
-            if let Some(name) = name {
-                self.with_old(&name, old, |old, _| {
-                    let nothing = Outline::default();
-                    let changed = differ::changes(old, &nothing);
-                    self.changes.add(self.archives, &name, &changed);
-                    Some(())
-                });
+    /// Adds the changes of an index, and returns the patch.
+    fn patch(
+        &self,
+        name: &IndexName,
+        old: &FileDigest,
+        new: &New<'_>,
+        wanted: Option<&WantedPatch<'_>>,
+    ) -> Result<Option<Patch>> {
+        let patch = self.with_old(name, old, Some(new.head), |old_state| {
+            let whole;
+            let (lines_before, of_new, text) = match old_state.is_after {
+                true => (new.head.lines, new.tail, IndexText::whole(new.text.tail)),
+                false => {
+                    whole = new.whole()?;
+                    let (head, tail) = (new.text.head, new.text.tail);
+                    (0, &whole, IndexText { head, tail })
+                }
+            };
+            let states = (old_state.outline, of_new);
+            let patch = wanted.and_then(|wanted| {
+                let patch = differ::patch(states, lines_before, &text, wanted.max_inserted)?;
+                Some((wanted.holds)(old, &patch).then_some(patch))
+            });
+            if old_state.is_kept && patch == Some(None) {
+                return Ok(None);
             }
+            self.note(name, old_state.outline, of_new);
+            Ok(Some(patch.flatten()))
+        })?;
+        Ok(patch.flatten())
+    }
+
+    /// Notes the packages that changed.
+    fn note(&self, name: &IndexName, old: &Outline<'_>, new: &Outline<'_>) {
+        if name.is_of_packages() {
+            let changed = differ::changes(old, new);
+            self.changes.add(self.archives, name, &changed);
         }
     }
 
+    /// Adds the packages of indices that are no longer published: those of a component or an architecture that was removed.
+    pub(super) fn gone(&self, published: &BTreeSet<IndexName>) -> Result<()> {
+        for (path, old) in self.listed {
+            let name = IndexName::parse_packages(path).filter(|name| !published.contains(name));
+            if let Some(name) = name {
+                self.with_old(&name, old, None, |old| {
+                    self.note(&name, old.outline, &Outline::default());
+                    Ok(Some(()))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at an index that is served: at its outline in the cache, or at the index itself where there is no outline, or where `look`
-    /// returns nothing for the cached one. If the index cannot be read, the method only notes that the index changes.
+    /// returns nothing for the cached one. Only what follows `head` is looked at, if the index begins with it. If the index cannot be read,
+    /// the method only notes that the index changes.
     fn with_old<T>(
         &self,
         name: &IndexName,
         digest: &FileDigest,
-        look: impl Fn(&Outline<'_>, bool) -> Option<T>,
-    ) -> Option<T> {
-        if digest.size == 0 {
-            return look(&Outline::default(), false);
-        }
+        head: Option<HeadText>,
+        look: impl Fn(&Old<'_>) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
         let kept = Outline::recall(self.cache, &digest.sha256, digest.size);
-        if let Some(old) = kept.as_deref().and_then(Outline::parse) {
-            if let Some(seen) = look(&old, true) {
-                return Some(seen);
+        if let Some((old_head, tail)) = kept.as_deref().and_then(Outline::parse) {
+            let is_after = Some(old_head) == head;
+            let of_head = match is_after {
+                true => Some(Vec::new()),
+                false => self.outline_of_head(&old_head),
+            };
+            let parsed = of_head.as_deref().map(|kept| match kept {
+                [] => Some(Outline::default()),
+                kept => Outline::parse(kept).map(|(_, outline)| outline),
+            });
+            if let Some(Some(of_head)) = parsed {
+                let old = Old {
+                    outline: &Outline::of_both(of_head, &tail),
+                    is_after,
+                    is_kept: true,
+                };
+                if let Some(seen) = look(&old)? {
+                    return Ok(Some(seen));
+                }
+                Outline::forget_head(self.cache, &old_head);
+                self.tell(format!(
+                    "the outline of {name} in the cache was not that of what is served; it is read anew"
+                ));
             }
-            self.tell(format!(
-                "the outline of {name} in the cache was not that of what is served; it is read anew"
-            ));
         }
-        let plain = self.read(&name.to_string(), digest);
-        match plain
-            .as_deref()
-            .and_then(|plain| Outline::read(name, plain))
-        {
-            Some(old) => look(&old, false),
+        let plain = match digest.size {
+            0 => Some(Vec::new()),
+            _ => self.read(&name.to_string(), digest),
+        };
+        let divided = plain.as_deref().map(|plain| after(plain, head));
+        let read =
+            divided.and_then(|(is_after, rest)| Some((is_after, Outline::read(name, rest)?)));
+        match read {
+            Some((is_after, outline)) => look(&Old {
+                outline: &outline,
+                is_after,
+                is_kept: false,
+            }),
             None => {
                 self.changes.add_index(name);
-                None
+                Ok(None)
             }
+        }
+    }
+
+    /// Returns the kept outline of a head: nothing for one of no bytes.
+    fn outline_of_head(&self, head: &HeadText) -> Option<Vec<u8>> {
+        match head.length {
+            0 => Some(Vec::new()),
+            _ => Outline::recall_head(self.cache, head),
         }
     }
 
@@ -168,6 +274,13 @@ impl Comparison<'_> {
         let mut text = Vec::new();
         self.open(plain, digest)?.read_to_end(&mut text).ok()?;
         (Hashed::of(&text) == (*digest).into()).then_some(text)
+    }
+
+    /// Returns what follows a head in an index that is served, whose gzip form begins with the given pieces.
+    pub(super) fn open_after(&self, plain: &str, head: &[Packed]) -> Option<impl Read> {
+        let path = self.old.join(format!("{plain}{}", Form::Gz.suffix()));
+        let file = BufReader::with_capacity(1 << 18, File::open(path).ok()?);
+        gz::read_after(file, head).ok()
     }
 
     /// Returns the plain text of an index that is served, from the form that is quickest to read.
@@ -195,18 +308,22 @@ pub(super) struct Comparer<'a> {
     pub(super) comparison: Comparison<'a>,
     /// The records of what the served indices were made from, as far as there are any.
     pub(super) derived: &'a BTreeMap<String, DerivedRecord>,
+    /// What earlier merges kept.
+    pub(super) kept: Kept<'a>,
 }
 
 impl Sink for Comparer<'_> {
-    fn text(&self, name: &IndexName, text: &Text<'_>) -> Result<()> {
-        let mut hasher = Hasher::new();
-        text.iter().flatten().for_each(|slice| hasher.update(slice));
-        let digest = FileDigest::from(hasher.finish());
+    fn text(&self, name: &IndexName, text: &IndexText<'_>) -> Result<Option<Vec<u8>>> {
+        let head = match text.head {
+            Head::Text(head) => IndexHead::of(head, Hasher::new(), Vec::new()),
+            Head::Kept(kept) => IndexHead::decode(kept).ok_or(MergeError::Lost)?,
+        };
+        let digest = head.digest_with(text.tail);
         let old = self.comparison.listed.get(&name.to_string());
         if old.map(|old| old.sha256) != Some(digest.sha256) {
-            self.comparison.text(name, &digest, text, None);
+            self.comparison.text(name, &digest, text, &head, None)?;
         }
-        Ok(())
+        Ok(None)
     }
 
     fn stream(
@@ -234,5 +351,13 @@ impl Sink for Comparer<'_> {
             })
             .collect();
         Ok(records.map(|warnings| warnings.into_iter().flatten().cloned().collect()))
+    }
+
+    fn kept(&self, key: &DerivedKey) -> Option<Vec<u8>> {
+        self.kept.get(key)
+    }
+
+    fn keep_on(&self, key: &DerivedKey) -> bool {
+        self.kept.is_there(key)
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::deb822::Name;
-use crate::merge::Text;
+use crate::merge::IndexText;
 use crate::pdiff::{Patch, PatchBuilder};
 
 use super::outline::{Note, Outline};
@@ -44,11 +44,12 @@ pub(super) fn changes<'o, 'a>(old: &'o Outline<'a>, new: &'o Outline<'a>) -> Vec
     packages.into_iter().map(|(_, changed)| changed).collect()
 }
 
-/// Returns the patch from an old state to the text of the new one; `None` if it inserts more bytes than the limit.
+/// Returns the patch from an old state to the text of the new one; `None` if it inserts more bytes than the limit. Both states are preceded
+/// by a number of lines that are the same.
 pub(super) fn patch(
-    old: &Outline<'_>,
-    new: &Outline<'_>,
-    text: &Text<'_>,
+    (old, new): (&Outline<'_>, &Outline<'_>),
+    lines_before: u64,
+    text: &IndexText<'_>,
     limit: u64,
 ) -> Option<Patch> {
     let (olds, news) = between(&old.notes, &new.notes);
@@ -67,7 +68,7 @@ pub(super) fn patch(
     }
     let lines = |notes: &[Note<'_>]| notes.iter().map(|note| u64::from(note.lines)).sum();
     let mut patch = PatchBuilder::default();
-    patch.keep(lines(&old.notes[..olds.start]));
+    patch.keep(lines_before + lines(&old.notes[..olds.start]));
     let (mut from, mut to) = (olds.start, news.start);
     let ends = (olds.len(), news.len());
     for (old_at, new_at) in kept.into_iter().chain([ends]) {
@@ -160,6 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::merge::Text;
     use crate::pdiff::tests::apply;
     use crate::text::PackageKey;
 
@@ -214,6 +216,11 @@ mod tests {
     fn edits() -> impl Strategy<Value = Vec<(u8, usize, usize, Choice)>> {
         let choice = (0..NAMES.len(), 0..VERSIONS.len(), 0..POOLS.len(), 0..3usize);
         proptest::collection::vec((0..3u8, 0..16usize, 0..16usize, choice), 0..6)
+    }
+
+    fn made_patch(states: &[Outline<'_>; 2], text: &Text<'_>, limit: u64) -> Option<Patch> {
+        let [old, new] = states;
+        patch((old, new), 0, &IndexText::whole(text), limit)
     }
 
     /// Returns the stanzas of each name.
@@ -274,13 +281,13 @@ mod tests {
             let (old_text, new_text) = (text(&old, &stanzas[0]), text(&new, &stanzas[1]));
             let outlines = [Outline::of(&old_text), Outline::of(&new_text)];
             prop_assert_eq!(changes(&outlines[0], &outlines[1]), naive_changes(&outlines[0], &outlines[1]));
-            let made = patch(&outlines[0], &outlines[1], &new_text, u64::MAX).unwrap();
+            let made = made_patch(&outlines, &new_text, u64::MAX).unwrap();
             prop_assert_eq!(apply(&made, stanzas[0].concat().as_bytes()), stanzas[1].concat().into_bytes());
             // The least that a patch inserts is what it may insert at least.
             let inserted: usize = made.hunks().iter().map(|hunk| hunk.lines.len()).sum();
-            prop_assert_eq!(patch(&outlines[0], &outlines[1], &new_text, inserted as u64), Some(made));
+            prop_assert_eq!(made_patch(&outlines, &new_text, inserted as u64), Some(made));
             if let Some(less) = (inserted as u64).checked_sub(1) {
-                prop_assert_eq!(patch(&outlines[0], &outlines[1], &new_text, less), None);
+                prop_assert_eq!(made_patch(&outlines, &new_text, less), None);
             }
         }
 
@@ -294,7 +301,7 @@ mod tests {
             let stanzas = [&old, &new].map(|choices| choices.iter().copied().map(stanza).collect::<Vec<_>>());
             let (old_text, new_text) = (text(&old, &stanzas[0]), text(&new, &stanzas[1]));
             let outlines = [Outline::of(&old_text), Outline::of(&new_text)];
-            let made = patch(&outlines[0], &outlines[1], &new_text, u64::MAX).unwrap();
+            let made = made_patch(&outlines, &new_text, u64::MAX).unwrap();
             let naive = naive_patch(&outlines[0], &outlines[1], &stanzas[1]);
             prop_assert_eq!(apply(&naive, stanzas[0].concat().as_bytes()), stanzas[1].concat().into_bytes());
             prop_assert!(script_length(&made) <= script_length(&naive));
@@ -311,7 +318,7 @@ mod tests {
             [&old, &new].map(|choices| choices.iter().copied().map(stanza).collect::<Vec<_>>());
         let (old_text, new_text) = (text(&old, &stanzas[0]), text(&new, &stanzas[1]));
         let outlines = [Outline::of(&old_text), Outline::of(&new_text)];
-        let made = patch(&outlines[0], &outlines[1], &new_text, u64::MAX).unwrap();
+        let made = made_patch(&outlines, &new_text, u64::MAX).unwrap();
         let script = String::from_utf8(crate::pdiff::ed::write(&made).unwrap()).unwrap();
         assert_eq!(script, format!("25a\n{}.\n6,10d\n", stanza(moved)));
         assert_eq!(changes(&outlines[0], &outlines[1]), []);

@@ -1,7 +1,8 @@
 //! The files of a suite: put into their places under their own name and under by-hash, or carried on as they are served.
 //!
-//! An index did not change if the served Release lists its plain text with the same digests. Then its compressed files are carried on as
-//! they are: a file keeps its inode and its time.
+//! An index did not change if the served Release lists its plain text with the same digests, and its head is as long as it was. Then its
+//! compressed files are carried on as they are: a file keeps its inode and its time. With another head, the pieces of a compressed file are
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,6 +20,7 @@ use crate::workspace::DerivedRecord;
 use super::changes::Changes;
 use super::compare::Comparison;
 use super::hard_links;
+use super::kept::{Kept, Sums};
 use super::release::{FileDigest, hasher};
 
 /// Returns the by-hash paths of a file: one for each hash that its Release lists.
@@ -54,6 +56,12 @@ pub(super) struct Writer<'a> {
     pub(super) proven_before: &'a BTreeMap<String, String>,
     /// The same of the new lists.
     pub(super) proven: Mutex<BTreeMap<String, String>>,
+    /// The lengths of the heads of the served indices, by the paths of their plain forms.
+    pub(super) heads_before: &'a BTreeMap<String, u64>,
+    /// The same of the new indices.
+    pub(super) heads: Mutex<BTreeMap<String, u64>>,
+    /// What the merge keeps for the next one.
+    pub(super) kept: Kept<'a>,
     pub(super) files: Mutex<BTreeMap<String, FileDigest>>,
     /// Every file that is in its place, under each of its names.
     pub(super) manifest: Mutex<BTreeMap<String, ManifestFile>>,
@@ -67,6 +75,9 @@ pub(super) struct Written {
     /// The records of what the indices that describe published packages were made from.
     pub(super) derived: BTreeMap<String, DerivedRecord>,
     pub(super) proven: BTreeMap<String, String>,
+    pub(super) heads: BTreeMap<String, u64>,
+    /// The checksums of what the merge keeps for the next one.
+    pub(super) kept: Sums,
     pub(super) changes: Changes,
     pub(super) warnings: BTreeSet<String>,
 }
@@ -80,6 +91,7 @@ impl Writer<'_> {
         let written = written.unwrap_or_else(PoisonError::into_inner);
         let derived = self.derived.into_inner();
         let proven = self.proven.into_inner();
+        let heads = self.heads.into_inner();
         let warnings = self.comparison.warnings.into_inner();
         let plain = files
             .iter()
@@ -93,6 +105,8 @@ impl Writer<'_> {
             files,
             derived: derived.unwrap_or_else(PoisonError::into_inner),
             proven: proven.unwrap_or_else(PoisonError::into_inner),
+            heads: heads.unwrap_or_else(PoisonError::into_inner),
+            kept: self.kept.finish(),
             changes: self.comparison.changes,
             warnings: warnings.unwrap_or_else(PoisonError::into_inner),
         }
@@ -103,6 +117,12 @@ impl Writer<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(path, digest);
+    }
+
+    /// Records the length of the head of an index.
+    pub(super) fn note_head(&self, plain: &str, length: u64) {
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        heads.insert(plain.to_owned(), length);
     }
 
     /// Enters a file that is in its place into the manifest.

@@ -36,6 +36,8 @@ mod file_check;
 mod files;
 mod foreseen;
 mod hard_links;
+mod head;
+mod kept;
 mod known;
 mod lines;
 mod link;

@@ -2,6 +2,9 @@
 //!
 //! So the old index is not needed for a difference: the outline of the served index is in the cache, and is made from the index itself
 //! if it is not. Two outlines and the new text give the patch and the list of changes ([`super::differ`]).
+//!
+//! The head of an index has an outline of its own, so that nobody needs it while the head stays the same: that of the index only says which
+//! text the head is.
 
 use std::io::Read;
 
@@ -13,8 +16,16 @@ use crate::deb822::{Name, Stanza, Stanzas, eq_name};
 use crate::indices::IndexName;
 use crate::merge::Text;
 
+use super::head::IndexHead;
+
 /// The kind of outlines in the cache, with the version of their format.
-const KIND: &str = "outlines-1";
+const KIND: &str = "outlines-2";
+
+/// The kind of outlines of heads. An index without a tail has the same text as its head, and another outline.
+const HEAD_KIND: &str = "head-outlines-1";
+
+/// The length of what a kept outline says of the head.
+const HEAD_BYTES: u64 = 48;
 
 /// The name, the version and the pool of a package.
 type Package<'a> = (Name<'a>, &'a [u8], &'a str);
@@ -59,13 +70,50 @@ impl<'a> Note<'a> {
     }
 }
 
-/// The stanzas of an index, in their order.
+/// The text of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HeadText {
+    pub(super) sha256: EntryName,
+    pub(super) length: u64,
+    pub(super) lines: u64,
+}
+
+impl HeadText {
+    /// Returns the text of no bytes.
+    pub(super) fn empty() -> Self {
+        Self {
+            sha256: Sha256::digest(b"").into(),
+            length: 0,
+            lines: 0,
+        }
+    }
+}
+
+impl From<&IndexHead> for HeadText {
+    fn from(head: &IndexHead) -> Self {
+        let digest = head.digest();
+        Self {
+            sha256: digest.sha256,
+            length: digest.size,
+            lines: head.lines,
+        }
+    }
+}
+
+/// The stanzas of an index, of a head or of a tail, in their order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outline<'a> {
     pub(super) notes: Vec<Note<'a>>,
 }
 
 impl<'a> Outline<'a> {
+    /// Returns the outline of two texts, one after the other.
+    pub(super) fn of_both(head: Self, tail: &Self) -> Self {
+        let mut notes = head.notes;
+        notes.extend(&tail.notes);
+        Self { notes }
+    }
+
     /// Returns the outline of a merged text.
     pub(super) fn of(text: &'a Text<'_>) -> Outline<'a> {
         let keys = text.keys().unwrap_or_default();
@@ -97,21 +145,26 @@ impl<'a> Outline<'a> {
     }
 
     /// Returns the bytes of the outline that an earlier run kept of an index, by the SHA-256 and the length of the index's plain text, to
-    /// be parsed. A stanza has more bytes than its note, so anything longer than the text is no outline of it.
+    /// be parsed.
     pub(super) fn recall(cache: &Cache, plain: &EntryName, length: u64) -> Option<Vec<u8>> {
-        let packed = cache.get(KIND, plain)?;
-        let mut bytes = Vec::new();
-        let decoder = zstd::Decoder::new(&packed[..]).ok()?;
-        decoder
-            .take(length.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .ok()?;
-        (bytes.len() as u64 <= length).then_some(bytes)
+        unpack(&cache.get(KIND, plain)?, length)
     }
 
-    /// Parses the bytes of a kept outline.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Outline<'a>> {
-        let mut rest = bytes;
+    /// Returns the bytes of the outline of a head.
+    pub(super) fn recall_head(cache: &Cache, head: &HeadText) -> Option<Vec<u8>> {
+        unpack(&cache.get(HEAD_KIND, &head.sha256)?, head.length)
+    }
+
+    /// Parses the bytes of a kept outline: the head of the index, and the outline of the rest.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<(HeadText, Outline<'a>)> {
+        let (sha256, rest) = bytes.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (lines, mut rest) = rest.split_first_chunk()?;
+        let head = HeadText {
+            sha256: *sha256,
+            length: u64::from_le_bytes(*length),
+            lines: u64::from_le_bytes(*lines),
+        };
         let mut notes = Vec::new();
         while !rest.is_empty() {
             let (digest, after) = rest.split_first_chunk()?;
@@ -127,12 +180,28 @@ impl<'a> Outline<'a> {
             });
             rest = &after[end + 1..];
         }
-        Some(Outline { notes })
+        Some((head, Outline { notes }))
     }
 
-    /// Keeps the outline for later runs.
-    pub(super) fn keep(&self, cache: &Cache, plain: &EntryName) {
+    /// Keeps the outline of what follows a head for later runs.
+    pub(super) fn keep(&self, cache: &Cache, plain: &EntryName, head: HeadText) {
+        if let Some(packed) = self.pack(head) {
+            cache.put(KIND, plain, &[&packed]);
+        }
+    }
+
+    /// Keeps the outline of a head for later runs.
+    pub(super) fn keep_of_head(&self, cache: &Cache, head: HeadText) {
+        if let Some(packed) = self.pack(HeadText::empty()) {
+            cache.put(HEAD_KIND, &head.sha256, &[&packed]);
+        }
+    }
+
+    fn pack(&self, head: HeadText) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.notes.len() * 64);
+        bytes.extend_from_slice(&head.sha256);
+        bytes.extend_from_slice(&head.length.to_le_bytes());
+        bytes.extend_from_slice(&head.lines.to_le_bytes());
         for note in &self.notes {
             bytes.extend_from_slice(&note.digest);
             bytes.extend_from_slice(&note.lines.to_le_bytes());
@@ -145,15 +214,33 @@ impl<'a> Outline<'a> {
                 bytes.push(end);
             }
         }
-        if let Ok(packed) = zstd::bulk::compress(&bytes, 1) {
-            cache.put(KIND, plain, &[&packed]);
-        }
+        zstd::bulk::compress(&bytes, 1).ok()
+    }
+
+    /// Keeps the outline of a head for one run more; returns whether there is one.
+    pub(super) fn keep_on(cache: &Cache, head: &HeadText) -> bool {
+        cache.touch(HEAD_KIND, &head.sha256)
     }
 
     /// Removes the kept outline of an index that is no longer published.
     pub(super) fn forget(cache: &Cache, plain: &EntryName) {
         cache.remove(KIND, plain);
     }
+
+    /// Removes the kept outline of a head.
+    pub(super) fn forget_head(cache: &Cache, head: &HeadText) {
+        cache.remove(HEAD_KIND, &head.sha256);
+    }
+}
+
+/// Unpacks a kept outline. A stanza has more bytes than its note, so anything much longer than the text is no outline of it.
+fn unpack(packed: &[u8], length: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let decoder = zstd::Decoder::new(packed).ok()?;
+    let most = length.saturating_add(HEAD_BYTES);
+    let mut decoder = decoder.take(most.saturating_add(1));
+    decoder.read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= most).then_some(bytes)
 }
 
 /// Returns the package of a published stanza.
@@ -190,10 +277,11 @@ mod tests {
         let index = IndexName::parse_packages("main/binary-amd64/Packages").unwrap();
         let outline = Outline::read(&index, plain).unwrap();
         let name = [1; 32];
-        outline.keep(&cache, &name);
+        let head = HeadText::empty();
+        outline.keep(&cache, &name, head);
         let length = plain.len() as u64;
         let kept = Outline::recall(&cache, &name, length).unwrap();
-        assert_eq!(Outline::parse(&kept), Some(outline));
+        assert_eq!(Outline::parse(&kept), Some((head, outline)));
         // Unpacking may yield far more bytes than the text has.
         let bomb = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap();
         cache.put(KIND, &name, &[&bomb]);

@@ -86,7 +86,9 @@ fn fault(path: &Path, current: Hashed, entry: &Entry, start: &Path) -> Option<St
         return Some("it is not the script that the Index lists".to_owned());
     };
     let text = compression_of(start).and_then(|compression| open(start, compression));
-    match text.map(|text| proof::makes(&patch, text, entry.old, current).is_some()) {
+    match text.map(|text| {
+        proof::makes(&patch, proof::Beginning::none(), text, entry.old, current).is_some()
+    }) {
         Ok(true) => None,
         Ok(false) => Some(format!(
             "it does not make the present index of {}, which it starts from: clients that have that can read nothing after it",

@@ -5,7 +5,8 @@
 //! index. Two things are shown, both of the very bytes that are published:
 //!
 //! - **The step** from the index that is served to the new one is applied to the served text. That text has the hash that its
-//!   Release lists, and the result has the hash that the new Release will list ([`makes`]).
+//!   Release lists, and the result has the hash that the new Release will list ([`makes`]). If both begin with the same head, the text is
+//!   read from there on, and the hashes go on from those of the head: they are right only if the whole text is.
 //! - **An older patch** is the patch of the served list, from some old text `O` to the served index `S`, combined with the step. That
 //!   `O` becomes `S` was shown when the served list was made: the suite's record names the list by its hash, and from a list that
 //!   the record does not name, only patches that hold where they are tried are carried on ([`super::patched`]). It remains to show that
@@ -34,11 +35,35 @@ pub(super) struct Step {
     pub(super) new: Sha1,
 }
 
-/// Shows that a patch makes `new` of `old`, whose text is read; `None` if it does not.
-pub(super) fn makes(patch: &Patch, text: impl Read, old: Hashed, new: Hashed) -> Option<Step> {
-    let text = HashingReader::with(text, Hasher::new().and_sha1());
+/// A beginning that two texts have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    /// The hashers, after this beginning.
+    pub(super) hasher: Hasher,
+    pub(super) lines: u64,
+}
+
+impl Beginning {
+    /// Returns the beginning without a line.
+    pub(super) fn none() -> Self {
+        Self {
+            hasher: Hasher::new().and_sha1(),
+            lines: 0,
+        }
+    }
+}
+
+/// Shows that a patch makes `new` of `old`, whose text is read from some place on; `None` if it does not, or if it changes what is before.
+pub(super) fn makes(
+    patch: &Patch,
+    from: Beginning,
+    text: impl Read,
+    old: Hashed,
+    new: Hashed,
+) -> Option<Step> {
+    let text = HashingReader::with(text, from.hasher.clone());
     let mut text = BufReader::with_capacity(256 << 10, text);
-    let made = apply(patch, &mut text).ok()??;
+    let made = apply(patch, from, &mut text).ok()??;
     let (_, read) = text.into_inner().finish();
     let is = |found: &Digests, wanted: Hashed| {
         (found.sha256, found.length) == (wanted.sha256, wanted.size)
@@ -50,10 +75,9 @@ pub(super) fn makes(patch: &Patch, text: impl Read, old: Hashed, new: Hashed) ->
     })
 }
 
-/// Applies a patch to a text, to its end; returns the hashes of the result, or `None` where the patch does not fit.
-fn apply(patch: &Patch, text: &mut impl BufRead) -> io::Result<Option<Digests>> {
-    let mut out = Hasher::new().and_sha1();
-    let mut at = 0;
+/// Applies a patch to a text from some place on, to its end; returns the hashes of the result, or `None` where the patch does not fit.
+fn apply(patch: &Patch, from: Beginning, text: &mut impl BufRead) -> io::Result<Option<Digests>> {
+    let (mut out, mut at) = (from.hasher, from.lines);
     for hunk in patch.hunks() {
         let Some(before) = hunk.start.checked_sub(at) else {
             return Ok(None);
@@ -214,7 +238,14 @@ mod tests {
         let (old, new) = ("a\nb\nc\n", "a\nx\nc\n");
         let hashed = |text: &str| Hashed::of(text.as_bytes());
         let holds = |script: &str, text: &str| {
-            makes(&patch(script), text.as_bytes(), hashed(old), hashed(new)).is_some()
+            makes(
+                &patch(script),
+                Beginning::none(),
+                text.as_bytes(),
+                hashed(old),
+                hashed(new),
+            )
+            .is_some()
         };
         assert!(holds("2c\nx\n.\n", old));
         for script in [
@@ -267,7 +298,7 @@ mod tests {
             let new = pdiff::apply(&second, &middle);
             let both = first.then(&second);
             prop_assert!(are_one_after_the_other(&both, &first, &second));
-            prop_assert!(makes(&both, &old[..], Hashed::of(&old), Hashed::of(&new)).is_some());
+            prop_assert!(makes(&both, Beginning::none(), &old[..], Hashed::of(&old), Hashed::of(&new)).is_some());
             // A patch that passes for both does the same to a text that has the lines.
             let other = pdiff::patch(&three, pdiff::lines(&old));
             if are_one_after_the_other(&other, &first, &second) {

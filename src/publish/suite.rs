@@ -14,11 +14,11 @@ use crate::deb822::Release;
 use crate::deb822::identity::{self, Change};
 use crate::difference::Difference;
 use crate::durable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{Listener, Silent, Task};
 use crate::indices;
 use crate::manifest::{FileDigests, Manifest, ManifestFile};
-use crate::merge::{self, Input, SuiteMerge, SuiteReport};
+use crate::merge::{self, Input, MergeError, SuiteMerge, SuiteReport};
 use crate::openpgp::{Signed, Signer};
 use crate::spec::HashKind;
 use crate::workspace::{DerivedRecord, GivenUp, InputRecord, LastReferenced, SuiteRecord};
@@ -27,6 +27,7 @@ use super::changes::Changes;
 use super::compare::{Comparer, Comparison};
 use super::error::{Guard, PublishError};
 use super::files::{Writer, Written};
+use super::kept::{Kept, Sums};
 use super::plan::{Action, Allowances, Plan, SuitePlan};
 use super::release::{self, FileDigest};
 use super::{by_hash, hard_links, readback, validity};
@@ -57,6 +58,17 @@ struct Prepared<'a> {
     valid_until: Option<Timestamp>,
     /// The Release that is served, if a key of ours has signed it.
     proven: Option<Release>,
+}
+
+/// What is kept of a suite that is new.
+static NOTHING_KEPT: Sums = Sums::new();
+
+/// The heads of a suite that is new.
+static NO_HEADS: BTreeMap<String, u64> = BTreeMap::new();
+
+/// Returns whether a merge failed because something is gone from the cache.
+fn is_lost(why: &Error) -> bool {
+    matches!(why.downcast_ref(), Some(MergeError::Lost))
 }
 
 /// The text that a dry run signs to see whether the keys can; its signature is thrown away.
@@ -128,6 +140,13 @@ impl SuiteStage<'_> {
         self.suite.record.map_or(&NONE, |record| &record.patches)
     }
 
+    /// Returns what the merge of the served suite keeps for the next one.
+    fn kept(&self) -> &Sums {
+        self.suite
+            .record
+            .map_or(&NOTHING_KEPT, |record| &record.kept)
+    }
+
     fn report_before(&self) -> Option<&SuiteReport> {
         self.suite.record.map(|record| &record.report)
     }
@@ -186,6 +205,13 @@ impl SuiteStage<'_> {
 
     /// Returns what making the suite anew would change, or the reason why it would be refused; writes nothing.
     pub(super) fn compare(&self, signer: &Signer) -> Result<Difference> {
+        match self.compare_with(signer, self.kept()) {
+            Err(why) if is_lost(&why) => self.compare_with(signer, &NOTHING_KEPT),
+            compared => compared,
+        }
+    }
+
+    fn compare_with(&self, signer: &Signer, kept: &Sums) -> Result<Difference> {
         let prepared = self.prepare(signer, &Silent)?;
         let old_release = prepared.old_release;
         let difference = match self.carried(prepared.proven.as_ref()) {
@@ -195,11 +221,12 @@ impl SuiteStage<'_> {
                 let comparer = Comparer {
                     comparison: self.comparison(&served, false),
                     derived: self.derived(),
+                    kept: Kept::new(self.cache, kept),
                 };
                 let merge = SuiteMerge::new(self.suite.spec, prepared.inputs, self.cancel);
                 let report = merge::merge_suite(&merge, &comparer)?;
                 let published = indices::published(&self.suite.spec.content);
-                comparer.comparison.gone(&published);
+                comparer.comparison.gone(&published)?;
                 let changes = comparer.comparison.changes;
                 self.guard_shrinking(&report, &changes)?;
                 changes.finish(old_release.is_none(), &report, self.report_before())
@@ -248,8 +275,23 @@ impl SuiteStage<'_> {
         })
     }
 
-    /// Makes the suite anew.
+    /// Makes the suite anew. If something is gone from the cache that the merge meant to use, the suite is made once more without it.
     pub(super) fn make(&self, signer: &Signer, listener: &dyn Listener) -> Result<SuiteRecord> {
+        match self.make_with(signer, listener, self.kept()) {
+            Err(why) if is_lost(&why) => {
+                self.clear()?;
+                self.make_with(signer, listener, &NOTHING_KEPT)
+            }
+            made => made,
+        }
+    }
+
+    fn make_with(
+        &self,
+        signer: &Signer,
+        listener: &dyn Listener,
+        kept: &Sums,
+    ) -> Result<SuiteRecord> {
         let plan = self.plan;
         let spec = self.suite.spec;
         let content = &spec.content;
@@ -289,6 +331,9 @@ impl SuiteStage<'_> {
             proven_before: self.proven_patches(),
             proven: Mutex::default(),
             derived: Mutex::default(),
+            heads_before: self.suite.record.map_or(&NO_HEADS, |record| &record.heads),
+            heads: Mutex::default(),
+            kept: Kept::new(self.cache, kept),
             files: Mutex::default(),
             manifest: Mutex::default(),
         };
@@ -305,7 +350,7 @@ impl SuiteStage<'_> {
             }
         };
         let published = indices::published(content);
-        writer.comparison.gone(&published);
+        writer.comparison.gone(&published)?;
         self.guard_shrinking(&report, &writer.comparison.changes)?;
         for index in published {
             let path = format!("{}/Release", index.directory());
@@ -319,6 +364,8 @@ impl SuiteStage<'_> {
             mut manifest,
             derived,
             proven,
+            heads,
+            kept,
             changes,
             warnings,
         } = writer.finish();
@@ -347,6 +394,8 @@ impl SuiteStage<'_> {
             difference: changes.finish(old_release.is_none(), &report, self.report_before()),
             report,
             derived: carried.map_or(derived, |record| record.derived.clone()),
+            heads: carried.map_or(heads, |record| record.heads.clone()),
+            kept: carried.map_or(kept, |record| record.kept.clone()),
             patches: proven,
             manifest,
             retained,

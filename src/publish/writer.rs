@@ -8,12 +8,12 @@ use std::sync::PoisonError;
 
 use tempfile::NamedTempFile;
 
-use crate::compress::{CompressError, Packed, Pieces, assemble, gz};
+use crate::compress::{CompressError, Packed, Pieces, assemble, gz, packed_before};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::hashing::HashingWriter;
 use crate::indices::IndexName;
-use crate::merge::{DerivedKey, Sink, Text};
+use crate::merge::{DerivedKey, Head, IndexText, MergeError, Sink, Text};
 use crate::pdiff::Patch;
 use crate::spec::{Family, Form};
 use crate::workspace::DerivedRecord;
@@ -21,6 +21,7 @@ use crate::workspace::DerivedRecord;
 use super::compare::WantedPatch;
 use super::error::PublishError;
 use super::files::Writer;
+use super::head::IndexHead;
 use super::lines::LinePatch;
 use super::patches::Patches;
 use super::proof::{self, Step};
@@ -69,6 +70,44 @@ impl Writer<'_> {
         self.publish(path, out)
     }
 
+    /// Returns the compressed pieces of an index, and how many of them are the head's.
+    fn packed(&self, parts: &Parts<'_>, path: &str, form: Form) -> Result<(Vec<Packed>, usize)> {
+        let cache = self.comparison.cache;
+        let pack = |pieces: &Pieces<'_>| {
+            pieces.pack(form, cache).map_err(|source| CompressError {
+                what: path.to_owned(),
+                source,
+            })
+        };
+        let mut packed = match &parts.head_pieces {
+            Some(pieces) => pack(pieces)?,
+            None => packed_before(form, &parts.head.pieces, cache).ok_or(MergeError::Lost)?,
+        };
+        let of_head = packed.len();
+        packed.extend(pack(&Pieces::of(parts.tail))?);
+        Ok((packed, of_head))
+    }
+
+    /// Returns the parts of an index.
+    fn parts<'t>(&self, index: &IndexName, text: &'t IndexText<'t>) -> Result<Parts<'t>> {
+        let (head, head_pieces) = match text.head {
+            Head::Text(head) => {
+                let pieces = Pieces::of(head);
+                let hasher = match self.has_patches(index) {
+                    true => hasher(self.hashes).and_sha1(),
+                    false => hasher(self.hashes),
+                };
+                (IndexHead::of(head, hasher, pieces.names()), Some(pieces))
+            }
+            Head::Kept(kept) => (IndexHead::decode(kept).ok_or(MergeError::Lost)?, None),
+        };
+        Ok(Parts {
+            head,
+            head_pieces,
+            tail: text.tail,
+        })
+    }
+
     /// Begins a file under a temporary name, in a directory that exists.
     fn create(&self, path: &str) -> Result<NewFile> {
         let file = durable::temporary(&self.new.join(path))?;
@@ -106,16 +145,38 @@ impl Writer<'_> {
         has && self.history.patches > 0
     }
 
-    /// Shows that a patch makes a new index of the one that is served.
+    /// Shows that a patch makes a new index of the one that is served. If both begin with a head whose parts are `after`, the served index is
+    /// read from there on.
     fn step(
         &self,
         index: &IndexName,
         old: &FileDigest,
         new: &FileDigest,
         patch: &Patch,
+        after: Option<(&IndexHead, &[Packed])>,
     ) -> Option<Step> {
-        let text = self.comparison.open(&index.to_string(), old)?;
-        proof::makes(patch, text, (*old).into(), (*new).into())
+        let plain = index.to_string();
+        let (old, new) = ((*old).into(), (*new).into());
+        let is_after = |head: &IndexHead| {
+            let first = patch.hunks().first();
+            head.hasher.has_sha1() && first.is_none_or(|hunk| hunk.start >= head.lines)
+        };
+        if let Some((head, packed)) = after.filter(|(head, _)| is_after(head))
+            && let Some(text) = self.comparison.open_after(&plain, packed)
+        {
+            let from = proof::Beginning {
+                hasher: head.hasher.clone(),
+                lines: head.lines,
+            };
+            let shown = proof::makes(patch, from, text, old, new);
+            if shown.is_some() {
+                return shown;
+            }
+        }
+        let text = self
+            .comparison
+            .open(&plain, &self.listed.get(&plain).copied()?)?;
+        proof::makes(patch, proof::Beginning::none(), text, old, new)
     }
 
     /// Returns the length of the smallest form of an index whose forms are written already.
@@ -169,41 +230,49 @@ impl<A: Write, B: Write> Write for Both<'_, A, B> {
     }
 }
 
+/// The parts of an index that is written.
+struct Parts<'a> {
+    head: IndexHead,
+    /// The pieces of the head, if its text is there.
+    head_pieces: Option<Pieces<'a>>,
+    tail: &'a Text<'a>,
+}
+
 impl Sink for Writer<'_> {
     /// Writes an index in every form; the plain one is only listed.
-    fn text(&self, index: &IndexName, text: &Text<'_>) -> Result<()> {
+    fn text(&self, index: &IndexName, text: &IndexText<'_>) -> Result<Option<Vec<u8>>> {
         let plain = index.to_string();
-        let mut hasher = hasher(self.hashes);
-        text.iter().flatten().for_each(|slice| hasher.update(slice));
-        let digest = FileDigest::from(hasher.finish());
+        let parts = self.parts(index, text)?;
+        let kept = parts.head_pieces.is_some().then(|| parts.head.encode());
+        let digest = parts.head.digest_with(text.tail);
         durable::create_dir(&self.new.join(index.directory()))?;
         let same = self.listed.get(&plain) == Some(&digest);
         self.list(plain.clone(), digest);
-        let mut forms = Vec::new();
+        let head_length = parts.head.digest().size;
+        let has_same_pieces = same && self.heads_before.get(&plain) == Some(&head_length);
+        self.note_head(&plain, head_length);
+        let mut gz_head = None;
         for form in self.forms {
-            if !(same && self.carry(&format!("{plain}{}", form.suffix()))?) {
-                forms.push(*form);
+            let path = format!("{plain}{}", form.suffix());
+            if has_same_pieces && self.carry(&path)? {
+                continue;
             }
-        }
-        if !forms.is_empty() {
-            let pieces = Pieces::of(text);
-            for form in forms {
-                let path = format!("{plain}{}", form.suffix());
-                let packed = pieces.pack(form, self.comparison.cache);
-                let packed = packed.map_err(|source| CompressError {
-                    what: path.clone(),
-                    source,
-                })?;
-                self.write_form(&path, form, &packed)?;
+            let (mut packed, of_head) = self.packed(&parts, &path, *form)?;
+            self.write_form(&path, *form, &packed)?;
+            if *form == Form::Gz {
+                packed.truncate(of_head);
+                gz_head = Some(packed);
             }
         }
         self.progress.inc(1);
         if same {
-            return Patches::new(self, &plain).carry(self.history);
+            Patches::new(self, &plain).carry(self.history)?;
+            return Ok(kept);
         }
         let shown = Cell::new(None);
         let holds = |old: &FileDigest, patch: &Patch| {
-            shown.set(self.step(index, old, &digest, patch));
+            let after = gz_head.as_deref().map(|packed| (&parts.head, packed));
+            shown.set(self.step(index, old, &digest, patch, after));
             shown.get().is_some()
         };
         let full = self.smallest_form(&plain, &digest);
@@ -212,11 +281,13 @@ impl Sink for Writer<'_> {
             holds: &holds,
         };
         let wanted = self.has_patches(index).then_some(&wanted);
-        let patch = self.comparison.text(index, &digest, text, wanted);
-        match patch.zip(shown.get()) {
-            Some((patch, step)) => self.write_patch(index, &digest, &patch, step),
-            None => Ok(()),
+        let patch = self
+            .comparison
+            .text(index, &digest, text, &parts.head, wanted)?;
+        if let Some((patch, step)) = patch.zip(shown.get()) {
+            self.write_patch(index, &digest, &patch, step)?;
         }
+        Ok(kept)
     }
 
     fn stream(
@@ -248,7 +319,7 @@ impl Sink for Writer<'_> {
         self.publish(&path, member.finish().map_err(failed())?)?;
         match old.zip(lines).and_then(|(old, lines)| {
             let patch = lines.finish()?;
-            let step = self.step(name, old, &digest, &patch)?;
+            let step = self.step(name, old, &digest, &patch, None)?;
             Some((patch, step))
         }) {
             Some((patch, step)) => self.write_patch(name, &digest, &patch, step),
@@ -283,6 +354,9 @@ impl Sink for Writer<'_> {
                 }
             }
             Patches::new(self, &plain).carry(self.history)?;
+            if let Some(length) = self.heads_before.get(&plain) {
+                self.note_head(&plain, *length);
+            }
             self.list(plain, *digest);
             warnings.extend(record.warnings.iter().cloned());
         }
@@ -300,5 +374,17 @@ impl Sink for Writer<'_> {
             };
             derived.insert(name.to_string(), record);
         }
+    }
+
+    fn kept(&self, key: &DerivedKey) -> Option<Vec<u8>> {
+        self.kept.get(key)
+    }
+
+    fn keep(&self, key: &DerivedKey, content: &[u8]) {
+        self.kept.put(key, content);
+    }
+
+    fn keep_on(&self, key: &DerivedKey) -> bool {
+        self.kept.is_there(key)
     }
 }

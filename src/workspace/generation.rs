@@ -79,6 +79,12 @@ pub struct SuiteRecord {
     /// The records of the indices that describe published packages, by the path of the plain form.
     #[serde(default)]
     pub derived: BTreeMap<String, DerivedRecord>,
+    /// The checksums of what the merge of the suite keeps in the cache for the next one, by their keys there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, String>,
+    /// The length of the head of each index that has one, by the path of the index's plain form.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub heads: BTreeMap<String, u64>,
     /// The SHA-256 of each list whose patches were all proven when they were made, by the path of the index's plain form.
     #[serde(default)]
     pub patches: BTreeMap<String, String>,

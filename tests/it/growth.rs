@@ -15,7 +15,7 @@ use aptmerge::cancel::Cancel;
 use aptmerge::config::Config;
 use aptmerge::error::Result;
 use aptmerge::indices::IndexName;
-use aptmerge::merge::{Input, MemoryInput, Sink, SuiteMerge, Text, merge_suite};
+use aptmerge::merge::{IndexText, Input, MemoryInput, Sink, SuiteMerge, merge_suite};
 use jiff::Timestamp;
 
 /// The bound on growth when an input doubles: more than this is worse than n log n.
@@ -214,8 +214,8 @@ const WORLDS: [(&str, Maker); 5] = [
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn text(&self, _: &IndexName, _: &Text<'_>) -> Result<()> {
-        Ok(())
+    fn text(&self, _: &IndexName, _: &IndexText<'_>) -> Result<Option<Vec<u8>>> {
+        Ok(None)
     }
     fn stream(
         &self,

@@ -135,7 +135,6 @@ const DAEDALUS_AMD64: &str = "
     multi 1.0-1 MAIN
     multi 1.0-2 MAIN
     name-alike 1.0-1 MAIN
-    namesake 1.0-1 MAIN
     libnmu1 2.0-1+b2 MAIN
     odd-dists 1 MAIN
     odd-extra 1.0-1 MAIN
@@ -143,7 +142,6 @@ const DAEDALUS_AMD64: &str = "
     quilted 1.2-3 MAIN
     ranged 1:0.4 MAIN
     rec-systemd 1.0-1 MAIN
-    retained-extra 1.0-1 MAIN
     secfix 1.0-1 MAIN
     secfork 1.0-1 MAIN
     shared-path 1.0-1 MAIN
@@ -154,6 +152,8 @@ const DAEDALUS_AMD64: &str = "
     tilde 1.0-1+b1 MAIN
     updated 1.0-1 MAIN
     uses-libsystemd0 1.0-1 MAIN
+    namesake 1.0-1 MAIN
+    retained-extra 1.0-1 MAIN
     all-fork 1.0+devuan1 OVERLAY
     archy 1.0+devuan1 OVERLAY
     cleaned 1.0-1+devuan1 OVERLAY
@@ -172,11 +172,16 @@ fn the_overlay_wins_banned_packages_are_gone_and_the_rest_is_passed_on_in_order(
     let site = shared();
     let amd64 = published(&site, "daedalus", "main/binary-amd64/Packages");
     assert_eq!(listing(&amd64), lines(DAEDALUS_AMD64));
-    // On arm64 the overlay has no archy, and main has one package more.
-    let arm64 = DAEDALUS_AMD64.replace(
-        "alt-kept 1.0-1 MAIN",
-        "alt-kept 1.0-1 MAIN\n    archy 1.1-1 MAIN\n    arm-only 1.0-1 MAIN",
-    );
+    // On arm64 the overlay has no archy, and main has one package more. What the overlay has anywhere comes after the other packages of main.
+    let arm64 = DAEDALUS_AMD64
+        .replace(
+            "alt-kept 1.0-1 MAIN",
+            "alt-kept 1.0-1 MAIN\n    arm-only 1.0-1 MAIN",
+        )
+        .replace(
+            "namesake 1.0-1 MAIN",
+            "archy 1.1-1 MAIN\n    namesake 1.0-1 MAIN",
+        );
     let arm64 = arm64.replace("archy 1.0+devuan1 OVERLAY", "");
     let found = published(&site, "daedalus", "main/binary-arm64/Packages");
     assert_eq!(listing(&found), lines(&arm64));
@@ -499,6 +504,7 @@ fn archives_follow_each_other_and_packages_of_one_maintainer_and_source_stand_to
     for (suite, index) in indices() {
         let stanzas = published(&site, suite, &index);
         let mut before = None;
+        let (mut is_tail, mut seen) = (false, BTreeSet::new());
         for same_name in stanzas.chunk_by(|a, b| name(a) == name(b)) {
             for pair in same_name.windows(2) {
                 let [a, b] = [&pair[0], &pair[1]];
@@ -514,9 +520,13 @@ fn archives_follow_each_other_and_packages_of_one_maintainer_and_source_stand_to
                 source_of(highest).0,
                 name(highest).to_owned(),
             );
-            // So no name stands in two places either.
+            // The packages of main that the overlay has to do with come after the others of main.
+            if before.is_some_and(|before| before >= place) {
+                assert!(!is_tail, "{suite} {index}: {place:?}");
+                is_tail = true;
+            }
             assert!(
-                before.is_none_or(|before| before < place),
+                seen.insert(name(highest).to_owned()),
                 "{suite} {index}: {place:?}"
             );
             before = Some(place);

@@ -603,9 +603,9 @@ fn a_wrong_outline_in_the_cache_gives_no_wrong_patch() {
     change(&site, 1, "1");
     note(&tree, &mut known);
     let plain = sha256(site.index(&format!("{SUITE}/{PACKAGES}")).as_bytes());
-    state::forge(&cache_entry(&site, "outlines-1", &plain), |packed| {
+    state::forge(&cache_entry(&site, "outlines-2", &plain), |packed| {
         let mut notes = zstd::decode_all(packed).unwrap();
-        notes[16] += 1;
+        notes[48 + 16] += 1;
         zstd::encode_all(&notes[..], 1).unwrap()
     });
     for number in 2..=3 {

@@ -77,7 +77,7 @@ impl Head<'_> {
 
     /// Returns the present line with its end, if the line can be published as it is: the next line has another path, and all owners are
     /// published, sorted, and each there once.
-    pub(super) fn whole_line(&mut self, selected: &Selected, group: &str) -> Option<&[u8]> {
+    pub(super) fn whole_line(&mut self, selected: &Selected<'_>, group: &str) -> Option<&[u8]> {
         let line = self.lines.line().filter(|_| !self.lines.repeats())?;
         let owners = line.owners();
         if owners != self.last_owners.0 {
@@ -95,7 +95,7 @@ impl Head<'_> {
     /// Appends the owners of the line that the line's archive published, in the component that is asked for.
     pub(super) fn published_owners(
         &mut self,
-        selected: &Selected,
+        selected: &Selected<'_>,
         group: &str,
         owners: &mut Owners,
     ) {
@@ -119,7 +119,7 @@ impl Head<'_> {
 /// up last, and the answer.
 fn is_published(
     source: &Source,
-    selected: &Selected,
+    selected: &Selected<'_>,
     group: &str,
     owner: &[u8],
     last: &mut (Vec<u8>, bool),
@@ -128,7 +128,7 @@ fn is_published(
         let name = owner.rsplit(|b| *b == b'/').next().unwrap_or_default();
         last.1 = owner.iter().all(u8::is_ascii_graphic)
             && match source.only_component {
-                Some(component) => selected.places.has(group, name, source.rank, component),
+                Some(component) => selected.has_in(group, name, source.rank, component),
                 None => selected.has(group, name, source.rank),
             };
         last.0.clear();

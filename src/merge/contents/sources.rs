@@ -21,13 +21,13 @@ pub(super) struct Source {
 /// Returns the published Contents, each with its sources, highest archive first.
 pub(super) fn of_published(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
 ) -> BTreeMap<IndexName, Vec<Source>> {
     let components = &merge.spec.components;
     let beside = merge.spec.contents_beside_components;
     let mut published: BTreeMap<IndexName, Vec<Source>> = BTreeMap::new();
     let read = merge.optional_indices(&|name| match name {
-        IndexName::Contents(_, of) | IndexName::SuiteContents(of) => selected.group(of).is_some(),
+        IndexName::Contents(_, of) | IndexName::SuiteContents(of) => selected.has_group(of),
         _ => false,
     });
     // If an archive has both kinds, the index beside the components only repeats the others.

@@ -23,7 +23,7 @@ const MAX_ICONS: usize = 200_000;
 
 pub(super) fn icons(
     merge: &SuiteMerge<'_>,
-    selected: &Selected,
+    selected: &Selected<'_>,
     sink: &dyn Sink,
     name: &IndexName,
     parts: &[Part],
