@@ -35,6 +35,7 @@ pub enum Head<'a> {
 static NOTHING: Text<'static> = Text {
     slices: Vec::new(),
     keys: Vec::new(),
+    lowest: None,
     stanza_ends: Vec::new(),
     length: 0,
 };
@@ -74,6 +75,8 @@ pub struct Text<'a> {
     slices: Vec<&'a [u8]>,
     /// The packages of the stanzas, if the index is one of packages.
     keys: Vec<PackageKey<'a>>,
+    /// The number of stanzas at the beginning that come from the lowest archive; all of them if there is none.
+    lowest: Option<usize>,
     /// The ends of the stanzas, counted in slices.
     stanza_ends: Vec<u32>,
     length: u64,
@@ -99,6 +102,22 @@ impl<'a> Text<'a> {
     ) {
         self.keys.push(key);
         self.push(stanza);
+    }
+
+    /// Ends the stanzas of the lowest archive. Those that follow change more often.
+    pub(crate) fn end_lowest(&mut self) {
+        self.lowest = Some(self.stanzas());
+    }
+
+    /// Returns the stanzas of the lowest archive and those of the others, each as its slices.
+    pub(crate) fn parts(
+        &self,
+    ) -> (
+        impl Iterator<Item = &[&'a [u8]]>,
+        impl Iterator<Item = &[&'a [u8]]>,
+    ) {
+        let lowest = self.lowest.unwrap_or(self.stanzas());
+        (self.iter().take(lowest), self.iter().skip(lowest))
     }
 
     /// Returns the packages of the stanzas; `None` if the index is not one of packages.

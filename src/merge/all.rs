@@ -106,14 +106,18 @@ impl Collected {
             source: Name::new(&stanza.source),
             name: Name::new(&key.name),
         };
-        for (key, stanza) in order::of_publication(of_component, place) {
+        let ordered = order::of_publication(of_component, merge.lowest(), place);
+        let push = |text: &mut Text<'a>, (key, stanza): (&'a Key, &'a Stanza)| {
             let key = PackageKey {
                 name: Name::new(&key.name),
                 version: &key.version,
                 pool: merge.pool(stanza.rank),
             };
             text.push_package(key, [&stanza.text[..]]);
-        }
+        };
+        ordered.lowest.into_iter().for_each(|s| push(&mut text, s));
+        text.end_lowest();
+        ordered.others.into_iter().for_each(|s| push(&mut text, s));
         text
     }
 }

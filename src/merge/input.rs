@@ -175,6 +175,11 @@ impl SuiteMerge<'_> {
             .map(|input| &**input as &dyn Input)
     }
 
+    /// Returns the rank of the lowest archive.
+    pub(super) fn lowest(&self) -> u16 {
+        self.spec.inputs.len().saturating_sub(1) as u16
+    }
+
     /// Returns the settings of an input.
     pub(super) fn spec_of(&self, rank: u16) -> Option<&InputSpec> {
         self.spec.inputs.get(usize::from(rank))

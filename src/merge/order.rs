@@ -49,11 +49,21 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Returns items in the order of publication. They are given by name, and those of one name from the lowest version to the highest.
+/// Items in the order of publication.
+pub(super) struct Ordered<T> {
+    /// Those of the lowest archive.
+    pub(super) lowest: Vec<T>,
+    /// Those of the others, which change more often.
+    pub(super) others: Vec<T>,
+}
+
+/// Puts items in the order of publication. They are given by name, and those of one name from the lowest version to the highest. `lowest` is
+/// the rank of the lowest archive.
 pub(super) fn of_publication<'a, T: Send>(
     items: impl IntoIterator<Item = T>,
+    lowest: u16,
     place: impl Fn(&T) -> Place<'a>,
-) -> Vec<T> {
+) -> Ordered<T> {
     let mut placed: Vec<(Place<'a>, T)> =
         items.into_iter().map(|item| (place(&item), item)).collect();
     for same_name in placed.chunk_by_mut(|(a, _), (b, _)| a.name == b.name) {
@@ -68,7 +78,10 @@ pub(super) fn of_publication<'a, T: Send>(
         let key = |p: &Place<'a>| (Reverse(p.rank), p.maintainer, p.source, p.name);
         key(a).cmp(&key(b))
     });
-    placed.into_iter().map(|(_, item)| item).collect()
+    let end = placed.partition_point(|(place, _)| place.rank >= lowest);
+    let mut lowest: Vec<T> = placed.into_iter().map(|(_, item)| item).collect();
+    let others = lowest.split_off(end);
+    Ordered { lowest, others }
 }
 
 #[cfg(test)]
@@ -84,12 +97,17 @@ mod tests {
     fn ordered(items: &[Item]) -> Vec<Item> {
         let mut items = items.to_vec();
         items.sort_by_key(|(rank, _, _, name, version)| (*name, *version, *rank));
-        of_publication(items, |(rank, maintainer, source, name, _)| Place {
+        let ordered = of_publication(items, 2, |(rank, maintainer, source, name, _)| Place {
             rank: *rank,
             maintainer: maintainer.as_bytes(),
             source: Name::from(*source),
             name: Name::from(*name),
-        })
+        });
+        let of_lowest = |items: &[Item], name| items.iter().all(|i| i.3 != name || i.0 == 2);
+        for item in &ordered.lowest {
+            assert!(of_lowest(&ordered.lowest, item.3) && of_lowest(&ordered.others, item.3));
+        }
+        [ordered.lowest, ordered.others].concat()
     }
 
     #[test]

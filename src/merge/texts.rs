@@ -19,14 +19,18 @@ pub(super) fn texts<'a>(
         let entries = kept
             .iter()
             .filter(|e| usize::from(e.component) == component);
-        for entry in order::of_publication(entries, |entry| Place::of(entry)) {
+        let push = |text: &mut Text<'a>, entry: &Entry<'a>| {
             let key = PackageKey {
                 name: entry.name,
                 version: entry.version,
                 pool: merge.pool(entry.rank),
             };
             text.push_package(key, published(entry, pools));
-        }
+        };
+        let ordered = order::of_publication(entries, merge.lowest(), |entry| Place::of(entry));
+        ordered.lowest.into_iter().for_each(|e| push(&mut text, e));
+        text.end_lowest();
+        ordered.others.into_iter().for_each(|e| push(&mut text, e));
         text
     };
     components.map(text_of).collect()

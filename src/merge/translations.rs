@@ -142,18 +142,27 @@ fn one_language(
             })
             .collect();
         published.sort_unstable();
-        let mut published = order::of_publication(published, |(description, _)| Place {
+        let lowest = merge.lowest();
+        let mut ordered = order::of_publication(published, lowest, |(description, _)| Place {
             rank: description.rank,
             maintainer: &description.maintainer,
             source: Name::new(description.source()),
             name: Name::new(&description.name),
         });
         // Packages of several architectures share a description, and may differ in what places it.
-        published.dedup_by(|(b, _), (a, _)| (&a.name, &a.md5) == (&b.name, &b.md5));
-        let mut text = Text::default();
-        for (_, raw) in published {
-            text.push([raw, b"\n\n"]);
+        for part in [&mut ordered.lowest, &mut ordered.others] {
+            part.dedup_by(|(b, _), (a, _)| (&a.name, &a.md5) == (&b.name, &b.md5));
         }
+        let mut text = Text::default();
+        ordered
+            .lowest
+            .iter()
+            .for_each(|(_, raw)| text.push([*raw, b"\n\n"]));
+        text.end_lowest();
+        ordered
+            .others
+            .iter()
+            .for_each(|(_, raw)| text.push([*raw, b"\n\n"]));
         sink.text(index, &IndexText::whole(&text))?;
     }
     Ok(warnings)
