@@ -125,9 +125,9 @@ fn a_suite_is_published_from_inputs_in_memory() {
     let index = site.merged("dists/merged/main/binary-amd64/Packages.xz");
     let published = stanzas(&unxz(&index));
     assert_eq!(published.len(), 2, "{published:?}");
-    assert!(published[0].contains("Version: 2\n"), "{published:?}");
-    assert!(published[0].contains("Filename: pool/HIGH/both_2_amd64.deb\n"));
-    assert!(published[1].contains("Filename: pool/LOW/lone_1_amd64.deb\n"));
+    assert!(published[0].contains("Filename: pool/LOW/lone_1_amd64.deb\n"));
+    assert!(published[1].contains("Version: 2\n"), "{published:?}");
+    assert!(published[1].contains("Filename: pool/HIGH/both_2_amd64.deb\n"));
     site.ok(&["--clock", "2026-03-01T00:30:00Z", "verify"]);
 
     // The same packages are nothing new, whatever object holds them; another one is.
