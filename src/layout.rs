@@ -53,6 +53,11 @@ impl Layout {
         self.root.join("state")
     }
 
+    /// Returns the directory of the mark of this site, which its targets carry.
+    pub fn owner(&self) -> PathBuf {
+        self.state().join("owner")
+    }
+
     /// Returns the directory of the files of packages, each named by its digest.
     pub fn packages(&self) -> PathBuf {
         self.root.join("packages")

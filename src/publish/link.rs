@@ -82,6 +82,7 @@ pub fn recover(workspace: &mut Workspace<'_>, listener: &dyn Listener) -> Result
     let layout = workspace.layout().clone();
     durable::clear_litter(layout.root())?;
     durable::clear_litter(&layout.state())?;
+    durable::clear_litter(&layout.owner())?;
     durable::sync_dir(layout.root())?;
     durable::sync_dir(&layout.state())?;
     match served(&layout)? {

@@ -43,7 +43,7 @@ impl Mark {
         workspace: &Workspace<'_>,
         recorded: impl Iterator<Item = String>,
     ) -> Result<Mark> {
-        let dir = workspace.layout().state().join("owner");
+        let dir = workspace.layout().owner();
         let id = match existing(&dir)? {
             Some(id) => id,
             None => {
