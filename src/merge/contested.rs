@@ -96,6 +96,10 @@ impl Input for Narrowed<'_> {
     fn check(&self) -> Result<()> {
         self.input.check()
     }
+
+    fn describe(&self, name: &IndexName) -> String {
+        self.input.describe(name)
+    }
 }
 
 /// An input of another merge.
@@ -116,6 +120,10 @@ impl Input for Borrowed<'_> {
 
     fn check(&self) -> Result<()> {
         self.0.check()
+    }
+
+    fn describe(&self, name: &IndexName) -> String {
+        self.0.describe(name)
     }
 }
 

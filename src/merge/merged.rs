@@ -142,7 +142,7 @@ type FamilyMerge = fn(&SuiteMerge<'_>, &Selected<'_>, &dyn Sink) -> Result<BTree
 
 impl SuiteMerge<'_> {
     /// Returns the facts about published packages that the merged families need.
-    fn wanted(&self) -> WantedFacts {
+    pub(super) fn wanted(&self) -> WantedFacts {
         let has = |family| self.spec.families.contains(&family);
         let mut inputs = self.inputs.iter();
         let beside = |name: &IndexName| matches!(name, IndexName::SuiteContents(_));

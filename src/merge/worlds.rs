@@ -112,6 +112,8 @@ impl Worlds {
             }
         };
         let mut key = key("head", lowest);
+        // The head holds what was gathered of its packages, and inputs can make more of it wanted. The debug form names every fact.
+        key.add(format!("{:?}", merge.wanted()).as_bytes());
         let sorted: BTreeSet<_> = touched.iter().collect();
         sorted.into_iter().for_each(|name| key.add(name));
         let lowest = lowest as u16;

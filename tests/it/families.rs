@@ -473,6 +473,31 @@ fn an_archive_with_one_contents_for_all_components_gives_each_its_own() {
 }
 
 #[test]
+fn contents_that_an_archive_gets_later_speak_of_packages_that_did_not_change() {
+    let site = site();
+    configure(&site, r#"["main", "contrib"]"#, "");
+    let config = fs::read_to_string(site.path("aptmerge.toml")).unwrap();
+    let config = config.replace(ALL, r#"["packages", "sources", "contents"]"#);
+    site.write_config(&config);
+    let mut main = site.main();
+    main.set("Date", NEWER);
+    main.unlist("main/Contents-");
+    main.unlist("contrib/Contents-");
+    main.sign();
+    site.run(&[]).expect(0, &[]);
+    let mut main = site.main();
+    main.set("Date", NEWEST);
+    let text = "usr/bin/z utils/main-only\n";
+    main.add("Contents-amd64.gz", &gz(text.as_bytes()));
+    main.mention("Contents-amd64", text.as_bytes());
+    main.sign();
+    site.run(&[]).expect(0, &[]);
+    let found = contents(&site, "main/Contents-amd64.gz");
+    let owners = BTreeSet::from(["utils/main-only".to_owned()]);
+    assert_eq!(found.get("usr/bin/z"), Some(&owners), "{found:?}");
+}
+
+#[test]
 fn contents_divided_among_components_are_taken_over_until_a_package_moves() {
     let site = site();
     configure(&site, r#"["main", "contrib"]"#, "");
