@@ -29,7 +29,7 @@ const CONTENTS_LEVEL: i32 = 3;
 pub struct Found {
     /// The `.deb`, `.ddeb`, `.udeb` and `.dsc` files, in order.
     pub packages: Vec<PathBuf>,
-    /// The number of other files in the directories.
+    /// The number of other files in the directories, and of symlinks there: these lead to files that may be anywhere.
     pub passed_over: u64,
 }
 
@@ -59,9 +59,9 @@ pub fn find(paths: &[PathBuf]) -> Result<Found> {
         for entry in WalkDir::new(path).sort_by_file_name() {
             let entry = entry.map_err(|error| Error::io("list", path)(error.into()))?;
             match kind_of(entry.path()) {
-                _ if !entry.file_type().is_file() => {}
-                Some(_) => found.packages.push(entry.into_path()),
-                None => found.passed_over += 1,
+                _ if entry.file_type().is_dir() => {}
+                Some(_) if entry.file_type().is_file() => found.packages.push(entry.into_path()),
+                _ => found.passed_over += 1,
             }
         }
     }

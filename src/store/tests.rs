@@ -56,3 +56,14 @@ fn a_newer_store_is_refused_and_left_as_it_is() {
         );
     }
 }
+
+#[test]
+fn symlinks_in_a_directory_are_counted_as_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let package = directory.path().join("a_1_amd64.deb");
+    std::fs::write(&package, "").unwrap();
+    std::os::unix::fs::symlink(&package, directory.path().join("b_1_amd64.deb")).unwrap();
+    let found = find(&[directory.path().to_owned()]).unwrap();
+    assert_eq!(found.packages, [package]);
+    assert_eq!(found.passed_over, 1);
+}

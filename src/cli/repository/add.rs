@@ -41,7 +41,7 @@ struct Outcome {
     change: Change,
     /// The files that are no package that can be published.
     failed_files: Vec<FailedFile>,
-    /// The number of files in the directories that are no packages by their names.
+    /// The number of files in the directories that are no packages by their names, and of symlinks.
     passed_over: u64,
 }
 
