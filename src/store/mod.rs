@@ -136,6 +136,8 @@ impl Store {
             let set = view.connection.pragma_update(None, name, value);
             set.map_err(StoreError::from)?;
         }
+        // A backup has none.
+        schema::set_journal(&view.connection)?;
         schema::migrate(&mut view.connection)?;
         Ok(Self { view })
     }

@@ -156,7 +156,7 @@ pub(super) fn create(path: &Path) -> Result<()> {
 }
 
 /// Turns the write-ahead log on, where the file system can have one.
-fn set_journal(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn set_journal(connection: &Connection) -> Result<(), StoreError> {
     let journal: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     match journal.as_str() {

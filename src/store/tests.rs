@@ -58,6 +58,26 @@ fn a_newer_store_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_store_that_was_put_back_has_its_log_again() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path()).unwrap());
+    let path = Layout::new(directory.path()).store();
+    let journal = |connection: &Connection| {
+        let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get(0));
+        mode.unwrap()
+    };
+    let plain = Connection::open(&path).unwrap();
+    plain
+        .pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
+        .unwrap();
+    let mode: String = journal(&plain);
+    assert_eq!(mode, "delete");
+    drop(plain);
+    let store = Store::open(directory.path()).unwrap();
+    assert_eq!(journal(store.db()), "wal");
+}
+
+#[test]
 fn symlinks_in_a_directory_are_counted_as_passed_over() {
     let directory = tempfile::tempdir().unwrap();
     let package = directory.path().join("a_1_amd64.deb");
