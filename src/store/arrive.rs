@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 use crate::durable;
 use crate::error::{Error, Result};
@@ -32,18 +32,16 @@ const MANY: usize = 16;
 /// The length of a piece that is read at once.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// A file that was copied, and has no name below `packages/` yet.
+/// A file that was copied, and has no name below `packages/` yet. It is closed: a source can have more files than a process may open.
 pub(super) struct Copied {
     pub(super) file: NewFile,
-    copy: NamedTempFile,
+    copy: TempPath,
 }
 
 impl Copied {
     /// Returns a reader of the copy, from its first byte.
-    pub(super) fn reader(&self) -> io::Result<impl Read + Send + '_> {
-        let mut file = self.copy.as_file();
-        file.rewind()?;
-        Ok(file)
+    pub(super) fn reader(&self) -> io::Result<impl Read + Send + use<>> {
+        File::open(&self.copy)
     }
 }
 
@@ -54,7 +52,10 @@ pub(super) fn copy(path: &Path, packages: &Path) -> Result<Copied> {
     let mut copy = durable::temporary(&packages.join("file"))?;
     let file = hash_into(&mut from, copy.as_file_mut(), name.into_owned());
     let file = file.map_err(Error::io("copy", path))?;
-    Ok(Copied { file, copy })
+    Ok(Copied {
+        file,
+        copy: copy.into_temp_path(),
+    })
 }
 
 /// Copies bytes, and returns their length and digests as those of a file.
@@ -123,8 +124,8 @@ impl Store {
             true => forcing.whole()?,
             false => {
                 for one in &copied {
-                    let forced = one.copy.as_file().sync_all();
-                    forced.map_err(Error::io("fsync", one.copy.path()))?;
+                    let forced = File::open(&one.copy).and_then(|file| file.sync_all());
+                    forced.map_err(Error::io("fsync", &one.copy))?;
                 }
             }
         }
