@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use tempfile::TempPath;
 
-use crate::durable;
+use crate::durable::{self, FILE_MODE};
 use crate::error::{Error, Result};
 use crate::hashing::Hasher;
 
@@ -52,6 +52,8 @@ pub(super) fn copy(path: &Path, packages: &Path) -> Result<Copied> {
     let mut copy = durable::temporary(&packages.join("file"))?;
     let file = hash_into(&mut from, copy.as_file_mut(), name.into_owned());
     let file = file.map_err(Error::io("copy", path))?;
+    // Readable whatever umask the process has.
+    durable::set_mode(copy.path(), FILE_MODE)?;
     Ok(Copied {
         file,
         copy: copy.into_temp_path(),
