@@ -2,8 +2,8 @@
 //!
 //! Files are copied to temporary names and forced to the disk; then their digests go on record as *arriving*, and only then do they get
 //! their names. So at every moment a file under its name is complete, and from the record on garbage collection leaves it alone, until the
-//! operation that adds it takes the record away or the record expires. A file that is there already stays: its digest is its name. The record
-//! comes before the look whether it is there, so that no collection can remove it between the look and the operation.
+//! operation that adds it takes the record away or the record expires. A copy takes the place of a file that is there already, which may be
+//! damaged; the digest of the copy is known. The record comes before the look whether it is there, so that no collection can remove it between the look and the operation.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -147,12 +147,9 @@ impl Store {
             if directories.insert(directory.clone()) {
                 durable::create_dir(&directory)?;
             }
-            let length = path.metadata().ok().map(|metadata| metadata.len());
-            if length != Some(one.file.size) {
-                one.copy
-                    .persist(&path)
-                    .map_err(|error| Error::io("rename into place", &path)(error.error))?;
-            }
+            one.copy
+                .persist(&path)
+                .map_err(|error| Error::io("rename into place", &path)(error.error))?;
         }
         if is_many {
             forcing.whole()?;
