@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use super::error::StoreError;
 
 /// The steps from one version of the tables to the next; the first makes them. A step that was released never changes.
-const STEPS: [&str; 1] = [STEP_1];
+const STEPS: [&str; 2] = [STEP_1, STEP_2];
 
 /// The version of the tables that this program reads and writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -129,6 +129,20 @@ CREATE TABLE snapshot_source (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX source_by_repository ON snapshot_source (repository);
 CREATE INDEX source_by_snapshot ON snapshot_source (of_snapshot);
+";
+
+/// Keeps the row of a path when its file is collected: a served index may name the path for longer than the store has the file.
+const STEP_2: &str = "
+DROP INDEX path_by_file;
+ALTER TABLE path RENAME TO old_path;
+
+-- The paths below pool/COMPONENT/ that files are published under. A path leads to one content for ever.
+CREATE TABLE path (
+    path TEXT PRIMARY KEY,
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32)
+) STRICT, WITHOUT ROWID;
+INSERT INTO path (path, sha256) SELECT path, sha256 FROM old_path;
+DROP TABLE old_path;
 ";
 
 /// Makes the database if there is none. It is whole when it gets its name, so that of several processes that make it at once one makes it.

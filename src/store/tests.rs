@@ -58,6 +58,22 @@ fn a_newer_store_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_path_that_was_given_before_stays_given() {
+    let mut old = Connection::open_in_memory().unwrap();
+    old.pragma_update(None, "foreign_keys", "ON").unwrap();
+    schema::migrate_to(&mut old, 1).unwrap();
+    old.execute_batch(
+        "INSERT INTO file VALUES (zeroblob(32), 1, zeroblob(16), zeroblob(20), zeroblob(64));
+         INSERT INTO path VALUES ('h/hello/hello_1_amd64.deb', zeroblob(32));",
+    )
+    .unwrap();
+    schema::migrate(&mut old).unwrap();
+    old.execute("DELETE FROM file", []).unwrap();
+    let count = old.query_row("SELECT count(*) FROM path", [], |row| row.get::<_, i64>(0));
+    assert_eq!(count.unwrap(), 1);
+}
+
+#[test]
 fn a_store_that_was_put_back_has_its_log_again() {
     let directory = tempfile::tempdir().unwrap();
     drop(Store::open(directory.path()).unwrap());
