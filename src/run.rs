@@ -172,7 +172,7 @@ pub fn merge_spool(
     let plan = setup.plan(spool, &signer, &found, now, options.allow.rebuild)?;
     plan.tell_bounds(options.listener);
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, options.listener);
-    OwnFiles::of(&plan).place(workspace.layout())?;
+    OwnFiles::of(&plan).place(workspace)?;
     let staging = staging(&signer, options);
     let checked = plan
         .stage(workspace, staging)?
@@ -210,7 +210,7 @@ pub fn publish_spool(
     let keys = keys::tell(spool, &plan.keys, &setup.suites, now, listener);
     let repaired = mended.repaired;
     let own = OwnFiles::of(&plan);
-    own.place(workspace.layout())?;
+    own.place(workspace)?;
     if plan.is_empty() {
         let waiting = plan.waiting(listener)?;
         if waiting.is_empty() {

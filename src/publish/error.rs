@@ -86,6 +86,14 @@ pub enum PublishError {
         /// A description of the thing that is there.
         found: String,
     },
+    /// A published package has other content than the store has for its path.
+    #[error("{} has other content than {}, which is to be published there: a published path keeps its content. Find out who changed it; if no client can have got it, remove it and run again", place.display(), file.display())]
+    OtherContent {
+        /// The published file.
+        place: PathBuf,
+        /// The file of the store.
+        file: PathBuf,
+    },
     /// The link leads to a tree that was lost, and the other tree was half synced.
     #[error("{link} leads to {tree}, which is not whole ({lacks}), and neither is production", tree = tree.display(), link = link.display())]
     NotWhole {
@@ -215,6 +223,7 @@ impl DomainError for PublishError {
             PublishError::Check { .. } => ErrorKind::Check,
             PublishError::NotThere { .. }
             | PublishError::ForeignLink { .. }
+            | PublishError::OtherContent { .. }
             | PublishError::NotWhole { .. } => ErrorKind::Damaged,
         }
     }

@@ -8,13 +8,13 @@
 //!
 //! Why every client finds every file that an index names: a run links the files of all lists before it merges, so they are there before the
 //! swap. A file that no list has any more stays until no client can have an index that names it: for as long as indices stay under by-hash
-//! (`publish.by-hash`), counted from the first run that published every suite without it. A run that could not publish every suite removes
-//! nothing. A link that is there already is compared with the store by its inode; the store never gives a path to other content while it has
-//! the first.
+//! (`publish.by-hash`), counted from the first run that published every suite without it.
+//! A run that could not publish every suite removes nothing. The store never
+//! gives a path to other content; a link that is there already is compared with the store by its inode, and another inode by its bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::layout::Layout;
 use crate::listing;
 use crate::workspace::{Record, Workspace};
 
+use super::error::PublishError;
 use super::plan::Plan;
 use super::settings::Retention;
 
@@ -35,6 +35,9 @@ const RECORD: &str = "pool.json";
 
 /// The directories below `ROOT/pool` that stay when they are empty, by their depth: the tree has a link to each component.
 const KEPT_DEPTH: usize = 3;
+
+/// The length of a piece of a file that is compared at once.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// The published files of our own packages.
 #[derive(Debug)]
@@ -78,8 +81,8 @@ impl OwnFiles {
     }
 
     /// Links the files that are not there yet, durably.
-    pub(crate) fn place(&self, layout: &Layout) -> Result<()> {
-        let pool = layout.pool();
+    pub(crate) fn place(&self, workspace: &Workspace<'_>) -> Result<()> {
+        let pool = workspace.layout().pool();
         if self.files.is_empty() {
             return Ok(());
         }
@@ -165,11 +168,36 @@ fn is_same(place: &Path, file: &Path) -> Result<bool> {
     }
 }
 
-/// Gives a file another name, in place of whatever has the name.
+/// Returns whether two files have the same bytes.
+fn has_same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
+    let open = |path: &Path| {
+        let file = durable::open_regular(path)?;
+        io::Result::Ok(BufReader::with_capacity(PIECE_BYTES, file))
+    };
+    let (mut one, mut other) = (open(one)?, open(other)?);
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let count = left.len().min(right.len());
+        if count == 0 || left.get(..count) != right.get(..count) {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        one.consume(count);
+        other.consume(count);
+    }
+}
+
+/// Gives a file another name, in place of a copy of it that has the name.
 fn link(file: &Path, place: &Path) -> Result<()> {
     match fs::hard_link(file, place) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         outcome => return outcome.map_err(Error::io("link into the pool", file)),
+    }
+    if !has_same_bytes(file, place).map_err(Error::io("compare with the store", place))? {
+        return Err(PublishError::OtherContent {
+            place: place.to_owned(),
+            file: file.to_owned(),
+        }
+        .into());
     }
     let new = durable::temporary(place)?.into_temp_path();
     fs::remove_file(&new).map_err(Error::io("remove", &new))?;

@@ -322,7 +322,42 @@ fn a_file_that_is_gone_stays_until_no_client_can_ask_for_it() {
 }
 
 #[test]
-fn what_a_killed_run_left_in_the_pool_is_replaced_or_removed() {
+fn a_path_keeps_its_content_when_the_store_has_collected_it() {
+    let mut site = site();
+    site.set_extra("\n[publish]\nby-hash = { generations = 1, days = 3 }\n");
+    site.ok(&["repository", "create", "tools"]);
+    let first = add(&site, &Deb::new("first", "1.0"));
+    let old = fs::read(&first).unwrap();
+    site.run_at("2026-03-01T00:00:00Z");
+    let path = "pool/TOOLS/main/f/first/first_1.0_amd64.deb";
+    site.ok(&["repository", "remove", "tools", "first"]);
+    site.ok(&["store", "gc", "--retention=0 days"]);
+    let kept = files(&site.root().join("packages"));
+    assert!(kept.iter().all(|file| !file.is_file()), "{kept:?}");
+    let other = add(
+        &site,
+        &Deb {
+            text: "other",
+            ..Deb::new("first", "1.0")
+        },
+    );
+    site.run_at("2026-03-02T00:00:00Z");
+    let stanzas = site.stanzas("dists/daedalus/main/binary-amd64/Packages");
+    let mut stanzas = stanzas.iter();
+    let of = stanzas.find(|s| field(s, "Package") == Some("first"));
+    let place = field(of.unwrap(), "Filename").unwrap();
+    assert_ne!(place, path);
+    let published = fs::read(site.merged(place)).unwrap();
+    assert_eq!(published, fs::read(&other).unwrap());
+    assert_eq!(fs::read(site.merged(path)).unwrap(), old);
+    add(&site, &Deb::new("second", "1.0"));
+    site.run_at("2026-03-06T00:00:00Z");
+    assert!(!site.merged(path).exists());
+    assert!(site.merged(place).exists());
+}
+
+#[test]
+fn a_copy_in_the_pool_is_replaced_and_other_content_is_refused() {
     let site = site();
     site.ok(&["repository", "create", "tools"]);
     let file = add(&site, &Deb::new("first", "1.0"));
@@ -333,8 +368,14 @@ fn what_a_killed_run_left_in_the_pool_is_replaced_or_removed() {
     fs::remove_file(&name).unwrap();
     fs::write(&name, "half").unwrap();
     fs::write(directory.join("unknown.deb"), "half").unwrap();
+    let refused = site.aptmerge(&["run"]);
+    refused.expect(1, &["first_1.0_amd64.deb has other content"]);
+    assert_eq!(fs::read(&name).unwrap(), b"half");
+    fs::copy(&file, &name).unwrap();
+    assert_eq!(name.metadata().unwrap().nlink(), 1);
     site.ok(&["run"]);
     assert_eq!(fs::read(&name).unwrap(), fs::read(&file).unwrap());
+    assert_eq!(name.metadata().unwrap().nlink(), 2);
     let idle = fs::read_to_string(site.root().join("state/pool.json")).unwrap();
     let unknown = "TOOLS/pool/main/f/first/unknown.deb";
     assert!(idle.contains(unknown), "{idle}");
