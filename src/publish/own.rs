@@ -9,7 +9,7 @@
 //! Why every client finds every file that an index names: a run links the files of all lists before it merges, so they are there before the
 //! swap. A file that no list has any more stays until no client can have an index that names it: for as long as indices stay under by-hash
 //! (`publish.by-hash`), counted from the first run that published every suite without it.
-//! A run that could not publish every suite removes nothing. The store never
+//! A run that could not publish every suite removes nothing. A file that is needed again loses its count before the swap. The store never
 //! gives a path to other content; a link that is there already is compared with the store by its inode, and another inode by its bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,13 +80,14 @@ impl OwnFiles {
         }
     }
 
-    /// Links the files that are not there yet, durably.
+    /// Links the files that are not there yet, durably. Takes all files off the record of those that no list has.
     pub(crate) fn place(&self, workspace: &Workspace<'_>) -> Result<()> {
         let pool = workspace.layout().pool();
         if self.files.is_empty() {
             return Ok(());
         }
         durable::check_real(&pool)?;
+        self.forget_idle(workspace)?;
         let mut changed = BTreeSet::new();
         for (path, file) in &self.files {
             let place = pool.join(path);
@@ -100,6 +101,17 @@ impl OwnFiles {
             link(file, &place)?;
         }
         changed.iter().try_for_each(|dir| durable::sync_dir(dir))
+    }
+
+    /// Takes the files that are needed again off the record, so that they are counted afresh when no list has them again.
+    fn forget_idle(&self, workspace: &Workspace<'_>) -> Result<()> {
+        let mut idle: Idle = workspace.read_state(RECORD)?.unwrap_or_default();
+        let before = idle.files.len();
+        idle.files.retain(|path, _| !self.files.contains_key(path));
+        match idle.files.len() == before {
+            true => Ok(()),
+            false => workspace.write_state(RECORD, &idle),
+        }
     }
 
     /// Removes the files that no list has any more and no client can ask for. Every suite is published from the present lists.

@@ -357,6 +357,23 @@ fn a_path_keeps_its_content_when_the_store_has_collected_it() {
 }
 
 #[test]
+fn a_file_that_is_needed_again_is_counted_afresh() {
+    let site = site();
+    site.ok(&["repository", "create", "tools"]);
+    let file = add(&site, &Deb::new("first", "1.0"));
+    add(&site, &Deb::new("second", "1.0"));
+    site.ok(&["run"]);
+    let idle = || fs::read_to_string(site.root().join("state/pool.json")).unwrap();
+    site.ok(&["repository", "remove", "tools", "first"]);
+    site.ok(&["run"]);
+    assert!(idle().contains("first_1.0_amd64.deb"));
+    site.ok(&["repository", "add", "tools", text(&file)]);
+    // Publishes nothing, as a run does whose suites are refused.
+    site.ok(&["merge"]);
+    assert!(!idle().contains("first_1.0_amd64.deb"));
+}
+
+#[test]
 fn a_copy_in_the_pool_is_replaced_and_other_content_is_refused() {
     let site = site();
     site.ok(&["repository", "create", "tools"]);
