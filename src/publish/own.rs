@@ -8,7 +8,7 @@
 //!
 //! Why every client finds every file that an index names: a run links the files of all lists before it merges, so they are there before the
 //! swap. A file that no list has any more stays until no client can have an index that names it: for as long as indices stay under by-hash
-//! (`publish.by-hash`), counted from the first run that published every suite without it.
+//! (`publish.by-hash`), counted from the first run that published every suite without it, and while a suite retains an index from before.
 //! A run that could not publish every suite removes nothing. A file that is needed again loses its count before the swap. The store never
 //! gives a path to other content; a link that is there already is compared with the store by its inode, and another inode by its bytes.
 
@@ -134,7 +134,7 @@ impl OwnFiles {
                 time: known.time.min(this.time),
                 ..known
             });
-            match self.is_over(since, this) {
+            match self.is_over(since, this) && !is_retained(workspace, since) {
                 true => remove(&pool, &path)?,
                 false => drop(idle.files.insert(path, since)),
             }
@@ -168,6 +168,13 @@ impl OwnFiles {
         }
         Ok(found)
     }
+}
+
+/// Returns whether a suite retains an index from before a file left the lists. A suite that does not change retains its indices longer than
+/// the generations of the site say.
+fn is_retained(workspace: &Workspace<'_>, since: Since) -> bool {
+    let mut suites = workspace.published().suites.values();
+    suites.any(|suite| suite.retained.values().any(|last| last.time <= since.time))
 }
 
 /// Returns whether two paths lead to one file.
