@@ -177,13 +177,18 @@ fn is_retained(workspace: &Workspace<'_>, since: Since) -> bool {
     suites.any(|suite| suite.retained.values().any(|last| last.time <= since.time))
 }
 
-/// Returns whether two paths lead to one file.
+/// Returns whether a file of the store has its link already. A file that the store has lost is not needed where its link is left: a path
+/// keeps its content.
 fn is_same(place: &Path, file: &Path) -> Result<bool> {
-    let inode = |path: &Path| fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()));
-    match inode(place) {
-        Ok(found) => Ok(found == inode(file).map_err(Error::io("look at", file))?),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io("look at", place)(error)),
+    let inode = |path: &Path| match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("look at", path)(error)),
+    };
+    match (inode(place)?, inode(file)?) {
+        (None, _) => Ok(false),
+        (Some(_), None) => Ok(true),
+        (Some(placed), Some(stored)) => Ok(placed == stored),
     }
 }
 

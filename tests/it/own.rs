@@ -471,3 +471,22 @@ fn without_a_store_the_suite_waits_and_none_is_made() {
     assert!(!site.root().join("state/store.sqlite").exists());
     assert!(!site.root().join("packages").exists());
 }
+
+#[test]
+fn a_file_that_the_store_has_lost_stops_no_suite_while_its_link_is_there() {
+    let site = site();
+    site.ok(&["repository", "create", "tools"]);
+    add(&site, &Deb::new("first", "1.0"));
+    site.ok(&["run"]);
+    for file in files(&site.root().join("packages")) {
+        if file.is_file() {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    add(&site, &Deb::new("second", "1.0"));
+    site.ok(&["run"]);
+    assert!(has_package(&site, "first") && has_package(&site, "second"));
+    let path = "pool/TOOLS/main/f/first/first_1.0_amd64.deb";
+    assert_eq!(site.merged(path).metadata().unwrap().nlink(), 1);
+    site.ok(&["verify"]);
+}
