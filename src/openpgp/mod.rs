@@ -6,7 +6,7 @@
 //! signed text begins or ends (CVE-2013-1051, CVE-2016-1252, CVE-2018-0501 and CVE-2019-3462 were variations on that).
 //! So there is one reading of a message here. `clearsign.rs` takes it apart, refusing every form on which two readers
 //! could differ; the text that comes out of it is the buffer that sequoia hashes; and the same buffer is what a caller
-//! gets as [`Verified::body`]. Bytes that were not hashed leave this module through [`unverified_text`] alone, for a `.dsc` that
+//! gets as [`Verified::body`]. Bytes that were not hashed leave this module through `unverified_text` alone, for a `.dsc` that
 //! an operator adds.
 //!
 //! # What counts as signed
