@@ -43,7 +43,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, QueryError> {
         } else {
             let (word, length) = match first {
                 '"' | '\'' => quoted(&rest[1..], first)?,
-                _ => word(rest),
+                _ => unquoted(rest),
             };
             tokens.push(Token::Word(word));
             rest = &rest[length..];
@@ -54,8 +54,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, QueryError> {
     Ok(tokens)
 }
 
-/// Reads a word without quotes; returns the word, and the bytes that it takes up.
-fn word(text: &str) -> (String, usize) {
+/// Reads a word up to the first character that ends it; returns the word, and where that character stands, if there is one.
+fn word(text: &str, is_end: impl Fn(char) -> bool) -> (String, Option<usize>) {
     let mut word = String::new();
     let mut is_escaped = false;
     for (at, c) in text.char_indices() {
@@ -65,27 +65,23 @@ fn word(text: &str) -> (String, usize) {
                 is_escaped = false;
             }
             '\\' => is_escaped = true,
-            c if c.is_whitespace() || ENDS.contains(c) => return (word, at),
+            c if is_end(c) => return (word, Some(at)),
             c => word.push(c),
         }
     }
-    (word, text.len())
+    (word, None)
+}
+
+/// Reads a word without quotes; returns the word, and the bytes that it takes up.
+fn unquoted(text: &str) -> (String, usize) {
+    let (word, end) = word(text, |c| c.is_whitespace() || ENDS.contains(c));
+    (word, end.unwrap_or(text.len()))
 }
 
 /// Reads a word up to the quote that ends it; returns the word, and the bytes that it takes up with both quotes.
 fn quoted(text: &str, quote: char) -> Result<(String, usize), QueryError> {
-    let mut word = String::new();
-    let mut is_escaped = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if is_escaped => {
-                word.push(c);
-                is_escaped = false;
-            }
-            '\\' => is_escaped = true,
-            c if c == quote => return Ok((word, at + 2)),
-            c => word.push(c),
-        }
+    if let (word, Some(at)) = word(text, |c| c == quote) {
+        return Ok((word, at + 2));
     }
     let why = "parsing failed: a quote is not closed";
     Err(QueryError(why.to_owned()))
