@@ -32,7 +32,7 @@ impl FromStr for Collection {
 /// The reason why a text names no collection of packages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCollection {
-    /// It does not say of which kind it is.
+    /// A name that does not say of which kind it is.
     #[error("`{0}` is neither `repository:NAME` nor `snapshot:NAME`")]
     Unknown(String),
     /// The name is none.

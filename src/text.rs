@@ -27,7 +27,7 @@ pub struct IndexText<'a> {
 pub enum Head<'a> {
     /// The text of the head.
     Text(&'a Text<'a>),
-    /// What the sink returned when it was given the text.
+    /// The bytes that the sink returned when it was given the text.
     Kept(&'a [u8]),
 }
 

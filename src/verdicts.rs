@@ -226,7 +226,7 @@ mod tests {
             std::fs::write(&path, &text[..text.len() / 2]).unwrap();
             assert_eq!(held(1000), None);
             std::fs::write(&path, &text).unwrap();
-            // What no run uses any more goes.
+            // A verdict that no run uses any more goes.
             let verdicts = read(seal());
             verdicts.write(workspace).unwrap();
             assert_eq!(held(1000), None);

@@ -18,7 +18,7 @@ const MAX_PART_BYTES: u64 = 64 << 20;
 /// The number of places in a row that may look like the end of a part without being one.
 const MAX_LOOKALIKES: usize = 4;
 
-/// What comes out of a file.
+/// The sink of what is unpacked from a file.
 pub(crate) enum Unpacked<'a> {
     /// Some plain bytes.
     Text(&'a [u8]),

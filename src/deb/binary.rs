@@ -154,7 +154,7 @@ fn read_control<R: BufRead + Send>(
     };
     let mut tar = unpacked(members, compression, MAX_CONTROL_TAR_BYTES)?;
     each_entry(&mut tar, MAX_CONTROL_ENTRIES, &mut take)?;
-    // What follows the end of the archive belongs to the stream, whose check comes last.
+    // Bytes after the end of the archive belong to the stream, whose check comes last.
     std::io::copy(&mut tar, &mut std::io::sink())?;
     control.ok_or_else(|| Fault::new("it has no control file"))
 }

@@ -236,7 +236,7 @@ pub(super) fn heads(data: &[u8]) {
         let report_of_one = merge_into(config, &archives, &one_world, true).unwrap();
         assert_eq!(sets(&one_world.finish().0), sets(&published));
         assert_eq!(told(&report_of_one), told(&report));
-        // What is gone is noticed, and nothing else comes of it.
+        // A missing entry is noticed, and nothing else comes of it.
         let gone = kept.keys().nth(step % kept.len().max(1)).copied();
         if let Some(gone) = gone {
             let mut some = kept.clone();

@@ -49,7 +49,7 @@ pub(super) fn merge_into(
     }
 }
 
-/// What one merge keeps for the next.
+/// The entries that one merge keeps for the next.
 pub(super) type Kept = BTreeMap<DerivedKey, Vec<u8>>;
 
 /// A sink that keeps every index in memory, and for a head its text.

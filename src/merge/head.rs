@@ -1,6 +1,6 @@
 //! The head of a suite, as one merge keeps it for the next.
 //!
-//! It is kept in parts: what each merge needs; the packages of the lowest archive that are not in the head; and the published names, which
+//! A head is kept in parts: what each merge needs; the packages of the lowest archive that are not in the head; and the published names, which
 //! are read only when an index is made of them. A sink gives exactly those bytes back that it was given under a key, or none. So a head
 //! that is there is right, and one that is not there is merged anew.
 
@@ -47,11 +47,11 @@ impl PartReport {
     }
 }
 
-/// What each merge needs of a head.
+/// The part of a head that each merge needs.
 pub(super) struct Head {
     pub(super) report: PartReport,
     pub(super) digests: Digests,
-    /// What the sink needs of each index in place of the text of its head, by the index's name.
+    /// The bytes that the sink needs of each index in place of the text of its head, by the index's name.
     pub(super) indices: BTreeMap<String, Vec<u8>>,
 }
 

@@ -11,11 +11,11 @@
 //! text and not from the file. No state of the writer's is used here, and none of these by the writer: where one of them is wrong, the two
 //! disagree.
 //!
-//! What is done about a disagreement: such a reading can only accept. Where it does not accept, the file is read as a whole, and that decides. So a
+//! A disagreement does no harm: such a reading can only accept. Where it does not accept, the file is read as a whole, and that decides. So a
 //! wrong checkpoint costs time, and a wrong digest of the writer's is refused. A wrong state and a wrong digest that agree by chance are a collision of
 //! SHA-256.
 //!
-//! What a checkpoint is trusted for: the records lie in the state and not in the cache, since the check must not depend on what it is there to
+//! The records lie in the state and not in the cache, since the check must not depend on what it is there to
 //! find, a wrong entry of the cache. A record begins with a digest of its name and of everything after it, so one that is damaged, torn or
 //! misplaced is none; so is one of another version of the program. Nothing is forced to the disk, and a record that cannot be written costs
 //! the next run some time. The repair of a suite that failed its check reads no records, and writes them anew.

@@ -308,7 +308,7 @@ pub(super) struct Comparer<'a> {
     pub(super) comparison: Comparison<'a>,
     /// The records of what the served indices were made from, as far as there are any.
     pub(super) derived: &'a BTreeMap<String, DerivedRecord>,
-    /// What earlier merges kept.
+    /// The entries that earlier merges kept.
     pub(super) kept: Kept<'a>,
 }
 

@@ -60,7 +60,7 @@ pub(super) struct Writer<'a> {
     pub(super) heads_before: &'a BTreeMap<String, u64>,
     /// The same of the new indices.
     pub(super) heads: Mutex<BTreeMap<String, u64>>,
-    /// What the merge keeps for the next one.
+    /// The entries that the merge keeps for the next one.
     pub(super) kept: Kept<'a>,
     pub(super) files: Mutex<BTreeMap<String, FileDigest>>,
     /// Every file that is in its place, under each of its names.

@@ -1,4 +1,4 @@
-//! What the merge of a suite keeps for the next one: entries of the cache, each with its checksum in the record of the suite.
+//! The things that the merge of a suite keeps for the next one: entries of the cache, each with its checksum in the record of the suite.
 //!
 //! The state decides what is kept, not the cache: an entry counts only if it is, bit for bit, the one that was made together with the
 //! generation that is served. So what the merge builds on cannot be changed by a damaged cache, or by somebody who writes there.
@@ -15,10 +15,10 @@ const KIND: &str = concat!("merges-", env!("CARGO_PKG_VERSION"));
 /// The checksums of what is kept, in hex, by the keys.
 pub(super) type Sums = BTreeMap<String, String>;
 
-/// What is kept of a suite.
+/// The entries that are kept of a suite.
 pub(super) struct Kept<'a> {
     cache: &'a Cache,
-    /// What is on record.
+    /// The checksums that are on record.
     before: &'a Sums,
     now: Mutex<Sums>,
 }

@@ -60,7 +60,7 @@ struct Prepared<'a> {
     proven: Option<Release>,
 }
 
-/// What is kept of a suite that is new.
+/// The entries that are kept of a suite that is new: none.
 static NOTHING_KEPT: Sums = Sums::new();
 
 /// The heads of a suite that is new.

@@ -20,7 +20,7 @@ pub(super) enum Term {
         name: String,
         condition: Option<Condition>,
     },
-    /// What a package is called or provides.
+    /// A name that a package has or provides.
     Package {
         name: String,
         condition: Option<Condition>,

@@ -1,3 +1,5 @@
+//! Tests of queries: what they choose, and the errors of those that cannot be read.
+
 #![allow(clippy::unwrap_used)]
 
 use std::borrow::Cow;

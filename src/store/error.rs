@@ -67,7 +67,7 @@ pub enum StoreError {
         path: PathBuf,
         /// The file that it lists.
         name: String,
-        /// What is wrong with the file.
+        /// The fault of the file.
         why: &'static str,
     },
     /// A file that is no package by its name.

@@ -15,7 +15,7 @@ pub enum MergeRule {
     Override,
     /// All versions stay; of one version with different content, that of the later list.
     Union,
-    /// Of each package the highest version stays; of one version with different content, that of the later list.
+    /// The highest version of each package stays; of one version with different content, that of the later list.
     Latest,
 }
 

@@ -102,7 +102,7 @@ fn sources(db: &Connection, id: i64) -> Result<Vec<String>, StoreError> {
     Ok(names.collect::<Result<_, _>>()?)
 }
 
-/// What a snapshot is made to hold, and of what.
+/// The content of a snapshot, and the collections that it is made of.
 struct Content {
     list: i64,
     component: Component,

@@ -1,4 +1,4 @@
-//! What the check keeps of the files that it read saves time in the next run, and can never make a wrong tree pass.
+//! Checkpoints: they save time in the next run, and can never make a wrong tree pass.
 
 use std::collections::BTreeSet;
 use std::fs;

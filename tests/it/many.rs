@@ -130,7 +130,7 @@ fn damage_to_one_of_many_suites_is_found_within_an_hour() {
     let run = |time: &str| site.expect(0, &["run", "--clock", time]);
     assert_eq!(run("2026-02-01T01:30:00Z"), "");
     assert!(!index.exists());
-    // What verifies does not rely on what others looked at.
+    // `verify` does not rely on what others looked at.
     let said = site.expect(1, &["verify", "--clock", "2026-02-01T01:30:00Z"]);
     assert!(said.contains("s03/main/binary-amd64/Packages.xz"), "{said}");
     // A suite stands or falls by its InRelease, which every run looks at.

@@ -187,7 +187,7 @@ fn garbage_goes_after_the_retention() {
     assert_eq!(kept(&site).len(), 1);
     assert_eq!(packages(&site, "repository", "own").len(), 1);
     site.ok(&["store", "check", "--deep"]);
-    // What was collected can come again.
+    // A package that was collected can come again.
     let deb = site.path("incoming-own/goes_1_amd64.deb");
     site.ok(&["repository", "add", "own", deb.to_str().unwrap()]);
     site.ok(&["store", "check", "--deep"]);

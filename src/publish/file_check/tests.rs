@@ -1,3 +1,5 @@
+//! Tests of the check of one file: resumed readings against whole ones, and files that are damaged.
+
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
