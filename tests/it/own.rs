@@ -190,7 +190,7 @@ fn a_suite_is_made_anew_if_the_repository_has_changed_and_not_otherwise() {
     site.ok(&["run"]);
     assert!(has_package(&site, "second") && has_package(&site, "first"));
     site.run_without_news(&[]);
-    // What is there already changes nothing.
+    // A package that is there already changes nothing.
     site.ok(&["repository", "add", "tools", text(&second)]);
     site.run_without_news(&[]);
     let explained = site.ok(&["explain", "second"]);
@@ -284,6 +284,22 @@ fn contents_say_which_package_has_a_file() {
     assert_eq!(owner("usr/share/second/file"), Some("second"), "{lines}");
 }
 
+/// Publishes the package `first` anew, whose `old` content is at a path: the other content gets another path, and the old one stays.
+/// Returns the new path.
+#[track_caller]
+fn published_beside(site: &Site, other: &Path, path: &str, old: &[u8]) -> String {
+    site.run_at("2026-03-02T00:00:00Z");
+    let stanzas = site.stanzas("dists/daedalus/main/binary-amd64/Packages");
+    let mut stanzas = stanzas.iter();
+    let of = stanzas.find(|s| field(s, "Package") == Some("first"));
+    let place = field(of.unwrap(), "Filename").unwrap();
+    assert_ne!(place, path);
+    let published = fs::read(site.merged(place)).unwrap();
+    assert_eq!(published, fs::read(other).unwrap());
+    assert_eq!(fs::read(site.merged(path)).unwrap(), old);
+    place.to_owned()
+}
+
 #[test]
 fn a_file_that_is_gone_stays_until_no_client_can_ask_for_it() {
     let mut site = site();
@@ -301,15 +317,7 @@ fn a_file_that_is_gone_stays_until_no_client_can_ask_for_it() {
     };
     let other = other.write(&site.path("incoming"));
     site.ok(&["repository", "add", "--replace", "tools", text(&other)]);
-    site.run_at("2026-03-02T00:00:00Z");
-    let stanzas = site.stanzas("dists/daedalus/main/binary-amd64/Packages");
-    let mut stanzas = stanzas.iter();
-    let of = stanzas.find(|s| field(s, "Package") == Some("first"));
-    let place = field(of.unwrap(), "Filename").unwrap();
-    assert_ne!(place, path);
-    let published = fs::read(site.merged(place)).unwrap();
-    assert_eq!(published, fs::read(&other).unwrap());
-    assert_eq!(fs::read(site.merged(path)).unwrap(), old);
+    let place = published_beside(&site, &other, path, &old);
     // A generation that comes too soon removes nothing.
     add(&site, &Deb::new("second", "1.0"));
     site.run_at("2026-03-03T00:00:00Z");
@@ -321,7 +329,7 @@ fn a_file_that_is_gone_stays_until_no_client_can_ask_for_it() {
     site.run_at("2026-03-06T01:00:00Z");
     assert!(!site.merged(path).exists());
     assert_eq!(pool(&site).len(), 3);
-    assert!(site.merged(place).exists());
+    assert!(site.merged(&place).exists());
     site.ok(&["verify"]);
 }
 
@@ -345,19 +353,11 @@ fn a_path_keeps_its_content_when_the_store_has_collected_it() {
             ..Deb::new("first", "1.0")
         },
     );
-    site.run_at("2026-03-02T00:00:00Z");
-    let stanzas = site.stanzas("dists/daedalus/main/binary-amd64/Packages");
-    let mut stanzas = stanzas.iter();
-    let of = stanzas.find(|s| field(s, "Package") == Some("first"));
-    let place = field(of.unwrap(), "Filename").unwrap();
-    assert_ne!(place, path);
-    let published = fs::read(site.merged(place)).unwrap();
-    assert_eq!(published, fs::read(&other).unwrap());
-    assert_eq!(fs::read(site.merged(path)).unwrap(), old);
+    let place = published_beside(&site, &other, path, &old);
     add(&site, &Deb::new("second", "1.0"));
     site.run_at("2026-03-06T00:00:00Z");
     assert!(!site.merged(path).exists());
-    assert!(site.merged(place).exists());
+    assert!(site.merged(&place).exists());
 }
 
 #[test]
